@@ -1,0 +1,80 @@
+"""Exceptions with a hint. Knows how a mistake is worded; knows nothing of data, models or terminals.
+
+BilstmError                 everything this package raises on purpose
+├── DataError               the data given is not the data needed     (also a ValueError)
+├── ParameterError          a parameter is out of its range           (also a ValueError)
+├── ModelFileError          a model file cannot be used               (also a ValueError)
+├── TrainingError           training cannot go on                     (also an ArithmeticError)
+└── MissingExtraError       an optional dependency is not installed   (also an ImportError)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BilstmError(Exception):
+    """A mistake in one short paragraph: what was expected, what came, where; then what to do.
+
+    Args:
+        message: ``expected X, got Y (where)``, lower case, no full stop.
+        hint: what the reader can do about it; shown on a line of its own.
+
+    Example:
+        >>> print(DataError("expected a column 'medv', got 'a', 'b'", hint="name it with --target"))
+        expected a column 'medv', got 'a', 'b'
+        hint: name it with --target
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type[BilstmError], tuple[str, str | None]]:
+        return type(self), (self.message, self.hint)
+
+
+class DataError(BilstmError, ValueError):
+    """The data given is not the data needed."""
+
+
+class ParameterError(BilstmError, ValueError):
+    """A parameter is out of its range."""
+
+
+class ModelFileError(BilstmError, ValueError):
+    """A model file is damaged, foreign, too new, or cannot be written."""
+
+
+class TrainingError(BilstmError, ArithmeticError):
+    """Training cannot go on; the message names the epoch and the quantity."""
+
+
+class MissingExtraError(BilstmError, ImportError):
+    """An optional dependency is not installed; the hint is the pip command."""
+
+
+def did_you_mean(word: str, choices: Iterable[object], limit: int = 8) -> str:
+    """Say which of ``choices`` comes nearest to ``word``, or list them.
+
+    Example:
+        >>> did_you_mean("medw", ["medv", "crim"])
+        "did you mean 'medv'?"
+        >>> did_you_mean("price", ["medv", "crim"])
+        "there are 'medv', 'crim'"
+    """
+    names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    lowered = {name.lower(): name for name in reversed(names)}
+    if not near and word.lower() in lowered:
+        near = [lowered[word.lower()]]
+    if near:
+        return f"did you mean {near[0]!r}?"
+    shown = ", ".join(repr(name) for name in names[:limit])
+    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"there are {shown}{rest}" if names else "there are none"
