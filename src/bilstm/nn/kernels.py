@@ -1,0 +1,301 @@
+"""The fast twins of the equations, and which of them runs a call.
+
+Every kernel takes a Call and returns a Final, as equations.run does; one that cannot serve a call says why,
+and the next in the list runs it. Knows torch's own LSTM routines; knows no module and no parameter names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import torch
+from torch import _VF, Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from bilstm.errors import ParameterError, did_you_mean
+from bilstm.nn import equations
+from bilstm.nn.equations import Call, Final, Weights, initial_states, valid_steps
+
+# --- which kernel runs --------------------------------------------------------------------------------------
+
+
+class Kernel(NamedTuple):
+    """A way to run a stack of layers."""
+
+    name: str
+    serves: Callable[[Call], str | None]  # None, or in words why it cannot serve this call
+    run: Callable[[Call], Final]
+
+
+def run(call: Call) -> Final:
+    """Run the call by the first kernel that serves it."""
+    kernel = choose(call)
+    _last.set(kernel.name)
+    return kernel.run(call)
+
+
+def choose(call: Call) -> Kernel:
+    """The first kernel that serves the call, counted from the forced one where one is forced.
+
+    Raises:
+        ParameterError: BILSTM_KERNEL names no kernel.
+    """
+    return next(kernel for kernel in _candidates() if kernel.serves(call) is None)
+
+
+@contextmanager
+def use_kernel(name: str) -> Iterator[None]:
+    """Force a kernel inside a ``with`` block: ``"native"``, ``"torch"`` or ``"equations"``.
+
+    A call that the kernel cannot serve goes to the next one in this order; the result is the same. The block
+    holds for the thread (or asynchronous task) that opened it and comes before the environment variable
+    ``BILSTM_KERNEL``.
+
+    Args:
+        name: the kernel's name.
+
+    Raises:
+        ParameterError: there is no such kernel.
+
+    Example:
+        >>> import torch
+        >>> from bilstm.nn import BiLSTM, last_kernel, use_kernel
+        >>> with use_kernel("equations"):
+        ...     output, _ = BiLSTM(3, 4)(torch.zeros(5, 2, 3))
+        >>> last_kernel()
+        'equations'
+    """
+    token = _forced.set(_known(name, "use_kernel"))
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def last_kernel() -> str | None:
+    """The name of the kernel that ran last in this thread; None before the first run."""
+    return _last.get()
+
+
+def explain(call: Call | None = None) -> list[tuple[str, str]]:
+    """Which kernel would run the call (by default a small batch of unequal lengths), and why not the others.
+
+    Returns:
+        For each kernel in order of preference its name and ``"runs"`` or the reason why it does not.
+    """
+    call = _typical_call() if call is None else call
+    chosen, candidates = choose(call).name, _candidates()
+    reasons = []
+    for kernel in KERNELS:
+        if kernel.name == chosen:
+            reason: str | None = "runs"
+        elif kernel not in candidates:
+            reason = f"{candidates[0].name} is forced"
+        else:
+            reason = kernel.serves(call) or f"{chosen} comes first"
+        reasons.append((kernel.name, str(reason)))
+    return reasons
+
+
+def _candidates() -> tuple[Kernel, ...]:
+    name = _forced.get()
+    if name is None and (named := os.environ.get("BILSTM_KERNEL")):
+        name = _known(named, "environment variable BILSTM_KERNEL")
+    return KERNELS if name is None else KERNELS[[kernel.name for kernel in KERNELS].index(name) :]
+
+
+def _known(name: str, where: str) -> str:
+    names = [kernel.name for kernel in KERNELS]
+    if name not in names:
+        raise ParameterError(
+            f"expected the name of a kernel, got {name!r} ({where})", hint=did_you_mean(str(name), names)
+        )
+    return name
+
+
+def _typical_call() -> Call:
+    def weights() -> Weights:
+        return Weights(torch.zeros(32, 4), torch.zeros(32, 8), torch.zeros(32), torch.zeros(32), None)
+
+    return Call(torch.zeros(2, 3, 4), None, None, [[weights(), weights()]], torch.tensor([3, 2]), None)
+
+
+_forced: ContextVar[str | None] = ContextVar("bilstm_forced_kernel", default=None)
+_last: ContextVar[str | None] = ContextVar("bilstm_last_kernel", default=None)
+
+
+# --- native: one call of C++ --------------------------------------------------------------------------------
+
+
+def _native_serves(call: Call) -> str | None:
+    return "not built in this version"
+
+
+def _native_run(call: Call) -> Final:
+    raise AssertionError("a kernel that serves nothing was run")
+
+
+# --- torch: the routines behind torch.nn.LSTM, which know lengths only as packed sequences ------------------
+
+# On a CPU the packed routine runs torch's generic operators step by step and never reaches oneDNN; the padded
+# one does. Valid steps / all steps below which packing wins all the same, measured in float32 on 2 cores of
+# an AVX-512 CPU over B 8…64, T 20…200, H 32…320: in training pinned/packed break even at a share of 0.05…0.15
+# (at 0.6 pinned is 2 to 8 times faster), in inference at 0.15…0.35 (at 0.6: 1.4 to 2 times).
+PINNED_FROM_TRAINING, PINNED_FROM_INFERENCE = 0.15, 0.35
+
+# The weight of the padding's own feature: σ(±1e4) is 0 or 1 in every floating type, with the gradient 0, and
+# 1e4 is within float16. The pin holds while the rest of a gate stays below 9,900 in size: x is 0 there and
+# |h| ≤ 1, so |bias| + Σ|W_hh| would have to reach it.
+PIN = 1e4
+
+
+def _torch_serves(call: Call) -> str | None:
+    return "torch refuses a batch without rows or steps" if call.input.numel() == 0 else None
+
+
+def _torch_run(call: Call) -> Final:
+    """The whole stack in one go where torch can; layer by layer where something has to happen in between."""
+    (B, T, _), D = call.input.shape, len(call.weights[0])
+    lengths = torch.full((B,), T) if call.lengths is None else call.lengths
+    longest = max(int(lengths.max()), 1)  # what is padding in every row is not computed
+    way = _torch_way(call, lengths, longest)
+    together = len(call.weights) if call.masks is None and way is not _pinned else 1
+    x, h_n, c_n = call.input[:, :longest], [], []
+    if way is not _padded:
+        x = x.masked_fill(_padding(lengths, x), 0)  # so that no NaN can pass through 0·NaN
+    for first in range(0, len(call.weights), together):
+        layers = slice(first, first + together)
+        h0, c0 = (
+            None if state is None else state[first * D :][: together * D] for state in (call.h0, call.c0)
+        )
+        x, h, c = way(Call(x, h0, c0, call.weights[layers], lengths, None))
+        if call.masks is not None and layers.stop < len(call.weights):
+            x = x * call.masks[first][:, :longest]
+        h_n.append(h)
+        c_n.append(c)
+    return Final(pad(x, (0, 0, 0, T - longest)) if longest < T else x, torch.cat(h_n), torch.cat(c_n))
+
+
+def _torch_way(call: Call, lengths: Tensor, longest: int) -> Callable[[Call], Final]:
+    fast = call.input.device.type == "cpu" and torch.backends.mkldnn.enabled
+    projected = call.weights[0][0].projection is not None  # oneDNN has no projections, and torch warns of it
+    if int(lengths.min()) == longest and not (fast and projected):
+        return _padded
+    enough = PINNED_FROM_TRAINING if _needs_gradient(call) else PINNED_FROM_INFERENCE
+    dense = float(lengths.sum()) >= enough * longest * len(lengths)
+    narrow = call.input.dtype in (torch.float32, torch.bfloat16)  # in float64 oneDNN does not serve either
+    return _pinned if fast and dense and narrow and not projected else _packed
+
+
+def _padded(call: Call) -> Final:
+    """Every row has T steps: torch's own padded routine."""
+    bias, bidirectional = call.weights[0][0].input_bias is not None, len(call.weights[0]) == 2
+    flat, training = _flat(call.weights), _needs_gradient(call)
+    states = initial_states(call)
+    return Final(
+        *_VF.lstm(call.input, states, flat, bias, len(call.weights), 0.0, training, bidirectional, True)
+    )
+
+
+def _pinned(call: Call) -> Final:
+    """One layer whose rows differ in length, by the padded routine: padding pins the gates.
+
+    One more feature p is 1 on padding and 0 elsewhere, with the weights −PIN, +PIN, 0, −PIN for the gates i,
+    f, g, o:
+        i = σ(… − PIN) = 0,  f = σ(… + PIN) = 1,  o = σ(… − PIN) = 0
+        c_t = 1·c_(t−1) + 0·g_t = c_(t−1),  h_t = 0·tanh(c_t) = 0
+    exactly, and all gradients through a pinned gate are exactly 0. So output is zero on padding, c_n is the
+    cell of each row's own last step, and h_n stands in output at the first or last of its steps. In reverse
+    the padding comes first and would wipe h0 (not c0): there h0 enters as features of the row's own first
+    step, where its weights are W_hh, since the gates only ever see W_ih·x + W_hh·h.
+    """
+    (B, T, _), lengths, D = call.input.shape, _lengths(call), len(call.weights[0])
+    h0, c0 = initial_states(call)
+    padding = _padding(lengths, call.input)
+    features = [call.input, padding.to(call.input.dtype)]
+    columns = [[_pin(way.hidden)] for way in call.weights[0]]
+    last = (lengths - 1).clamp(min=0).to(call.input.device)  # (B,): the first step in reverse
+    started = h0
+    if D == 2 and call.h0 is not None:
+        here = (torch.arange(T, device=last.device) == last.unsqueeze(1)).unsqueeze(2) & ~padding  # (B, T, 1)
+        features.append(torch.where(here, h0[1].unsqueeze(1), 0))
+        columns[0].append(torch.zeros_like(call.weights[0][0].hidden))
+        columns[1].append(call.weights[0][1].hidden)
+        started = torch.stack([h0[0], torch.zeros_like(h0[1])])
+    weights = [
+        way._replace(input=torch.cat([way.input, *extra], dim=1))
+        for way, extra in zip(call.weights[0], columns, strict=True)
+    ]
+    output, _, c_n = _padded(Call(torch.cat(features, dim=2), started, c0, [weights], None, None))
+    ends = [output[torch.arange(B, device=last.device), last], output[:, 0]]  # (B, D·H) each
+    empty = (lengths == 0).to(last.device).unsqueeze(1)  # (B, 1)
+    h_n = [torch.where(empty, h0[d], ends[d].chunk(D, dim=1)[d]) for d in range(D)]
+    return Final(output, torch.stack(h_n), c_n)
+
+
+def _packed(call: Call) -> Final:
+    """Rows differ in length: torch's packed routine. A row without steps runs one and is put back."""
+    lengths = _lengths(call)
+    h0, c0 = initial_states(call)
+    packed = pack_padded_sequence(call.input, lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
+    bias, bidirectional = call.weights[0][0].input_bias is not None, len(call.weights[0]) == 2
+    order, back = packed.sorted_indices, packed.unsorted_indices
+    assert order is not None
+    assert back is not None
+    states = h0.index_select(1, order), c0.index_select(1, order)
+    flat, training = _flat(call.weights), _needs_gradient(call)
+    data, h_n, c_n = _VF.lstm(
+        packed.data, packed.batch_sizes, states, flat, bias, len(call.weights), 0.0, training, bidirectional
+    )
+    output, _ = pad_packed_sequence(
+        packed._replace(data=data), batch_first=True, total_length=call.input.shape[1]
+    )
+    h_n, c_n = h_n.index_select(1, back), c_n.index_select(1, back)
+    if int(lengths.min()) > 0:
+        return Final(output, h_n, c_n)
+    padding, empty = (
+        _padding(lengths, call.input),
+        (lengths == 0).to(call.input.device).unsqueeze(1),
+    )  # (B, 1)
+    return Final(output.masked_fill(padding, 0), torch.where(empty, h0, h_n), torch.where(empty, c0, c_n))
+
+
+def _pin(like: Tensor) -> Tensor:
+    """(4H, 1): the padding feature's weights, a column of W_ih."""
+    signs = torch.tensor([-PIN, PIN, 0.0, -PIN], dtype=like.dtype, device=like.device)
+    return signs.repeat_interleave(like.shape[0] // 4).unsqueeze(1)
+
+
+def _padding(lengths: Tensor, x: Tensor) -> Tensor:
+    return ~valid_steps(lengths, x).unsqueeze(2)  # (B, T, 1)
+
+
+def _lengths(call: Call) -> Tensor:
+    assert call.lengths is not None
+    return call.lengths
+
+
+def _flat(weights: Sequence[Sequence[Weights]]) -> list[Tensor]:
+    return [tensor for layer in weights for way in layer for tensor in way if tensor is not None]
+
+
+def _needs_gradient(call: Call) -> bool:
+    """Whether torch has to keep what a gradient needs; the training mode only draws dropout."""
+    tensors = [
+        call.input,
+        *_flat(call.weights),
+        *(state for state in (call.h0, call.c0) if state is not None),
+    ]
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+KERNELS = (
+    Kernel("native", _native_serves, _native_run),
+    Kernel("torch", _torch_serves, _torch_run),
+    Kernel("equations", lambda call: None, equations.run),
+)
