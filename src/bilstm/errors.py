@@ -39,6 +39,10 @@ class BilstmError(Exception):
         return type(self), (self.message, self.hint)
 
 
+class DataWarning(UserWarning):
+    """Something about the data that a user would want to know, though work goes on."""
+
+
 class DataError(BilstmError, ValueError):
     """The data given is not the data needed."""
 

@@ -1,0 +1,69 @@
+"""Bidirectional LSTMs: the equations, a layer that is nn.LSTM and faster, and finished models from a file.
+
+Names are resolved on first use, so that ``import bilstm`` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bilstm.data.batch import Batch as Batch
+    from bilstm.data.builtin import boston as boston
+    from bilstm.data.builtin import digits as digits
+    from bilstm.data.dataset import Dataset as Dataset
+    from bilstm.data.tables import read_table as read_table
+    from bilstm.errors import BilstmError as BilstmError
+    from bilstm.estimators.classifier import BiLSTMClassifier as BiLSTMClassifier
+    from bilstm.estimators.regressor import BiLSTMRegressor as BiLSTMRegressor
+    from bilstm.history import History as History
+    from bilstm.metrics import evaluate as evaluate
+    from bilstm.model_file import load as load
+    from bilstm.nn.bilstm import BiLSTM as BiLSTM
+
+_HOMES = {
+    "Batch": "bilstm.data.batch",
+    "BiLSTM": "bilstm.nn.bilstm",
+    "BiLSTMClassifier": "bilstm.estimators.classifier",
+    "BiLSTMRegressor": "bilstm.estimators.regressor",
+    "BilstmError": "bilstm.errors",
+    "Dataset": "bilstm.data.dataset",
+    "History": "bilstm.history",
+    "boston": "bilstm.data.builtin",
+    "digits": "bilstm.data.builtin",
+    "evaluate": "bilstm.metrics",
+    "load": "bilstm.model_file",
+    "read_table": "bilstm.data.tables",
+}
+
+__all__ = [
+    "Batch",
+    "BiLSTM",
+    "BiLSTMClassifier",
+    "BiLSTMRegressor",
+    "BilstmError",
+    "Dataset",
+    "History",
+    "boston",
+    "digits",
+    "evaluate",
+    "load",
+    "read_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("bilstm")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bilstm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,214 @@
+"""Words in, words out: the `bilstm` command. Knows options and exit statuses; every piece of work is done elsewhere.
+
+Nothing heavy is imported before a command runs, so that `bilstm --help` answers at once. Result data goes to
+stdout, talk to stderr. Exit status: 0 done, 1 the work failed, 2 the call was wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bilstm.cli_fit import add_fit_commands
+from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
+
+if TYPE_CHECKING:
+    from bilstm.data.dataset import Dataset
+
+app = typer.Typer(
+    name="bilstm",
+    help="Bidirectional LSTMs: from a file to a trained, measured and saved model.\n\n"
+    "Example: bilstm fit regressor houses.csv --target price -o houses.bilstm",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, or a built-in set: boston, digits.")]
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options before the command; ``--debug`` is read by :func:`main`."""
+    if version:
+        import bilstm
+
+        print(bilstm.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    task: Annotated[str, typer.Argument(metavar="[TASK]", help="regressor or classifier.")] = "regressor",
+    folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, metavar="N", help="Fewer for a quick look.")] = None,
+) -> None:
+    """Train on real data that needs no download, and show the result.
+
+    regressor: the classic Boston housing job, 10,000 epochs. classifier: handwritten digits.
+
+    Example: bilstm demo regressor
+    """
+    from bilstm.demo import DEMOS
+
+    if task not in DEMOS:
+        raise ParameterError(f"expected a task with a demo, got {task!r}", hint=did_you_mean(task, DEMOS))
+    folder = folder or Path(f"demo-{task}")
+    folder.mkdir(parents=True, exist_ok=True)
+    DEMOS[task](folder, print, **({} if epochs is None else {"epochs": epochs}))
+
+
+@app.command()
+def predict(
+    file: ModelFile,
+    data: Data,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="A CSV file instead of stdout.")
+    ] = None,
+) -> None:
+    """Predict every row or sequence of DATA, in its order, as CSV.
+
+    Example: bilstm predict boston.bilstm new_houses.csv -o prices.csv
+    """
+    import polars as pl
+    import polars.selectors
+
+    from bilstm.model_file import load
+
+    model = load(file)
+    rows = read_for(model, data)
+    columns = [] if rows.ids is None else [rows.ids]
+    frame = pl.DataFrame([*columns, *model.prediction_columns(rows)])
+    frame = frame.with_columns(pl.selectors.float().round_sig_figs(7))  # what float32 knows
+    if output is None:
+        sys.stdout.write(frame.write_csv())
+    else:
+        write_text(output, frame.write_csv())
+        talk(f"wrote {output}: {frame.height} rows")
+
+
+@app.command()
+def evaluate(
+    file: ModelFile,
+    data: Data,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Measure a model on DATA that holds the true targets.
+
+    Example: bilstm evaluate boston.bilstm test.csv --json
+    """
+    from bilstm import metrics
+    from bilstm.model_file import load
+
+    model = load(file)
+    rows = read_for(model, data, with_targets=True)
+    if rows.fingerprint() == model.trained_on_:
+        talk("note: the model was trained on these very rows; what it knows of new ones, other data must show")
+    figures = metrics.evaluate(model, rows)
+    if as_json:
+        print(json.dumps({n: None if isinstance(v, float) and math.isnan(v) else v for n, v in figures.items()}))
+    else:
+        for name, value in figures.items():
+            print(f"{name:<12}{value:>12.6g}")
+
+
+@app.command()
+def plot(
+    file: ModelFile,
+    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Data with targets: plots predictions.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="A .png, .svg or .pdf file.")
+    ] = None,
+) -> None:
+    """Draw the loss curves of a model's training; with DATA, its predictions against the truth.
+
+    Example: bilstm plot boston.bilstm test.csv -o predictions.png
+    """
+    from bilstm.model_file import load
+    from bilstm.plots import predictions, save_figure
+
+    model = load(file)
+    figure = model.history_.plot() if data is None else predictions(model, read_for(model, data, with_targets=True))
+    output = output or Path(f"{file.stem}-{'loss' if data is None else 'predictions'}.png")
+    save_figure(figure, output)
+    print(output)
+
+
+@app.command()
+def doctor() -> None:
+    """Say which versions, processor and kernels there are, and which kernel would run, and why.
+
+    Example: bilstm doctor
+    """
+    from bilstm.doctor import diagnose
+
+    for title, lines in diagnose():
+        print(title)
+        for name, found in lines:
+            print(f"  {name:<20}{found}")
+
+
+def read_for(model: Any, data: str, *, with_targets: bool = False) -> Dataset:
+    """DATA as the model needs it: a file, or a built-in set by name."""
+    builtin = builtin_named(data)
+    if builtin is None:
+        rows: Dataset = model.read(data, with_targets=with_targets)
+        return rows
+    return builtin
+
+
+def builtin_named(data: str, drop: Sequence[str] = ()) -> Dataset | None:
+    """The built-in set of that name; None where a file of that name lies, or there is no such set."""
+    from bilstm.data.builtin import BUILTIN
+
+    return BUILTIN[data](drop) if data in BUILTIN and not Path(data).exists() else None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, or say why not."""
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
+
+
+def talk(text: str) -> None:
+    """A line of talk: to stderr."""
+    print(text, file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and turn mistakes into one short paragraph and an exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    add_fit_commands(app, arguments)
+    warnings.showwarning = lambda message, *_: talk(f"note: {message}")
+    try:
+        app(arguments)
+    except BilstmError as error:
+        if "--debug" in arguments:
+            raise
+        talk(f"error: {error}")
+        sys.exit(2 if isinstance(error, ParameterError) else 1)
+    except KeyboardInterrupt:
+        talk("interrupted")
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our stdout has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The `bilstm fit` commands, one a task, generated from the estimators' constructor signatures.
+
+A default, a type and a help text have one home each: the signature and the class docstring. Only the task
+that is asked for is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bilstm.errors import BilstmError, DataError
+
+TASKS = {
+    "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor", "One or more numbers for a row or a sequence."),
+    "classifier": ("bilstm.estimators.classifier", "BiLSTMClassifier", "A label for a row or a sequence."),
+}
+NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
+
+
+def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
+    """Add `fit TASK` for every task; with all its options for the task that ``arguments`` name."""
+    fit = typer.Typer(
+        help="Train a model on a file and save it.\n\n"
+        "Example: bilstm fit regressor houses.csv --target price -o houses.bilstm",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for task, (_, _, summary) in TASKS.items():
+        asked_for = task in arguments and "fit" in arguments
+        fit.command(task, help=None if asked_for else summary)(_command(task) if asked_for else lambda: None)
+    app.add_typer(fit, name="fit")
+
+
+def _command(task: str) -> Callable[..., None]:
+    module, name, summary = TASKS[task]
+    kind = getattr(importlib.import_module(module), name)
+
+    def command(data: str, output: Path, **options: Any) -> None:
+        reading = {key: options.pop(key) for key in ("target", "drop", "category", "group", "order")}
+        run(kind, data, output, reading, **options)
+
+    command.__doc__ = (
+        f"{summary}\n\nExample: bilstm fit {task} table.csv --target y -o model.bilstm\n\n"
+        f"A run that was stopped goes on where it was when the same command is given again."
+    )
+    command.__signature__ = inspect.Signature([*_data_options(), *_model_options(kind)])  # type: ignore[attr-defined]
+    return command
+
+
+def run(
+    kind: type,
+    data: str,
+    output: Path,
+    reading: dict[str, Any],
+    valid: str | None,
+    restart: bool,
+    log_every: int,
+    **parameters: Any,
+) -> None:
+    """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    if not output.parent.is_dir():
+        raise DataError(f"expected a folder for the model, got none ({output.parent})", hint="make it first")
+    if restart:
+        checkpoint.unlink(missing_ok=True)
+    training = read(data, **reading)
+    validation = None if valid is None else read(valid, **reading)
+    estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every)
+    try:
+        estimator.fit(training, validation=validation)
+    except KeyboardInterrupt:
+        kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
+        raise BilstmError(f"interrupted{kept}") from None
+    estimator.save(output)
+    checkpoint.unlink(missing_ok=True)
+    figures = " · ".join(f"{name} {value:.4g}" for name, value in estimator.metrics_.items())
+    measured = f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
+    print(f"wrote {output}; {measured}", file=sys.stderr)
+
+
+def read(
+    data: str,
+    target: Sequence[str],
+    drop: Sequence[str],
+    category: Sequence[str],
+    group: str | None,
+    order: str | None,
+) -> Any:
+    """DATA for training: a file with a target, or a built-in set."""
+    from bilstm.cli import builtin_named
+    from bilstm.data.tables import read_frame, read_table
+    from bilstm.errors import did_you_mean
+
+    builtin = builtin_named(data, drop)
+    if builtin is not None:
+        return builtin
+    if not target:
+        columns = read_frame(data).columns
+        raise DataError(
+            f"expected --target, the column to predict, got none ({data})", hint=did_you_mean("", columns, 20)
+        )
+    kinds = dict.fromkeys(category, "category")
+    return read_table(data, target=target, drop=drop, group=group, order=order, kinds=kinds)
+
+
+def _data_options() -> list[inspect.Parameter]:
+    option = typer.Option
+    column = functools.partial(option, metavar="COL")
+    choices: list[tuple[str, Any, Any]] = [
+        ("data", Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet, or boston, digits.")], ...),
+        (
+            "output",
+            Annotated[Path, option("--output", "-o", metavar="FILE", help="The model file to write.")],
+            ...,
+        ),
+        ("target", Annotated[list[str], column(help="Column to predict; give it twice for two targets.")], []),
+        ("drop", Annotated[list[str], column(help="Column to leave out; may be given again.")], []),
+        ("category", Annotated[list[str], column(help="Column of numbers that are names.")], []),
+        ("group", Annotated[str | None, column(help="Long table: column that names the sequence.")], None),
+        ("order", Annotated[str | None, column(help="Long table: column that orders its rows.")], None),
+        ("valid", Annotated[str | None, option(metavar="FILE", help="Stop by this, not by a part of DATA.")], None),
+        ("restart", Annotated[bool, option("--restart", help="Forget an unfinished run.")], False),
+        (
+            "log_every",
+            Annotated[int, option(min=0, metavar="N", help="1 shows progress, n > 1 a line every n epochs.")],
+            1,
+        ),
+    ]
+    return [_parameter(name, annotation, default) for name, annotation, default in choices]
+
+
+def _model_options(kind: type) -> list[inspect.Parameter]:
+    from bilstm.estimators.parameters import described
+
+    texts = described(kind)
+    signature = inspect.signature(kind)
+    return [
+        _parameter(
+            name,
+            Annotated[
+                str,
+                typer.Option(
+                    parser=_reader(str(parameter.annotation)),
+                    metavar=_metavar(str(parameter.annotation)),
+                    help=texts[name],
+                    show_default="none" if parameter.default is None else True,
+                ),
+            ],
+            parameter.default,
+        )
+        for name, parameter in signature.parameters.items()
+        if name not in NOT_OPTIONS
+    ]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    if default is ...:
+        return inspect.Parameter(name, kind, annotation=annotation)
+    return inspect.Parameter(name, kind, annotation=annotation, default=default)
+
+
+def _metavar(annotation: str) -> str:
+    word = {"int": "N", "float": "X", "str": "NAME"}.get(annotation.split(" ")[0], "VALUE")
+    return f"{word}|none" if "None" in annotation or annotation == "Any" else word
+
+
+def _reader(annotation: str) -> Callable[[Any], Any]:
+    """Words of the command line to a value of the annotated type; ``none`` is None where that is allowed."""
+    optional = "None" in annotation or annotation == "Any"
+    kind = {"int": int, "float": float}.get(annotation.split(" ")[0], _value if annotation == "Any" else str)
+
+    def parse(word: Any) -> Any:
+        if not isinstance(word, str):  # a default, already of the right type
+            return word
+        return None if optional and word.lower() == "none" else kind(word)
+
+    parse.__name__ = annotation
+    return parse
+
+
+def _value(word: str) -> Any:
+    """A whole number, a name, or weights like ``yes=2,no=1``."""
+    if word.lstrip("-").isdigit():
+        return int(word)
+    if "=" in word:
+        pairs = (pair.rpartition("=") for pair in word.split(","))
+        return {name: float(weight) for name, _, weight in pairs}
+    return word

@@ -1,0 +1,1 @@
+"""Files and arrays to encoded batches. Nothing here knows a model."""

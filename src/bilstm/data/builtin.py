@@ -1,0 +1,56 @@
+"""Data sets that need no download. Knows where they come from; trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.dataset import Dataset
+from bilstm.data.tables import read_table
+from bilstm.errors import DataError, did_you_mean
+
+
+def boston(drop: Sequence[str] = ()) -> Dataset:
+    """506 census tracts around Boston in 1970: thirteen features and the median house value ``medv``.
+
+    ``medv`` is in 1,000 dollars and cut off at 50. scikit-learn removed the set in version 1.2: its column
+    ``b`` is a transform of the share of Black residents, built on the assumption that segregation raises
+    prices, and the study behind the data cannot support that. The set is here because published
+    figures for small regressors are given on it; ``drop=["b"]`` leaves that column out.
+
+    Source: Harrison and Rubinfeld, Hedonic housing prices and the demand for clean air, 1978; StatLib.
+
+    Example:
+        >>> data = boston()
+        >>> len(data), len(data.feature_names), data.target_names
+        (506, 13, ['medv'])
+    """
+    with resources.as_file(resources.files("bilstm.data") / "boston.csv") as path:
+        return read_table(path, target="medv", drop=drop)
+
+
+def digits(drop: Sequence[str] = ()) -> Dataset:
+    """1,797 handwritten digits of 8×8 pixels as sequences of eight steps (rows) of eight pixels.
+
+    Source: scikit-learn's ``load_digits`` (UCI, Alpaydin and Kaynak, 1998).
+
+    Example:
+        >>> data = digits()
+        >>> len(data), data.lengths[0].item(), data.feature_names[:2]
+        (1797, 8, ['pixel0', 'pixel1'])
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    steps = pl.from_numpy(np.ascontiguousarray(bunch.data.reshape(-1, 8)), schema=[f"pixel{i}" for i in range(8)])
+    lengths = np.full(len(bunch.target), 8, dtype=np.int64)
+    for name in drop:
+        if name not in steps.columns:
+            raise DataError(f"expected a column {name!r}, got none (digits)", hint=did_you_mean(name, steps.columns))
+    return Dataset(steps.drop(drop), lengths, pl.DataFrame({"digit": bunch.target}), source="digits")
+
+
+BUILTIN = {"boston": boston, "digits": digits}

@@ -1,0 +1,280 @@
+"""Reads CSV and Parquet: one row a sample, or a long table grouped into sequences.
+
+Knows files, columns, line numbers and what counts as missing. Does not scale or encode.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.dataset import Dataset, as_frame
+from bilstm.errors import DataError, did_you_mean
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # compared without case and outer blanks
+SEPARATORS = ",;\t|"
+NO_KINDS: Mapping[str, str] = {}
+
+
+def read_table(
+    path: str | Path,
+    *,
+    target: str | Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    group: str | None = None,
+    order: str | None = None,
+    features: Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Read a table from a file: every row a sequence of one step, or rows grouped into sequences.
+
+    A CSV column is a column of numbers if at least half of its values are numbers; then every other value
+    must be a number or missing (empty, NA, NaN, null, none, ?). Other columns are categories.
+
+    Args:
+        path: a ``.csv`` (also ``.tsv``, ``.txt``, ``.gz``) or ``.parquet`` file.
+        target: the column or columns to predict; None where there is nothing to predict yet.
+        drop: columns to leave out.
+        group: column that says which sequence a row belongs to; rows with one value form one sequence,
+            sequences come in the order of their first rows.
+        order: column that orders the rows of a sequence; without it the order of the file holds.
+        features: the columns that a fitted model needs, in its order; others are ignored.
+        kinds: ``number`` or ``category`` for columns that must be so; the others are judged by their values.
+
+    Returns:
+        Dataset: with Float64 and String columns, targets, and the group's values as ids.
+
+    Raises:
+        DataError: the file is missing, empty, damaged or not UTF-8; a column is missing; text stands in a
+            column of numbers; a target differs inside a group.
+
+    Example:
+        >>> data = read_table("houses.csv", target="medv", drop=["b"])  # doctest: +SKIP
+    """
+    path = Path(path)
+    frame = read_frame(path, kinds or {})
+    targets = [target] if isinstance(target, str) else list(target or ())
+    for name in [*targets, *drop, *([group] if group else []), *([order] if order else [])]:
+        if name not in frame.columns:
+            raise _missing_column(name, frame.columns, path)
+    if group is None and order is not None:
+        raise DataError(f"expected --group beside --order {order}, got none", hint="name the column of the sequences")
+    if group is not None:
+        frame = _grouped(frame, group, order, path)
+    not_features = {*targets, *drop, *([group] if group else []), *([order] if order else [])}
+    names = list(features) if features is not None else [n for n in frame.columns if n not in not_features]
+    for name in names:
+        if name not in frame.columns:
+            raise _missing_column(name, frame.columns, path)
+    if not names:
+        raise DataError(f"expected at least one feature column, got none ({path})")
+    if group is None:
+        lengths, firsts, ids = np.ones(frame.height, dtype=np.int64), None, None
+    else:
+        lengths, firsts = _runs(frame[group])
+        ids = whole_numbers(frame[group].gather(firsts))
+    return Dataset(
+        steps=frame.select(names),
+        lengths=lengths,
+        targets=_targets(frame, targets, lengths, firsts, group, path) if targets else None,
+        ids=ids,
+        source=str(path),
+        read_with={k: v for k, v in (("group", group), ("order", order)) if v is not None},
+    )
+
+
+def read_frame(path: str | Path, kinds: Mapping[str, str] = NO_KINDS) -> pl.DataFrame:
+    """Read a file as it is: Float64 for columns of numbers, String for all others.
+
+    Raises:
+        DataError: as in :func:`read_table`.
+    """
+    path = Path(path)
+    if not path.exists():
+        folder = path.parent
+        near = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        hint = did_you_mean(path.name, near) if near else "check the path"
+        raise DataError(f"expected a file, got a path where there is none ({path})", hint=hint)
+    if path.is_dir():
+        raise DataError(f"expected a file, got a folder ({path})")
+    if path.stat().st_size == 0:
+        raise DataError(f"expected a table, got an empty file ({path})")
+    frame = _read_parquet(path) if _is_parquet(path) else _read_csv(path)
+    kinds_here = {name: kinds.get(name, "") for name in frame.columns}
+    frame = frame.with_columns([_typed(frame[name], kind, path) for name, kind in kinds_here.items()])
+    if frame.height == 0:
+        raise DataError(f"expected rows below the header, got none ({path})")
+    return frame
+
+
+def line_of_row(path: Path, row: int) -> int:
+    """The line of a CSV file on which record ``row`` (0 = first below the header, blank lines skipped) ends."""
+    with _open_text(path) as file:
+        reader = csv.reader(file, delimiter=_separator(path))
+        records = (reader.line_num for record in reader if any(record))
+        for number, line in enumerate(records):
+            if number == row + 1:
+                return line
+    return row + 2
+
+
+def _open_text(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _separator(path: Path) -> str:
+    """The separator that the header uses most; a comma where it uses none."""
+    try:
+        with _open_text(path) as file:
+            header = file.readline(1 << 20)
+    except (UnicodeDecodeError, OSError, EOFError) as error:
+        raise _unreadable(path, error) from None
+    return max(SEPARATORS, key=header.count)
+
+
+def _typed(column: pl.Series, kind: str, path: Path) -> pl.Series:
+    """A column as Float64 or String, as ``kind`` demands or, without one, as its values are."""
+    if column.dtype != pl.String:
+        number = column.cast(pl.Float64)
+        return whole_numbers(number).cast(pl.String) if kind == "category" else number
+    text = column.str.strip_chars()
+    text = text.set(text.str.to_lowercase().is_in(MISSING), None)
+    return text if kind == "category" else _as_number(text, path, forced=kind == "number")
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    separator = _separator(path)
+    try:
+        with _open_text(path) as file:
+            header = next(csv.reader(file, delimiter=separator), [])
+        frame = pl.read_csv(path, separator=separator, infer_schema=False, null_values=None)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+        raise _unreadable(path, error) from None
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(f"expected different column names, got {repeated[0]!r} twice ({path}, line 1)")
+    # polars gives a blank line as a row of nulls; in a table it stands for nothing
+    return frame.filter(~pl.all_horizontal(pl.all().is_null()))
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    hint = None
+    if isinstance(error, UnicodeDecodeError) or "utf-8" in text:
+        text, hint = "bytes that are not UTF-8", "save the file as UTF-8 (a spreadsheet calls it 'CSV UTF-8')"
+    elif "more fields" in text:
+        line = _first_long_line(path)
+        text = f"more fields on line {line} than in the header"
+        hint = "quote values that hold the separator"
+    return DataError(f"expected a table, got {text} ({path})", hint=hint)
+
+
+def _first_long_line(path: Path) -> int:
+    with _open_text(path) as file:
+        reader = csv.reader(file, delimiter=_separator(path))
+        width = len(next(reader))
+        return next((reader.line_num for record in reader if len(record) > width), 1)
+
+
+def _as_number(text: pl.Series, path: Path, *, forced: bool) -> pl.Series:
+    """A column of text as numbers where it holds numbers, else as it is; one bad value among numbers is an error."""
+    values = text.cast(pl.Float64, strict=False)
+    wrong = values.is_null() & text.is_not_null()
+    count, present = int(wrong.sum()), text.len() - text.null_count()
+    if not forced and (present == 0 or count > present / 2):
+        return text if present else values
+    if count:
+        row = int(wrong.arg_true()[0])
+        value = text[row]
+        is_decimal_comma = value.replace(",", "", 1).replace(".", "").lstrip("+-").isdigit() and "," in value
+        raise DataError(
+            f"expected a number in column {text.name!r}, got {value!r} ({_where(path, row)})",
+            hint="write decimals with a point and without thousands separators"
+            if is_decimal_comma
+            else "correct it, leave it empty if it is unknown, or drop the column",
+        )
+    infinite = values.is_infinite().fill_null(False)
+    if infinite.any():
+        row = int(infinite.arg_true()[0])
+        raise DataError(f"expected a finite number in column {text.name!r}, got {text[row]!r} ({_where(path, row)})")
+    return values
+
+
+def _where(path: Path, row: int) -> str:
+    if _is_parquet(path):
+        return f"{path}, row {row}"
+    return f"{path}, line {line_of_row(path, row)}"
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in {".parquet", ".pq"}
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    try:
+        return as_frame(pl.read_parquet(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _missing_column(name: str, columns: Sequence[str], path: Path) -> DataError:
+    return DataError(f"expected a column {name!r}, got none ({path})", hint=did_you_mean(name, columns))
+
+
+def _grouped(frame: pl.DataFrame, group: str, order: str | None, path: Path) -> pl.DataFrame:
+    """Rows of one group next to each other: groups by first appearance, rows by ``order`` or as in the file."""
+    if frame[group].null_count():
+        row = int(frame[group].is_null().arg_true()[0])
+        raise DataError(f"expected a value of {group!r} in every row, got none ({_where(path, row)})")
+    names = frame[group].unique(maintain_order=True)
+    appearance = frame[group].replace_strict(names, pl.Series(range(len(names))), return_dtype=pl.Int64)
+    return frame.sort([appearance, *([pl.col(order)] if order else [])], maintain_order=True)
+
+
+def _runs(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths and first rows of the runs of equal values."""
+    firsts = (column.rle_id().diff().fill_null(1) != 0).arg_true().to_numpy().astype(np.int64)
+    return np.diff(np.append(firsts, len(column))), firsts
+
+
+def _targets(
+    frame: pl.DataFrame,
+    names: Sequence[str],
+    lengths: np.ndarray,
+    firsts: np.ndarray | None,
+    group: str | None,
+    path: Path,
+) -> pl.DataFrame:
+    columns = []
+    for name in names:
+        column = frame[name]
+        if firsts is not None:
+            column = column.gather(firsts)
+            repeated = column.gather(np.repeat(np.arange(len(lengths)), lengths))
+            differs = repeated.ne_missing(frame[name])
+            if differs.any():
+                row = int(differs.arg_true()[0])
+                raise DataError(
+                    f"expected one {name!r} for a sequence, got {repeated[row]!r} and {frame[name][row]!r} "
+                    f"({path}, {group} {frame[group][row] if group else ''})",
+                    hint="a model with one output a sequence needs a target that is constant inside the group",
+                )
+        columns.append(whole_numbers(column))
+    return pl.DataFrame(columns)
+
+
+def whole_numbers(column: pl.Series) -> pl.Series:
+    """A column of numbers without fractions as integers, so that labels read 1 and not 1.0."""
+    if column.dtype == pl.Float64 and column.null_count() == 0 and len(column):
+        whole = column.cast(pl.Int64, strict=False)
+        if whole.null_count() == 0 and (whole.cast(pl.Float64) == column).all():
+            return whole
+    return column

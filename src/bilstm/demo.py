@@ -1,0 +1,156 @@
+"""The demonstrations: a real task from data to model, files and figures, in one call. Knows what to show a newcomer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bilstm.data.builtin import boston, digits
+from bilstm.data.dataset import Array, Dataset
+from bilstm.estimators.classifier import BiLSTMClassifier
+from bilstm.estimators.regressor import BiLSTMRegressor
+from bilstm.metrics import evaluate, regression_metrics
+from bilstm.plots import confusion, predicted_against_true, save_figure
+
+Say = Callable[[str], None]
+CLASSIC_EPOCHS = 10_000
+HELD_OUT = 0.2  # share of the rows that the demonstrations never train on
+
+
+def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
+    """The classic introduction, done properly: Boston housing, 4 layers of 32, 10,000 full-batch epochs of Adam.
+
+    Args:
+        folder: where boston.bilstm, loss.png, predictions.csv and predictions.png are written.
+        say: called with each line of the story.
+        epochs: how many; the classic number by default.
+    """
+    data = boston()
+    training, held_out = _split(data, strata=None)
+    say(
+        f"Boston housing: {len(data)} rows, {len(data.feature_names)} features, price medv in 1,000 $. "
+        f"{len(training)} rows to learn from, {len(held_out)} held out."
+    )
+    model = BiLSTMRegressor(
+        hidden_size=32,
+        num_layers=4,
+        dropout=0.0,
+        learning_rate=0.001,
+        schedule="constant",
+        clip_norm=None,
+        batch_size=None,
+        max_epochs=epochs,
+        validation_fraction=0.0,
+        verbose=max(1, min(100, epochs // 2)),
+    )
+    started = time.perf_counter()
+    model.fit(training)
+    seconds = time.perf_counter() - started
+    say(f"{epochs:,} epochs in {seconds:.1f} s ({1000 * seconds / epochs:.2f} ms each).\n")
+
+    predicted = model.predict(held_out)
+    truth = held_out.target_values
+    say(f"{'held-out error':<34}{'RMSE':>8}{'MAE':>8}{'R²':>8}")
+    X, y, X_new = training.steps.to_numpy(), training.target_values, held_out.steps.to_numpy()
+    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 13)))
+    rows = {
+        "the mean of the training prices": DummyRegressor().fit(X, y).predict(X_new),
+        "ridge regression": ridge.fit(X, y).predict(X_new),
+        "this BiLSTM": predicted,
+    }
+    for name, values in rows.items():
+        figures = regression_metrics(truth, values)
+        say(f"{name:<34}{figures['rmse']:>8.2f}{figures['mae']:>8.2f}{figures['r2']:>8.3f}")
+    middle = int(np.argsort(np.abs(predicted - truth))[len(truth) // 2])
+    say(
+        f"\nOne held-out house (an error of the middling kind): "
+        f"predicted {predicted[middle]:.1f}, true {truth[middle]:.1f} thousand dollars.\n"
+    )
+    model.save(folder / "boston.bilstm")
+    save_figure(model.history_.plot(), folder / "loss.png")
+    save_figure(predicted_against_true(truth, predicted, "medv", "1,000 $"), folder / "predictions.png")
+    _write_table(held_out, {"predicted_medv": predicted}, folder / "predictions.csv")
+    _next_steps(folder, "boston", "boston.bilstm", "regressor", say)
+
+
+def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
+    """Handwritten digits as sequences of eight rows of eight pixels.
+
+    Args:
+        folder: where digits.bilstm, loss.png, predictions.csv and confusion.png are written.
+        say: called with each line of the story.
+        epochs: how many.
+    """
+    data = digits()
+    training, held_out = _split(data, strata=data.target_values)
+    say(
+        f"Digits: {len(data)} images, each read as {data.lengths[0]} steps of {len(data.feature_names)} pixels. "
+        f"{len(training)} to learn from, {len(held_out)} held out."
+    )
+    model = BiLSTMClassifier(max_epochs=epochs, verbose=1)
+    started = time.perf_counter()
+    model.fit(training)
+    say(f"{len(model.history_)} epochs in {time.perf_counter() - started:.1f} s.\n")
+
+    truth = held_out.target_values
+    predicted = model.predict(held_out)
+    X, X_new = (np.stack([s.ravel() for s in part.sequences]) for part in (training, held_out))
+    y = training.target_values
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    say(f"{'held-out images':<34}{'accuracy':>10}")
+    for name, accuracy in {
+        "always the commonest digit": DummyClassifier().fit(X, y).score(X_new, truth),
+        "logistic regression on 64 pixels": logistic.fit(X, y).score(X_new, truth),
+        "this BiLSTM": evaluate(model, held_out)["accuracy"],
+    }.items():
+        say(f"{name:<34}{accuracy:>10.4f}")
+    probability = model.predict_proba(held_out).max(axis=1)
+    doubtful = int(probability.argmin())
+    say(
+        f"\nThe image it doubts most: predicted {predicted[doubtful]} with probability "
+        f"{probability[doubtful]:.2f}, true {truth[doubtful]}.\n"
+    )
+    model.save(folder / "digits.bilstm")
+    save_figure(model.history_.plot(), folder / "loss.png")
+    save_figure(confusion(truth, predicted, model.classes_), folder / "confusion.png")
+    _write_table(held_out, {"predicted_digit": predicted, "probability": probability}, folder / "predictions.csv")
+    _next_steps(folder, "digits", "digits.bilstm", "classifier", say)
+
+
+DEMOS: dict[str, Callable[..., None]] = {"regressor": regressor, "classifier": classifier}
+
+
+def _split(data: Dataset, strata: Array | None) -> tuple[Dataset, Dataset]:
+    rows, others = train_test_split(np.arange(len(data)), test_size=HELD_OUT, random_state=0, stratify=strata)
+    return data.take(np.sort(rows)), data.take(np.sort(others))
+
+
+def _write_table(data: Dataset, columns: dict[str, Array], path: Path) -> None:
+    """The held-out rows with truth and prediction; of sequences, truth and prediction only."""
+    assert data.targets is not None
+    frame = data.targets.with_columns(**{name: pl.Series(values) for name, values in columns.items()})
+    if data.is_table:
+        frame = pl.concat([data.steps, frame], how="horizontal")
+    frame.write_csv(path, float_precision=None)
+
+
+def _next_steps(folder: Path, data: str, model: str, task: str, say: Say) -> None:
+    say(f"In {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
+    say("Try next:")
+    say(f"  bilstm plot {folder / model} -o curve.png")
+    if data == "boston":
+        say(f"  bilstm predict {folder / model} {folder / 'predictions.csv'}")
+        say(f"  bilstm evaluate {folder / model} {folder / 'predictions.csv'} --json")
+    else:
+        say(f"  bilstm evaluate {folder / model} {data} --json")
+    say(f"  bilstm fit {task} {data} -o mine.bilstm --hidden-size 128")
+    say(f"  bilstm fit {task} --help")

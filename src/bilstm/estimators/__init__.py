@@ -1,0 +1,1 @@
+"""The estimators: fit, predict, score, save. One file a task."""

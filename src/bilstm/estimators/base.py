@@ -1,0 +1,364 @@
+"""What the estimators share: checking, splitting, encoding, building, training, predicting, saving.
+
+Knows the order of these steps; does not know what a target means. A task fills four hooks:
+``_targets _head _loss _decode`` (and says by what its validation part is measured: ``_metrics``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor
+
+from bilstm.checkpoint import Checkpoint
+from bilstm.data.batch import Sequences
+from bilstm.data.dataset import Array, Dataset
+from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.tables import read_table
+from bilstm.errors import DataError, ParameterError
+from bilstm.estimators.parameters import check_parameters
+from bilstm.history import History
+from bilstm.nn.network import Network
+from bilstm.progress import progress, say
+from bilstm.training import Examples, predict, train
+
+ONE_STEP_NOTE = (
+    "each table row is a sequence of one step: the recurrent weights are never used, the BiLSTM works as a "
+    "gated feed-forward network; table_as='steps' makes every column a step instead"
+)
+NOT_IN_FINGERPRINT = ("verbose", "checkpoint")
+
+
+class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators; not for direct use."""
+
+    task: str
+    metric_name: str
+
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    pooling: str
+    table_as: str
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    clip_norm: float | None
+    batch_size: int | None
+    max_epochs: int
+    patience: int | None
+    validation_fraction: float
+    random_state: Any
+    device: str
+    checkpoint: str | Path | None
+    verbose: int
+
+    features_: FeatureEncoder
+    feature_names_: list[str]
+    target_names_: list[str]
+    read_with_: dict[str, str]
+    network_: Network
+    history_: History
+    metrics_: dict[str, float]
+    trained_on_: str
+    n_features_in_: int
+    is_table_: bool
+
+    # -- hooks ---------------------------------------------------------------------------------------------
+
+    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
+        """Encoded targets (N, …); with ``fit``, learn the encoding from this training part first."""
+        raise NotImplementedError
+
+    def _head(self) -> int:
+        """How many numbers the network gives for a sequence."""
+        raise NotImplementedError
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Outputs (B, K) and encoded targets (B, …) to one loss a sequence, (B,)."""
+        raise NotImplementedError
+
+    def _decode(self, outputs: Array) -> Array:
+        """Outputs (N, K) to what the caller asked for: values in his units, or probabilities."""
+        raise NotImplementedError
+
+    def _metrics(self, dataset: Dataset, decoded: Array) -> dict[str, float]:
+        """Figures of merit of decoded outputs beside the targets of ``dataset``."""
+        raise NotImplementedError
+
+    def _check_targets(self, dataset: Dataset) -> Dataset:
+        """Reject targets that cannot be learned; may change their form."""
+        raise NotImplementedError
+
+    def _encoders(self) -> dict[str, Any]:
+        """The fitted encoders as JSON can say them; ``features`` among them."""
+        raise NotImplementedError
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        """Bring back what :meth:`_encoders` said, but for ``features``."""
+        raise NotImplementedError
+
+    def _strata(self, dataset: Dataset) -> Array | None:
+        """Labels whose shares a validation part should keep, or None."""
+        return None
+
+    # -- fit -----------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None) -> Self:
+        """Train on sequences and their targets.
+
+        Args:
+            X: a Dataset; or a table (array or DataFrame, one row = a sequence of one step); or an array
+                (N, T, F); or a list of arrays (T_i, F).
+            y: targets (N,) or (N, K); None where X is a Dataset.
+            sample_weight: weight of each sequence in the loss, (N,), or None.
+            validation: a Dataset or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
+
+        Returns:
+            self.
+
+        Raises:
+            DataError: data that cannot be learned from; says what and where.
+            ParameterError: a constructor parameter out of its limits.
+            TrainingError: the loss or a gradient is not finite.
+        """
+        check_parameters(self.get_params(deep=False))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        dataset = self._check_targets(self._training_data(X, y))
+        weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
+        self.is_table_ = dataset.is_table
+        self.trained_on_ = dataset.fingerprint()
+        if self.is_table_ and self.table_as == "one step":
+            say(ONE_STEP_NOTE, self.verbose)
+
+        rows, held_out = self._split(dataset, validation, seed)
+        training = dataset.take(rows)
+        self.features_ = FeatureEncoder().fit(training.steps)
+        examples = self._examples(training, weights[rows], fit=True)
+        held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
+        checkpoint = self._open_checkpoint(dataset, held_out, weights)
+        with torch.random.fork_rng(), progress(self.verbose, self.max_epochs) as show:
+            torch.manual_seed(seed)
+            self.network_ = self._build()
+            self.history_ = train(
+                self.network_,
+                examples,
+                held_out_examples,
+                loss=self._loss,
+                metric=None if held_out is None else lambda outputs: self._measured(held_out, outputs),
+                metric_name=self.metric_name,
+                optimizer=self.optimizer,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                schedule=self.schedule,
+                clip_norm=self.clip_norm,
+                batch_size=self.batch_size,
+                max_epochs=self.max_epochs,
+                patience=self.patience,
+                seed=seed,
+                device=self._device(),
+                checkpoint=checkpoint,
+                on_epoch=show,
+            )
+        self.metrics_ = {}
+        if held_out is not None:
+            self.metrics_ = self._metrics(held_out, self._decode(self._outputs(held_out)))
+        return self
+
+    def _measured(self, held_out: Dataset, outputs: Array) -> float:
+        return self._metrics(held_out, self._decode(outputs))[self.metric_name]
+
+    def _training_data(self, X: Any, y: Any) -> Dataset:
+        if isinstance(X, Dataset):
+            dataset = X if y is None else Dataset(X.steps, X.lengths, Dataset.from_arrays(y, y).targets)
+        else:
+            if y is None:
+                raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            dataset = self._from_arrays(X, y, reset=True)
+        if dataset.targets is None:
+            raise DataError(
+                f"expected data with targets, got none ({dataset.source})", hint="name the column with --target"
+            )
+        if len(dataset) < 2:
+            raise DataError(
+                f"expected at least 2 sequences to learn from, got n_samples = {len(dataset)} ({dataset.source})"
+            )
+        self._check_lengths(dataset)
+        self.feature_names_ = dataset.feature_names
+        self.n_features_in_ = len(dataset.feature_names)
+        self.target_names_ = dataset.target_names
+        self.read_with_ = dict(dataset.read_with)
+        return dataset
+
+    def _from_arrays(self, X: Any, y: Any, *, reset: bool) -> Dataset:
+        """Arrays to a Dataset; scikit-learn checks the names and number of a table's columns."""
+        if hasattr(X, "toarray"):
+            raise DataError("expected dense data, got a sparse matrix", hint="use X.toarray()")
+        if getattr(X, "ndim", None) == 2:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        dataset = Dataset.from_arrays(X, y)
+        if not dataset.feature_names:
+            raise DataError(f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required.")
+        return dataset
+
+    @staticmethod
+    def _check_lengths(dataset: Dataset) -> None:
+        if len(dataset) == 0:
+            raise DataError(f"expected at least one sequence, got 0 samples ({dataset.source})")
+        if (dataset.lengths == 0).any():
+            position = int((dataset.lengths == 0).argmax())
+            name = position if dataset.ids is None else dataset.ids[position]
+            raise DataError(
+                f"expected sequences of at least one step, got an empty one ({dataset.source}, sequence {name})",
+                hint="leave it out; there is nothing in it to learn from",
+            )
+
+    def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
+        """Rows to learn from, and what to stop by: the given validation data, a part set aside, or None."""
+        everything = np.arange(len(dataset))
+        if validation is not None:
+            if not isinstance(validation, Dataset):
+                validation = Dataset.from_arrays(validation[0], validation[1], source="validation")
+                validation = validation.renamed(dataset.feature_names)
+            self._check_lengths(validation)
+            return everything, validation
+        count = round(self.validation_fraction * len(dataset))
+        if count == 0 or len(dataset) - count < 2:
+            return everything, None
+        strata = self._strata(dataset)
+        if strata is not None and min(count, len(dataset) - count) < len(np.unique(strata)):
+            strata = None  # too few rows to hold one of every class
+        rows, others = train_test_split(everything, test_size=count, random_state=seed, stratify=strata)
+        return np.sort(rows), dataset.take(np.sort(others))
+
+    def _examples(self, dataset: Dataset, weights: Array | None, *, fit: bool) -> Examples:
+        targets = torch.from_numpy(self._targets(dataset, fit=fit))
+        weights = np.ones(len(dataset)) if weights is None else weights
+        return Examples(self._sequences(dataset), targets, torch.from_numpy(weights.astype(np.float32)))
+
+    def _sequences(self, dataset: Dataset) -> Sequences:
+        matrix = self.features_.transform(dataset.steps, dataset.source)  # (S, F')
+        if self._columns_are_steps:
+            return Sequences(matrix.reshape(-1, 1), np.full(len(matrix), matrix.shape[1]))
+        return Sequences(matrix, dataset.lengths)
+
+    def _build(self) -> Network:
+        """A network with fresh weights for the encoders as fitted."""
+        return Network(
+            1 if self._columns_are_steps else len(self.features_.names),
+            self._head(),
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            pooling=self.pooling,
+        )
+
+    @property
+    def _columns_are_steps(self) -> bool:
+        return self.is_table_ and self.table_as == "steps"
+
+    def _device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            return torch.device(self.device)
+        except RuntimeError:
+            raise ParameterError(f"expected device to be 'auto', 'cpu' or 'cuda:0', got {self.device!r}") from None
+
+    def _open_checkpoint(self, dataset: Dataset, held_out: Dataset | None, weights: Array) -> Checkpoint | None:
+        if self.checkpoint is None:
+            return None
+        if not isinstance(self.random_state, int):
+            raise ParameterError(
+                f"expected random_state to be a number beside a checkpoint, got {self.random_state!r}",
+                hint="a run can only be taken up where its random numbers can be drawn again",
+            )
+        parameters = self.get_params(deep=False)
+        # with a constant rate no epoch knows how many will follow: a finished run may be prolonged
+        skipped = {*NOT_IN_FINGERPRINT, *(("max_epochs",) if self.schedule == "constant" else ())}
+        told = {name: repr(value) for name, value in parameters.items() if name not in skipped}
+        digest = hashlib.sha256(json.dumps([type(self).__name__, told], sort_keys=True).encode())
+        digest.update(self.trained_on_.encode() + weights.tobytes())
+        digest.update(b"" if held_out is None else held_out.fingerprint().encode())
+        checkpoint = Checkpoint(Path(self.checkpoint), digest.hexdigest())
+        if checkpoint.epoch:
+            say(f"going on after epoch {checkpoint.epoch} of {self.checkpoint}", self.verbose)
+        return checkpoint
+
+    # -- predict -------------------------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> Array:
+        """What the network says of new data, (N, K), before decoding, in the caller's order."""
+        check_is_fitted(self, "network_")
+        dataset = X if isinstance(X, Dataset) else self._from_arrays(X, None, reset=False)
+        if not isinstance(X, Dataset):
+            if len(dataset.feature_names) != self.n_features_in_:
+                raise DataError(
+                    f"X has {len(dataset.feature_names)} features, but {type(self).__name__} is expecting "
+                    f"{self.n_features_in_} features as input"
+                )
+            dataset = dataset.renamed(self.feature_names_)
+        self._check_lengths(dataset)
+        if self.is_table_ and not dataset.is_table:
+            raise DataError(
+                f"expected a table (one row a sample) as in training, got sequences of several steps ({dataset.source})"
+            )
+        device = self._device()
+        return predict(self.network_.to(device), self._sequences(dataset), device).numpy()
+
+    def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
+        """Read a file as this model needs it: its columns, their kinds, its groups.
+
+        Args:
+            path: a file with the columns of the training file; further columns are ignored.
+            with_targets: also read the targets, for evaluation.
+
+        Raises:
+            DataError: a column is missing, or holds text where the model needs numbers.
+        """
+        check_is_fitted(self, "network_")
+        used = self.features_.kinds
+        return read_table(
+            path,
+            target=self.target_names_ if with_targets else None,
+            features=[name for name in self.feature_names_ if name in used],
+            kinds=used,
+            **self.read_with_,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write everything a later process needs to predict to one file; see :func:`bilstm.load`.
+
+        Args:
+            path: by custom it ends in ``.bilstm``. An existing file is replaced in one step or not at all.
+
+        Raises:
+            NotFittedError: fit has not been called.
+            ModelFileError: the file cannot be written.
+        """
+        from bilstm import model_file
+
+        check_is_fitted(self, "network_")
+        model_file.save(self, Path(path))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")

@@ -1,0 +1,217 @@
+"""BiLSTMClassifier: a label with its probability for a table row or a sequence. Knows labels only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import column_or_1d
+from torch import Tensor
+from torch.nn import functional
+
+from bilstm.data.dataset import Array, Dataset
+from bilstm.data.encoders import LabelEncoder
+from bilstm.errors import DataError, ParameterError, did_you_mean
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.parameters import store
+from bilstm.metrics import classification_metrics
+
+
+class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
+    """Predicts a label for each sequence with a BiLSTM, by cross-entropy.
+
+    .. math:: \\min_\\theta \\; -\\frac1N \\sum_n w_n \\log \\mathrm{softmax}(f_\\theta(x_n))_{y_n}
+
+    on standardised inputs; scaler and early stopping see training rows only.
+
+    Args:
+        hidden_size: H, units of each direction in each layer.
+        num_layers: BiLSTM layers, one on top of the other.
+        dropout: share of units dropped between layers and before the head while training.
+        pooling: how steps become one vector: final, mean, max or attention.
+        table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
+        class_weight: none, 'balanced', or a weight for each class by name.
+        optimizer: adam or adamw.
+        learning_rate: size of an optimiser step at the start.
+        weight_decay: pull of the weights towards zero.
+        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
+        clip_norm: largest norm of the whole gradient; none leaves it alone.
+        batch_size: sequences in an optimiser step; none takes all at once.
+        max_epochs: passes over the training rows, at most.
+        patience: epochs without a better validation loss after which training stops; none never stops early.
+        validation_fraction: share of the rows set aside to stop by; 0 trains on all of them to the end.
+        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
+        device: auto, cpu or cuda:0.
+        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
+        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    Attributes:
+        classes_: the labels, sorted, (K,).
+        network_: the trained network.
+        history_: what training did, a History.
+        features_, labels_: the encoders; features_ is fitted on the training rows.
+
+    The trap: probabilities of a trained network are often too sure of themselves; measure ``log_loss``
+    beside ``accuracy``.
+
+    Example:
+        >>> from bilstm.data.builtin import digits
+        >>> data = digits().take(range(100))
+        >>> model = BiLSTMClassifier(max_epochs=2).fit(data)
+        >>> model.predict_proba(data.take([0, 1])).shape
+        (2, 10)
+    """
+
+    task = "classifier"
+    metric_name = "accuracy"
+
+    class_weight: Any
+    classes_: Array
+
+    def __init__(
+        self,
+        *,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.1,
+        pooling: str = "final",
+        table_as: str = "one step",
+        class_weight: Any = None,
+        optimizer: str = "adam",
+        learning_rate: float = 0.003,
+        weight_decay: float = 0.0,
+        schedule: str = "cosine",
+        clip_norm: float | None = 1.0,
+        batch_size: int | None = 32,
+        max_epochs: int = 100,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        random_state: Any = 0,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+        verbose: int = 0,
+    ) -> None:
+        store(self, locals())
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probability of each class, (N, K), columns in the order of ``classes_``, rows in the caller's."""
+        return self._decode(self._outputs(X))
+
+    def predict(self, X: Any) -> Array:
+        """The most probable label of each sequence, (N,), in the caller's order and kind."""
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.labels_.inverse(codes)
+
+    def prediction_columns(self, X: Any) -> list[pl.Series]:
+        """Predictions as named columns: ``predicted_<target>`` and its ``probability``."""
+        probabilities = self.predict_proba(X)
+        return [
+            pl.Series(f"predicted_{self.target_names_[0]}", self.labels_.inverse(probabilities.argmax(axis=1))),
+            pl.Series("probability", probabilities.max(axis=1)),
+        ]
+
+    def _training_data(self, X: Any, y: Any) -> Dataset:
+        if y is not None and np.asarray(y).ndim == 2:
+            y = column_or_1d(y, warn=True)
+        return super()._training_data(X, y)
+
+    def _check_targets(self, dataset: Dataset) -> Dataset:
+        assert dataset.targets is not None
+        labels = _labels(dataset)
+        kind = type_of_target(labels, input_name="y")
+        if kind not in ("binary", "multiclass"):
+            raise DataError(
+                f"Unknown label type: {kind}; expected labels, got {labels.tolist()[0]!r} … ({dataset.source})",
+                hint="for numbers use a regressor",
+            )
+        self.labels_ = LabelEncoder().fit(labels)
+        self.classes_ = self.labels_.classes
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"expected at least two classes, got one class, {self.classes_.tolist()[0]!r}, in every row "
+                f"({dataset.source})",
+                hint="there is nothing to learn; check the column",
+            )
+        self.class_weights_ = self._class_weights(labels)
+        return dataset
+
+    def _class_weights(self, labels: Array) -> Tensor:
+        if self.class_weight is None:
+            return torch.ones(len(self.classes_))
+        if isinstance(self.class_weight, dict):
+            for name in self.class_weight:
+                if name not in self.classes_:
+                    raise ParameterError(
+                        f"expected class_weight of known classes, got {name!r}",
+                        hint=did_you_mean(str(name), self.classes_),
+                    )
+        elif self.class_weight != "balanced":
+            raise ParameterError(f"expected class_weight to be 'balanced', a dict or None, got {self.class_weight!r}")
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+        return torch.from_numpy(weights.astype(np.float32))
+
+    def _strata(self, dataset: Dataset) -> Array:
+        labels = _labels(dataset)
+        classes, counts = np.unique(labels, return_counts=True)
+        if counts.min() < 2:
+            raise DataError(
+                f"expected at least 2 rows of every class, got 1 of class {classes.tolist()[counts.argmin()]!r} "
+                f"({dataset.source})",
+                hint="it cannot stand on both sides of the validation split: leave the row out, join the class "
+                "with another, or set validation_fraction to 0",
+            )
+        return labels
+
+    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
+        return self.labels_.transform(_labels(dataset), dataset.source)
+
+    def _head(self) -> int:
+        return len(self.classes_)
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        weights = self.class_weights_.to(outputs.device)
+        return functional.cross_entropy(outputs, targets, weight=weights, reduction="none")  # (B,)
+
+    def _decode(self, outputs: Array) -> Array:
+        shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
+        exponentials = np.exp(shifted)
+        probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probabilities  # (N, K)
+
+    def _metrics(self, dataset: Dataset, decoded: Array) -> dict[str, float]:
+        labels = _labels(dataset)
+        self.labels_.transform(labels, dataset.source)  # a class the model does not know is an error
+        return classification_metrics(labels, decoded, self.classes_)
+
+    def _encoders(self) -> dict[str, Any]:
+        return {"features": self.features_.to_json(), "labels": self.labels_.to_json()}
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.labels_ = LabelEncoder.from_json(encoders["labels"])
+        self.classes_ = self.labels_.classes
+
+
+def _labels(dataset: Dataset) -> Array:
+    """The labels (N,) of a Dataset with one target."""
+    if dataset.targets is None:
+        raise DataError(f"expected data with targets, got none ({dataset.source})")
+    if len(dataset.target_names) != 1:
+        raise DataError(f"expected one target, got {len(dataset.target_names)} ({dataset.source})")
+    column = dataset.targets.to_series()
+    missing = column.is_null()
+    if column.dtype.is_float():
+        missing |= ~column.is_finite().fill_null(False)
+    if missing.any():
+        row = int(missing.arg_true()[0])
+        raise DataError(
+            f"expected a label in every row, got {column[row]!r} (NaN, inf or nothing; {dataset.source}, row {row})",
+            hint="leave rows without a label out of the training data",
+        )
+    values: Array = column.to_numpy()
+    return values if values.dtype.kind != "O" else np.array(column.to_list())

@@ -1,0 +1,120 @@
+"""The limits of every constructor parameter, in one table, and how a mistake in them is worded.
+
+The constructor's signature is the configuration; this file only says which values make sense.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+from bilstm.errors import ParameterError, did_you_mean
+from bilstm.nn.network import POOLING_NAMES
+from bilstm.training import OPTIMIZERS, SCHEDULES
+
+TABLE_AS = ("one step", "steps")
+
+
+class Limit(NamedTuple):
+    """What a parameter may be, in words and as a test."""
+
+    words: str
+    holds: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+
+
+def whole(low: int) -> Limit:
+    return Limit(
+        f"a whole number of at least {low}",
+        lambda v: not isinstance(v, bool) and isinstance(v, Integral) and int(v) >= low,
+    )
+
+
+def real(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False) -> Limit:
+    words = f"a number {'above' if open_low else 'of at least'} {low:g}"
+    if high < math.inf:
+        words += f" and {'below' if open_high else 'at most'} {high:g}"
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            return False
+        number = float(value)
+        above = number > low if open_low else number >= low
+        return above and (number < high if open_high else number <= high)
+
+    return Limit(words, holds)
+
+
+def one_of(*choices: str) -> Limit:
+    return Limit(f"one of {', '.join(map(repr, choices))}", lambda v: isinstance(v, str) and v in choices, choices)
+
+
+def or_none(limit: Limit) -> Limit:
+    return Limit(f"{limit.words}, or None", lambda v: v is None or limit.holds(v), limit.choices)
+
+
+ANY = Limit("anything", lambda value: True)
+
+LIMITS: dict[str, Limit] = {
+    "hidden_size": whole(1),
+    "num_layers": whole(1),
+    "dropout": real(0, 1, open_high=True),
+    "pooling": one_of(*POOLING_NAMES),
+    "table_as": one_of(*TABLE_AS),
+    "optimizer": one_of(*OPTIMIZERS),
+    "learning_rate": real(0, open_low=True),
+    "weight_decay": real(0),
+    "schedule": one_of(*SCHEDULES),
+    "clip_norm": or_none(real(0, open_low=True)),
+    "batch_size": or_none(whole(1)),
+    "max_epochs": whole(1),
+    "patience": or_none(whole(1)),
+    "validation_fraction": real(0, 1, open_high=True),
+    "class_weight": ANY,  # checked against the classes, in fit
+    "random_state": ANY,  # checked by scikit-learn's check_random_state, in fit
+    "device": Limit("a device such as 'auto', 'cpu' or 'cuda:0'", lambda v: isinstance(v, str)),
+    "checkpoint": ANY,
+    "verbose": whole(0),
+}
+
+
+def store(estimator: Any, arguments: dict[str, Any]) -> None:
+    """What a constructor does: keep its arguments under their own names, unchanged and unchecked."""
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Raise one error that names every parameter out of its limits.
+
+    Raises:
+        ParameterError: what was expected and what came, for each of them.
+    """
+    wrong, hints = [], []
+    for name, value in parameters.items():
+        limit = LIMITS[name]
+        if not limit.holds(value):
+            wrong.append(f"expected {name} to be {limit.words}, got {value!r}")
+            if limit.choices and isinstance(value, str):
+                hints.append(did_you_mean(value, limit.choices))
+    if wrong:
+        raise ParameterError("; ".join(wrong), hint=hints[0] if hints else None)
+
+
+def described(estimator: type) -> dict[str, str]:
+    """What the class docstring says of each parameter, for ``--help``: name to one line."""
+    texts: dict[str, str] = {}
+    current = None
+    for line in inspect.cleandoc(estimator.__doc__ or "").partition("Args:\n")[2].splitlines():
+        if not line.strip():
+            break
+        if not line.startswith(" " * 8):
+            current, _, text = line.strip().partition(": ")
+            texts[current] = text
+        elif current:
+            texts[current] += f" {line.strip()}"
+    return texts

@@ -1,0 +1,149 @@
+"""BiLSTMRegressor: one or more numbers for a table row or a sequence. Knows numeric targets only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.base import RegressorMixin
+from torch import Tensor
+
+from bilstm.data.dataset import Array, Dataset
+from bilstm.data.encoders import TargetScaler, numeric_targets
+from bilstm.errors import DataError
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.parameters import store
+from bilstm.metrics import regression_metrics
+
+
+class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
+    """Predicts one or more numbers for each sequence with a BiLSTM, by least squares.
+
+    .. math:: \\min_\\theta \\; \\frac1N \\sum_n w_n \\lVert f_\\theta(x_n) - y_n \\rVert^2 / K
+
+    on standardised inputs and targets; scaler and early stopping see training rows only.
+
+    Args:
+        hidden_size: H, units of each direction in each layer.
+        num_layers: BiLSTM layers, one on top of the other.
+        dropout: share of units dropped between layers and before the head while training.
+        pooling: how steps become one vector: final, mean, max or attention.
+        table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
+        optimizer: adam or adamw.
+        learning_rate: size of an optimiser step at the start.
+        weight_decay: pull of the weights towards zero.
+        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
+        clip_norm: largest norm of the whole gradient; none leaves it alone.
+        batch_size: sequences in an optimiser step; none takes all at once.
+        max_epochs: passes over the training rows, at most.
+        patience: epochs without a better validation loss after which training stops; none never stops early.
+        validation_fraction: share of the rows set aside to stop by; 0 trains on all of them to the end.
+        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
+        device: auto, cpu or cuda:0.
+        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
+        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    Attributes:
+        network_: the trained network.
+        history_: what training did, a History.
+        features_, scaler_: the encoders, fitted on the training rows.
+
+    The trap: a table row is a sequence of *one* step, which never uses the recurrent weights. That is the
+    classic way to feed a table to an LSTM, and a fair network; it is just not recurrence that does the work.
+
+    Example:
+        >>> from bilstm.data.builtin import boston
+        >>> data = boston()
+        >>> model = BiLSTMRegressor(max_epochs=2).fit(data)
+        >>> model.predict(data.take([0])).shape
+        (1,)
+    """
+
+    task = "regressor"
+    metric_name = "rmse"
+
+    def __init__(
+        self,
+        *,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.1,
+        pooling: str = "final",
+        table_as: str = "one step",
+        optimizer: str = "adam",
+        learning_rate: float = 0.003,
+        weight_decay: float = 0.0,
+        schedule: str = "cosine",
+        clip_norm: float | None = 1.0,
+        batch_size: int | None = 32,
+        max_epochs: int = 200,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        random_state: Any = 0,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+        verbose: int = 0,
+    ) -> None:
+        store(self, locals())
+
+    def predict(self, X: Any) -> Array:
+        """Predicted numbers in the units and the order of the caller.
+
+        Args:
+            X: as in :meth:`fit`; the columns of a Dataset are found by name.
+
+        Returns:
+            array: (N,) for one target, (N, K) for several, float64.
+        """
+        values = self._decode(self._outputs(X))
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def prediction_columns(self, X: Any) -> list[pl.Series]:
+        """Predictions as named columns, one a target: ``predicted_medv``."""
+        values = self._decode(self._outputs(X))
+        return [pl.Series(f"predicted_{name}", values[:, k]) for k, name in enumerate(self.target_names_)]
+
+    def _check_targets(self, dataset: Dataset) -> Dataset:
+        assert dataset.targets is not None
+        values = numeric_targets(dataset.targets, dataset.source)
+        for k, name in enumerate(dataset.target_names):
+            if np.ptp(values[:, k]) == 0:
+                raise DataError(
+                    f"expected target {name!r} to vary, got {values[0, k]:g} in every row ({dataset.source})",
+                    hint="there is nothing to learn; check the column",
+                )
+        return dataset
+
+    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
+        if dataset.targets is None:
+            raise DataError(f"expected data with targets, got none ({dataset.source})")
+        if fit:
+            self.scaler_ = TargetScaler().fit(dataset.targets)
+        return self.scaler_.transform(dataset.targets, dataset.source)
+
+    def _head(self) -> int:
+        return len(self.scaler_.names)
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).square().mean(dim=1)  # (B,)
+
+    def _decode(self, outputs: Array) -> Array:
+        return self.scaler_.inverse(outputs)  # (N, K)
+
+    def _metrics(self, dataset: Dataset, decoded: Array) -> dict[str, float]:
+        if dataset.targets is None:
+            raise DataError(f"expected data with targets, got none ({dataset.source})")
+        return regression_metrics(numeric_targets(dataset.targets, dataset.source), decoded)
+
+    def _encoders(self) -> dict[str, Any]:
+        return {"features": self.features_.to_json(), "scaler": self.scaler_.to_json()}
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.scaler_ = TargetScaler.from_json(encoders["scaler"])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

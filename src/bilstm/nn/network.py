@@ -1,0 +1,104 @@
+"""The network of every estimator with one output a sequence: BiLSTM, pooling over time, two linear layers.
+
+Knows batches of numbers; does not know what they mean, how they are trained, or where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bilstm.data.batch import Batch
+from bilstm.nn.bilstm import BiLSTM
+
+
+class Network(nn.Module):
+    """A BiLSTM, a pooling over the valid steps, and a head of two linear layers.
+
+    .. math:: y = W_2 \\, \\mathrm{relu}(W_1 \\, \\mathrm{relu}(\\mathrm{pool}(\\mathrm{BiLSTM}(x))) + b_1) + b_2
+
+    Args:
+        input_size: F, numbers a step.
+        output_size: K, numbers a sequence.
+        hidden_size: H, units of each direction.
+        num_layers: L, BiLSTM layers.
+        dropout: share of units dropped between the layers and before the head, in training.
+        pooling: ``final`` (the last hidden state of both directions), ``mean``, ``max`` or ``attention``.
+
+    Example:
+        >>> from bilstm.data.batch import Sequences
+        >>> batch = Sequences(torch.zeros(5, 3).numpy(), [2, 3]).batch([0, 1])
+        >>> Network(3, 1, hidden_size=4)(batch).shape
+        torch.Size([2, 1])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        pooling: str = "final",
+    ) -> None:
+        super().__init__()
+        self.lstm = BiLSTM(
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,
+        )
+        self.pooling = pooling
+        self.attention = nn.Linear(2 * hidden_size, 1) if pooling == "attention" else None
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(2 * hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, output_size)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """A batch of sequences to (B, K)."""
+        states, (h_n, _) = self.lstm(batch.values, lengths=batch.lengths)  # (B, T, 2H), (2L, B, H)
+        if self.pooling == "final":
+            pooled = torch.cat([h_n[-2], h_n[-1]], dim=1)  # (B, 2H)
+        elif self.attention is not None:
+            pooled = attention_pool(states, batch.lengths, self.attention(states).squeeze(-1))
+        else:
+            pooled = POOLINGS[self.pooling](states, batch.lengths)
+        hidden = self.hidden(self.dropout(pooled.relu())).relu()  # (B, H)
+        output: Tensor = self.output(hidden)  # (B, K)
+        return output
+
+
+def inside(states: Tensor, lengths: Tensor) -> Tensor:
+    """Which steps of a padded batch exist, (B, T) of truth values."""
+    return torch.arange(states.shape[1], device=states.device) < lengths.to(states.device)[:, None]
+
+
+def mean_pool(states: Tensor, lengths: Tensor) -> Tensor:
+    """Mean over the valid steps (B, T, C) → (B, C); zero for a sequence without steps."""
+    total = (states * inside(states, lengths)[..., None]).sum(dim=1)
+    return total / lengths.to(states.device).clamp(min=1)[:, None]
+
+
+def max_pool(states: Tensor, lengths: Tensor) -> Tensor:
+    """Maximum over the valid steps (B, T, C) → (B, C); zero for a sequence without steps."""
+    outside = ~inside(states, lengths)[..., None]
+    if states.shape[1] == 0:
+        return states.new_zeros(states.shape[0], states.shape[2])
+    highest = states.masked_fill(outside, -torch.inf).amax(dim=1)
+    return highest.masked_fill(lengths.to(states.device)[:, None] == 0, 0.0)
+
+
+def attention_pool(states: Tensor, lengths: Tensor, scores: Tensor) -> Tensor:
+    """Mean over the valid steps weighted by softmax of ``scores`` (B, T): (B, T, C) → (B, C)."""
+    # the lowest finite number, not −inf: a sequence without steps would become 0/0
+    scores = scores.masked_fill(~inside(states, lengths), torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=1) * inside(states, lengths)
+    return (weights[..., None] * states).sum(dim=1)
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": mean_pool, "max": max_pool}
+POOLING_NAMES = ("final", "mean", "max", "attention")

@@ -1,0 +1,77 @@
+"""Shows a training run while it goes on: a live line on a terminal, plain lines elsewhere. All of it to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+
+from bilstm.history import History
+
+Show = Callable[[History], None]
+
+
+def say(text: str, verbose: int) -> None:
+    """One line of talk, if there is to be any."""
+    if verbose:
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def progress(verbose: int, max_epochs: int) -> Iterator[Show | None]:
+    """Yield a function to be called after every epoch with the history so far, or None for silence.
+
+    Args:
+        verbose: 0 = silence; 1 = a live line on a terminal, about twenty lines elsewhere; n > 1 = a line
+            every n epochs, on a terminal too.
+        max_epochs: how many there will be at most.
+    """
+    if not verbose:
+        yield None
+    elif verbose == 1 and sys.stderr.isatty():
+        with _live(max_epochs) as show:
+            yield show
+    else:
+        yield _lines(verbose if verbose > 1 else max(1, max_epochs // 20), max_epochs)
+
+
+def describe(history: History, row: int = -1) -> str:
+    """One epoch in words: loss, validation loss, metric."""
+    parts = [f"loss {history['loss'][row]:.5f}"]
+    if not math.isnan(history["validation_loss"][row]):
+        parts.append(f"validation loss {history['validation_loss'][row]:.5f}")
+        parts.append(f"{history.metric_name} {history['metric'][row]:.4g}")
+    return " · ".join(parts)
+
+
+def _lines(every: int, max_epochs: int) -> Show:
+    width = len(str(max_epochs))
+
+    def show(history: History) -> None:
+        epoch = int(history["epoch"][-1])
+        if epoch % every == 0 or epoch == max_epochs or (every > 1 and epoch == 1):
+            print(f"epoch {epoch:{width}d} · {describe(history)}", file=sys.stderr, flush=True)
+
+    return show
+
+
+@contextlib.contextmanager
+def _live(max_epochs: int) -> Iterator[Show]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=8) as bar:
+        task = bar.add_task("", total=max_epochs)
+
+        def show(history: History) -> None:
+            bar.update(task, completed=history["epoch"][-1], description=describe(history))
+
+        yield show

@@ -1,0 +1,203 @@
+"""The training loop: one visible function. Knows networks, losses and epochs; does not know tasks or files' formats.
+
+Every epoch draws its randomness (order of rows, dropout) from its own seed, so an interrupted run that goes on
+from its last finished epoch ends in the same model as an unbroken one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bilstm.checkpoint import Checkpoint
+from bilstm.data.batch import Batch, Sequences, unsorted
+from bilstm.errors import TrainingError
+from bilstm.history import History
+
+OPTIMIZERS = ("adam", "adamw")
+SCHEDULES = ("constant", "cosine")
+PREDICTION_BATCH = 512  # rows; larger saves nothing and holds more padding
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Sequences with their encoded targets (N, …) and weights (N,), all in one order."""
+
+    sequences: Sequences
+    targets: Tensor
+    weights: Tensor
+
+
+def train(
+    network: nn.Module,
+    training: Examples,
+    validation: Examples | None,
+    *,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    metric: Callable[[np.ndarray[Any, Any]], float] | None,
+    metric_name: str,
+    optimizer: str,
+    learning_rate: float,
+    weight_decay: float,
+    schedule: str,
+    clip_norm: float | None,
+    batch_size: int | None,
+    max_epochs: int,
+    patience: int | None,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train a network in place, epoch by epoch, and leave the best weights in it.
+
+    Args:
+        network: maps a Batch to outputs (B, K).
+        training: what to learn from.
+        validation: what to stop by; without it the last epoch's weights are kept.
+        loss: outputs (B, K) and targets (B, …) to one loss a row, (B,).
+        metric: outputs (N, K) of the validation part to one number for the history, or None.
+        optimizer: ``adam`` or ``adamw``; the others are the estimator's parameters of the same name.
+        checkpoint: where the state is written after every epoch and read from at the start.
+
+    Returns:
+        History: one row an epoch.
+
+    Raises:
+        TrainingError: a loss, gradient or validation loss is not finite; says which, and when.
+    """
+    parameters = list(network.parameters())
+    state = State(
+        network.to(device),
+        make_optimizer(optimizer, parameters, learning_rate, weight_decay),
+        History(metric_name),
+    )
+    if checkpoint is not None:
+        checkpoint.restore(state)
+    steps = -(-len(training.sequences) // (batch_size or len(training.sequences)))
+
+    for epoch in range(state.epoch + 1, max_epochs + 1):
+        if patience is not None and validation is not None and state.epochs_since_best >= patience:
+            break
+        started = time.perf_counter()
+        torch.manual_seed(seed + epoch)
+        network.train()
+        losses, norms, weights = [], [], []
+        for step, batch in enumerate(training_batches(training.sequences, batch_size, seed + epoch)):
+            rate = learning_rate * rate_factor(schedule, (epoch - 1 + step / steps) / max_epochs)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
+            state.optimizer.zero_grad(set_to_none=True)
+            weight = training.weights[batch.rows].to(device)  # (B,)
+            outputs = network(batch.to(device))  # (B, K)
+            each = loss(outputs, training.targets[batch.rows].to(device))  # (B,)
+            value = (each * weight).sum() / weight.sum().clamp(min=1e-12)
+            value.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(parameters, clip_norm or math.inf)
+            guard(epoch, value, norm, network)
+            state.optimizer.step()
+            losses.append(value.detach() * weight.sum())
+            weights.append(weight.sum())
+            norms.append(norm)
+        state.epoch = epoch
+        row = {
+            "epoch": epoch,
+            "loss": float(torch.stack(losses).sum() / torch.stack(weights).sum().clamp(min=1e-12)),
+            "learning_rate": rate,
+            "gradient_norm": float(torch.stack(norms).mean()),
+        }
+        if validation is not None:
+            outputs = predict(network, validation.sequences, device)  # (N, K)
+            each = loss(outputs, validation.targets)
+            row["validation_loss"] = float((each * validation.weights).sum() / validation.weights.sum())
+            row["metric"] = math.nan if metric is None else metric(outputs.numpy())
+            guard_validation(epoch, row["validation_loss"])
+            state.keep_if_best(row["validation_loss"])
+        state.history.add(**row, seconds=time.perf_counter() - started)
+        if checkpoint is not None:
+            checkpoint.save(state)
+        if on_epoch is not None:
+            on_epoch(state.history)
+
+    if state.best is not None:
+        network.load_state_dict(state.best)
+    network.eval()
+    return state.history
+
+
+class State:
+    """All that an epoch leaves to the next: weights, the best ones so far, the optimiser, the history."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.history = history
+        self.epoch = 0
+        self.best: dict[str, Tensor] | None = None
+        self.best_value = math.inf
+        self.best_epoch = 0
+
+    @property
+    def epochs_since_best(self) -> int:
+        return self.epoch - self.best_epoch
+
+    def keep_if_best(self, value: float) -> None:
+        if value < self.best_value:
+            self.best_value, self.best_epoch = value, self.epoch
+            self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+
+
+def training_batches(sequences: Sequences, batch_size: int | None, seed: int) -> Iterator[Batch]:
+    """The batches of one epoch: everything at once where it fits, in the caller's order, else shuffled."""
+    if batch_size is None or batch_size >= len(sequences):
+        yield sequences.whole
+    else:
+        yield from sequences.shuffled(batch_size, torch.Generator().manual_seed(seed))
+
+
+def predict(network: nn.Module, sequences: Sequences, device: torch.device) -> Tensor:
+    """Outputs (N, K) on the CPU in the order of ``sequences``."""
+    network.eval()
+    outputs, rows = [], []
+    with torch.inference_mode():
+        for batch in sequences.in_order(PREDICTION_BATCH):
+            outputs.append(network(batch.to(device)).cpu())
+            rows.append(batch.rows)
+        return unsorted(outputs, rows)
+
+
+def make_optimizer(name: str, parameters: list[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+    """Adam or AdamW; fused, because a small network's epoch is mostly the optimiser's many small calls."""
+    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=rate, weight_decay=decay, fused=True)
+
+
+def rate_factor(schedule: str, progress: float) -> float:
+    """Share of the learning rate at ``progress`` (0 = start, 1 = end of the last epoch)."""
+    return 1.0 if schedule == "constant" else 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+HINT = "try a smaller learning_rate, set clip_norm (for example 1.0), and look for extreme values in the data"
+
+
+def guard(epoch: int, value: Tensor, norm: Tensor, network: nn.Module) -> None:
+    """Stop before a step that would write NaN into the weights."""
+    if math.isfinite(float(value.detach()) + float(norm)):
+        return
+    if not torch.isfinite(value):
+        raise TrainingError(f"expected a finite loss, got {float(value.detach())} (epoch {epoch})", hint=HINT)
+    names = [n for n, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+    where = names[0] if names else "all parameters together"
+    raise TrainingError(f"expected finite gradients, got one that is not in {where} (epoch {epoch})", hint=HINT)
+
+
+def guard_validation(epoch: int, value: float) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(f"expected a finite validation loss, got {value} (epoch {epoch})", hint=HINT)
