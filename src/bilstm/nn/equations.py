@@ -30,9 +30,7 @@ class Call(NamedTuple):
     c0: Tensor | None  # (L·D, B, H), None if and only if h0 is
     weights: Sequence[Sequence[Weights]]  # [layer][direction], the reverse direction second
     lengths: Tensor | None  # (B,) int64 on the CPU, each in 0…T; None where every row has T steps
-    masks: (
-        Sequence[Tensor] | None
-    )  # (B, T, D·H_out) for each layer but the last: its output is multiplied with it
+    masks: Sequence[Tensor] | None  # (B, T, D·H_out) for each layer but the last: its output is multiplied with it
 
 
 class Trace(NamedTuple):
@@ -101,9 +99,7 @@ def trace(call: Call) -> Trace:
     layers = _stack(call)[1]  # [L][D][T] of (B, H)
     return Trace(
         *(
-            torch.stack(
-                [torch.stack([torch.stack([now[k] for now in way], 1) for way in ways]) for ways in layers]
-            )
+            torch.stack([torch.stack([torch.stack([now[k] for now in way], 1) for way in ways]) for ways in layers])
             for k in range(len(Trace._fields))
         )
     )

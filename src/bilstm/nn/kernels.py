@@ -170,9 +170,7 @@ def _torch_run(call: Call) -> Final:
         x = x.masked_fill(_padding(lengths, x), 0)  # so that no NaN can pass through 0·NaN
     for first in range(0, len(call.weights), together):
         layers = slice(first, first + together)
-        h0, c0 = (
-            None if state is None else state[first * D :][: together * D] for state in (call.h0, call.c0)
-        )
+        h0, c0 = (None if state is None else state[first * D :][: together * D] for state in (call.h0, call.c0))
         x, h, c = way(Call(x, h0, c0, call.weights[layers], lengths, None))
         if call.masks is not None and layers.stop < len(call.weights):
             x = x * call.masks[first][:, :longest]
@@ -197,9 +195,7 @@ def _padded(call: Call) -> Final:
     bias, bidirectional = call.weights[0][0].input_bias is not None, len(call.weights[0]) == 2
     flat, training = _flat(call.weights), _needs_gradient(call)
     states = initial_states(call)
-    return Final(
-        *_VF.lstm(call.input, states, flat, bias, len(call.weights), 0.0, training, bidirectional, True)
-    )
+    return Final(*_VF.lstm(call.input, states, flat, bias, len(call.weights), 0.0, training, bidirectional, True))
 
 
 def _pinned(call: Call) -> Final:
@@ -233,9 +229,9 @@ def _pinned(call: Call) -> Final:
     ]
     output, _, c_n = _padded(Call(torch.cat(features, dim=2), started, c0, [weights], None, None))
     ends = [output[torch.arange(B, device=last.device), last], output[:, 0]]  # (B, D·H) each
-    empty = (lengths == 0).to(last.device).unsqueeze(1)  # (B, 1)
+    empty = _empty(lengths, output)
     h_n = [torch.where(empty, h0[d], ends[d].chunk(D, dim=1)[d]) for d in range(D)]
-    return Final(output, torch.stack(h_n), c_n)
+    return Final(output, torch.stack(h_n), torch.where(empty, c0, c_n))
 
 
 def _packed(call: Call) -> Final:
@@ -252,17 +248,12 @@ def _packed(call: Call) -> Final:
     data, h_n, c_n = _VF.lstm(
         packed.data, packed.batch_sizes, states, flat, bias, len(call.weights), 0.0, training, bidirectional
     )
-    output, _ = pad_packed_sequence(
-        packed._replace(data=data), batch_first=True, total_length=call.input.shape[1]
-    )
+    output, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=call.input.shape[1])
     h_n, c_n = h_n.index_select(1, back), c_n.index_select(1, back)
     if int(lengths.min()) > 0:
         return Final(output, h_n, c_n)
-    padding, empty = (
-        _padding(lengths, call.input),
-        (lengths == 0).to(call.input.device).unsqueeze(1),
-    )  # (B, 1)
-    return Final(output.masked_fill(padding, 0), torch.where(empty, h0, h_n), torch.where(empty, c0, c_n))
+    output, empty = output.masked_fill(_padding(lengths, output), 0), _empty(lengths, output)
+    return Final(output, torch.where(empty, h0, h_n), torch.where(empty, c0, c_n))
 
 
 def _pin(like: Tensor) -> Tensor:
@@ -273,6 +264,10 @@ def _pin(like: Tensor) -> Tensor:
 
 def _padding(lengths: Tensor, x: Tensor) -> Tensor:
     return ~valid_steps(lengths, x).unsqueeze(2)  # (B, T, 1)
+
+
+def _empty(lengths: Tensor, like: Tensor) -> Tensor:
+    return (lengths == 0).to(like.device).unsqueeze(1)  # (B, 1)
 
 
 def _lengths(call: Call) -> Tensor:
