@@ -145,7 +145,7 @@ def _native_run(call: Call) -> Final:
 # On a CPU the packed routine runs torch's generic operators step by step and never reaches oneDNN; the padded
 # one does. Valid steps / all steps below which packing wins all the same, measured in float32 on 2 cores of
 # an AVX-512 CPU over B 8…64, T 20…200, H 32…320: in training pinned/packed break even at a share of 0.05…0.15
-# (at 0.6 pinned is 2 to 8 times faster), in inference at 0.15…0.35 (at 0.6: 1.4 to 2 times).
+# (at 0.6 pinned is 2 to 8 times faster), in inference at 0.15…0.35 (at 0.6: 1 to 2 times).
 PINNED_FROM_TRAINING, PINNED_FROM_INFERENCE = 0.15, 0.35
 
 # The weight of the padding's own feature: σ(±1e4) is 0 or 1 in every floating type, with the gradient 0, and
