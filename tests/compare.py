@@ -35,6 +35,5 @@ def assert_close(actual: Any, expected: Any, *, atol: float = 0.0, rtol: float =
         excess = np.where(a == e, 0.0, np.abs(a - e)) - (atol + rtol * np.abs(e))
     excess = np.where(np.isnan(a), -np.inf, excess)
     worst = np.unravel_index(int(np.argmax(excess)), a.shape)
-    assert excess[worst] <= 0.0, (
-        f"{what}: at {tuple(int(i) for i in worst)} got {a[worst]!r}, expected {e[worst]!r} (off by {abs(a[worst] - e[worst]):.3g})"
-    )
+    where, off = tuple(int(i) for i in worst), abs(a[worst] - e[worst])
+    assert excess[worst] <= 0.0, f"{what}: at {where} got {a[worst]!r}, expected {e[worst]!r} (off by {off:.3g})"

@@ -2,7 +2,7 @@
 
 The format, version 1: a safetensors file. Its ``__metadata__`` has one entry, ``bilstm``, a JSON object with
 ``format`` (version), ``estimator`` (class), ``parameters`` (of the constructor), ``features`` (names of the input
-columns), ``targets``, ``read_with``, ``is_table``, ``trained_on``
+columns), ``named`` (whether the caller gave these names), ``targets``, ``read_with``, ``is_table``, ``trained_on``
 (a digest of the data), ``encoders``, ``history``, ``metrics`` (on the validation part) and ``versions`` (of
 libraries). Its tensors are the network's weights, by their names in ``network_.state_dict()``.
 """
@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bilstm import tensor_file
@@ -40,6 +41,7 @@ def save(estimator: BiLSTMEstimator, path: Path) -> None:
         "estimator": type(estimator).__name__,
         "parameters": _plain(estimator.get_params(deep=False)),
         "features": estimator.feature_names_,
+        "named": hasattr(estimator, "feature_names_in_"),
         "targets": estimator.target_names_,
         "read_with": estimator.read_with_,
         "is_table": estimator.is_table_,
@@ -103,6 +105,8 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     check_parameters(parameters)
     estimator: BiLSTMEstimator = kind(**parameters)
     estimator.feature_names_ = [str(feature) for feature in header["features"]]
+    if header["named"]:
+        estimator.feature_names_in_ = np.array(estimator.feature_names_, dtype=object)
     estimator.n_features_in_ = len(estimator.feature_names_)
     estimator.target_names_ = [str(target) for target in header["targets"]]
     estimator.read_with_ = {k: str(v) for k, v in header["read_with"].items() if k in ("group", "order")}
@@ -112,6 +116,10 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     estimator._restore_encoders(header["encoders"])
     estimator.history_ = History.from_json(header["history"])
     estimator.metrics_ = {n: math.nan if v is None else v for n, v in header["metrics"].items()}
+    if estimator.num_layers > len(tensors):  # a layer has several; building a billion empty ones takes for ever
+        raise ModelFileError(
+            f"expected weights of {estimator.num_layers} layers, got {len(tensors)} tensors: the file is damaged"
+        )
     # built without memory: a header that claims a huge network must meet tensors of that size in the file
     with torch.device("meta"):
         network = estimator._build()

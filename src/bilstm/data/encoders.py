@@ -93,7 +93,10 @@ class FeatureEncoder:
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> FeatureEncoder:
-        return cls([Column(**column) for column in columns])
+        encoder = cls([Column(**column) for column in columns])
+        if not encoder.names:
+            raise DataError("expected at least one encoded column, got none")
+        return encoder
 
 
 def _learn(column: pl.Series) -> Column:
@@ -180,7 +183,10 @@ class TargetScaler:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TargetScaler:
-        return cls(**data)
+        scaler = cls(**data)
+        if not scaler.names or not scaler.mean.shape == scaler.scale.shape == (len(scaler.names),):
+            raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
+        return scaler
 
 
 def numeric_targets(targets: pl.DataFrame, source: str = "y") -> Array:
@@ -235,7 +241,8 @@ class LabelEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LabelEncoder:
-        dtype = "object" if data["dtype"] == "object" else np.dtype(data["dtype"])
-        if np.dtype(dtype).kind not in "OUSbiuf":
-            raise DataError(f"expected labels of a simple kind, got {data['dtype']}")
-        return cls(np.array(data["classes"], dtype=dtype))
+        dtype = np.dtype(data["dtype"])
+        classes = np.array(data["classes"], dtype=dtype)
+        if dtype.kind not in "OUbiuf" or classes.ndim != 1 or len(classes) < 2:
+            raise DataError(f"expected two or more labels of a simple kind, got {data['dtype']} {classes.shape}")
+        return cls(classes)

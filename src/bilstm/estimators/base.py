@@ -180,7 +180,10 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _training_data(self, X: Any, y: Any) -> Dataset:
         if isinstance(X, Dataset):
-            dataset = X if y is None else Dataset(X.steps, X.lengths, Dataset.from_arrays(y, y).targets)
+            if y is not None:
+                raise DataError("expected no y beside a Dataset, which holds its targets, got one")
+            dataset = X
+            self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
         else:
             if y is None:
                 raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -206,6 +209,8 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
             raise DataError("expected dense data, got a sparse matrix", hint="use X.toarray()")
         if getattr(X, "ndim", None) == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)
+        elif reset and hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_  # of an earlier fit, on a table with names
         dataset = Dataset.from_arrays(X, y)
         if not dataset.feature_names:
             raise DataError(f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required.")

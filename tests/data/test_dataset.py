@@ -1,0 +1,120 @@
+"""What programs hold becomes one form, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bilstm import boston, digits
+from bilstm.data.dataset import Dataset
+from bilstm.errors import DataError
+from tests.compare import assert_close
+
+ragged = st.lists(st.integers(0, 5), min_size=1, max_size=8)
+
+
+def sequences_of(lengths, features=3):
+    generator = np.random.default_rng(len(lengths))
+    return [generator.normal(size=(t, features)) for t in lengths]
+
+
+@given(ragged)
+def test_a_list_of_arrays_comes_back_as_it_was(lengths):
+    given_sequences = sequences_of(lengths)
+    data = Dataset.from_arrays(given_sequences)
+    assert data.lengths.tolist() == lengths
+    for ours, theirs in zip(data.sequences, given_sequences, strict=True):
+        assert_close(ours, theirs)
+
+
+@given(ragged, st.data())
+def test_taking_rows_takes_their_sequences_targets_and_ids(lengths, draw):
+    sequences = sequences_of(lengths)
+    data = Dataset(
+        pl.from_numpy(np.concatenate(sequences), schema=["a", "b", "c"]),
+        np.array(lengths),
+        pl.DataFrame({"y": range(len(lengths))}),
+        pl.Series("id", [f"s{i}" for i in range(len(lengths))]),
+    )
+    rows = draw.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=10))
+    taken = data.take(rows)
+    assert taken.ids.to_list() == [f"s{i}" for i in rows]
+    assert taken.targets["y"].to_list() == rows
+    for ours, row in zip(taken.sequences, rows, strict=True):
+        assert_close(ours, sequences[row])
+
+
+def test_tables_arrays_and_frames_of_both_libraries_are_one_thing():
+    matrix = np.arange(6.0).reshape(3, 2)
+    frames = [Dataset.from_arrays(kind(matrix, columns=["a", "b"])) for kind in (pd.DataFrame,)]
+    frames.append(Dataset.from_arrays(pl.DataFrame(matrix, schema=["a", "b"])))
+    for data in frames:
+        assert data.feature_names == ["a", "b"]
+        assert data.is_table
+        assert_close(data.steps.to_numpy(), matrix)
+    assert Dataset.from_arrays(matrix).feature_names == ["x0", "x1"]
+    assert Dataset.from_arrays(matrix.tolist()).is_table
+
+
+def test_a_block_of_equal_lengths_is_as_many_sequences():
+    block = np.arange(24.0).reshape(2, 3, 4)
+    data = Dataset.from_arrays(block)
+    assert data.lengths.tolist() == [3, 3]
+    assert_close(np.stack(data.sequences), block)
+
+
+def test_a_ragged_list_of_numbers_is_sequences_of_one_feature():
+    data = Dataset.from_arrays([[1.0, 2.0], [3.0]])
+    assert [s.tolist() for s in data.sequences] == [[[1.0], [2.0]], [[3.0]]]
+
+
+def test_text_stays_text_and_missing_stays_missing():
+    data = Dataset.from_arrays(pd.DataFrame({"town": ["a", None], "x": [1.0, np.nan]}))
+    assert data.steps["town"].to_list() == ["a", None]
+    assert data.steps["x"].is_null().to_list() == [False, True]
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        ([np.zeros((2, 3)), np.zeros((2, 4))], r"expected sequences of shape \(T, 3\), got \(2, 4\) .*sequence 1"),
+        (np.zeros(3), "got an array of 1 dimensions"),
+        (np.zeros((2, 2)) * 1j, "Complex data not supported"),
+        (np.array([[object()]]), "argument must be a string or a number"),
+    ],
+)
+def test_other_shapes_are_refused(X, message):
+    with pytest.raises(DataError, match=message):
+        Dataset.from_arrays(X)
+
+
+def test_lengths_and_targets_must_fit():
+    steps = pl.DataFrame({"x": [1.0, 2.0]})
+    with pytest.raises(DataError, match="add up to 2 steps, got 3"):
+        Dataset(steps, np.array([3]))
+    with pytest.raises(DataError, match="expected 1 targets, got 2"):
+        Dataset(steps, np.array([2]), pl.DataFrame({"y": [1, 2]}))
+
+
+def test_the_fingerprint_tells_data_apart():
+    prints = {
+        Dataset.from_arrays(X, y).fingerprint()
+        for X in ([[1.0], [2.0]], [[1.0], [3.0]], [[[1.0], [2.0]]])
+        for y in (None, [1] if np.ndim(X) == 3 else [1, 2])
+    }
+    assert len(prints) == 6
+
+
+def test_the_built_in_sets_are_what_they_are_known_for():
+    houses = boston()
+    assert (len(houses), len(houses.feature_names)) == (506, 13)
+    assert_close(houses.target_values.mean(), 22.532806324110677, rtol=1e-12)
+    assert "b" not in boston(drop=["b"]).feature_names
+    images = digits()
+    assert (len(images), set(images.lengths.tolist()), len(images.feature_names)) == (1797, {8}, 8)
+    with pytest.raises(DataError, match="did you mean 'pixel7'"):
+        digits(drop=["pixel77"])

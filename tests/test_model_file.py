@@ -1,0 +1,261 @@
+"""Saved equals loaded, in this process and the next; and no file, however bad, does harm."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save as safetensors_bytes
+from sklearn.exceptions import NotFittedError
+
+import bilstm
+from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits, model_file
+from bilstm.errors import ModelFileError
+from tests.compare import assert_close
+
+GOLDEN = Path(__file__).parent / "golden"
+SMALL = {"hidden_size": 4, "max_epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model file's path, with the model that was written."""
+    model = BiLSTMRegressor(**SMALL).fit(boston().take(range(60)))
+    path = tmp_path_factory.mktemp("model") / "boston.bilstm"
+    model.save(path)
+    return path, model
+
+
+MODELS = {
+    "a table with names, gaps and categories": lambda: BiLSTMRegressor(**SMALL).fit(
+        pd.DataFrame({"rooms": [1.0, np.nan, 3.0, 4.0] * 5, "town": ["a", "ö", None, "b"] * 5}), np.arange(20.0)
+    ),
+    "several targets": lambda: BiLSTMRegressor(**SMALL).fit(np.eye(12), np.arange(24.0).reshape(12, 2)),
+    "columns as steps": lambda: BiLSTMRegressor(**SMALL, table_as="steps").fit(boston().take(range(40))),
+    "sequences": lambda: BiLSTMClassifier(**SMALL, pooling="attention").fit(digits().take(range(80))),
+    "labels of text and class weights": lambda: BiLSTMClassifier(**SMALL, class_weight={"ja": 2.0}).fit(
+        np.eye(12), ["ja", "nein"] * 6
+    ),
+    "two layers": lambda: BiLSTMClassifier(**SMALL, num_layers=2).fit(np.eye(12), [True, False] * 6),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_equals_loaded(tmp_path, name):
+    model = MODELS[name]()
+    path = tmp_path / "model.bilstm"
+    model.save(path)
+    loaded = bilstm.load(path)
+    assert type(loaded) is type(model)
+    plain = {key: value for key, value in model.get_params().items() if key not in ("checkpoint", "verbose")}
+    assert {key: loaded.get_params()[key] for key in plain} == plain
+    data = {
+        "columns as steps": boston().take(range(40)),
+        "sequences": digits().take(range(30)),
+        "a table with names, gaps and categories": pd.DataFrame({"rooms": [2.0, np.nan], "town": ["b", "new"]}),
+    }.get(name, np.eye(12))
+    assert_close(loaded.predict(data), model.predict(data))
+    assert loaded.history_.to_json() == model.history_.to_json()
+    assert_close(list(loaded.metrics_.values()), list(model.metrics_.values()))
+    loaded.save(tmp_path / "again.bilstm")
+    assert_close(bilstm.load(tmp_path / "again.bilstm").predict(data), model.predict(data))
+
+
+def test_a_loaded_model_can_be_fitted_again(saved):
+    path, _ = saved
+    data = boston().take(range(60, 120))
+    again = bilstm.load(path).fit(data)
+    assert_close(again.predict(data), BiLSTMRegressor(**SMALL).fit(data).predict(data))
+
+
+def test_another_process_predicts_the_same(saved):
+    path, model = saved
+    code = "import sys, bilstm; print(*bilstm.load(sys.argv[1]).predict(bilstm.boston().take(range(5))).tolist())"
+    out = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True).stdout
+    assert_close(np.array(out.split(), dtype=float), model.predict(boston().take(range(5))))
+
+
+def test_a_model_that_was_not_fitted_cannot_be_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        BiLSTMRegressor().save(tmp_path / "m.bilstm")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(saved, tmp_path, monkeypatch):
+    path, model = saved
+    before = path.read_bytes()
+    with pytest.raises(ModelFileError, match=r"cannot write .*No such file or directory"):
+        model.save(tmp_path / "nowhere" / "m.bilstm")
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", no_space)
+    with pytest.raises(ModelFileError, match=r"cannot write .*No space left on device"):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name], "a temporary file was left behind"
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.bilstm")), ids=lambda p: p.name)
+def test_files_of_every_format_version_keep_loading(path):
+    model = bilstm.load(path)
+    expected = json.loads(path.with_suffix(".json").read_text())
+    assert_close(model.predict(pd.DataFrame(expected["X"])), np.array(expected["predictions"]), rtol=1e-5)
+
+
+def test_there_is_a_golden_file_for_every_format_version():
+    versions = {json.loads(raw_header(path)["__metadata__"]["bilstm"])["format"] for path in GOLDEN.glob("*.bilstm")}
+    assert versions == set(range(1, model_file.FORMAT + 1))
+
+
+# -- bad files ---------------------------------------------------------------------------------------------------
+
+
+def raw_header(path):
+    raw = path.read_bytes()
+    return json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])
+
+
+def with_header(path, change):
+    """The bytes of a model file with its bilstm header changed by a function."""
+    raw = path.read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    outer = json.loads(raw[8 : 8 + length])
+    header = json.loads(outer["__metadata__"]["bilstm"])
+    change(header)
+    outer["__metadata__"]["bilstm"] = json.dumps(header)
+    text = json.dumps(outer).encode()
+    return struct.pack("<Q", len(text)) + text + raw[8 + length :]
+
+
+def put(**values):
+    return lambda header: header.update(values)
+
+
+BAD = {
+    "no file": (lambda path: None, "cannot read .*No such file"),
+    "an empty file": (lambda path: b"", "got 0 bytes"),
+    "a few bytes": (lambda path: b"abc", "got 3 bytes"),
+    "text": (lambda path: b"rooms,price\n" * 99, "cut short or of another kind"),
+    "a zip file": (lambda path: b"PK\x03\x04" + bytes(500), "damaged|another kind"),
+    "half of it": (lambda path: path.read_bytes()[: len(path.read_bytes()) // 2], "damaged|cut short"),
+    "all but a byte": (lambda path: path.read_bytes()[:-1], "damaged"),
+    "a byte more": (lambda path: path.read_bytes() + b"x", "damaged"),
+    "a header of 2^60 bytes": (
+        lambda path: struct.pack("<Q", 2**60) + b"{}",
+        "its header would take 1152921504606846976",
+    ),
+    "a header of nested lists": (lambda path: struct.pack("<Q", 200_000) + b"[" * 200_000, "damaged header"),
+    "a header that is a list": (lambda path: struct.pack("<Q", 2) + b"[]", "damaged header"),
+    "weights of another program": (
+        lambda path: safetensors_bytes({"w": torch.zeros(2)}, {"format": "pt"}),
+        "a safetensors file of something else",
+    ),
+    "a newer format": (lambda path: with_header(path, put(format=99)), "got format 99 .*\nhint: .*--upgrade"),
+    "no format": (lambda path: with_header(path, put(format="x")), "without a format version"),
+    "a checkpoint": (lambda path: with_header(path, put(checkpoint=1)), "the checkpoint of an unfinished training"),
+    "a foreign class": (lambda path: with_header(path, put(estimator="os.system")), "got 'os.system'"),
+    "a parameter out of range": (
+        lambda path: with_header(path, lambda h: h["parameters"].update(hidden_size=-1)),
+        "expected hidden_size to be a whole number of at least 1, got -1",
+    ),
+    "an unknown parameter": (
+        lambda path: with_header(path, lambda h: h["parameters"].update(command="rm")),
+        "damaged header",
+    ),
+    "a claim of a huge network": (
+        lambda path: with_header(path, lambda h: h["parameters"].update(hidden_size=10**6)),
+        "expected weights .* of shape .*1000000.*the file is damaged",
+    ),
+    "a claim of many layers": (
+        lambda path: with_header(path, lambda h: h["parameters"].update(num_layers=10**9)),
+        "damaged",
+    ),
+    "encoders of another width": (
+        lambda path: with_header(path, lambda h: h["encoders"]["features"].pop()),
+        "expected weights lstm.weight_ih_l0",
+    ),
+    "nothing but a format": (
+        lambda path: with_header(path, lambda h: [h.pop(k) for k in set(h) - {"format"}]),
+        "damaged",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_by_name_and_with_the_reason(saved, tmp_path, name):
+    content, message = BAD[name]
+    path = tmp_path / "bad.bilstm"
+    raw = content(saved[0])
+    if raw is not None:
+        path.write_bytes(raw)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        bilstm.load(path)
+    assert str(path) in str(caught.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=5000)
+@given(st.data())
+def test_a_file_with_any_bytes_changed_loads_or_is_refused_and_takes_no_memory(saved, tmp_path, data):
+    raw = bytearray(saved[0].read_bytes())
+    header_end = 8 + struct.unpack("<Q", raw[:8])[0]
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.one_of(st.integers(0, 7), st.integers(8, header_end - 1), st.integers(0, len(raw) - 1)))
+        raw[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.one_of(st.just(len(raw)), st.integers(0, len(raw))))
+    try_to_load(tmp_path / "fuzzed.bilstm", bytes(raw[:cut]))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=5000)
+@given(st.binary(max_size=300))
+@example(struct.pack("<Q", 40) + b'{"__metadata__":{"bilstm":"{\\"format\\":1}"}}'.ljust(40))
+def test_any_bytes_are_refused(tmp_path, raw):
+    path = tmp_path / "noise.bilstm"
+    path.write_bytes(raw)
+    with pytest.raises(ModelFileError):
+        bilstm.load(path)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=5000)
+@given(st.data())
+def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
+    def change(header):
+        node = header
+        while True:
+            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+            key = data.draw(st.sampled_from(keys))
+            if isinstance(node[key], (dict, list)) and node[key] and data.draw(st.booleans()):
+                node = node[key]
+            else:
+                node[key] = data.draw(json_values)
+                return
+
+    try_to_load(tmp_path / "exchanged.bilstm", with_header(saved[0], change))
+
+
+def try_to_load(path, raw):
+    """Load bytes that may be wrong: a model or a ModelFileError, and memory in proportion to the file."""
+    path.write_bytes(raw)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(ModelFileError):
+        bilstm.load(path)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < 64_000_000, f"a file of {len(raw)} bytes took {grown} bytes of memory"
