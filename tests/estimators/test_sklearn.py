@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor
+from tests.compare import assert_close
 
 EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": "a weighted row and a repeated one meet different neighbours "
@@ -25,3 +32,44 @@ def expected_failures(estimator):
 )
 def test_the_estimators_keep_scikit_learns_conventions(estimator, check):
     check(estimator)
+
+
+def sequences(count=60, seed=0):
+    generator = np.random.default_rng(seed)
+    X = [generator.normal(size=(t, 2)) for t in generator.integers(1, 7, size=count)]
+    return X, np.array([x[:, 0].sum() for x in X])
+
+
+@pytest.mark.parametrize("form", ["table", "block", "ragged"])
+def test_cross_validation_takes_every_form_of_input(form):
+    X, y = sequences()
+    X = {"table": np.stack([x[0] for x in X]), "block": np.stack([x[:1] for x in X]), "ragged": X}[form]
+    scores = cross_val_score(BiLSTMRegressor(hidden_size=4, max_epochs=2), X, y, cv=3)
+    assert scores.shape == (3,)
+    labels = np.where(y > 0, "up", "down")
+    assert cross_val_score(BiLSTMClassifier(hidden_size=4, max_epochs=2), X, labels, cv=3).shape == (3,)
+
+
+def test_grid_search_finds_the_better_value_and_clones_are_equal():
+    X, y = sequences(120)
+    search = GridSearchCV(
+        BiLSTMRegressor(hidden_size=8, max_epochs=20), {"learning_rate": [1e-7, 0.01]}, cv=2, scoring="r2"
+    )
+    search.fit(X, y)
+    assert search.best_params_ == {"learning_rate": 0.01}
+    again = clone(search.best_estimator_).fit(X, y)
+    assert_close(again.predict(X), search.predict(X))
+
+
+def test_it_stands_at_the_end_of_a_pipeline():
+    X, y = sequences()
+    X = np.stack([x[0] for x in X])
+    pipeline = make_pipeline(PolynomialFeatures(2), BiLSTMRegressor(hidden_size=4, max_epochs=2))
+    assert pipeline.fit(X, y).predict(X).shape == (60,)
+
+
+def test_parallel_jobs_give_what_one_gives():
+    X, y = sequences()
+    model = BiLSTMRegressor(hidden_size=4, max_epochs=2)
+    one, two = (cross_val_score(model, X, y, cv=2, n_jobs=jobs) for jobs in (1, 2))
+    assert_close(one, two, rtol=1e-5)

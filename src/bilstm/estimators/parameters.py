@@ -95,9 +95,9 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         ParameterError: what was expected and what came, for each of them.
     """
     wrong, hints = [], []
-    for name, value in parameters.items():
-        limit = LIMITS[name]
-        if not limit.holds(value):
+    for name, limit in LIMITS.items():
+        value = parameters.get(name)
+        if name in parameters and not limit.holds(value):
             wrong.append(f"expected {name} to be {limit.words}, got {value!r}")
             if limit.choices and isinstance(value, str):
                 hints.append(did_you_mean(value, limit.choices))
