@@ -9,12 +9,7 @@ only by their calls. Absolute times wander on shared machines; ratios of one run
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from record import store
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -99,24 +96,6 @@ def measure_all(names: list[str], rounds: int) -> list[dict[str, object]]:
     return rows
 
 
-def circumstances() -> dict[str, object]:
-    """What a reader has to know to compare these numbers with others."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "commit": commit,
-        "date": datetime.date.today().isoformat(),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -127,10 +106,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = measure_all(options.shapes.split(","), options.rounds)
     if options.store:
-        question = __doc__.splitlines()[0]
-        result = {"question": question, "rounds": options.rounds, **circumstances(), "rows": rows}
-        target = ROOT / "benchmarks" / "results" / "layer.json"
-        target.write_text(json.dumps(result, indent=1) + "\n")
+        print("stored", store("layer", {"rounds": options.rounds, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,162 @@
+"""The classic Boston job beside the same network in plain PyTorch: do the losses agree, what does an epoch take?
+
+    python benchmarks/boston.py [--threads 2] [--rounds 15] [--store]
+
+506 rows, one step, 13 features, four layers of 32, full batch, Adam at 0.001, equal initial weights. Parity: the
+losses of 1,000 epochs beside plain PyTorch's, and, as the measure of what float32 leaves open, plain
+PyTorch's own with the rows in other orders. Time: blocks of epochs of both take turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bilstm import boston
+from bilstm.data.batch import Sequences
+from bilstm.data.encoders import FeatureEncoder, TargetScaler
+from bilstm.nn.network import Network
+from bilstm.training import Examples, train
+from record import store
+
+BLOCK = 20  # epochs of one contender before the other has its turn
+PARITY_EPOCHS = (1, 100, 1000)
+NOISE_RUNS = 5
+
+
+class PlainNetwork(nn.Module):
+    """The classic network as a tutorial writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(13, 32, 4, bidirectional=True, batch_first=True)
+        self.hidden = nn.Linear(64, 32)
+        self.output = nn.Linear(32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, (h_n, _) = self.lstm(x)
+        result: Tensor = self.output(self.hidden(torch.cat([h_n[-2], h_n[-1]], dim=1).relu()).relu())
+        return result
+
+
+def plain_epochs(network: nn.Module, x: Tensor, y: Tensor, epochs: int) -> tuple[list[float], list[float]]:
+    """Losses and seconds of each epoch, written as a tutorial would."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
+    losses, seconds = [], []
+    for _ in range(epochs):
+        started = time.perf_counter()
+        loss = nn.functional.mse_loss(network(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        seconds.append(time.perf_counter() - started)
+    return losses, seconds
+
+
+def our_epochs(network: nn.Module, examples: Examples, epochs: int) -> tuple[list[float], list[float]]:
+    """The same by the package's training loop: losses and seconds from its history."""
+    history = train(
+        network,
+        examples,
+        None,
+        loss=lambda outputs, targets: (outputs - targets).square().mean(dim=1),
+        metric=None,
+        metric_name="rmse",
+        optimizer="adam",
+        learning_rate=0.001,
+        weight_decay=0.0,
+        schedule="constant",
+        clip_norm=None,
+        batch_size=None,
+        max_epochs=epochs,
+        patience=None,
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    return history["loss"], history["seconds"]
+
+
+class Contenders:
+    """Both networks with equal weights, and the data in both forms."""
+
+    def __init__(self) -> None:
+        data = boston()
+        assert data.targets is not None
+        matrix = FeatureEncoder().fit(data.steps).transform(data.steps)
+        self.y = torch.from_numpy(TargetScaler().fit(data.targets).transform(data.targets))  # (N, 1)
+        self.x = torch.from_numpy(matrix)[:, None]  # (N, 1, 13)
+        self.examples = Examples(Sequences(matrix, data.lengths), self.y, torch.ones(len(data)))
+        torch.manual_seed(0)
+        self.start = PlainNetwork().state_dict()
+
+    def plain(self) -> nn.Module:
+        network = PlainNetwork()
+        network.load_state_dict(self.start)
+        return network
+
+    def ours(self) -> nn.Module:
+        network = Network(13, 1, hidden_size=32, num_layers=4)
+        network.load_state_dict(self.start)
+        return network
+
+
+def parity(both: Contenders) -> list[dict[str, float]]:
+    """Losses side by side; full-batch Adam doubles a rounding many times over, so noise is measured, not assumed."""
+    epochs = max(PARITY_EPOCHS)
+    plain, _ = plain_epochs(both.plain(), both.x, both.y, epochs)
+    ours, _ = our_epochs(both.ours(), both.examples, epochs)
+    turned = []
+    for seed in range(NOISE_RUNS):
+        order = torch.randperm(len(both.x), generator=torch.Generator().manual_seed(seed))
+        turned.append(plain_epochs(both.plain(), both.x[order], both.y[order], epochs)[0])
+    rows = []
+    for epoch in PARITY_EPOCHS:
+        p, o = plain[epoch - 1], ours[epoch - 1]
+        noise = max(abs(losses[epoch - 1] - p) for losses in turned) / p
+        rows.append({"epoch": epoch, "plain": p, "ours": o, "difference": abs(o - p) / p, "noise": noise})
+        print(
+            f"epoch {epoch:5d}   plain {p:.8f}   ours {o:.8f}   relative difference {abs(o - p) / p:.1e}   "
+            f"plain with its rows in another order, worst of {NOISE_RUNS}: {noise:.1e}"
+        )
+        assert abs(o - p) / p <= max(2 * noise, 1e-6), f"epoch {epoch}: the losses differ by more than rounding"
+    return rows
+
+
+def epoch_times(both: Contenders, rounds: int) -> dict[str, float]:
+    plain, ours = both.plain(), both.ours()
+    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+    plain_epochs(plain, both.x, both.y, BLOCK)
+    our_epochs(ours, both.examples, BLOCK)
+    for _ in range(rounds):
+        seconds["plain"] += plain_epochs(plain, both.x, both.y, BLOCK)[1]
+        seconds["ours"] += our_epochs(ours, both.examples, BLOCK)[1]
+    result = {name: statistics.median(values) * 1e3 for name, values in seconds.items()}
+    result["ratio"] = result["plain"] / result["ours"]
+    print(
+        f"an epoch, median of {rounds * BLOCK}: plain PyTorch {result['plain']:.2f} ms, ours {result['ours']:.2f} ms, "
+        f"{result['ratio']:.2f} times as fast"
+    )
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--store", action="store_true", help="write benchmarks/results/boston.json")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    both = Contenders()
+    results: dict[str, Any] = {"parity": parity(both), "milliseconds_an_epoch": epoch_times(both, options.rounds)}
+    if options.store:
+        print("stored", store("boston", results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Where and when numbers were made, and the file that keeps them. Measures nothing itself."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bilstm.doctor import processor
+
+RESULTS = Path(__file__).resolve().parent / "results"
+LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn")
+
+
+def circumstances() -> dict[str, Any]:
+    """What a reader has to know to compare numbers with others."""
+    git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    commit = subprocess.run(git, cwd=RESULTS, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "processor": processor(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "versions": {name: metadata.version(name) for name in LIBRARIES},
+        "commit": commit,
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def store(name: str, results: dict[str, Any]) -> Path:
+    """Write ``benchmarks/results/NAME.json`` and return its path."""
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"circumstances": circumstances(), **results}, indent=1) + "\n")
+    return path
