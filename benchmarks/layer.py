@@ -84,12 +84,20 @@ def measure_all(names: list[str], rounds: int) -> list[dict[str, object]]:
         generator = torch.Generator().manual_seed(1)
         unequal = torch.randint(max(1, case.time // 4), case.time + 1, (case.batch,), generator=generator)
         unequal[0] = case.time
+        dimensions = f"{case.batch}, {case.time}, {case.features}, {case.hidden}, {case.layers}"
         for word, lengths in (("all equal", None), ("unequal", unequal)):
             if word == "unequal" and len(set(unequal.tolist())) == 1:
                 continue
             for task, times in measure(case, lengths, rounds).items():
                 ratio = times["torch packed"] / times["bilstm"]
-                row = {"shape": name, "lengths": word, "task": task, "ms": times, "kernel": last_kernel()}
+                row = {
+                    "shape": name,
+                    "dimensions": dimensions,
+                    "lengths": word,
+                    "task": task,
+                    "ms": times,
+                    "kernel": last_kernel(),
+                }
                 rows.append(row | {"packed_over_bilstm": round(ratio, 2)})
                 numbers = "".join(f"{milliseconds:9.2f}" for milliseconds in times.values())
                 print(f"{name:<16}{word:<10}{task:<11}{numbers}   {ratio:.2f}", flush=True)

@@ -1,0 +1,110 @@
+"""What README and docs say is run: every Python block, every command, every link; and every docstring's example."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import bilstm
+from bilstm.cli import main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+MODULES = [name for _, name, _ in pkgutil.walk_packages(bilstm.__path__, "bilstm.")]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder with the files that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    data = bilstm.boston()
+    frame = pl.concat([data.steps, data.targets], how="horizontal")
+    frame[:400].write_csv("houses.csv")
+    frame[400:].write_csv("new_houses.csv")
+    generator = np.random.default_rng(0)
+    rows = [
+        {"utterance": n, "step": t, "lpc1": generator.normal(), "lpc2": generator.normal(), "speaker": n % 3}
+        for n in range(30)
+        for t in range(3 + n % 4)
+    ]
+    pl.DataFrame(rows).write_csv("vowels.csv")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, folder):
+    names = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_in_their_order(page, folder, capsys):
+    for block in blocks(page, "sh"):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if not words:
+                continue
+            assert words[0] == "bilstm", line
+            quick = ["--max-epochs", "2"] if words[1] == "fit" else []
+            status = 0
+            try:
+                main([*words[1:], *quick])
+            except SystemExit as stop:
+                status = stop.code
+            assert not status, f"{line}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_the_files_that_a_page_links_to_are_there(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_the_tree_in_the_readme_is_the_tree():
+    text = (ROOT / "README.md").read_text()
+    for path in [*(ROOT / "src" / "bilstm").glob("*.py"), *(ROOT / "src" / "bilstm").glob("*/")]:
+        if path.name not in ("__init__.py", "errors.py", "__pycache__"):
+            assert path.name in text, path
+
+
+def test_the_readmes_figures_are_the_stored_ones():
+    from benchmarks.tables import tables
+
+    assert tables().strip() in (ROOT / "README.md").read_text()
+
+
+def test_the_commands_of_the_readme_that_make_are_in_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for word in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE):
+        assert f"\n{word}:" in makefile
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_docstrings_run(name):
+    module = importlib.import_module(name)
+    globals_ = dict(vars(module)) | {"np": np, "pl": pl}
+    failed, _ = doctest.testmod(
+        module, extraglobs=globals_, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    assert failed == 0
+
+
+def test_every_public_name_has_a_docstring_with_an_example_or_a_source():
+    for name in bilstm.__all__:
+        text = getattr(bilstm, name).__doc__ or ""
+        assert len(text) > 40, name
+        if name not in ("Batch",):
+            assert "Example" in text or "Source" in text, f"{name} shows no example"
