@@ -31,7 +31,7 @@ def accuracy() -> str:
     result = stored("accuracy")
     lines = [
         "Boston housing, test RMSE in 1,000 $ over 20 random 90/10 splits (seeds 0 to 19); scalers and early",
-        "stopping see the training rows only. Published on such splits: MC-dropout 2.97, PBP 3.01, deep ensembles 3.28.",
+        "stopping see the training rows only. Published on such splits: MC-dropout 2.97, PBP 3.01, ensembles 3.28.",
         "",
         "| model | RMSE, mean ± deviation | seconds a fit, one core |",
         "| --- | --- | --- |",
@@ -59,11 +59,11 @@ def accuracy() -> str:
 def speed() -> str:
     result = stored("layer")
     lines = [
-        "The layer where lengths differ, against `nn.LSTM` on a packed sequence (the way PyTorch offers), milliseconds.",
+        "The layer where lengths differ, against `nn.LSTM` on a packed sequence (PyTorch's own way), milliseconds.",
         "Padded `nn.LSTM` reads the padding and gives another answer there, so it is no contender. Batches of equal",
         "lengths take what `nn.LSTM` takes: its own routine runs them.",
         "",
-        "| batch, steps, features, hidden, layers | training: packed | ours | ratio | inference: packed | ours | ratio |",
+        "| B, T, F, H, layers | training: packed | ours | ratio | inference: packed | ours | ratio |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in dict.fromkeys(row["shape"] for row in result["rows"]):
@@ -78,8 +78,8 @@ def speed() -> str:
     classic = stored("boston")["milliseconds_an_epoch"]
     lines += [
         "",
-        f"An epoch of the classic Boston job: plain PyTorch {classic['plain']:.1f} ms, `fit` {classic['ours']:.1f} ms, with",
-        "the same losses (`benchmarks/boston.py`). Faster kernels of our own are the next step.",
+        f"An epoch of the classic Boston job: plain PyTorch {classic['plain']:.1f} ms, `fit` {classic['ours']:.1f} ms,",
+        "with the same losses (`benchmarks/boston.py`). Faster kernels of our own are the next step.",
         "",
         f"Made by `benchmarks/layer.py` on {made_on(result)}.",
     ]

@@ -136,9 +136,8 @@ def test_every_constructor_parameter_is_an_option_with_its_default_and_meaning(r
 
 
 def test_options_reach_the_model(run):
-    options = (
-        "--hidden-size 5 --num-layers 2 --clip-norm none --batch-size none --schedule constant --max-epochs 1".split()
-    )
+    options = ["--hidden-size", "5", "--num-layers", "2", "--clip-norm", "none", "--batch-size", "none"]
+    options += ["--schedule", "constant", "--max-epochs", "1"]
     assert run("fit", "classifier", "digits", "-o", "m.bilstm", "--class-weight", "balanced", *options)[0] == 0
     parameters = bilstm.load("m.bilstm").get_params()
     told = ("hidden_size", "num_layers", "clip_norm", "batch_size", "schedule", "max_epochs", "class_weight")

@@ -288,7 +288,7 @@ def test_the_history_is_a_frame_with_a_row_an_epoch_and_a_figure(tmp_path):
     assert frame["epoch"].to_list() == list(range(1, 7))
     assert frame.select(pl.all().is_finite().all()).row(0) == (True,) * 7
     figure = model.history_.plot()
-    assert [line.get_label() for line in figure.axes[0].lines] == ["training", "validation"]
+    assert [line.get_label() for line in figure.axes[0].lines] == ["training", "validation", "kept"]
     assert repr(model.history_).startswith("History(6 epochs, loss ")
 
 

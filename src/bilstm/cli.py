@@ -174,7 +174,7 @@ def builtin_named(data: str, drop: Sequence[str] = ()) -> Dataset | None:
     """The built-in set of that name; None where a file of that name lies, or there is no such set."""
     from bilstm.data.builtin import BUILTIN
 
-    return BUILTIN[data](drop) if data in BUILTIN and not Path(data).exists() else None
+    return BUILTIN[data](drop) if data in BUILTIN and not Path(data).is_file() else None
 
 
 def write_text(path: Path, text: str) -> None:

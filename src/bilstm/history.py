@@ -76,6 +76,9 @@ class History:
             curves.append(("validation_loss", "validation", "C1"))
         for name, label, color in curves:
             axes.plot(self["epoch"], self[name], color=color, linewidth=1.2, label=label)
+        if self.has_validation:
+            best = min(range(len(self)), key=lambda row: self["validation_loss"][row])
+            axes.plot(self["epoch"][best], self["validation_loss"][best], "o", color="C1", label="kept")
         # losses fall by orders of magnitude; a linear axis would show a flat line
         axes.set_yscale("log" if min(self.columns["loss"], default=0.0) > 0 else "linear")
         axes.set_xlabel("epoch")

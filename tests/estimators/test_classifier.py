@@ -58,6 +58,16 @@ def test_class_weights_move_the_border():
     assert found[0] < found[1] <= found[2]
 
 
+def test_label_smoothing_makes_it_less_sure_and_leaves_the_validation_loss_plain():
+    X, y = blobs(300)
+    fit = {"hidden_size": 16, "max_epochs": 60}
+    sure, smooth = (BiLSTMClassifier(**fit, label_smoothing=s).fit(X, y) for s in (0.0, 0.2))
+    assert smooth.predict_proba(X).max(axis=1).mean() < sure.predict_proba(X).max(axis=1).mean()
+    for model in (sure, smooth):
+        best = int(np.argmin(model.history_["validation_loss"]))
+        assert_close(model.history_["validation_loss"][best], model.metrics_["log_loss"], rtol=1e-5)
+
+
 def test_the_metrics_are_scikit_learns():
     X, y = blobs()
     model = BiLSTMClassifier(**SMALL).fit(X, y)

@@ -64,3 +64,15 @@ def test_pooling_equals_numpy_over_the_valid_steps(pooling):
     rows = [getattr(np, pooling)(states[i, :t].detach().numpy(), axis=0) for i, t in enumerate([2, 5, 1])]
     pooled = torch.tensor(np.stack(rows))
     assert_close(network(batch), network.output(network.hidden(pooled.relu()).relu()), atol=1e-6)
+
+
+def test_input_noise_is_of_the_given_size_and_in_training_only():
+    network = Network(3, 2, hidden_size=4, input_noise=0.5)
+    batch = Batch(torch.zeros(400, 5, 3), torch.full((400,), 5), torch.arange(400))
+    seen = []
+    network.lstm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(batch)
+    network.eval()(batch)
+    assert_close(seen[0].std(), 0.5, rtol=0.05)
+    assert_close(seen[1], batch.values)
+    assert_close(batch.values, torch.zeros(400, 5, 3), what="the caller's batch")

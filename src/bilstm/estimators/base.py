@@ -47,6 +47,7 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
     hidden_size: int
     num_layers: int
     dropout: float
+    input_noise: float
     pooling: str
     table_as: str
     optimizer: str
@@ -265,6 +266,7 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
             dropout=self.dropout,
+            input_noise=self.input_noise,
             pooling=self.pooling,
         )
 

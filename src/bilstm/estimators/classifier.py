@@ -34,9 +34,11 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
         hidden_size: H, units of each direction in each layer.
         num_layers: BiLSTM layers, one on top of the other.
         dropout: share of units dropped between layers and before the head while training.
+        input_noise: deviation of the noise added to the standardised inputs while training.
         pooling: how steps become one vector: final, mean, max or attention.
         table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
         class_weight: none, 'balanced', or a weight for each class by name.
+        label_smoothing: share of a label's probability that is spread over all classes while training.
         optimizer: adam or adamw.
         learning_rate: size of an optimiser step at the start.
         weight_decay: pull of the weights towards zero.
@@ -72,6 +74,7 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
     metric_name = "accuracy"
 
     class_weight: Any
+    label_smoothing: float
     classes_: Array
 
     def __init__(
@@ -80,9 +83,11 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
         hidden_size: int = 64,
         num_layers: int = 1,
         dropout: float = 0.1,
+        input_noise: float = 0.0,
         pooling: str = "final",
         table_as: str = "one step",
         class_weight: Any = None,
+        label_smoothing: float = 0.0,
         optimizer: str = "adam",
         learning_rate: float = 0.003,
         weight_decay: float = 0.0,
@@ -176,7 +181,10 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         weights = self.class_weights_.to(outputs.device)
-        return functional.cross_entropy(outputs, targets, weight=weights, reduction="none")  # (B,)
+        smoothing = self.label_smoothing if outputs.requires_grad else 0.0  # the validation loss is the plain one
+        return functional.cross_entropy(
+            outputs, targets, weight=weights, reduction="none", label_smoothing=smoothing
+        )  # (B,)
 
     def _decode(self, outputs: Array) -> Array:
         shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)

@@ -62,6 +62,8 @@ LIMITS: dict[str, Limit] = {
     "hidden_size": whole(1),
     "num_layers": whole(1),
     "dropout": real(0, 1, open_high=True),
+    "input_noise": real(0),
+    "label_smoothing": real(0, 1, open_high=True),
     "pooling": one_of(*POOLING_NAMES),
     "table_as": one_of(*TABLE_AS),
     "optimizer": one_of(*OPTIMIZERS),

@@ -29,6 +29,7 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         hidden_size: H, units of each direction in each layer.
         num_layers: BiLSTM layers, one on top of the other.
         dropout: share of units dropped between layers and before the head while training.
+        input_noise: deviation of the noise added to the standardised inputs while training.
         pooling: how steps become one vector: final, mean, max or attention.
         table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
         optimizer: adam or adamw.
@@ -70,6 +71,7 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         hidden_size: int = 64,
         num_layers: int = 1,
         dropout: float = 0.1,
+        input_noise: float = 0.0,
         pooling: str = "final",
         table_as: str = "one step",
         optimizer: str = "adam",

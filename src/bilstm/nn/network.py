@@ -25,6 +25,7 @@ class Network(nn.Module):
         hidden_size: H, units of each direction.
         num_layers: L, BiLSTM layers.
         dropout: share of units dropped between the layers and before the head, in training.
+        input_noise: deviation of the Gaussian noise added to the inputs, in training.
         pooling: ``final`` (the last hidden state of both directions), ``mean``, ``max`` or ``attention``.
 
     Example:
@@ -42,6 +43,7 @@ class Network(nn.Module):
         hidden_size: int,
         num_layers: int = 1,
         dropout: float = 0.0,
+        input_noise: float = 0.0,
         pooling: str = "final",
     ) -> None:
         super().__init__()
@@ -52,6 +54,7 @@ class Network(nn.Module):
             batch_first=True,
             dropout=dropout if num_layers > 1 else 0.0,
         )
+        self.input_noise = input_noise
         self.pooling = pooling
         self.attention = nn.Linear(2 * hidden_size, 1) if pooling == "attention" else None
         self.dropout = nn.Dropout(dropout)
@@ -60,7 +63,10 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """A batch of sequences to (B, K)."""
-        states, (h_n, _) = self.lstm(batch.values, lengths=batch.lengths)  # (B, T, 2H), (2L, B, H)
+        values = batch.values  # (B, T, F)
+        if self.training and self.input_noise:
+            values = values + self.input_noise * torch.randn_like(values)
+        states, (h_n, _) = self.lstm(values, lengths=batch.lengths)  # (B, T, 2H), (2L, B, H)
         if self.pooling == "final":
             pooled = torch.cat([h_n[-2], h_n[-1]], dim=1)  # (B, 2H)
         elif self.attention is not None:
