@@ -4,7 +4,7 @@
 
 Boston: random 90/10 splits (seeds 0, 1, …); every contender sees the training rows only, its scaler and early
 stopping too. Settings were chosen on other splits (seeds 100 to 119). Japanese Vowels: 10-fold
-cross-validation through scikit-learn, folds in the order of the file and shuffled. Knows no test set of its own.
+cross-validation through scikit-learn, folds in the order of the file and shuffled, three seeds each. Knows no test set of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor, VotingClassifier, VotingRegressor
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor, VotingRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
@@ -28,6 +28,7 @@ from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, read_table
 from record import store
 
 SEEDS = range(5)  # of the averaged models
+VOWELS_SEEDS = range(3)
 
 REGRESSORS: dict[str, Callable[[], Any]] = {
     "ridge": lambda: make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 13))),
@@ -41,16 +42,16 @@ REGRESSORS: dict[str, Callable[[], Any]] = {
 }
 
 
-def vowels_model(seed: int) -> BiLSTMClassifier:
-    return BiLSTMClassifier(pooling="max", validation_fraction=0, max_epochs=40, random_state=seed)
-
-
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "BiLSTMClassifier()": BiLSTMClassifier,
-    "BiLSTMClassifier(pooling='max', validation_fraction=0, max_epochs=40)": lambda: vowels_model(0),
-    "VotingClassifier of 5 seeds of that": lambda: VotingClassifier(
-        [(str(seed), vowels_model(seed)) for seed in SEEDS], voting="soft"
-    ),
+    "the same with the settings below": lambda: BiLSTMClassifier(**FEW_SEQUENCES),
+}
+FEW_SEQUENCES: dict[str, Any] = {
+    "pooling": "max",
+    "input_noise": 0.6,  # as Graves and Schmidhuber (2005) chose for their frames of speech
+    "label_smoothing": 0.1,
+    "validation_fraction": 0,
+    "max_epochs": 80,
 }
 
 
@@ -87,9 +88,12 @@ def vowels_table(path: str, jobs: int) -> list[dict[str, Any]]:
             "in file order": 10,
             "shuffled": StratifiedKFold(10, shuffle=True, random_state=0),
         }.items():
-            row[folds] = float(cross_val_score(make(), X, y, cv=cv, n_jobs=jobs).mean())
+            row[folds] = [
+                float(cross_val_score(make().set_params(random_state=seed), X, y, cv=cv, n_jobs=jobs).mean())
+                for seed in VOWELS_SEEDS
+            ]
         rows.append(row)
-        print(f"{name:<72}{row['in file order']:.4f} {row['shuffled']:.4f}", flush=True)
+        print(f"{name:<36}{np.round(row['in file order'], 4)} {np.round(row['shuffled'], 4)}", flush=True)
     return rows
 
 
