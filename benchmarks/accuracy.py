@@ -4,7 +4,8 @@
 
 Boston: random 90/10 splits (seeds 0, 1, …); every contender sees the training rows only, its scaler and early
 stopping too. Settings were chosen on other splits (seeds 100 to 119). Japanese Vowels: 10-fold
-cross-validation through scikit-learn, folds in the order of the file and shuffled, three seeds each. Knows no test set of its own.
+cross-validation through scikit-learn, folds in the order of the file and shuffled, three
+seeds each. Knows no test set of its own.
 """
 
 from __future__ import annotations

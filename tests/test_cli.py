@@ -217,7 +217,12 @@ BAD = {
     ),
     "one row": ("x,y\n1,2\n", FIT, 1, "expected at least 2 sequences to learn from, got n_samples = 1 (t.csv)"),
     "a constant target": ("x,y\n1,2\n2,2\n3,2\n", FIT, 1, "expected target 'y' to vary, got 2 in every row (t.csv)"),
-    "a missing target": (f"x,z,y\n{ROWS}1,1,\n", FIT, 1, "expected a number for target 'y' in every row, got NaN"),
+    "a missing target": (
+        f"x,z,y\n{ROWS}1,1,\n",
+        FIT,
+        1,
+        "expected a value of target 'y' in every row, got a missing one (t.csv, line 32)",
+    ),
     "an empty file": ("", FIT, 1, "expected a table, got an empty file (t.csv)"),
     "a class seen once": (
         "x,y\n" + "1,a\n" * 9 + "2,b\n",

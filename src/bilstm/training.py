@@ -23,7 +23,7 @@ from bilstm.history import History
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
-PREDICTION_BATCH = 512  # rows; larger saves nothing and holds more padding
+PREDICTION_BATCH = 512  # rows at a time, so that memory does not grow with the data
 
 
 @dataclass(frozen=True)

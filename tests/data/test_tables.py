@@ -108,6 +108,8 @@ BAD = {
     "no features": ("y\n1\n2\n", {"target": "y"}, "expected at least one feature column"),
     "an order alone": ("x,y\n1,2\n", {"target": "y", "order": "x"}, "expected --group beside --order"),
     "two targets a group": ("g,x,y\na,1,1\na,2,2\n", {"target": "y", "group": "g"}, "expected one 'y' for a sequence"),
+    "a missing target": ("x,y\n1,1\n2,\n", {"target": "y"}, "got a missing one (PATH, line 3)"),
+    "a group without target": ("g,x,y\na,1,\na,2,\n", {"target": "y", "group": "g"}, "got a missing one (PATH, g a)"),
     "a row without group": ("g,x,y\na,1,1\n,2,2\n", {"target": "y", "group": "g"}, "expected a value of 'g'"),
 }
 

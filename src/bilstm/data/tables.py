@@ -256,6 +256,13 @@ def _targets(
     columns = []
     for name in names:
         column = frame[name]
+        if column.null_count():
+            row = int(column.is_null().arg_true()[0])
+            where = _where(path, row) if group is None else f"{path}, {group} {frame[group][row]}"
+            raise DataError(
+                f"expected a value of target {name!r} in every row, got a missing one ({where})",
+                hint="leave rows without a target out of this data; to predict them is another step",
+            )
         if firsts is not None:
             column = column.gather(firsts)
             repeated = column.gather(np.repeat(np.arange(len(lengths)), lengths))
