@@ -4,7 +4,8 @@
 
 506 rows, one step, 13 features, four layers of 32, full batch, Adam at 0.001, equal initial weights. Parity: the
 losses of 1,000 epochs beside plain PyTorch's, with Adam as it comes and with torch's fused Adam, which the
-package uses; and, as the measure of what float32 leaves open, plain PyTorch's own with the rows in other orders. Time: blocks of epochs of both take turns in one process.
+package uses; and, as the measure of what float32 leaves open, plain PyTorch's own with its rows in other
+orders. Time: blocks of epochs of both take turns in one process.
 """
 
 from __future__ import annotations
