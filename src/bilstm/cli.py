@@ -90,9 +90,10 @@ def predict(
 
     model = load(file)
     rows = read_for(model, data)
-    columns = [] if rows.ids is None else [rows.ids]
-    frame = pl.DataFrame([*columns, *model.prediction_columns(rows)])
+    frame = pl.DataFrame(model.prediction_columns(rows))
     frame = frame.with_columns(pl.selectors.float().round_sig_figs(7))  # what float32 knows
+    if rows.ids is not None:
+        frame = frame.insert_column(0, rows.ids)
     if output is None:
         sys.stdout.write(frame.write_csv())
     else:
