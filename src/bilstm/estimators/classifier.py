@@ -83,7 +83,7 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
         hidden_size: int = 64,
         num_layers: int = 1,
         dropout: float = 0.1,
-        input_noise: float = 0.0,
+        input_noise: float = 0.3,
         pooling: str = "final",
         table_as: str = "one step",
         class_weight: Any = None,
