@@ -149,6 +149,26 @@ def test_a_given_validation_file_is_used(run, houses):
     assert "n 100" in err
 
 
+def test_a_validation_file_is_read_as_the_training_file_was(run, tmp_path):
+    rows = [f"{'1bx'[n % 3]},{n},{n}\n" for n in range(30)]
+    (tmp_path / "t.csv").write_text("c,x,y\n" + "".join(rows))
+    (tmp_path / "v.csv").write_text("c,x,y\n" + "".join(rows[::3]))  # its column c looks like numbers
+    command = ["fit", "regressor", "t.csv", "--target", "y", "-o", "m.bilstm", *QUICK]
+    assert run(*command, "--valid", "v.csv")[0] == 0
+    model = bilstm.load("m.bilstm")
+    same = evaluate(model, model.read("v.csv", with_targets=True))
+    assert_close(list(model.metrics_.values()), list(same.values()), rtol=1e-6)
+
+
+def test_labels_that_are_numbers_by_name_are_evaluated_and_drawn(run, tmp_path):
+    (tmp_path / "t.csv").write_text("x,l\n" + "".join(f"{n},{n % 3}\n" for n in range(30)))
+    command = ["fit", "classifier", "t.csv", "--target", "l", "--category", "l", "-o", "m.bilstm", *QUICK]
+    assert run(*command)[0] == 0
+    assert bilstm.load("m.bilstm").classes_.tolist() == ["0", "1", "2"]
+    assert run("evaluate", "m.bilstm", "t.csv")[0] == 0
+    assert run("plot", "m.bilstm", "t.csv")[0] == 0
+
+
 def test_the_classic_demo_leaves_what_it_says(run, tmp_path):
     status, out, _ = run("demo", "regressor", "--epochs", "30")
     assert status == 0
@@ -247,6 +267,14 @@ BAD = {
     "a parameter out of range": (f"x,z,y\n{ROWS}", [*FIT, "--dropout", "1.5"], 2, "expected dropout to be a number"),
     "a near miss of a choice": (f"x,z,y\n{ROWS}", [*FIT, "--pooling", "maen"], 2, "hint: did you mean 'mean'?"),
     "a word for a number": (f"x,z,y\n{ROWS}", [*FIT, "--hidden-size", "many"], 2, "--hidden-size"),
+    "a target for a built-in set": (
+        None,
+        ["fit", "regressor", "boston", "--target", "crim", "-o", "m.bilstm"],
+        2,
+        "expected no --target beside the built-in set 'boston'",
+    ),
+    "a folder for a model": ("x,y\n1,2\n", [*FIT[:5], "-o", "."], 1, "expected a file for the model, got a folder (.)"),
+    "a device that is not there": (f"x,z,y\n{ROWS}", [*FIT, "--device", "mars"], 2, "expected device to be 'auto'"),
     "an unknown option": (f"x,z,y\n{ROWS}", [*FIT, "--hiden-size", "3"], 2, "--hidden-size"),
     "an unknown command": ("", ["fti"], 2, "No such command 'fti'"),
     "an unknown task": ("", ["fit", "regresor", "t.csv"], 2, "No such command 'regresor'"),
@@ -268,8 +296,9 @@ def test_a_mistake_is_one_short_paragraph_and_a_status(run, tmp_path, name):
 
 
 def test_debug_shows_the_traceback(run):
-    with pytest.raises(bilstm.BilstmError):
-        run("--debug", "predict", "none.bilstm", "none.csv")
+    for call in (["--debug", "predict", "none.bilstm", "none.csv"], ["predict", "none.bilstm", "none.csv", "--debug"]):
+        with pytest.raises(bilstm.BilstmError):
+            run(*call)
 
 
 def test_a_model_meets_data_without_its_columns(run, houses):

@@ -6,7 +6,7 @@ import pickle  # noqa: TID251 -- errors cross process borders in scikit-learn's 
 
 import pytest
 
-from bilstm.errors import BilstmError, DataError, MissingExtraError, ParameterError, TrainingError, did_you_mean
+from bilstm.errors import BilstmError, DataError, ParameterError, TrainingError, did_you_mean
 
 
 def test_a_hint_stands_on_its_own_line():
@@ -20,7 +20,6 @@ def test_a_hint_stands_on_its_own_line():
         (DataError, ValueError),
         (ParameterError, ValueError),
         (TrainingError, ArithmeticError),
-        (MissingExtraError, ImportError),
     ],
 )
 def test_every_error_is_also_the_builtin_that_programs_expect(kind, builtin):

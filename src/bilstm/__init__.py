@@ -1,4 +1,4 @@
-"""Bidirectional LSTMs: the equations, a layer that is nn.LSTM and faster, and finished models from a file.
+"""Bidirectional LSTMs: the equations, a layer that is nn.LSTM with lengths, and finished models from a file.
 
 Names are resolved on first use, so that ``import bilstm`` is instant.
 """

@@ -67,7 +67,10 @@ def demo(
     if task not in DEMOS:
         raise ParameterError(f"expected a task with a demo, got {task!r}", hint=did_you_mean(task, DEMOS))
     folder = folder or Path(f"demo-{task}")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the folder {folder}: {error.strerror}") from None
     DEMOS[task](folder, print, **({} if epochs is None else {"epochs": epochs}))
 
 
@@ -181,7 +184,7 @@ def builtin_named(data: str, drop: Sequence[str] = ()) -> Dataset | None:
 def write_text(path: Path, text: str) -> None:
     """Write a file, or say why not."""
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
 
@@ -194,12 +197,14 @@ def talk(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and turn mistakes into one short paragraph and an exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    add_fit_commands(app, arguments)
+    debug = "--debug" in arguments
+    arguments = [word for word in arguments if word != "--debug"]  # it may stand anywhere
     warnings.showwarning = lambda message, *_: talk(f"note: {message}")
     try:
+        add_fit_commands(app, arguments)
         app(arguments)
     except BilstmError as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         talk(f"error: {error}")
         sys.exit(2 if isinstance(error, ParameterError) else 1)
@@ -208,6 +213,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except BrokenPipeError:  # the reader of our stdout has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        talk(f"error: {type(error).__name__}: {error}\nhint: this was not foreseen; --debug shows where it happened")
         sys.exit(1)
 
 

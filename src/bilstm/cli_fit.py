@@ -10,13 +10,16 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bilstm.errors import BilstmError, DataError
+from bilstm.errors import BilstmError, DataError, ParameterError
+
+if TYPE_CHECKING:
+    from bilstm.data.dataset import Dataset
 
 TASKS = {
     "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor", "One or more numbers for a row or a sequence."),
@@ -66,13 +69,15 @@ def run(
     **parameters: Any,
 ) -> None:
     """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
-    checkpoint = output.with_name(output.name + ".checkpoint")
     if not output.parent.is_dir():
         raise DataError(f"expected a folder for the model, got none ({output.parent})", hint="make it first")
+    if output.is_dir():
+        raise DataError(f"expected a file for the model, got a folder ({output})", hint=f"-o {output / 'model.bilstm'}")
+    checkpoint = output.with_name(output.name + ".checkpoint")
     if restart:
         checkpoint.unlink(missing_ok=True)
     training = read(data, **reading)
-    validation = None if valid is None else read(valid, **reading)
+    validation = None if valid is None else read(valid, **reading, kinds=kinds_of(training))
     estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every)
     try:
         estimator.fit(training, validation=validation)
@@ -93,22 +98,37 @@ def read(
     category: Sequence[str],
     group: str | None,
     order: str | None,
-) -> Any:
-    """DATA for training: a file with a target, or a built-in set."""
+    kinds: Mapping[str, str] | None = None,
+) -> Dataset:
+    """DATA for training: a file with a target, or a built-in set. ``kinds`` are those of the training data."""
     from bilstm.cli import builtin_named
     from bilstm.data.tables import read_frame, read_table
     from bilstm.errors import did_you_mean
 
     builtin = builtin_named(data, drop)
     if builtin is not None:
+        told = {"target": target, "category": category, "group": group, "order": order}
+        for option in [name for name, value in told.items() if value]:
+            raise ParameterError(f"expected no --{option} beside the built-in set {data!r}, got {told[option]!r}")
         return builtin
     if not target:
         columns = read_frame(data).columns
         raise DataError(
             f"expected --target, the column to predict, got none ({data})", hint=did_you_mean("", columns, 20)
         )
-    kinds = dict.fromkeys(category, "category")
+    if kinds is None:
+        kinds = dict.fromkeys(category, "category")
     return read_table(data, target=target, drop=drop, group=group, order=order, kinds=kinds)
+
+
+def kinds_of(data: Dataset) -> dict[str, str]:
+    """How the columns of the training data were read, for a second file like it."""
+    frames = [data.steps] if data.targets is None else [data.steps, data.targets]
+    return {
+        name: "category" if dtype == "String" else "number"
+        for frame in frames
+        for name, dtype in zip(frame.columns, map(str, frame.dtypes), strict=True)
+    }
 
 
 def _data_options() -> list[inspect.Parameter]:

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bilstm.data.builtin import boston, digits
-from bilstm.data.dataset import Array, Dataset
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.metrics import evaluate, regression_metrics

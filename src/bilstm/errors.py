@@ -4,8 +4,7 @@ BilstmError                 everything this package raises on purpose
 ├── DataError               the data given is not the data needed     (also a ValueError)
 ├── ParameterError          a parameter is out of its range           (also a ValueError)
 ├── ModelFileError          a model file cannot be used               (also a ValueError)
-├── TrainingError           training cannot go on                     (also an ArithmeticError)
-└── MissingExtraError       an optional dependency is not installed   (also an ImportError)
+└── TrainingError           training cannot go on                     (also an ArithmeticError)
 """
 
 from __future__ import annotations
@@ -57,10 +56,6 @@ class ModelFileError(BilstmError, ValueError):
 
 class TrainingError(BilstmError, ArithmeticError):
     """Training cannot go on; the message names the epoch and the quantity."""
-
-
-class MissingExtraError(BilstmError, ImportError):
-    """An optional dependency is not installed; the hint is the pip command."""
 
 
 def did_you_mean(word: str, choices: Iterable[object], limit: int = 8) -> str:

@@ -10,22 +10,21 @@ from sklearn import metrics
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def regression_metrics(truth: Array, predicted: Array, weights: Array | None = None) -> dict[str, float]:
+def regression_metrics(truth: Array, predicted: Array) -> dict[str, float]:
     """``rmse``, ``mae``, ``r2`` and ``n``; several targets are averaged with equal weight.
 
     Args:
         truth: (N,) or (N, K), in the caller's units.
         predicted: of the same shape.
-        weights: (N,), or None.
 
     Returns:
         dict: r2 is NaN for fewer than two rows, where it means nothing.
     """
-    squared = metrics.mean_squared_error(truth, predicted, sample_weight=weights, multioutput="raw_values")
+    squared = metrics.mean_squared_error(truth, predicted, multioutput="raw_values")
     return {
         "rmse": float(np.sqrt(squared).mean()),
-        "mae": float(metrics.mean_absolute_error(truth, predicted, sample_weight=weights)),
-        "r2": float(metrics.r2_score(truth, predicted, sample_weight=weights)) if len(truth) > 1 else float("nan"),
+        "mae": float(metrics.mean_absolute_error(truth, predicted)),
+        "r2": float(metrics.r2_score(truth, predicted)) if len(truth) > 1 else float("nan"),
         "n": len(truth),
     }
 
@@ -60,5 +59,6 @@ def evaluate(estimator: Any, dataset: Any) -> dict[str, float]:
         >>> evaluate(model, read_table("test.csv", target="medv"))  # doctest: +SKIP
         {'rmse': 3.02, 'mae': 2.11, 'r2': 0.88, 'n': 51}
     """
+    dataset = estimator._with_targets(dataset)
     result: dict[str, float] = estimator._metrics(dataset, estimator._decode(estimator._outputs(dataset)))
     return result

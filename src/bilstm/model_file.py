@@ -13,6 +13,7 @@ import importlib
 import math
 import platform
 from importlib import metadata
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,9 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
 def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     """Constructor parameters as JSON can say them; where this run was watched and checkpointed is not kept."""
     plain = {**parameters, "verbose": 0, "checkpoint": None}
-    if not isinstance(plain["random_state"], (int, type(None))):
+    if not isinstance(plain["random_state"], (Integral, type(None))):
         plain["random_state"] = None  # a generator object has no value that could be written down
     if isinstance(plain.get("class_weight"), dict):
+        # in JSON a key is always text; the classifier finds its classes by their words
         plain["class_weight"] = {str(key): float(value) for key, value in plain["class_weight"].items()}
     return {key: value.item() if hasattr(value, "item") else value for key, value in plain.items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bilstm.data.dataset import Array, Dataset
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.regressor import BiLSTMRegressor
@@ -20,8 +20,10 @@ def predictions(estimator: BiLSTMRegressor | BiLSTMClassifier, dataset: Dataset)
 
     A regressor's first target against the truth; a classifier's confusion.
     """
+    dataset = estimator._with_targets(dataset)
     truth = dataset.target_values
     if isinstance(estimator, BiLSTMClassifier):
+        estimator.labels_.transform(truth, dataset.source)  # a class the model does not know has no row
         return confusion(truth, estimator.predict(dataset), estimator.classes_)
     predicted = estimator.predict(dataset)
     first = (slice(None), 0) if truth.ndim == 2 else slice(None)
@@ -87,14 +89,16 @@ def _write_counts(axes: Axes, counts: Array, shares: Array) -> None:
             axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
 
 
-def save_figure(figure: Figure, path: str | Path, **options: Any) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure to a file whose ending says the format: png, svg, pdf.
 
     Raises:
         BilstmError: the ending is not a format, or the file cannot be written.
     """
     try:
-        figure.savefig(path, dpi=150, **options)
-    except (ValueError, OSError) as error:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise BilstmError(f"cannot write the figure {path}: {error.strerror}") from None
+    except ValueError as error:
         text = str(error).splitlines()[0]
         raise BilstmError(f"cannot write the figure {path}: {text}", hint="end the name in .png") from None

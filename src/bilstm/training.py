@@ -81,6 +81,11 @@ def train(
     )
     if checkpoint is not None:
         checkpoint.restore(state)
+        if state.epoch > max_epochs:
+            raise TrainingError(
+                f"expected a checkpoint of at most {max_epochs} epochs, got one of {state.epoch}",
+                hint="delete it, or raise max_epochs",
+            )
     steps = -(-len(training.sequences) // (batch_size or len(training.sequences)))
 
     for epoch in range(state.epoch + 1, max_epochs + 1):

@@ -60,6 +60,40 @@ def test_tables_arrays_and_frames_of_both_libraries_are_one_thing():
     assert Dataset.from_arrays(matrix.tolist()).is_table
 
 
+def test_a_mask_takes_the_rows_where_it_is_true():
+    data = Dataset.from_arrays([np.zeros((1, 1)), np.ones((2, 1)), np.full((1, 1), 2.0)])
+    assert [s[0, 0] for s in data.take(np.array([True, False, True])).sequences] == [0.0, 2.0]
+
+
+def test_text_that_looks_like_numbers_stays_text_in_both_libraries():
+    columns = {"zip": ["01234", "99999"], "size": pd.Categorical([3, 7])}
+    frame = Dataset.from_arrays(pd.DataFrame(columns)).steps
+    assert frame["zip"].to_list() == ["01234", "99999"]
+    assert frame["size"].to_list() == ["3", "7"]
+    assert Dataset.from_arrays(pl.DataFrame({"zip": ["01234"]})).steps["zip"].to_list() == ["01234"]
+
+
+def test_missing_values_of_every_kind_are_missing_and_dates_are_text():
+    frame = pd.DataFrame(
+        {
+            "s": pd.array(["a", pd.NA], dtype="string"),
+            "b": pd.array([True, pd.NA], dtype="boolean"),
+            "i": pd.array([3, pd.NA], dtype="Int64"),
+            "d": pd.to_datetime(["2024-01-02", None]),
+        }
+    )
+    steps = Dataset.from_arrays(frame).steps
+    assert [steps[name].to_list() for name in "sbi"] == [["a", None], [1.0, None], [3.0, None]]
+    assert steps["d"].to_list() == ["2024-01-02", None]
+
+
+def test_two_columns_of_one_name_and_columns_of_lists_are_refused():
+    with pytest.raises(DataError, match="expected different column names, got 'a' twice"):
+        Dataset.from_arrays(pd.DataFrame(np.zeros((2, 2)), columns=["a", "a"]))
+    with pytest.raises(DataError, match="expected numbers or text in column 'a', got List"):
+        Dataset.from_arrays(pl.DataFrame({"a": [[1], [2]]}))
+
+
 def test_a_block_of_equal_lengths_is_as_many_sequences():
     block = np.arange(24.0).reshape(2, 3, 4)
     data = Dataset.from_arrays(block)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm.data.tables import line_of_row, read_table
-from bilstm.errors import DataError
+from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 
 HOUSES = "rooms,town,price\n4,a,10\n6,b,20\n,a,30\n"
@@ -42,7 +42,7 @@ def test_the_separator_is_found(write, separator):
     assert data.feature_names == ["rooms", "town"]
 
 
-@pytest.mark.parametrize("word", ["", "NA", "n/a", "NaN", "null", "None", "?", " "])
+@pytest.mark.parametrize("word", ["", "NA", "n/a", "NaN", "null", "?", " "])
 def test_words_for_missing_are_missing(write, word):
     data = read_table(write(f"x,y\n1,1\n{word},2\n3,3\n"), target="y")
     assert data.steps["x"].to_list() == [1.0, None, 3.0]
@@ -86,9 +86,44 @@ def test_grouping_keeps_every_row_once_in_its_group_and_order(tmp_path_factory, 
     data = read_table(path, target="y", group="g")
     expected = {}
     for row, name in enumerate(groups):
-        expected.setdefault(name, []).append(float(row))
+        expected.setdefault(str(name), []).append(float(row))
     assert data.ids.to_list() == list(expected)
     assert [s.ravel().tolist() for s in data.sequences] == list(expected.values())
+
+
+def test_names_of_groups_are_never_numbers(write):
+    rows = [f"{20240101000000000 + n},{n},1\n" for n in range(8)] + ["001,9,1\n", "1,10,1\n"]
+    data = read_table(write("id,x,y\n" + "".join(rows)), target="y", group="id")
+    assert data.ids.to_list() == [row.split(",")[0] for row in rows]
+
+
+def test_true_and_false_are_numbers_as_features_and_names_as_targets(tmp_path):
+    frame = pl.DataFrame({"x": [True, False, None], "y": [False, True, True]})
+    frame.write_csv(tmp_path / "t.csv")
+    frame.write_parquet(tmp_path / "t.parquet")
+    for kind in ("csv", "parquet"):
+        data = read_table(tmp_path / f"t.{kind}", target="y")
+        assert data.steps["x"].to_list() == [1.0, 0.0, None]
+        assert data.target_values.tolist() == ["false", "true", "true"]
+
+
+def test_a_column_of_whole_numbers_with_a_gap_keeps_its_names(tmp_path):
+    pl.DataFrame({"c": [3, None, 7], "y": [1, 2, 3]}).write_parquet(tmp_path / "t.parquet")
+    data = read_table(tmp_path / "t.parquet", target="y", kinds={"c": "category"})
+    assert data.steps["c"].to_list() == ["3", None, "7"]
+
+
+def test_none_is_a_word_and_no_gap(write):
+    data = read_table(write("x,mood\n1,none\n2,good\n"), target="mood")
+    assert data.target_values.tolist() == ["none", "good"]
+
+
+def test_an_order_of_text_is_warned_of_unless_it_is_of_dates(write):
+    path = write("g,t,x,y\na,step 10,1,1\na,step 2,2,1\n")
+    with pytest.warns(DataWarning, match="column 't' orders rows as text"):
+        read_table(path, target="y", group="g", order="t")
+    dates = write("g,t,x,y\na,2024-01-10,1,1\na,2024-01-02,2,1\n")
+    assert read_table(dates, target="y", group="g", order="t").steps["x"].to_list() == [2.0, 1.0]
 
 
 BAD = {
@@ -102,6 +137,10 @@ BAD = {
         "expected a finite number in column 'x', got 'inf' (PATH, line 3)",
     ),
     "a decimal comma": ("x;y\n1;1\n2;1\n3,5;2\n", {"target": "y"}, "hint: write decimals with a point"),
+    "nothing but decimal commas": ("x;y\n1,5;1\n2,5;1\n", {"target": "y"}, "hint: write decimals with a point"),
+    "a target twice": ("x,y\n1,2\n", {"target": ["y", "y"]}, "expected different targets, got 'y', 'y'"),
+    "a category that is none": ("x,y\n1,2\n", {"kinds": {"z": "category"}}, "expected a column 'z', got none"),
+    "a row without order": ("g,t,x,y\na,1,1,1\na,,2,1\n", {"group": "g", "order": "t"}, "expected a value of 't'"),
     "a name twice": ("x,x,y\n1,2,3\n", {"target": "y"}, "expected different column names, got 'x' twice"),
     "a long line": ("x,y\n1,2\n1,2,3\n", {"target": "y"}, "more fields on line 3 than in the header"),
     "another encoding": (b"x,y\n\xe9,2\n", {"target": "y"}, "bytes that are not UTF-8"),
@@ -121,7 +160,7 @@ def test_a_bad_file_is_refused_with_what_and_where(write, name):
     with pytest.raises(DataError) as caught:
         read_table(path, **options)
     assert message.replace("PATH", str(path)) in str(caught.value)
-    assert str(path) in str(caught.value) or name == "an order alone"
+    assert str(path) in str(caught.value) or name in ("an order alone", "a target twice")
 
 
 def test_a_missing_file_is_named_with_its_nearest_neighbour(write):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from bilstm import BiLSTMClassifier, Dataset, digits, evaluate
+from bilstm import BiLSTMClassifier, Dataset, digits, evaluate, load
 from bilstm.errors import DataError, ParameterError
 from tests.compare import assert_close
 
@@ -87,6 +87,14 @@ def test_the_validation_part_keeps_the_shares_of_the_classes():
     assert np.bincount(held_out.target_values).tolist() == [14, 13, 3]
 
 
+def test_class_weights_of_numbers_survive_the_model_file_and_the_command_line(tmp_path):
+    X, y = blobs()
+    model = BiLSTMClassifier(**SMALL, class_weight={0: 1.0, 1: 2.0, 2: 0.5}).fit(X, y)
+    model.save(tmp_path / "m.bilstm")
+    again = load(tmp_path / "m.bilstm").fit(X, y)
+    assert_close(again.predict_proba(X), model.predict_proba(X))
+
+
 X, Y = blobs()
 MISTAKES = {
     "one class": (X, np.zeros(90, int), "expected at least two classes, got one class, 0, in every row"),
@@ -96,6 +104,12 @@ MISTAKES = {
         "expected at least 2 rows of every class, got 1 of class 9",
     ),
     "numbers": (X, X[:, 0], "Unknown label type: continuous.*\nhint: for numbers use a regressor"),
+    "a missing label among text": (X, ["a", float("nan"), "b"] * 30, r"got None .*row 1"),
+    "labels of two kinds": (
+        X,
+        np.array([1, "b", 1] * 30, dtype=object),
+        "expected targets of one kind, got text and 1",
+    ),
     "a missing label": (X, [None, *Y[1:].tolist()], "expected a label in every row, got None .*row 0"),
 }
 

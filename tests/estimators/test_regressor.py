@@ -138,6 +138,35 @@ def test_the_metrics_are_scikit_learns():
     assert_close(figures["r2"], r2_score(truth, predicted), rtol=1e-12)
 
 
+def test_columns_that_changed_places_are_refused_in_frames_of_both_libraries():
+    for library in (pd, pl):
+        frame = library.DataFrame({"a": [0.0, 1.0] * 10, "b": [5.0, 3.0] * 10})
+        model = BiLSTMRegressor(**SMALL).fit(frame, np.arange(20.0))
+        assert list(model.feature_names_in_) == ["a", "b"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            model.predict(frame[["b", "a"]])
+        with pytest.raises(ValueError, match="feature names should match"):
+            BiLSTMRegressor(**SMALL).fit(frame, np.arange(20.0), validation=(frame[["b", "a"]], np.arange(20.0)))
+
+
+def test_targets_of_a_dataset_are_found_by_name():
+    steps = pl.DataFrame({"x": np.arange(30.0)})
+    targets = pl.DataFrame({"p": np.arange(30.0), "q": -100 * np.arange(30.0)})
+    data = Dataset(steps, np.ones(30), targets)
+    model = BiLSTMRegressor(**SMALL).fit(data)
+    turned = Dataset(steps, np.ones(30), targets.select("q", "p"))
+    assert evaluate(model, turned) == evaluate(model, data)
+    with pytest.raises(DataError, match=r"expected targets \['p', 'q'\], got \['p'\]"):
+        evaluate(model, Dataset(steps, np.ones(30), targets.select("p")))
+
+
+def test_lists_of_plain_numbers_are_sequences_also_where_all_are_equally_long():
+    generator = np.random.default_rng(0)
+    X = [generator.normal(size=t) for t in (3, 5, 3, 4, 3, 6)]
+    model = BiLSTMRegressor(**SMALL, validation_fraction=0).fit(X, np.arange(6.0))
+    assert_close(model.predict([X[0], X[2]]), model.predict(X)[[0, 2]], atol=1e-6)
+
+
 # -- mistakes ----------------------------------------------------------------------------------------------------
 
 X, Y = np.arange(40.0).reshape(20, 2), np.arange(20.0)

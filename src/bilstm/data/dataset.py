@@ -6,6 +6,7 @@ Knows which columns there are and in which order. Does not scale, encode, pad or
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,9 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from bilstm.data.columns import Array, as_column, is_missing, object_column
 from bilstm.errors import DataError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Dataset:
     read_with: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.int64))
         if int(self.lengths.sum()) != self.steps.height:
             raise DataError(f"expected lengths that add up to {self.steps.height} steps, got {int(self.lengths.sum())}")
         if self.targets is not None and self.targets.height != len(self.lengths):
@@ -58,6 +59,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the targets have names of the caller's, rather than ours for arrays."""
+        return any(not re.fullmatch(r"y\d*", name) for name in self.target_names)
 
     @property
     def feature_names(self) -> list[str]:
@@ -92,8 +98,9 @@ class Dataset:
         return values[:, 0] if values.shape[1] == 1 else values
 
     def take(self, rows: Sequence[int] | Array) -> Dataset:
-        """The sequences at positions ``rows``, in that order."""
-        rows = np.asarray(rows, dtype=np.int64)
+        """The sequences at positions ``rows``, in that order; or those where a mask (N,) is true."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         lengths = self.lengths[rows]
         ends = np.cumsum(lengths)
         within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
@@ -137,8 +144,8 @@ class Dataset:
 
 
 def _steps_and_lengths(X: Any, source: str) -> tuple[pl.DataFrame, Array]:
-    if _is_frame(X):
-        frame = as_frame(X)
+    if is_frame(X):
+        frame = as_frame(X, source)
         return frame, np.ones(frame.height, dtype=np.int64)
     if isinstance(X, (list, tuple)) and len(X) and not np.isscalar(X[0]) and np.ndim(X[0]) == 2:
         return _ragged(X, source)
@@ -176,51 +183,33 @@ def numbered_frame(matrix: Array, source: str = "X") -> pl.DataFrame:
         return pl.from_numpy(np.ascontiguousarray(matrix, dtype=np.float64), schema=names)
     if matrix.dtype.kind == "c":
         raise DataError(f"Complex data not supported: expected real numbers ({source})")
-    return pl.DataFrame([_object_column(name, matrix[:, i]) for i, name in enumerate(names)])
+    return pl.DataFrame([object_column(name, matrix[:, i]) for i, name in enumerate(names)])
 
 
-def _object_column(name: str, values: Array) -> pl.Series:
-    try:
-        return pl.Series(name, np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError):
-        for row, value in enumerate(values):
-            if not (value is None or isinstance(value, (str, int, float, np.generic))):
-                raise DataError(
-                    f"expected numbers or text, got {type(value).__name__} (argument must be a string "
-                    f"or a number; column {name!r}, row {row})"
-                ) from None
-        return pl.Series(name, [None if _is_missing(v) else str(v) for v in values], dtype=pl.String)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
-def _is_frame(X: Any) -> bool:
+def is_frame(X: Any) -> bool:
+    """Whether X is a DataFrame of polars or pandas."""
     return hasattr(X, "columns") and (hasattr(X, "to_numpy") or hasattr(X, "__dataframe__"))
 
 
-def as_frame(X: Any) -> pl.DataFrame:
-    """A polars or pandas DataFrame as polars, numbers as Float64, everything else as String."""
-    frame = X if isinstance(X, pl.DataFrame) else _from_pandas(X)
-    columns = []
-    for column in frame.get_columns():
-        if column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            columns.append(column.cast(pl.Float64).fill_nan(None))
-        else:
-            columns.append(column.cast(pl.String))
-    return pl.DataFrame(columns)
+def as_frame(X: Any, source: str = "X") -> pl.DataFrame:
+    """A polars or pandas DataFrame as polars, every column Float64 or String."""
+    names = [str(name) for name in X.columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(f"expected different column names, got {repeated[0]!r} twice ({source})")
+    if isinstance(X, pl.DataFrame):
+        return pl.DataFrame([as_column(column) for column in X.get_columns()])
+    return pl.DataFrame([_pandas_column(name, X.iloc[:, i]) for i, name in enumerate(names)])
 
 
-def _from_pandas(X: Any) -> pl.DataFrame:
-    columns = []
-    for position, name in enumerate(X.columns):
-        values = X.iloc[:, position].to_numpy()
-        if values.dtype.kind in "fiub":
-            columns.append(pl.Series(str(name), values))
-        else:
-            columns.append(_object_column(str(name), np.asarray(values, dtype=object)))
-    return pl.DataFrame(columns)
+def _pandas_column(name: str, column: Any) -> pl.Series:
+    if column.dtype.kind in "mM":  # dates are text
+        column = column.astype(str).where(column.notna(), None)
+    values = column.to_numpy()
+    if values.dtype.kind in "fiub":
+        is_category = str(column.dtype) == "category"
+        return as_column(pl.Series(name, values), "category" if is_category else "")
+    return object_column(name, np.asarray(values, dtype=object))
 
 
 def _target_frame(y: Any) -> pl.DataFrame:
@@ -229,9 +218,11 @@ def _target_frame(y: Any) -> pl.DataFrame:
     if isinstance(y, pl.DataFrame):
         return y
     if hasattr(y, "columns"):
-        return pl.DataFrame({str(name): np.asarray(y[name]) for name in y.columns})
+        return pl.DataFrame({str(name): _target_series(np.asarray(y[name])) for name in y.columns})
     name = str(getattr(y, "name", None) or "y")
     values = np.asarray(y)
+    if values.dtype.kind == "U" and not (isinstance(y, np.ndarray) and y.dtype.kind == "U"):
+        values = np.asarray(y, dtype=object)  # numpy would turn a missing label into the text 'nan'
     if values.ndim == 1:
         return pl.DataFrame({name: _target_series(values)})
     if values.ndim == 2:
@@ -240,6 +231,10 @@ def _target_frame(y: Any) -> pl.DataFrame:
 
 
 def _target_series(values: Array) -> pl.Series:
-    if values.dtype.kind == "O":
-        return pl.Series(values.tolist(), strict=False)
-    return pl.Series(values)
+    if values.dtype.kind != "O":
+        return pl.Series(values)
+    present = [None if is_missing(value) else value for value in values]
+    if len({isinstance(value, str) for value in present if value is not None}) > 1:
+        odd = next(value for value in present if value is not None and not isinstance(value, str))
+        raise DataError(f"expected targets of one kind, got text and {odd!r} together")
+    return pl.Series(present, strict=False)

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from bilstm.data.dataset import Array
+from bilstm.data.columns import Array, as_column, as_text
 from bilstm.errors import DataError, DataWarning, did_you_mean
 
 MOST_CATEGORIES = 20  # a text column with more values than this must repeat each of them at least twice
@@ -69,7 +69,7 @@ class FeatureEncoder:
 
     def fit(self, steps: pl.DataFrame) -> Self:
         """Learn means, deviations and categories from the steps of the training sequences (S, F)."""
-        self.columns = [_learn(column) for column in steps.get_columns()]
+        self.columns = [_learn(as_column(column)) for column in steps.get_columns()]
         if not self.names:
             raise DataError(
                 f"expected at least one column that a model can use, got {', '.join(map(repr, steps.columns))}"
@@ -131,7 +131,7 @@ def _encode(column: Column, series: pl.Series, source: str) -> Array:
         missing = np.isnan(values)
         encoded = np.where(missing, 0.0, (values - column.mean) / column.scale)[:, None]
     else:
-        text = series if is_text else series.cast(pl.String)
+        text = as_text(series)
         missing = text.is_null().to_numpy()
         known = {value: i for i, value in enumerate(column.values)}
         codes = text.replace_strict(known, default=None, return_dtype=pl.Int64).fill_null(-1).to_numpy()

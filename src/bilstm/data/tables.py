@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -14,11 +17,14 @@ from typing import IO
 import numpy as np
 import polars as pl
 
-from bilstm.data.dataset import Dataset, as_frame
-from bilstm.errors import DataError, did_you_mean
+from bilstm.data.columns import as_column, whole_numbers
+from bilstm.data.dataset import Dataset
+from bilstm.errors import DataError, DataWarning, did_you_mean
 
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # compared without case and outer blanks
+MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
 SEPARATORS = ",;\t|"
+DECIMAL_COMMA = r"^[+-]?\d[\d.]*,\d+$"
+csv.field_size_limit(sys.maxsize)  # a long text is no error
 NO_KINDS: Mapping[str, str] = {}
 
 
@@ -35,7 +41,7 @@ def read_table(
     """Read a table from a file: every row a sequence of one step, or rows grouped into sequences.
 
     A CSV column is a column of numbers if at least half of its values are numbers; then every other value
-    must be a number or missing (empty, NA, NaN, null, none, ?). Other columns are categories.
+    must be a number or missing (empty, NA, N/A, NaN, null, ?). Other columns are categories.
 
     Args:
         path: a ``.csv`` (also ``.tsv``, ``.txt``, ``.gz``) or ``.parquet`` file.
@@ -48,7 +54,7 @@ def read_table(
         kinds: ``number`` or ``category`` for columns that must be so; the others are judged by their values.
 
     Returns:
-        Dataset: with Float64 and String columns, targets, and the group's values as ids.
+        Dataset: with Float64 and String columns, targets (integers where they are whole), the group's values as ids.
 
     Raises:
         DataError: the file is missing, empty, damaged or not UTF-8; a column is missing; text stands in a
@@ -58,9 +64,14 @@ def read_table(
         >>> data = read_table("houses.csv", target="medv", drop=["b"])  # doctest: +SKIP
     """
     path = Path(path)
-    frame = read_frame(path, kinds or {})
     targets = [target] if isinstance(target, str) else list(target or ())
-    for name in [*targets, *drop, *([group] if group else []), *([order] if order else [])]:
+    kinds = dict.fromkeys(targets, "target") | dict(kinds or {})
+    if group is not None:
+        kinds[group] = "category"  # 001 and 1 are two names
+    frame = read_frame(path, kinds)
+    if len(set(targets)) < len(targets):
+        raise DataError(f"expected different targets, got {', '.join(map(repr, targets))}")
+    for name in [*targets, *drop, *kinds, *([order] if order else [])]:
         if name not in frame.columns:
             raise _missing_column(name, frame.columns, path)
     if group is None and order is not None:
@@ -78,7 +89,7 @@ def read_table(
         lengths, firsts, ids = np.ones(frame.height, dtype=np.int64), None, None
     else:
         lengths, firsts = _runs(frame[group])
-        ids = whole_numbers(frame[group].gather(firsts))
+        ids = frame[group].gather(firsts)
     return Dataset(
         steps=frame.select(names),
         lengths=lengths,
@@ -134,7 +145,7 @@ def _separator(path: Path) -> str:
     """The separator that the header uses most; a comma where it uses none."""
     try:
         with _open_text(path) as file:
-            header = file.readline(1 << 20)
+            header = re.sub(r'"[^"]*"', "", file.readline(1 << 20))
     except (UnicodeDecodeError, OSError, EOFError) as error:
         raise _unreadable(path, error) from None
     return max(SEPARATORS, key=header.count)
@@ -143,11 +154,25 @@ def _separator(path: Path) -> str:
 def _typed(column: pl.Series, kind: str, path: Path) -> pl.Series:
     """A column as Float64 or String, as ``kind`` demands or, without one, as its values are."""
     if column.dtype != pl.String:
-        number = column.cast(pl.Float64)
-        return whole_numbers(number).cast(pl.String) if kind == "category" else number
-    text = column.str.strip_chars()
-    text = text.set(text.str.to_lowercase().is_in(MISSING), None)
-    return text if kind == "category" else _as_number(text, path, forced=kind == "number")
+        is_label = kind == "target" and column.dtype == pl.Boolean
+        return as_column(column, "category" if is_label else kind)
+    if not _is_parquet(path):  # a CSV file has no types: its words are read
+        column = column.str.strip_chars()
+        column = column.set(column.str.to_lowercase().is_in(MISSING), None)
+    elif kind != "number":
+        return column
+    if kind == "category":
+        return column
+    truth = None if kind == "target" else _as_truth(column)  # as a target, true and false are labels
+    return _as_number(column, path, forced=kind == "number") if truth is None else truth
+
+
+def _as_truth(text: pl.Series) -> pl.Series | None:
+    """A column of true and false as 1 and 0, as other files hold it; None if it holds anything else."""
+    words = text.str.to_lowercase()
+    if text.null_count() == len(text) or not words.is_in(("true", "false")).fill_null(True).all():
+        return None
+    return words.eq("true").cast(pl.Float64)
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
@@ -188,17 +213,18 @@ def _as_number(text: pl.Series, path: Path, *, forced: bool) -> pl.Series:
     """A column of text as numbers where it holds numbers, else as it is; one bad value among numbers is an error."""
     values = text.cast(pl.Float64, strict=False)
     wrong = values.is_null() & text.is_not_null()
+    if wrong.any() and text.filter(wrong).str.contains(DECIMAL_COMMA).all():
+        forced = True  # a table written with decimal commas: none of its numbers would be read as one
     count, present = int(wrong.sum()), text.len() - text.null_count()
     if not forced and (present == 0 or count > present / 2):
         return text if present else values
     if count:
         row = int(wrong.arg_true()[0])
         value = text[row]
-        is_decimal_comma = value.replace(",", "", 1).replace(".", "").lstrip("+-").isdigit() and "," in value
         raise DataError(
             f"expected a number in column {text.name!r}, got {value!r} ({_where(path, row)})",
             hint="write decimals with a point and without thousands separators"
-            if is_decimal_comma
+            if re.match(DECIMAL_COMMA, value)
             else "correct it, leave it empty if it is unknown, or drop the column",
         )
     infinite = values.is_infinite().fill_null(False)
@@ -220,7 +246,7 @@ def _is_parquet(path: Path) -> bool:
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     try:
-        return as_frame(pl.read_parquet(path))
+        return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from None
 
@@ -234,9 +260,24 @@ def _grouped(frame: pl.DataFrame, group: str, order: str | None, path: Path) -> 
     if frame[group].null_count():
         row = int(frame[group].is_null().arg_true()[0])
         raise DataError(f"expected a value of {group!r} in every row, got none ({_where(path, row)})")
+    if order is not None:
+        _check_order(frame[order], path)
     names = frame[group].unique(maintain_order=True)
     appearance = frame[group].replace_strict(names, pl.Series(range(len(names))), return_dtype=pl.Int64)
     return frame.sort([appearance, *([pl.col(order)] if order else [])], maintain_order=True)
+
+
+def _check_order(column: pl.Series, path: Path) -> None:
+    if column.null_count():
+        row = int(column.is_null().arg_true()[0])
+        raise DataError(f"expected a value of {column.name!r} in every row, got none ({_where(path, row)})")
+    if column.dtype == pl.String and column.str.len_chars().n_unique() > 1:  # dates written alike have one length
+        first, last = str(column.min()), str(column.max())
+        warnings.warn(
+            f"column {column.name!r} orders rows as text, from {first!r} to {last!r}: 'step 10' comes before 'step 2'",
+            DataWarning,
+            stacklevel=4,
+        )
 
 
 def _runs(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -276,12 +317,3 @@ def _targets(
                 )
         columns.append(whole_numbers(column))
     return pl.DataFrame(columns)
-
-
-def whole_numbers(column: pl.Series) -> pl.Series:
-    """A column of numbers without fractions as integers, so that labels read 1 and not 1.0."""
-    if column.dtype == pl.Float64 and column.null_count() == 0 and len(column):
-        whole = column.cast(pl.Int64, strict=False)
-        if whole.null_count() == 0 and (whole.cast(pl.Float64) == column).all():
-            return whole
-    return column

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,10 +23,11 @@ from torch import Tensor
 
 from bilstm.checkpoint import Checkpoint
 from bilstm.data.batch import Sequences
-from bilstm.data.dataset import Array, Dataset
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset, is_frame
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.tables import read_table
-from bilstm.errors import DataError, ParameterError
+from bilstm.errors import DataError, ParameterError, did_you_mean
 from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
 from bilstm.nn.network import Network
@@ -76,7 +79,6 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
     is_table_: bool
 
     # -- hooks ---------------------------------------------------------------------------------------------
-
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
         """Encoded targets (N, …); with ``fit``, learn the encoding from this training part first."""
         raise NotImplementedError
@@ -109,6 +111,10 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
         """Bring back what :meth:`_encoders` said, but for ``features``."""
         raise NotImplementedError
 
+    def _target_kind(self) -> str:
+        """How a file's target column must be read: ``number`` or ``category``."""
+        return "number"
+
     def _strata(self, dataset: Dataset) -> Array | None:
         """Labels whose shares a validation part should keep, or None."""
         return None
@@ -134,6 +140,7 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
             TrainingError: the loss or a gradient is not finite.
         """
         check_parameters(self.get_params(deep=False))
+        self._device()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         dataset = self._check_targets(self._training_data(X, y))
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
@@ -150,9 +157,9 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
         checkpoint = self._open_checkpoint(dataset, held_out, weights)
         with torch.random.fork_rng(), progress(self.verbose, self.max_epochs) as show:
             torch.manual_seed(seed)
-            self.network_ = self._build()
-            self.history_ = train(
-                self.network_,
+            network = self._build()
+            history = train(
+                network,
                 examples,
                 held_out_examples,
                 loss=self._loss,
@@ -171,7 +178,7 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
                 checkpoint=checkpoint,
                 on_epoch=show,
             )
-        self.metrics_ = {}
+        self.network_, self.history_, self.metrics_ = network, history, {}
         if held_out is not None:
             self.metrics_ = self._metrics(held_out, self._decode(self._outputs(held_out)))
         return self
@@ -194,9 +201,8 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
                 f"expected data with targets, got none ({dataset.source})", hint="name the column with --target"
             )
         if len(dataset) < 2:
-            raise DataError(
-                f"expected at least 2 sequences to learn from, got n_samples = {len(dataset)} ({dataset.source})"
-            )
+            found = f"n_samples = {len(dataset)} ({dataset.source})"
+            raise DataError(f"expected at least 2 sequences to learn from, got {found}")
         self._check_lengths(dataset)
         self.feature_names_ = dataset.feature_names
         self.n_features_in_ = len(dataset.feature_names)
@@ -208,7 +214,7 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
         """Arrays to a Dataset; scikit-learn checks the names and number of a table's columns."""
         if hasattr(X, "toarray"):
             raise DataError("expected dense data, got a sparse matrix", hint="use X.toarray()")
-        if getattr(X, "ndim", None) == 2:
+        if is_frame(X) or getattr(X, "ndim", None) == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)
         elif reset and hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier fit, on a table with names
@@ -234,10 +240,9 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
         everything = np.arange(len(dataset))
         if validation is not None:
             if not isinstance(validation, Dataset):
-                validation = Dataset.from_arrays(validation[0], validation[1], source="validation")
-                validation = validation.renamed(dataset.feature_names)
+                validation = self._like_training(*validation)
             self._check_lengths(validation)
-            return everything, validation
+            return everything, self._with_targets(validation)
         count = round(self.validation_fraction * len(dataset))
         if count == 0 or len(dataset) - count < 2:
             return everything, None
@@ -278,14 +283,15 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
+            torch.zeros(1, device=self.device).item()
             return torch.device(self.device)
-        except RuntimeError:
+        except (RuntimeError, AssertionError):
             raise ParameterError(f"expected device to be 'auto', 'cpu' or 'cuda:0', got {self.device!r}") from None
 
     def _open_checkpoint(self, dataset: Dataset, held_out: Dataset | None, weights: Array) -> Checkpoint | None:
         if self.checkpoint is None:
             return None
-        if not isinstance(self.random_state, int):
+        if not isinstance(self.random_state, Integral):
             raise ParameterError(
                 f"expected random_state to be a number beside a checkpoint, got {self.random_state!r}",
                 hint="a run can only be taken up where its random numbers can be drawn again",
@@ -307,14 +313,7 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> Array:
         """What the network says of new data, (N, K), before decoding, in the caller's order."""
         check_is_fitted(self, "network_")
-        dataset = X if isinstance(X, Dataset) else self._from_arrays(X, None, reset=False)
-        if not isinstance(X, Dataset):
-            if len(dataset.feature_names) != self.n_features_in_:
-                raise DataError(
-                    f"X has {len(dataset.feature_names)} features, but {type(self).__name__} is expecting "
-                    f"{self.n_features_in_} features as input"
-                )
-            dataset = dataset.renamed(self.feature_names_)
+        dataset = X if isinstance(X, Dataset) else self._like_training(X, None)
         self._check_lengths(dataset)
         if self.is_table_ and not dataset.is_table:
             raise DataError(
@@ -335,13 +334,42 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "network_")
         used = self.features_.kinds
+        kinds = used | (dict.fromkeys(self.target_names_, self._target_kind()) if with_targets else {})
         return read_table(
             path,
             target=self.target_names_ if with_targets else None,
             features=[name for name in self.feature_names_ if name in used],
-            kinds=used,
+            kinds=kinds,
             **self.read_with_,
         )
+
+    def _like_training(self, X: Any, y: Any) -> Dataset:
+        """Arrays as a Dataset with the features that the training data had."""
+        if isinstance(X, (list, tuple)) and not self.is_table_ and self.n_features_in_ == 1:
+            X = [
+                np.asarray(x)[:, None] if np.ndim(x) == 1 else x for x in X
+            ]  # sequences, also where all are equally long
+        dataset = self._from_arrays(X, y, reset=False)
+        if len(dataset.feature_names) != self.n_features_in_:
+            raise DataError(
+                f"X has {len(dataset.feature_names)} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return dataset.renamed(self.feature_names_)
+
+    def _with_targets(self, dataset: Dataset) -> Dataset:
+        """The same data with its targets in training's order; those of arrays, which have no names, by position."""
+        if dataset.targets is None:
+            raise DataError(f"expected data with targets, got none ({dataset.source})")
+        names = dataset.target_names
+        if set(names) == set(self.target_names_):
+            return replace(dataset, targets=dataset.targets.select(self.target_names_))
+        if len(names) != len(self.target_names_) or dataset.is_named:
+            raise DataError(
+                f"expected targets {self.target_names_}, got {names} ({dataset.source})",
+                hint=did_you_mean(self.target_names_[0], names),
+            )
+        return dataset
 
     def save(self, path: str | Path) -> None:
         """Write everything a later process needs to predict to one file; see :func:`bilstm.load`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 from torch.nn import functional
 
-from bilstm.data.dataset import Array, Dataset
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
 from bilstm.errors import DataError, ParameterError, did_you_mean
 from bilstm.estimators.base import BiLSTMEstimator
@@ -149,17 +151,25 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
     def _class_weights(self, labels: Array) -> Tensor:
         if self.class_weight is None:
             return torch.ones(len(self.classes_))
-        if isinstance(self.class_weight, dict):
-            for name in self.class_weight:
-                if name not in self.classes_:
+        chosen = self.class_weight
+        if isinstance(chosen, dict):
+            by_word = {str(label): label for label in self.classes_.tolist()}  # --class-weight 0=2 is a word
+            chosen = {by_word.get(str(name), name): weight for name, weight in chosen.items()}
+            for name, weight in chosen.items():
+                if isinstance(weight, bool) or not isinstance(weight, Real) or not float(weight) >= 0:
+                    raise ParameterError(f"expected a class_weight of at least 0, got {weight!r} for {name!r}")
+                if name not in by_word.values():
                     raise ParameterError(
                         f"expected class_weight of known classes, got {name!r}",
                         hint=did_you_mean(str(name), self.classes_),
                     )
-        elif self.class_weight != "balanced":
+        elif not isinstance(chosen, str) or chosen != "balanced":
             raise ParameterError(f"expected class_weight to be 'balanced', a dict or None, got {self.class_weight!r}")
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+        weights = compute_class_weight(chosen, classes=self.classes_, y=labels)
         return torch.from_numpy(weights.astype(np.float32))
+
+    def _target_kind(self) -> str:
+        return "category" if self.classes_.dtype.kind in "OU" else "number"
 
     def _strata(self, dataset: Dataset) -> Array:
         labels = _labels(dataset)
@@ -212,6 +222,8 @@ def _labels(dataset: Dataset) -> Array:
     if len(dataset.target_names) != 1:
         raise DataError(f"expected one target, got {len(dataset.target_names)} ({dataset.source})")
     column = dataset.targets.to_series()
+    if column.dtype.is_temporal():
+        column = column.cast(pl.String)
     missing = column.is_null()
     if column.dtype.is_float():
         missing |= ~column.is_finite().fill_null(False)

@@ -10,7 +10,8 @@ import polars as pl
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
-from bilstm.data.dataset import Array, Dataset
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import TargetScaler, numeric_targets
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator

@@ -1,0 +1,73 @@
+"""What a column is: numbers (Float64) or categories (String). The one place that decides, for files, frames and arrays.
+
+Values that are text stay text, numbers and truth values are numbers, dates are text; a fitted model overrules that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bilstm.errors import DataError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def as_column(values: pl.Series, kind: str = "") -> pl.Series:
+    """A column as Float64 or String.
+
+    Args:
+        values: of any simple type.
+        kind: ``number``, ``category``, or empty: then the type decides.
+
+    Raises:
+        DataError: the column holds lists, structures or other things that are neither.
+    """
+    if values.dtype.is_nested() or values.dtype == pl.Object:
+        raise DataError(f"expected numbers or text in column {values.name!r}, got {values.dtype}")
+    if kind == "category":
+        return as_text(values)
+    if values.dtype.is_numeric() or values.dtype == pl.Boolean:
+        return values.cast(pl.Float64).fill_nan(None)
+    return values.cast(pl.Float64) if values.dtype == pl.Null else values.cast(pl.String)
+
+
+def as_text(values: pl.Series) -> pl.Series:
+    """A column as names: 1 and 1.0 are both ``1``, truth values are ``true`` and ``false``."""
+    if values.dtype.is_float():
+        whole = values.cast(pl.Int64, strict=False)
+        is_whole = (whole.cast(pl.Float64) == values).fill_null(False)
+        return whole.cast(pl.String).zip_with(is_whole, values.fill_nan(None).cast(pl.String))
+    return values.cast(pl.String)
+
+
+def object_column(name: str, values: Array) -> pl.Series:
+    """Python objects as Float64 if all of them are numbers, else as String; missing values of every kind as null."""
+    present = [None if is_missing(value) else value for value in values]
+    for row, value in enumerate(present):
+        if not (value is None or isinstance(value, (str, int, float, np.generic))):
+            raise DataError(
+                f"expected numbers or text, got {type(value).__name__} (argument must be a string or a number; "
+                f"column {name!r}, row {row})"
+            )
+    if any(isinstance(value, str) for value in present):
+        return pl.Series(name, [None if value is None else str(value) for value in present], dtype=pl.String)
+    return pl.Series(name, [None if value is None else float(value) for value in present], dtype=pl.Float64)
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN, and pandas' NA and NaT (by name: pandas need not be installed)."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+
+
+def whole_numbers(column: pl.Series) -> pl.Series:
+    """A column of numbers without fractions as integers, so that labels read 1 and not 1.0."""
+    if column.dtype == pl.Float64 and column.null_count() == 0 and len(column):
+        whole = column.cast(pl.Int64, strict=False)
+        if whole.null_count() == 0 and (whole.cast(pl.Float64) == column).all():
+            return whole
+    return column
