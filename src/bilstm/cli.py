@@ -6,6 +6,7 @@ stdout, talk to stderr. Exit status: 0 done, 1 the work failed, 2 the call was w
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -71,7 +72,7 @@ def demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {folder}: {error.strerror}") from None
-    DEMOS[task](folder, print, **({} if epochs is None else {"epochs": epochs}))
+    DEMOS[task](folder, functools.partial(print, flush=True), **({} if epochs is None else {"epochs": epochs}))
 
 
 @app.command()
