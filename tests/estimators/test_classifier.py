@@ -82,7 +82,7 @@ def test_the_validation_part_keeps_the_shares_of_the_classes():
     X, y = blobs(300)
     y = np.where(np.arange(300) < 30, 2, np.arange(300) % 2)
     model = BiLSTMClassifier(**SMALL)
-    data = model._check_targets(Dataset.from_arrays(X, y))
+    data = Dataset.from_arrays(X, y)
     _, held_out = model._split(data, None, seed=0)
     assert np.bincount(held_out.target_values).tolist() == [14, 13, 3]
 

@@ -1,13 +1,14 @@
 """What the estimators share: checking, splitting, encoding, building, training, predicting, saving.
 
 Knows the order of these steps; does not know what a target means. A task fills four hooks:
-``_targets _head _loss _decode`` (and says by what its validation part is measured: ``_metrics``).
+``_targets _head _loss _decode``, and says what it checks, how it is measured and what is saved.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
@@ -41,7 +42,7 @@ ONE_STEP_NOTE = (
 NOT_IN_FINGERPRINT = ("verbose", "checkpoint")
 
 
-class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
+class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     """Base of the estimators; not for direct use."""
 
     task: str
@@ -79,37 +80,37 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
     is_table_: bool
 
     # -- hooks ---------------------------------------------------------------------------------------------
+    @abstractmethod
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
         """Encoded targets (N, …); with ``fit``, learn the encoding from this training part first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _head(self) -> int:
         """How many numbers the network gives for a sequence."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Outputs (B, K) and encoded targets (B, …) to one loss a sequence, (B,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _decode(self, outputs: Array) -> Array:
         """Outputs (N, K) to what the caller asked for: values in his units, or probabilities."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _metrics(self, dataset: Dataset, decoded: Array) -> dict[str, float]:
         """Figures of merit of decoded outputs beside the targets of ``dataset``."""
-        raise NotImplementedError
 
-    def _check_targets(self, dataset: Dataset) -> Dataset:
-        """Reject targets that cannot be learned; may change their form."""
-        raise NotImplementedError
+    @abstractmethod
+    def _check_targets(self, dataset: Dataset) -> None:
+        """Reject targets that cannot be learned."""
 
+    @abstractmethod
     def _encoders(self) -> dict[str, Any]:
         """The fitted encoders as JSON can say them; ``features`` among them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _restore_encoders(self, encoders: dict[str, Any]) -> None:
         """Bring back what :meth:`_encoders` said, but for ``features``."""
-        raise NotImplementedError
 
     def _target_kind(self) -> str:
         """How a file's target column must be read: ``number`` or ``category``."""
@@ -142,7 +143,8 @@ class BiLSTMEstimator(BaseEstimator):  # type: ignore[misc]
         check_parameters(self.get_params(deep=False))
         self._device()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        dataset = self._check_targets(self._training_data(X, y))
+        dataset = self._training_data(X, y)
+        self._check_targets(dataset)
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
         self.is_table_ = dataset.is_table
         self.trained_on_ = dataset.fingerprint()

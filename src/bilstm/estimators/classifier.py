@@ -128,7 +128,7 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         return super()._training_data(X, y)
 
-    def _check_targets(self, dataset: Dataset) -> Dataset:
+    def _check_targets(self, dataset: Dataset) -> None:
         assert dataset.targets is not None
         labels = _labels(dataset)
         kind = type_of_target(labels, input_name="y")
@@ -146,7 +146,6 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
                 hint="there is nothing to learn; check the column",
             )
         self.class_weights_ = self._class_weights(labels)
-        return dataset
 
     def _class_weights(self, labels: Array) -> Tensor:
         if self.class_weight is None:

@@ -108,7 +108,7 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         values = self._decode(self._outputs(X))
         return [pl.Series(f"predicted_{name}", values[:, k]) for k, name in enumerate(self.target_names_)]
 
-    def _check_targets(self, dataset: Dataset) -> Dataset:
+    def _check_targets(self, dataset: Dataset) -> None:
         assert dataset.targets is not None
         values = numeric_targets(dataset.targets, dataset.source)
         for k, name in enumerate(dataset.target_names):
@@ -117,7 +117,6 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
                     f"expected target {name!r} to vary, got {values[0, k]:g} in every row ({dataset.source})",
                     hint="there is nothing to learn; check the column",
                 )
-        return dataset
 
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
         if dataset.targets is None:
