@@ -112,6 +112,18 @@ class Dataset:
             ids=None if self.ids is None else self.ids[rows],
         )
 
+    def check_lengths(self) -> None:
+        """Raise a DataError if there are no sequences, or one without steps."""
+        if len(self) == 0:
+            raise DataError(f"expected at least one sequence, got 0 samples ({self.source})")
+        if (self.lengths == 0).any():
+            position = int((self.lengths == 0).argmax())
+            name = position if self.ids is None else self.ids[position]
+            raise DataError(
+                f"expected sequences of at least one step, got an empty one ({self.source}, sequence {name})",
+                hint="leave it out; there is nothing in it to learn from",
+            )
+
     def renamed(self, names: Sequence[str]) -> Dataset:
         """The same data with the features called ``names``, position by position."""
         return replace(self, steps=self.steps.rename(dict(zip(self.feature_names, names, strict=True))))

@@ -7,7 +7,6 @@ Knows the order of these steps; does not know what a target means. A task fills 
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from numbers import Integral
@@ -205,7 +204,7 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         if len(dataset) < 2:
             found = f"n_samples = {len(dataset)} ({dataset.source})"
             raise DataError(f"expected at least 2 sequences to learn from, got {found}")
-        self._check_lengths(dataset)
+        dataset.check_lengths()
         self.feature_names_ = dataset.feature_names
         self.n_features_in_ = len(dataset.feature_names)
         self.target_names_ = dataset.target_names
@@ -225,25 +224,13 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             raise DataError(f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required.")
         return dataset
 
-    @staticmethod
-    def _check_lengths(dataset: Dataset) -> None:
-        if len(dataset) == 0:
-            raise DataError(f"expected at least one sequence, got 0 samples ({dataset.source})")
-        if (dataset.lengths == 0).any():
-            position = int((dataset.lengths == 0).argmax())
-            name = position if dataset.ids is None else dataset.ids[position]
-            raise DataError(
-                f"expected sequences of at least one step, got an empty one ({dataset.source}, sequence {name})",
-                hint="leave it out; there is nothing in it to learn from",
-            )
-
     def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
         """Rows to learn from, and what to stop by: the given validation data, a part set aside, or None."""
         everything = np.arange(len(dataset))
         if validation is not None:
             if not isinstance(validation, Dataset):
                 validation = self._like_training(*validation)
-            self._check_lengths(validation)
+            validation.check_lengths()
             return everything, self._with_targets(validation)
         count = round(self.validation_fraction * len(dataset))
         if count == 0 or len(dataset) - count < 2:
@@ -301,11 +288,10 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         parameters = self.get_params(deep=False)
         # with a constant rate no epoch knows how many will follow: a finished run may be prolonged
         skipped = {*NOT_IN_FINGERPRINT, *(("max_epochs",) if self.schedule == "constant" else ())}
-        told = {name: repr(value) for name, value in parameters.items() if name not in skipped}
-        digest = hashlib.sha256(json.dumps([type(self).__name__, told], sort_keys=True).encode())
-        digest.update(self.trained_on_.encode() + weights.tobytes())
-        digest.update(b"" if held_out is None else held_out.fingerprint().encode())
-        checkpoint = Checkpoint(Path(self.checkpoint), digest.hexdigest())
+        told = sorted((name, repr(value)) for name, value in parameters.items() if name not in skipped)
+        stopped_by = "" if held_out is None else held_out.fingerprint()
+        run = (type(self).__name__, told, self.trained_on_, stopped_by, weights.tolist())
+        checkpoint = Checkpoint(Path(self.checkpoint), hashlib.sha256(repr(run).encode()).hexdigest())
         if checkpoint.epoch:
             say(f"going on after epoch {checkpoint.epoch} of {self.checkpoint}", self.verbose)
         return checkpoint
@@ -316,7 +302,7 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         """What the network says of new data, (N, K), before decoding, in the caller's order."""
         check_is_fitted(self, "network_")
         dataset = X if isinstance(X, Dataset) else self._like_training(X, None)
-        self._check_lengths(dataset)
+        dataset.check_lengths()
         if self.is_table_ and not dataset.is_table:
             raise DataError(
                 f"expected a table (one row a sample) as in training, got sequences of several steps ({dataset.source})"
