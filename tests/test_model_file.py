@@ -205,7 +205,7 @@ def test_a_bad_file_is_refused_by_name_and_with_the_reason(saved, tmp_path, name
     assert str(path) in str(caught.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=5000)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=60_000)
 @given(st.data())
 def test_a_file_with_any_bytes_changed_loads_or_is_refused_and_takes_no_memory(saved, tmp_path, data):
     raw = bytearray(saved[0].read_bytes())
@@ -217,7 +217,7 @@ def test_a_file_with_any_bytes_changed_loads_or_is_refused_and_takes_no_memory(s
     try_to_load(tmp_path / "fuzzed.bilstm", bytes(raw[:cut]))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=5000)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=60_000)
 @given(st.binary(max_size=300))
 @example(struct.pack("<Q", 40) + b'{"__metadata__":{"bilstm":"{\\"format\\":1}"}}'.ljust(40))
 def test_any_bytes_are_refused(tmp_path, raw):
@@ -234,7 +234,7 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=5000)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=60_000)
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     def change(header):
