@@ -1,0 +1,65 @@
+// What the core computes and what it must be given: plain numbers and addresses, no Python, no torch.
+//
+// Axes: B rows, T steps, F features, H units, L layers, D directions. Gates are stacked i, f, g, o. All arrays are
+// float32 and have adjacent features; where rows and steps lie is said by strides, counted in floats.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace bilstm {
+
+struct Sizes {
+    int64_t B, T, F, H, L, D;
+};
+
+// A (B, T, width) array: address of its first number, and how far apart rows and steps are.
+template <class T>
+struct Steps {
+    T* at = nullptr;
+    int64_t row = 0, step = 0;
+    explicit operator bool() const { return at != nullptr; }
+    T* operator()(int64_t b, int64_t t) const { return at + b * row + t * step; }
+};
+
+// One layer in one direction. Without biases both are null.
+template <class T>
+struct Weights {
+    T *input, *hidden;             // (4H, F), (4H, H)
+    T *input_bias, *hidden_bias;   // (4H), (4H)
+};
+
+struct Call {
+    Sizes sizes;
+    const int64_t* lengths;                     // (B), each in 0…T; null: all T
+    Steps<const float> input;                   // (B, T, F)
+    const float *h0, *c0;                       // (L·D, B, H); null: zeros
+    std::vector<Weights<const float>> weights;  // [layer · D + direction]
+    std::vector<Steps<const float>> masks;      // (B, T, D·H) for each layer but the last, or empty
+    int threads;
+};
+
+struct Result {
+    Steps<float> output;  // (B, T, D·H), written whole: zero on padding
+    float *h_n, *c_n;     // (L·D, B, H)
+};
+
+// What is to be differentiated and where the gradients go; null where a gradient is not given or not wanted.
+struct Gradients {
+    Steps<const float> output;       // (B, T, D·H)
+    const float *h_n, *c_n;          // (L·D, B, H)
+    Steps<float> input;              // (B, T, F), written whole: zero on padding
+    float *h0, *c0;                  // (L·D, B, H)
+    std::vector<Weights<float>> weights;
+};
+
+// How many floats a training run keeps for its backward.
+int64_t reserve_size(const Call& call);
+
+// Run all layers. `reserve` is null in inference, else room for reserve_size(call) floats.
+void forward(const Call& call, const Result& result, float* reserve);
+
+// The gradients of the run that filled `reserve`; `reserve` holds something else afterwards.
+void backward(const Call& call, const Result& result, float* reserve, const Gradients& gradients);
+
+}  // namespace bilstm
