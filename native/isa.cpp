@@ -1,0 +1,74 @@
+// Asks the processor what it can, and the environment what it shall. Built for the baseline.
+#include "isa.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "kernels.hpp"
+#include "select.hpp"
+
+namespace bilstm {
+
+namespace {
+
+std::atomic<const Kernels*> last{nullptr};
+
+std::vector<const Kernels*> supported() {
+    std::vector<const Kernels*> found;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        found.push_back(&avx512_kernels);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2_kernels);
+#elif defined(__aarch64__)
+    found.push_back(&neon_kernels);  // part of every 64-bit ARM
+#endif
+    found.push_back(&plain_kernels);
+    return found;
+}
+
+const std::vector<const Kernels*>& all() {
+    static const std::vector<const Kernels*> found = supported();
+    return found;
+}
+
+}  // namespace
+
+const Kernels& by_name(const std::string& name) {
+    std::string choices;
+    for (const Kernels* kernels : all()) {
+        if (kernels->name == name) return *kernels;
+        choices += (choices.empty() ? "" : ", ") + std::string(kernels->name);
+    }
+    throw std::invalid_argument("expected BILSTM_ISA to be one of " + choices + ", which this processor can run, got " +
+                                name);
+}
+
+const Kernels& select() {
+    const char* named = std::getenv("BILSTM_ISA");
+    return named && *named ? by_name(named) : *all().front();
+}
+
+void ran(const Kernels& kernels) { last = &kernels; }
+
+int number_of(const Kernels& kernels) {
+    for (size_t i = 0; i < all().size(); ++i)
+        if (all()[i] == &kernels) return static_cast<int>(i);
+    return -1;
+}
+
+const Kernels& by_number(int number) { return *all().at(number); }
+
+std::vector<std::string> isas() {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : all()) names.emplace_back(kernels->name);
+    return names;
+}
+
+std::string isa() { return select().name; }
+
+std::string last_isa() { return last ? last.load()->name : ""; }
+
+}  // namespace bilstm

@@ -1,0 +1,10 @@
+// The inner loops for one instruction set; CMakeLists.txt compiles this file, and no other, for it.
+#include "simd_avx512.hpp"
+#include "tile.hpp"
+
+namespace bilstm {
+
+const Kernels avx512_kernels = {"avx512",        LANES,      project,      step, step_back, multiply, weight_gradient,
+                              pack_gates, unpack_gates, pack_panels, spin};
+
+}  // namespace bilstm
