@@ -15,14 +15,19 @@ inline V splat(float x) { return _mm256_set1_ps(x); }
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, V x) { _mm256_storeu_ps(p, x); }
 inline V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
-inline V clamp(V x, V low, V high) { return _mm256_min_ps(high, _mm256_max_ps(low, x)); }  // NaN stays NaN
-inline V nearest(V x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline V minimum(V x, V high) { return _mm256_min_ps(x, high); }  // of NaN and a number: the second
+// max(x, -126) = whole + fraction, |fraction| <= 1/2: 2^-126 is the smallest power that float32 holds in full.
+inline void split(V x, V& whole, V& fraction) {
+    x = _mm256_max_ps(splat(-126.0f), x);
+    whole = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    fraction = x - whole;
+}
 inline V times_power_of_two(V x, V whole) {
     const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127)), 23);
     return x * _mm256_castsi256_ps(exponent);
 }
 inline V rough_reciprocal(V x) { return _mm256_rcp_ps(x); }  // relative error below 1.5·2^-12
-constexpr int RECIPROCAL_STEPS = 1;
+constexpr int RECIPROCAL_STEPS = 2;
 
 inline __m256i first(int64_t n) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

@@ -15,8 +15,12 @@ inline V splat(float x) { return _mm512_set1_ps(x); }
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V x) { _mm512_storeu_ps(p, x); }
 inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
-inline V clamp(V x, V low, V high) { return _mm512_min_ps(high, _mm512_max_ps(low, x)); }  // NaN stays NaN
-inline V nearest(V x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline V minimum(V x, V high) { return _mm512_min_ps(x, high); }  // of NaN and a number: the second
+// x = whole + fraction, |fraction| <= 1/2; an infinite x has the fraction 0.
+inline void split(V x, V& whole, V& fraction) {
+    fraction = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    whole = x - fraction;
+}
 inline V times_power_of_two(V x, V whole) { return _mm512_scalef_ps(x, whole); }
 inline V rough_reciprocal(V x) { return _mm512_rcp14_ps(x); }  // relative error below 2^-14
 constexpr int RECIPROCAL_STEPS = 1;                            // each doubles the right bits

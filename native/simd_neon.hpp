@@ -16,8 +16,13 @@ inline V splat(float x) { return vdupq_n_f32(x); }
 inline V load(const float* p) { return vld1q_f32(p); }
 inline void store(float* p, V x) { vst1q_f32(p, x); }
 inline V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
-inline V clamp(V x, V low, V high) { return vminq_f32(vmaxq_f32(x, low), high); }  // NaN stays NaN
-inline V nearest(V x) { return vrndnq_f32(x); }
+inline V minimum(V x, V high) { return vbslq_f32(vcltq_f32(x, high), x, high); }  // of NaN and a number: the second
+// max(x, -126) = whole + fraction, |fraction| <= 1/2: 2^-126 is the smallest power that float32 holds in full.
+inline void split(V x, V& whole, V& fraction) {
+    x = vmaxq_f32(x, splat(-126.0f));  // NaN stays NaN
+    whole = vrndnq_f32(x);
+    fraction = vsubq_f32(x, whole);
+}
 inline V times_power_of_two(V x, V whole) {
     const int32x4_t exponent = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(whole), vdupq_n_s32(127)), 23);
     return vmulq_f32(x, vreinterpretq_f32_s32(exponent));

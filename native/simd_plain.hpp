@@ -19,13 +19,13 @@ inline V load(const float* p) {
 }
 inline void store(float* p, V x) { std::memcpy(p, &x, sizeof x); }
 inline V fma(V a, V b, V c) { return a * b + c; }
-inline V clamp(V x, V low, V high) {  // NaN stays NaN
+inline V minimum(V x, V high) { return x < high ? x : high; }  // of NaN and a number: the second
+// max(x, -126) = whole + fraction, |fraction| <= 1/2: 2^-126 is the smallest power that float32 holds in full.
+inline void split(V x, V& whole, V& fraction) {
+    const V low = splat(-126.0f), shift = splat(12582912.0f);  // 1.5·2^23: what is added to it keeps no fraction
     x = x < low ? low : x;
-    return x > high ? high : x;
-}
-inline V nearest(V x) {
-    const V shift = splat(12582912.0f);  // 1.5·2^23: what is added to it keeps no fraction
-    return (x + shift) - shift;
+    whole = (x + shift) - shift;
+    fraction = x - whole;
 }
 inline V times_power_of_two(V x, V whole) {
     const Bits exponent = (__builtin_convertvector(whole, Bits) + 127) << 23;
