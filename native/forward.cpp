@@ -12,8 +12,8 @@ namespace {
 
 // With so many rows a step reads its input weights itself; with fewer, several steps' input is multiplied at once,
 // so that the weights are read from the cache once for all of them. Both add in the same order.
-constexpr int64_t ENOUGH_ROWS = 24;
-constexpr int64_t PROJECTED_BYTES = 1 << 18;  // what is computed ahead stays in the second cache
+constexpr int64_t ENOUGH_ROWS = 96;
+constexpr int64_t PROJECTED_BYTES = 1 << 19;  // what is computed ahead stays in the second cache
 
 struct Packed {  // the weights of one layer and direction
     Floats input, hidden, bias;

@@ -62,4 +62,7 @@ void forward(const Call& call, const Result& result, float* reserve);
 // The gradients of the run that filled `reserve`; `reserve` holds something else afterwards.
 void backward(const Call& call, const Result& result, float* reserve, const Gradients& gradients);
 
+// GFLOP/s of fused multiply-adds that never leave the registers, on so many threads for so long.
+double fma_rate(double seconds, int threads);
+
 }  // namespace bilstm

@@ -1,0 +1,103 @@
+// The module bilstm._native: takes addresses and sizes apart and hands them to the core. Computes nothing, checks
+// nothing: nn/native.py does.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+
+#include "isa.hpp"
+#include "lstm.hpp"
+#include "pool.hpp"
+#include "select.hpp"
+
+namespace nb = nanobind;
+
+namespace {
+
+using Address = uintptr_t;
+using SixSizes = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
+using Strided = std::tuple<Address, int64_t, int64_t>;  // address, from row to row, from step to step
+
+template <class T>
+T* pointer(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+template <class T>
+bilstm::Steps<T> steps(const Strided& array) {
+    const auto& [address, row, step] = array;
+    return {pointer<T>(address), row, step};
+}
+
+template <class T>
+std::vector<bilstm::Weights<T>> weights(const std::vector<Address>& flat) {
+    std::vector<bilstm::Weights<T>> found(flat.size() / 4);
+    for (size_t k = 0; k < found.size(); ++k)
+        found[k] = {pointer<T>(flat[4 * k]), pointer<T>(flat[4 * k + 1]), pointer<T>(flat[4 * k + 2]),
+                    pointer<T>(flat[4 * k + 3])};
+    return found;
+}
+
+bilstm::Sizes sizes(const SixSizes& of) {
+    const auto& [B, T, F, H, L, D] = of;
+    return {B, T, F, H, L, D};
+}
+
+bilstm::Call call(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
+                  const std::vector<Address>& flat, Address lengths, const std::vector<Strided>& masks) {
+    bilstm::Call call{sizes(of), pointer<const int64_t>(lengths), steps<const float>(input), pointer<const float>(h0),
+                      pointer<const float>(c0), weights<const float>(flat), {}, threads};
+    for (const Strided& mask : masks) call.masks.push_back(steps<const float>(mask));
+    return call;
+}
+
+int64_t reserve_size(const SixSizes& of, Address lengths, bool dropout) {
+    bilstm::Call call{};
+    call.sizes = sizes(of);
+    call.lengths = pointer<const int64_t>(lengths);
+    if (dropout) call.masks.resize(call.sizes.L - 1);
+    return bilstm::reserve_size(call);
+}
+
+void forward(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
+             const std::vector<Address>& flat, Address lengths, const std::vector<Strided>& masks,
+             const Strided& output, Address h_n, Address c_n, Address reserve) {
+    const bilstm::Call given = call(of, threads, input, h0, c0, flat, lengths, masks);
+    nb::gil_scoped_release release;
+    bilstm::forward(given, {steps<float>(output), pointer<float>(h_n), pointer<float>(c_n)}, pointer<float>(reserve));
+}
+
+void backward(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
+              const std::vector<Address>& flat, Address lengths, const std::vector<Strided>& masks,
+              const Strided& output, Address h_n, Address c_n, Address reserve, const Strided& d_output, Address d_h_n,
+              Address d_c_n, const Strided& d_input, Address d_h0, Address d_c0, const std::vector<Address>& d_flat) {
+    const bilstm::Call given = call(of, threads, input, h0, c0, flat, lengths, masks);
+    const bilstm::Gradients gradients{steps<const float>(d_output), pointer<const float>(d_h_n),
+                                      pointer<const float>(d_c_n),  steps<float>(d_input),
+                                      pointer<float>(d_h0),         pointer<float>(d_c0),
+                                      weights<float>(d_flat)};
+    nb::gil_scoped_release release;
+    bilstm::backward(given, {steps<float>(output), pointer<float>(h_n), pointer<float>(c_n)}, pointer<float>(reserve),
+                     gradients);
+}
+
+double fma_rate(double seconds, int threads) {
+    nb::gil_scoped_release release;
+    return bilstm::fma_rate(seconds, threads);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.def("isas", &bilstm::isas, "Instruction sets that this processor can run, best first.");
+    m.def("isa", &bilstm::isa, "The one that the next call takes: BILSTM_ISA's, or the best.");
+    m.def("last_isa", &bilstm::last_isa, "The one that ran last; empty before the first run.");
+    m.def("fma_rate", &fma_rate, nb::arg("seconds"), nb::arg("threads"),
+          "GFLOP/s of fused multiply-adds that never leave the registers.");
+    m.def("reserve_size", &reserve_size, nb::arg("sizes"), nb::arg("lengths"), nb::arg("dropout"),
+          "Floats that a training forward keeps for its backward.");
+    m.def("forward", &forward, "See Call and Result in native/lstm.hpp; addresses are integers, 0 is none.");
+    m.def("backward", &backward, "See Gradients in native/lstm.hpp; overwrites the reserve.");
+}
