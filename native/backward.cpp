@@ -31,6 +31,7 @@ class RunBack {
     Floats first_cells{rows * shape.units}, d_cells{rows * shape.units};
     Addresses& at;
     std::vector<const float*> d_output, ending;
+    Floats scratch{kernels.scratch(rows, shape.pitch, 64)};
 
     int64_t time(int64_t s) const { return d == 0 ? order.steps - 1 - s : s; }
     int64_t running(int64_t s) const { return s < 0 ? 0 : slice.alive(order, time(s)); }
@@ -70,6 +71,7 @@ class RunBack {
         step.cells_before = at.cells_before.data() + r;
         step.gates = gates + r * shape.pitch;
         step.d_cells = d_cells;
+        step.scratch = scratch;
         kernels.step_back(step);
     }
 
@@ -87,7 +89,8 @@ class RunBack {
                 continue;
             }
             const float* start = gates + (order.offset[d == 0 ? 0 : length - 1] + place) * shape.pitch;
-            kernels.multiply({1, H, 1, shape.pitch, {&start, nullptr}, {weights.hidden, nullptr}, nullptr, &d_h0});
+            kernels.multiply({1, H, 1, shape.pitch, {&start, nullptr}, {weights.hidden, nullptr}, nullptr, &d_h0,
+                              scratch});
         }
     }
 
@@ -110,38 +113,34 @@ void weight_gradients(const Kernels& kernels, const Layer& layer, int64_t first_
                       const float* gates, const Addresses& at, bool recurs, const Weights<float>& to) {
     const Shape& shape = layer.shape;
     const int64_t F = shape.features(layer.index), H = shape.sizes.H, width = 4 * shape.lanes;
-    const int64_t total = layer.order.total(), depth = F + (recurs ? H : 0);
+    const int64_t total = layer.order.total();
+    const int64_t depth = round_up(F, FEATURES) + (recurs ? round_up(H, FEATURES) : 0);
     const int64_t blocks = end_block - first_block;
-    Floats sums(blocks * (depth + 1) * width), scratch(WEIGHT_ROWS * width);
-    std::fill_n(static_cast<float*>(sums), blocks * (depth + 1) * width, 0.0f);
-    for (int64_t begin = 0; begin < total; begin += WEIGHT_ROWS)
-        for (int64_t b = 0; b < blocks; ++b) {
-            float* sum = sums + b * (depth + 1) * width;
-            WeightGradient w{};
-            w.rows = std::min(WEIGHT_ROWS, total - begin);
-            w.gates = gates + begin * shape.pitch + (first_block + b) * width;
-            w.pitch = shape.pitch;
-            w.features[0] = at.input.data() + begin;
-            w.features[1] = recurs ? at.before.data() + begin : nullptr;
-            w.widths[0] = F;
-            w.widths[1] = H;
-            w.sums[0] = sum + width;
-            w.sums[1] = sum + (1 + F) * width;
-            w.bias = sum;
-            kernels.weight_gradient(w, scratch);
-        }
+    Floats sums(depth * blocks * width), bias(blocks * width), scratch(kernels.weight_scratch(F + H));
+    std::fill_n(static_cast<float*>(sums), depth * blocks * width, 0.0f);
+    std::fill_n(static_cast<float*>(bias), blocks * width, 0.0f);
+    float* hidden_sums = sums + round_up(F, FEATURES) * blocks * width;
+    kernels.weight_gradient({total,
+                             blocks,
+                             gates + first_block * width,
+                             shape.pitch,
+                             {at.input.data(), recurs ? at.before.data() : nullptr},
+                             {F, H},
+                             {sums, hidden_sums},
+                             bias,
+                             scratch});
     for (int64_t b = 0; b < blocks; ++b) {
-        const float* sum = sums + b * (depth + 1) * width;
         const int64_t block = first_block + b, unit = block * shape.lanes;
-        if (to.input) kernels.unpack_gates(sum + width, H, F, block, to.input);
+        if (to.input) kernels.unpack_gates(sums + b * round_up(F, FEATURES) * width, H, F, block, to.input);
         for (int64_t g = 0; g < 4; ++g)
             for (int64_t u = unit; u < std::min(unit + shape.lanes, H); ++u) {
-                const float bias = sum[g * shape.lanes + u - unit];
-                if (to.input_bias) to.input_bias[g * H + u] = bias;
-                if (to.hidden_bias) to.hidden_bias[g * H + u] = bias;
+                const float d = bias[b * width + g * shape.lanes + u - unit];
+                if (to.input_bias) to.input_bias[g * H + u] = d;
+                if (to.hidden_bias) to.hidden_bias[g * H + u] = d;
                 if (to.hidden && !recurs) std::fill_n(to.hidden + (g * H + u) * H, H, 0.0f);
             }
-        if (to.hidden && recurs) kernels.unpack_gates(sum + (1 + F) * width, H, H, block, to.hidden);
+        if (to.hidden && recurs)
+            kernels.unpack_gates(hidden_sums + b * round_up(H, FEATURES) * width, H, H, block, to.hidden);
     }
 }
 
@@ -162,8 +161,10 @@ void input_gradient(const Kernels& kernels, const Layer& layer, int64_t first, i
         to[i] = d_below ? d_below + r * width : gradients.input(b, t);
         if (masked) mask[i] = layer.call.masks[layer.index - 1](b, t);
     }
+    const Floats scratch(kernels.scratch(n, shape.pitch, width));
     kernels.multiply({n, width, static_cast<int>(shape.sizes.D), shape.pitch, {gates[0].data(), gates[1].data()},
-                      {weights[0].input, weights[shape.sizes.D - 1].input}, masked ? mask.data() : nullptr, to.data()});
+                      {weights[0].input, weights[shape.sizes.D - 1].input}, masked ? mask.data() : nullptr, to.data(),
+                      scratch});
 }
 
 void zero_padding(const Call& call, const Order& order, const Steps<float>& d_input) {
@@ -191,11 +192,11 @@ void backward(const Call& call, const Result& result, float* reserve, const Grad
     for (int64_t k = 0; k < z.L * z.D; ++k) {
         const int64_t F = shape.features(k / z.D);
         if (recurs) {
-            weights[k].hidden = Floats(panels(z.H).vectors * shape.lanes * shape.pitch);
+            weights[k].hidden = Floats(panels(z.H).vectors * kernels.column(shape.pitch));
             for (int64_t p = 0; p < panels(z.H).count; ++p) packing.emplace_back(k, -1 - p);
         }
         if (packs_input(k / z.D)) {
-            weights[k].input = Floats(panels(F).vectors * shape.lanes * shape.pitch);
+            weights[k].input = Floats(panels(F).vectors * kernels.column(shape.pitch));
             for (int64_t p = 0; p < panels(F).count; ++p) packing.emplace_back(k, p);
         }
     }

@@ -10,17 +10,17 @@ namespace bilstm {
 
 namespace {
 
-// With so many rows a step reads its input weights itself; with fewer, several steps' input is multiplied at once,
-// so that the weights are read from the cache once for all of them. Both add in the same order.
-constexpr int64_t ENOUGH_ROWS = 96;
-constexpr int64_t PROJECTED_BYTES = 1 << 19;  // what is computed ahead stays in the second cache
+// Where a step has few rows, the input of several is multiplied at once, so that its weights are read from the
+// cache once for all of them. What is computed ahead stays in the second cache. Both ways add in the same order.
+constexpr int64_t PROJECTED_BYTES = 1 << 19;
 
 struct Packed {  // the weights of one layer and direction
     Floats input, hidden, bias;
 };
 
-Packed room_for(const Shape& shape, int64_t layer) {
-    return {Floats(shape.pitch * shape.features(layer)), Floats(shape.pitch * shape.sizes.H), Floats(shape.pitch)};
+Packed room_for(const Kernels& kernels, const Shape& shape, int64_t layer) {
+    return {Floats(shape.blocks * 4 * kernels.column(shape.features(layer))),
+            Floats(shape.blocks * 4 * kernels.column(shape.sizes.H)), Floats(shape.pitch)};
 }
 
 void pack_block(const Kernels& kernels, const Shape& shape, int64_t layer, const Weights<const float>& weights,
@@ -54,6 +54,10 @@ class Run {
     std::vector<const float*> places;        // rows of first_cells
     Floats ahead;
     std::vector<const float*> ahead_rows;
+    Floats scratch{kernels.scratch(most() + rows, std::max(shape.features(layer.index), shape.sizes.H), 64)};
+
+    // Rows whose input is multiplied at once, the last step's not counted.
+    int64_t most() const { return std::max<int64_t>(kernels.lanes, PROJECTED_BYTES / (4 * shape.pitch)); }
 
     int64_t time(int64_t s) const { return d == 0 ? s : order.steps - 1 - s; }
     int64_t running(int64_t s) const { return slice.alive(order, time(s)); }
@@ -89,24 +93,24 @@ class Run {
         step.cells = cells ? cells + r * shape.units : static_cast<float*>(first_cells);
         step.gates = gates ? gates + r * shape.pitch : nullptr;
         step.output = at.output.data() + r;
+        step.scratch = scratch;
         kernels.step(step);
     }
 
     // Steps from s on, whose input was multiplied together; returns the first step not taken.
     int64_t several_steps(int64_t s) {
-        const int64_t most = std::max<int64_t>(ENOUGH_ROWS, PROJECTED_BYTES / (4 * shape.pitch));
         if (!ahead) {
-            ahead = Floats((most + ENOUGH_ROWS) * shape.pitch);
-            ahead_rows.resize(most + ENOUGH_ROWS);
+            ahead = Floats(round_up(most() + rows, 16) * shape.pitch);
+            ahead_rows.resize(most() + rows);
         }
         int64_t end = s, n = 0;
-        for (; end < order.steps && n < most && running(end) < ENOUGH_ROWS; ++end) {
+        for (; end < order.steps && n < most() && running(end) < kernels.enough_rows; ++end) {
             const float* const* input = at.input.data() + first_row(end);
             std::copy(input, input + running(end), ahead_rows.data() + n);
             n += running(end);
         }
         kernels.project(n, ahead_rows.data(), shape.features(layer.index), shape.sizes.H, packed.input, packed.bias,
-                        ahead);
+                        ahead, scratch);
         for (int64_t done = 0; s < end; done += running(s), ++s)
             if (running(s)) step(s, ahead + done * shape.pitch);
         return end;
@@ -144,7 +148,7 @@ class Run {
         for (int64_t s = 0; s < order.steps;) {
             if (running(s) == 0)
                 ++s;
-            else if (running(s) >= ENOUGH_ROWS)
+            else if (running(s) >= kernels.enough_rows)
                 step(s++, nullptr);
             else
                 s = several_steps(s);
@@ -174,7 +178,7 @@ void forward(const Call& call, const Result& result, float* reserve) {
     const int64_t total = order.total();
 
     std::vector<Packed> packed(z.L * z.D);
-    for (int64_t k = 0; k < z.L * z.D; ++k) packed[k] = room_for(shape, k / z.D);
+    for (int64_t k = 0; k < z.L * z.D; ++k) packed[k] = room_for(kernels, shape, k / z.D);
     const bool recurs = order.steps > 1 || call.h0;
     parallel(call.threads, z.L * z.D * shape.blocks, [&](int64_t task) {
         const int64_t k = task / shape.blocks;

@@ -4,7 +4,20 @@
 
 namespace bilstm {
 
-const Kernels avx512_kernels = {"avx512",        LANES,      project,      step, step_back, multiply, weight_gradient,
-                              pack_gates, unpack_gates, pack_panels, spin};
+const Kernels avx512_kernels = {"avx512",
+                                 LANES,
+                                 96,
+                                 column,
+                                 no_scratch,
+                                 weight_scratch,
+                                 project,
+                                 step,
+                                 step_back,
+                                 multiply,
+                                 weight_gradient,
+                                 pack_gates,
+                                 unpack_gates,
+                                 pack_panels,
+                                 spin};
 
 }  // namespace bilstm

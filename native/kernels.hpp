@@ -10,6 +10,8 @@
 
 namespace bilstm {
 
+constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
 using Rows = const float* const*;  // one address for each row
 
 struct Step {  // one time step forward: gates = bias + x·W_ih + h·W_hh, then cell and hidden state
@@ -22,6 +24,7 @@ struct Step {  // one time step forward: gates = bias + x·W_ih + h·W_hh, then 
     float* cells;               // [row][padded units]
     float* gates;               // the activated gates, or null: not kept
     float* const* output;       // h of each row
+    float* scratch;
 };
 
 struct StepBack {  // one time step backward: `gates` become their gradients
@@ -35,6 +38,7 @@ struct StepBack {  // one time step backward: `gates` become their gradients
     Rows cells_before;
     float* gates;
     float* d_cells;             // [row][padded units], in: of this step's cells, out: of those before
+    float* scratch;
 };
 
 struct Product {  // c[row] = Σ_term a[row]·panels, times a mask where there is one
@@ -45,38 +49,44 @@ struct Product {  // c[row] = Σ_term a[row]·panels, times a mask where there i
     const float* panels[2];
     Rows mask;
     float* const* c;
+    float* scratch;
 };
 
-struct WeightGradient {  // of one block: Σ_rows gates[row]ᵀ·features[row], and Σ_rows gates[row]
-    int64_t rows;
-    const float* gates;         // of this block in the first row
+struct WeightGradient {  // of some blocks: Σ_rows gates[row]ᵀ·features[row], and Σ_rows gates[row]
+    int64_t rows, blocks;
+    const float* gates;         // of the first of these blocks in the first row
     int64_t pitch;              // from row to row
     Rows features[2];           // x, h before; null: zero
     int64_t widths[2];
-    float* sums[2];             // [k][i f g o][lanes] each; added to
-    float* bias;                // [i f g o][lanes]; added to
+    float* sums[2];             // [block][k][i f g o][lanes] each; added to; k padded to FEATURES
+    float* bias;                // [block][i f g o][lanes]; added to
+    float* scratch;
 };
+constexpr int64_t FEATURES = 16;
 
 struct Kernels {
     const char* name;
     int lanes;
-    // bias + x·W_ih, laid out as gates are.
+    int64_t enough_rows;        // with so many rows a step had better read its input weights itself
+    // Floats of: one packed column of vectors of this depth; the scratch of a step or product, and of weight gradients.
+    int64_t (*column)(int64_t depth);
+    int64_t (*scratch)(int64_t rows, int64_t depth, int64_t columns);
+    int64_t (*weight_scratch)(int64_t features);
+    // bias + x·W_ih, laid out as gates are; writes whole tiles of 16 rows.
     void (*project)(int64_t rows, Rows x, int64_t features, int64_t hidden, const float* weights, const float* bias,
-                    float* projected);
+                    float* projected, float* scratch);
     void (*step)(const Step&);
     void (*step_back)(const StepBack&);
     void (*multiply)(const Product&);
-    void (*weight_gradient)(const WeightGradient&, float* scratch);  // of WEIGHT_ROWS · 4 · lanes
-    // Between a (4H, K) matrix and one block of gate weights.
+    void (*weight_gradient)(const WeightGradient&);
+    // One block of gate weights from a (4H, K) matrix, and back from sums.
     void (*pack_gates)(const float* weights, int64_t hidden, int64_t k, int64_t block, float* packed);
-    void (*unpack_gates)(const float* packed, int64_t hidden, int64_t k, int64_t block, float* weights);
+    void (*unpack_gates)(const float* sums, int64_t hidden, int64_t k, int64_t block, float* weights);
     // A (4H, K) matrix as panels of its K columns.
     void (*pack_panels)(const float* weights, int64_t hidden, int64_t k, int64_t panel, float* packed);
     // Fused multiply-adds as fast as registers allow: what everything else is measured by. Returns their number.
     double (*spin)(int64_t rounds, float* sink);
 };
-
-constexpr int64_t WEIGHT_ROWS = 128;  // so many rows of a block's gates (32 KiB at 16 lanes) stay in the first cache
 
 // Panels of a matrix of `columns`: vectors are spread evenly.
 struct Panels {
@@ -86,6 +96,7 @@ struct Panels {
     int64_t width(int64_t panel) const { return first(panel + 1) - first(panel); }
 };
 
-extern const Kernels avx512_kernels, avx2_kernels, neon_kernels, plain_kernels;
+// amx: tiles of bf16, three of which make a float32 (isa_amx.cpp); amx_bf16: one, for layers in bf16.
+extern const Kernels amx_kernels, amx_bf16_kernels, avx512_kernels, avx2_kernels, neon_kernels, plain_kernels;
 
 }  // namespace bilstm

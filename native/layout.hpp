@@ -10,8 +10,6 @@
 
 namespace bilstm {
 
-inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
 // Uninitialised floats that begin at a cache line.
 class Floats {
     struct Free {

@@ -11,7 +11,6 @@ using bilstm::Product;
 using bilstm::Rows;
 using bilstm::Step;
 using bilstm::StepBack;
-using bilstm::WEIGHT_ROWS;
 using bilstm::WeightGradient;
 
 #define INLINE inline __attribute__((always_inline))
@@ -151,7 +150,7 @@ INLINE void addresses(const float* (&a)[R], Rows rows, int64_t first) {
 }
 
 void project(int64_t rows, Rows x, int64_t features, int64_t hidden, const float* weights, const float* bias,
-             float* projected) {
+             float* projected, float*) {
     const int64_t pitch = 4 * padded(hidden);
     for (int64_t at = 0; at < pitch; at += 4 * LANES)
         by_tiles(rows, [&](auto R, int64_t first) {
@@ -321,27 +320,34 @@ INLINE void weight_gradient_tile(const float* gates, Rows features, int64_t rows
         for (int g = 0; g < 4; ++g) store(to + (r * 4 + g) * LANES, total[r][g]);
 }
 
-void weight_gradient(const WeightGradient& w, float* scratch) {
-    for (int64_t begin = 0; begin < w.rows; begin += WEIGHT_ROWS) {
-        const int64_t rows = w.rows - begin < WEIGHT_ROWS ? w.rows - begin : WEIGHT_ROWS;
-        V bias[4];
-        for (int g = 0; g < 4; ++g) bias[g] = load(w.bias + g * LANES);
-        for (int64_t row = 0; row < rows; ++row)
-            for (int g = 0; g < 4; ++g) {
-                const V d = load(w.gates + (begin + row) * w.pitch + g * LANES);
-                bias[g] = bias[g] + d;
-                store(scratch + (row * 4 + g) * LANES, d);
+constexpr int64_t WEIGHT_ROWS = 128;  // so many rows of a block's gates (32 KiB at 16 lanes) stay in the first cache
+
+void weight_gradient(const WeightGradient& w) {
+    for (int64_t begin = 0; begin < w.rows; begin += WEIGHT_ROWS)
+        for (int64_t block = 0; block < w.blocks; ++block) {
+            const int64_t rows = w.rows - begin < WEIGHT_ROWS ? w.rows - begin : WEIGHT_ROWS, width = 4 * LANES;
+            V bias[4];
+            for (int g = 0; g < 4; ++g) bias[g] = load(w.bias + block * width + g * LANES);
+            for (int64_t row = 0; row < rows; ++row)
+                for (int g = 0; g < 4; ++g) {
+                    const V d = load(w.gates + (begin + row) * w.pitch + block * width + g * LANES);
+                    bias[g] = bias[g] + d;
+                    store(w.scratch + (row * 4 + g) * LANES, d);
+                }
+            for (int g = 0; g < 4; ++g) store(w.bias + block * width + g * LANES, bias[g]);
+            for (int part = 0; part < 2; ++part) {
+                if (!w.features[part]) continue;
+                float* sums = w.sums[part] + block * bilstm::round_up(w.widths[part], bilstm::FEATURES) * width;
+                by_tiles(w.widths[part], [&](auto R, int64_t k) {
+                    weight_gradient_tile<R.value>(w.scratch, w.features[part] + begin, rows, k, sums);
+                });
             }
-        for (int g = 0; g < 4; ++g) store(w.bias + g * LANES, bias[g]);
-        for (int part = 0; part < 2; ++part) {
-            if (!w.features[part]) continue;
-            const Rows features = w.features[part] + begin;
-            by_tiles(w.widths[part], [&](auto R, int64_t k) {
-                weight_gradient_tile<R.value>(scratch, features, rows, k, w.sums[part]);
-            });
         }
-    }
 }
+
+int64_t column(int64_t depth) { return depth * LANES; }
+int64_t no_scratch(int64_t, int64_t, int64_t) { return 0; }
+int64_t weight_scratch(int64_t) { return WEIGHT_ROWS * 4 * LANES; }
 
 // --- packing -----------------------------------------------------------------------------------------------
 
