@@ -5,6 +5,12 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "kernels.hpp"
 #include "select.hpp"
 
@@ -14,13 +20,29 @@ namespace {
 
 std::atomic<const Kernels*> last{nullptr};
 
+#if defined(__linux__) && defined(__x86_64__)
+// Whether the processor has AMX and the kernel lets this process use its registers, which has to be asked for.
+bool has_amx() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    const bool tiles = d & (1u << 24), bf16 = d & (1u << 22);
+    constexpr long REQUEST = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM of arch_prctl(2)
+    return tiles && bf16 && syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+#endif
+
 std::vector<const Kernels*> supported() {
     std::vector<const Kernels*> found;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+    {
+#if defined(__linux__)
+        if (has_amx()) found.push_back(&amx_kernels);
+#endif
         found.push_back(&avx512_kernels);
+    }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2_kernels);
 #elif defined(__aarch64__)
     found.push_back(&neon_kernels);  // part of every 64-bit ARM
