@@ -10,6 +10,8 @@ namespace bilstm {
 
 namespace {
 
+constexpr int64_t SUMS_BYTES = 1 << 20;
+
 struct Panelled {  // the weights of one layer and direction, for products with gate gradients
     Floats input, hidden;
 };
@@ -230,19 +232,23 @@ void backward(const Call& call, const Result& result, float* reserve, const Grad
         });
 
         if (l > 0) d_below = Floats(total * shape.width());
-        const int64_t group = std::clamp<int64_t>(shape.blocks * z.D / per_thread, 1, 8);  // of blocks
-        const int64_t groups = (shape.blocks + group - 1) / group;
-        const int64_t rows = std::clamp<int64_t>(round_up((total + per_thread - 1) / per_thread, 12), 12, 384);
+        // Blocks whose sums stay in the second cache together share one pass over the features.
+        const int64_t depth = shape.features(l) + z.H, shares = (call.threads + z.D - 1) / z.D;
+        const int64_t group = std::clamp<int64_t>(SUMS_BYTES / (depth * 16 * shape.lanes), 1,
+                                                  (shape.blocks + shares - 1) / shares);
+        const int64_t groups = (shape.blocks + group - 1) / group, weight_tasks = z.D * groups;
+        const int64_t rows = std::clamp<int64_t>(round_up((total + per_thread - 1) / per_thread, 48), 48, 384);
         const int64_t row_tasks = packs_input(l) ? (total + rows - 1) / rows : 0;
-        parallel(call.threads, row_tasks + z.D * groups, [&](int64_t task) {
-            if (task < row_tasks) {
-                input_gradient(kernels, layer, task * rows, std::min(total, (task + 1) * rows), kept[l],
-                               &weights[l * z.D], place_and_time, gradients, l ? static_cast<float*>(d_below) : nullptr);
+        parallel(call.threads, weight_tasks + row_tasks, [&](int64_t task) {
+            if (task < weight_tasks) {
+                const int64_t d = task % z.D, first = task / z.D * group;
+                weight_gradients(kernels, layer, first, std::min(first + group, shape.blocks), kept[l].gates[d],
+                                 addresses[d], recurs, gradients.weights[layer.number(d)]);
                 return;
             }
-            const int64_t d = (task - row_tasks) % z.D, first = (task - row_tasks) / z.D * group;
-            weight_gradients(kernels, layer, first, std::min(first + group, shape.blocks), kept[l].gates[d],
-                             addresses[d], recurs, gradients.weights[layer.number(d)]);
+            const int64_t first = (task - weight_tasks) * rows;
+            input_gradient(kernels, layer, first, std::min(total, first + rows), kept[l], &weights[l * z.D],
+                           place_and_time, gradients, l ? static_cast<float*>(d_below) : nullptr);
         });
         std::swap(d_above, d_below);
     }

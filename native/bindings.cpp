@@ -5,12 +5,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
-
 #include "isa.hpp"
 #include "lstm.hpp"
-#include "pool.hpp"
-#include "select.hpp"
 
 namespace nb = nanobind;
 
@@ -48,7 +44,7 @@ bilstm::Sizes sizes(const SixSizes& of) {
 bilstm::Call call(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
                   const std::vector<Address>& flat, Address lengths, const std::vector<Strided>& masks) {
     bilstm::Call call{sizes(of), pointer<const int64_t>(lengths), steps<const float>(input), pointer<const float>(h0),
-                      pointer<const float>(c0), weights<const float>(flat), {}, threads};
+                      pointer<const float>(c0), weights<const float>(flat), {}, threads, false};
     for (const Strided& mask : masks) call.masks.push_back(steps<const float>(mask));
     return call;
 }
@@ -63,8 +59,9 @@ int64_t reserve_size(const SixSizes& of, Address lengths, bool dropout) {
 
 void forward(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
              const std::vector<Address>& flat, Address lengths, const std::vector<Strided>& masks,
-             const Strided& output, Address h_n, Address c_n, Address reserve) {
-    const bilstm::Call given = call(of, threads, input, h0, c0, flat, lengths, masks);
+             const Strided& output, Address h_n, Address c_n, Address reserve, bool bf16) {
+    bilstm::Call given = call(of, threads, input, h0, c0, flat, lengths, masks);
+    given.bf16 = bf16;
     nb::gil_scoped_release release;
     bilstm::forward(given, {steps<float>(output), pointer<float>(h_n), pointer<float>(c_n)}, pointer<float>(reserve));
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "isa.hpp"
 #include "layout.hpp"
 #include "pool.hpp"
 #include "select.hpp"
@@ -160,22 +161,22 @@ class Run {
 }  // namespace
 
 int64_t reserve_size(const Call& call) {
-    int64_t most = 0;  // whatever instruction set will run
-    for (const std::string& name : isas()) {
-        const Shape shape(call.sizes, by_name(name));
-        most = std::max(most, reserve_floats(shape, Order(call).total(), !call.masks.empty()));
-    }
+    const int64_t total = Order(call).total();
+    int64_t most = 0;
+    for (int number = 0; number < static_cast<int>(isas().size()); ++number)  // whichever will run
+        most = std::max(most, reserve_floats(Shape(call.sizes, by_number(number)), total, !call.masks.empty()));
     return most;
 }
 
 void forward(const Call& call, const Result& result, float* reserve) {
-    const Kernels& kernels = select();
-    const Shape shape(call.sizes, kernels);
-    const Sizes& z = shape.sizes;
     const Order order(call);
     const std::vector<Slice> parts = slices(call, order);
-    const bool masked = !call.masks.empty();
     const int64_t total = order.total();
+    const int64_t row_steps = std::max<int64_t>(1, order.steps * static_cast<int64_t>(parts.size()));
+    const Kernels& kernels = select({reserve != nullptr, call.bf16, call.sizes.H, total / row_steps});
+    const Shape shape(call.sizes, kernels);
+    const Sizes& z = shape.sizes;
+    const bool masked = !call.masks.empty();
 
     std::vector<Packed> packed(z.L * z.D);
     for (int64_t k = 0; k < z.L * z.D; ++k) packed[k] = room_for(kernels, shape, k / z.D);

@@ -56,8 +56,6 @@ const std::vector<const Kernels*>& all() {
     return found;
 }
 
-}  // namespace
-
 const Kernels& by_name(const std::string& name) {
     std::string choices;
     for (const Kernels* kernels : all()) {
@@ -68,9 +66,38 @@ const Kernels& by_name(const std::string& name) {
                                 name);
 }
 
-const Kernels& select() {
-    const char* named = std::getenv("BILSTM_ISA");
-    return named && *named ? by_name(named) : *all().front();
+const char* forced() {
+    const char* name = std::getenv("BILSTM_ISA");
+    return name && *name ? name : nullptr;
+}
+
+#if defined(__linux__) && defined(__x86_64__)
+// In training AMX is the faster one once layers are wide and steps have whole tiles of rows (measured: 5 to 35 %).
+// In inference a row's bits must not depend on how many rows there are, and one row alone is faster with AVX-512.
+bool amx_is_faster(const Use& use) { return use.training && use.hidden >= 96 && use.rows >= 16; }
+
+bool is_amx(const Kernels& kernels) { return &kernels == &amx_kernels; }
+const Kernels& instead_of_amx() { return *all().at(1); }
+const Kernels& amx_for_bf16() { return amx_bf16_kernels; }
+#else
+bool amx_is_faster(const Use&) { return false; }
+bool is_amx(const Kernels&) { return false; }
+const Kernels& instead_of_amx() { return plain_kernels; }
+const Kernels& amx_for_bf16() { return plain_kernels; }
+#endif
+
+}  // namespace
+
+const Kernels& best() {
+    const char* name = forced();
+    return name ? by_name(name) : *all().front();
+}
+
+const Kernels& select(const Use& use) {
+    const Kernels& kernels = best();
+    if (!is_amx(kernels)) return kernels;
+    if (use.bf16) return amx_for_bf16();
+    return forced() || amx_is_faster(use) ? kernels : instead_of_amx();
 }
 
 void ran(const Kernels& kernels) { last = &kernels; }
@@ -89,7 +116,7 @@ std::vector<std::string> isas() {
     return names;
 }
 
-std::string isa() { return select().name; }
+std::string isa() { return best().name; }
 
 std::string last_isa() { return last ? last.load()->name : ""; }
 

@@ -41,7 +41,7 @@ INLINE void zero_sums() {
     if constexpr (N > 3) _tile_zero(3);
 }
 template <int N>
-INLINE void load_sums(const float* c, int64_t stride) {  // stride in floats; 0 repeats a row
+INLINE void load_sums(const float* c, int64_t stride) {  // stride in floats
     _tile_loadd(0, c, stride * 4);
     if constexpr (N > 1) _tile_loadd(1, c + TILE, stride * 4);
     if constexpr (N > 2) _tile_loadd(2, c + 2 * TILE, stride * 4);
@@ -188,29 +188,33 @@ int64_t amx_scratch(int64_t rows, int64_t depth, int64_t columns) {
 }
 
 template <int P>
-void amx_project(int64_t rows, Rows x, int64_t features, int64_t hidden, const float* weights, const float* bias,
-                 float* projected, float* scratch) {
+void amx_project(int64_t rows, Rows x, int64_t features, int64_t hidden, const float* weights, const float*,
+                 float* projected, float* scratch) {  // the bias is added later: loading it into tiles is slow
     const Tiles tiles;
     const int64_t gates = 4 * padded(hidden), depth = bilstm::round_up(features, DEEP), pitch = P * depth;
     Half* split = reinterpret_cast<Half*>(scratch);
     split_rows<P>(rows, x, 0, features, split);
     for (int64_t at = 0; at < gates; at += 4 * TILE, weights += 4 * amx_column<P>(features))
         for (int64_t first = 0; first < rows; first += TILE) {
-            load_sums<4>(bias + at, 0);
+            zero_sums<4>();
             add_products<P, 4>(split + first * pitch, pitch, depth, depth, weights);
             store_sums<4>(projected + first * gates + at, gates);
         }
 }
 
-// Cells and hidden states of R rows from their pre-activations.
+// Cells and hidden states of R rows from the parts of their pre-activations; `sums` may be null.
 template <int R>
-INLINE void activate_rows(const Step& s, int64_t unit, int64_t first, const float* sums, int64_t sums_pitch) {
+INLINE void activate_rows(const Step& s, int64_t unit, int64_t first, const float* sums) {
     const int64_t units = padded(s.hidden);
     V c[R], o[R];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-        V x[4] = {load(sums + r * sums_pitch), load(sums + r * sums_pitch + LANES),
-                  load(sums + r * sums_pitch + 2 * LANES), load(sums + r * sums_pitch + 3 * LANES)};
+        V x[4];
+        for (int g = 0; g < 4; ++g) {
+            const int64_t at = 4 * unit + g * LANES;
+            x[g] = load(s.projected + (first + r) * 4 * units + at) + load(s.bias + at);
+            if (sums) x[g] = x[g] + load(sums + (r * 4 + g) * LANES);
+        }
         activate(x);
         c[r] = fma(x[1], load(s.cells_before[first + r] + unit), x[0] * x[2]);
         o[r] = x[3];
@@ -226,25 +230,23 @@ INLINE void activate_rows(const Step& s, int64_t unit, int64_t first, const floa
 template <int P>
 void amx_step(const Step& s) {  // its input is always projected
     const Tiles tiles;
-    const int64_t gates = 4 * padded(s.hidden), depth = bilstm::round_up(s.hidden, DEEP), pitch = P * depth;
+    const int64_t depth = bilstm::round_up(s.hidden, DEEP), pitch = P * depth;
     Half* split = reinterpret_cast<Half*>(s.scratch);
-    float* sums = s.scratch + split_floats<P>(s.rows, s.hidden);
+    float* scratch = s.scratch + split_floats<P>(s.rows, s.hidden);
+    const float* sums = s.before ? scratch : nullptr;
     if (s.before) split_rows<P>(s.rows, s.before, 0, s.hidden, split);
     const float* weights = s.hidden_weights;
-    for (int64_t at = 0; at < gates; at += 4 * TILE, weights += 4 * amx_column<P>(s.hidden))
+    for (int64_t unit = 0; unit < s.hidden; unit += LANES, weights += 4 * amx_column<P>(s.hidden))
         for (int64_t first = 0; first < s.rows; first += TILE) {
-            const float* projected = s.projected + first * gates + at;
-            const int64_t rows = s.rows - first < TILE ? s.rows - first : TILE;
             if (s.before) {
-                load_sums<4>(projected, gates);
+                zero_sums<4>();
                 add_products<P, 4>(split + first * pitch, pitch, depth, depth, weights);
-                store_sums<4>(sums, 4 * TILE);
+                store_sums<4>(scratch, 4 * TILE);
             }
-            const float* from = s.before ? sums : projected;
-            const int64_t from_pitch = s.before ? 4 * TILE : gates;
+            const int64_t rows = s.rows - first < TILE ? s.rows - first : TILE;
             int64_t r = 0;
-            for (; r + 4 <= rows; r += 4) activate_rows<4>(s, at / 4, first + r, from + r * from_pitch, from_pitch);
-            for (; r < rows; ++r) activate_rows<1>(s, at / 4, first + r, from + r * from_pitch, from_pitch);
+            for (; r + 4 <= rows; r += 4) activate_rows<4>(s, unit, first + r, sums ? sums + r * 4 * TILE : nullptr);
+            for (; r < rows; ++r) activate_rows<1>(s, unit, first + r, sums ? sums + r * 4 * TILE : nullptr);
         }
 }
 
@@ -350,7 +352,7 @@ INLINE void transpose(__m512i (&x)[16]) {
     }
 }
 
-constexpr int64_t SUMMED_ROWS = 128;  // of weight gradients, at once
+constexpr int64_t SUMMED_ROWS = 256;  // of weight gradients, at once
 constexpr int64_t SUMMED_TILES = SUMMED_ROWS / DEEP;
 
 // 16 features of `rows` rows as left factor, so that rows become the depth: [deep][part] tiles.
@@ -451,6 +453,6 @@ constexpr bilstm::Kernels amx(const char* name) {
 
 namespace bilstm {
 
-const Kernels amx_kernels = amx<3>("amx"), amx_bf16_kernels = amx<1>("amx_bf16");
+const Kernels amx_kernels = amx<3>("amx"), amx_bf16_kernels = amx<1>("amx");
 
 }  // namespace bilstm

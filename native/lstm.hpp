@@ -37,6 +37,7 @@ struct Call {
     std::vector<Weights<const float>> weights;  // [layer · D + direction]
     std::vector<Steps<const float>> masks;      // (B, T, D·H) for each layer but the last, or empty
     int threads;
+    bool bf16;  // the numbers are those of a bf16 layer: products of bf16 will do (inference only)
 };
 
 struct Result {

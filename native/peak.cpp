@@ -9,7 +9,7 @@
 namespace bilstm {
 
 double fma_rate(double seconds, int threads) {
-    const Kernels& kernels = select();
+    const Kernels& kernels = best();
     double total = 0;
     std::mutex mutex;
     parallel(threads, threads, [&](int64_t) {

@@ -1,17 +1,20 @@
 // From the name of an instruction set to its table of functions; for the core itself.
 #pragma once
 
-#include <string>
-
 #include "isa.hpp"
 #include "kernels.hpp"
 
 namespace bilstm {
 
-const Kernels& select();                // the one that the next call takes
+struct Use {  // what the choice depends on, beside the processor and BILSTM_ISA
+    bool training, bf16;
+    int64_t hidden, rows;  // units, and rows that a thread takes through a step on average; of use in training only
+};
+
+const Kernels& select(const Use& use);
 void ran(const Kernels& kernels);       // note that it did
 int number_of(const Kernels& kernels);  // its place among isas(), so that a reserve can tell who filled it
 const Kernels& by_number(int number);
-const Kernels& by_name(const std::string& name);  // throws std::invalid_argument
+const Kernels& best();                   // BILSTM_ISA's, or the processor's best
 
 }  // namespace bilstm
