@@ -58,9 +58,10 @@ class RunBack {
     void step(int64_t s) {
         const int64_t r = first_row(s), n = running(s), t = time(s);
         const bool has_output = d_above || gradients.output;
-        for (int64_t i = 0; i < n && has_output; ++i)
-            d_output[i] = (d_above ? d_above + (r + i) * shape.width() : gradients.output(order.row[slice.first + i], t)) +
-                          d * H;
+        for (int64_t i = 0; i < n && has_output; ++i) {
+            const int64_t b = order.row[slice.first + i];
+            d_output[i] = (d_above ? d_above + (r + i) * shape.width() : gradients.output(b, t)) + d * H;
+        }
         StepBack step{};
         step.rows = n;
         step.hidden = H;

@@ -95,6 +95,9 @@ NB_MODULE(_native, m) {
           "GFLOP/s of fused multiply-adds that never leave the registers.");
     m.def("reserve_size", &reserve_size, nb::arg("sizes"), nb::arg("lengths"), nb::arg("dropout"),
           "Floats that a training forward keeps for its backward.");
-    m.def("forward", &forward, "See Call and Result in native/lstm.hpp; addresses are integers, 0 is none.");
+    const auto at = [](const char* name) { return nb::arg(name); };
+    m.def("forward", &forward, at("sizes"), at("threads"), at("input"), at("h0"), at("c0"), at("weights"),
+          at("lengths"), at("masks"), at("output"), at("h_n"), at("c_n"), at("reserve"), at("bf16") = false,
+          "See Call and Result in native/lstm.hpp; addresses are integers, 0 is none.");
     m.def("backward", &backward, "See Gradients in native/lstm.hpp; overwrites the reserve.");
 }

@@ -175,7 +175,7 @@ void amx_multiply(const Product& p) {
                 const int64_t depth = p.depth - k < DEPTH ? p.depth - k : DEPTH, pitch = P * depth;
                 split_rows<P>(rows, p.a[term] + begin, k, depth, split);
                 by_panels(p.columns, [&](auto N, int64_t vector) {
-                    const float* w = p.panels[term] + vector * amx_column<P>(p.depth) + k / DEEP * N.value * P * TILE_FLOATS;
+                    const float* w = p.panels[term] + vector * amx_column<P>(p.depth) + N.value * amx_column<P>(k);
                     for (int64_t first = 0; first < rows; first += TILE) {
                         float* c = sums + first * columns + vector * TILE;
                         if (term == 0 && k == 0)
@@ -285,7 +285,8 @@ void amx_weight_gradient(const WeightGradient& w) {
             for (int64_t f = 0; w.features[part] && f < w.widths[part]; f += TILE, to += LEFT)
                 split_features<P>(rows, w.features[part] + begin, f, w.widths[part], to);
         for (int64_t block = 0; block < w.blocks; ++block) {
-            split_gates<P>(rows, w.gates + begin * w.pitch + block * 4 * TILE, w.pitch, w.bias + block * 4 * TILE, right);
+            const int64_t at = block * 4 * TILE;
+            split_gates<P>(rows, w.gates + begin * w.pitch + at, w.pitch, w.bias + at, right);
             const float* a = left;
             for (int part = 0; part < 2; ++part)
                 for (int64_t f = 0; w.features[part] && f < w.widths[part]; f += TILE, a += LEFT) {
