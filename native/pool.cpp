@@ -1,18 +1,18 @@
-// Threads. Where the process holds an OpenMP runtime of GNU's kind, as torch's wheels for Linux do, its threads are
-// borrowed: they are awake just after one of torch's own loops, whereas a second pool would have to fight them for
-// the cores (GNU's threads spin for milliseconds when they have nothing to do). Elsewhere, and in a process that
-// was forked, where those threads do not exist, a pool of our own serves.
+// Threads. Where the process holds an OpenMP runtime of GNU's kind, as torch's wheels for Linux bring one, its
+// threads are borrowed: they are awake just after one of torch's own loops, and would otherwise fight ours for the
+// cores, since they spin for milliseconds when they have nothing to do (docs/kernels.md has the figures). Elsewhere,
+// and in a process that was forked, where those threads do not exist, a small pool of our own serves.
 #include "pool.hpp"
 
 #include <dlfcn.h>
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -42,6 +42,28 @@ class FlushDenormals {
 #endif
 };
 
+void pause() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// The parts of a call follow each other within microseconds, and waking a sleeper takes tens of them.
+constexpr std::chrono::microseconds AWAKE{100};
+
+// Whether `ready()` came true while it was worth waiting awake.
+template <class Ready>
+bool soon(Ready ready) {
+    const auto until = std::chrono::steady_clock::now() + AWAKE;
+    do {
+        for (int i = 0; i < 16; ++i, pause())
+            if (ready()) return true;
+    } while (std::chrono::steady_clock::now() < until);
+    return ready();
+}
+
 struct Job {
     const std::function<void(int64_t)>& f;
     int64_t tasks;
@@ -54,52 +76,63 @@ struct Job {
 };
 
 // --- own threads -------------------------------------------------------------------------------------------
+// A helper that comes too late is not waited for, and none spins for long.
 
 class Pool {
     std::mutex mutex;
     std::condition_variable wake, done;
-    std::vector<std::thread> threads;
+    int threads = 0;
     Job* job = nullptr;
-    int wanted = 0, working = 0;
+    std::atomic<unsigned> calls{0};                     // counts jobs: a change calls the helpers
+    std::atomic<int> sleeping{0}, seats{0}, finished{0};  // helpers that sleep, may still join, have done their part
 
     void serve() {
-        std::unique_lock lock(mutex);
-        for (;;) {
-            wake.wait(lock, [this] { return wanted > 0; });
-            --wanted;
-            Job* mine = job;
-            lock.unlock();
-            mine->work();
-            lock.lock();
-            if (--working == 0) done.notify_one();
+        for (unsigned seen = 0;;) {
+            const auto called = [&] { return calls != seen; };
+            if (!soon(called)) {
+                std::unique_lock lock(mutex);
+                ++sleeping;
+                wake.wait(lock, called);
+                --sleeping;
+            }
+            seen = calls;
+            int free = seats;
+            while (free > 0 && !seats.compare_exchange_weak(free, free - 1)) {}
+            if (free <= 0) continue;
+            job->work();
+            const std::lock_guard lock(mutex);
+            ++finished;
+            done.notify_one();
         }
     }
 
   public:
-    // One caller at a time; another one meanwhile does its work alone.
-    std::mutex busy;
+    std::mutex busy;  // one caller at a time; another one meanwhile does its work alone
 
     void run(int helpers, Job& given) {
-        {
-            std::unique_lock lock(mutex);
-            while (static_cast<int>(threads.size()) < helpers) {
-                threads.emplace_back([this] { serve(); });
-                threads.back().detach();
-            }
-            job = &given;
-            wanted = working = helpers;
+        for (; threads < helpers; ++threads) std::thread([this] { serve(); }).detach();
+        job = &given;
+        finished = 0;
+        seats = helpers;
+        ++calls;
+        if (sleeping > 0) {
+            { const std::lock_guard lock(mutex); }  // who is about to sleep looks once more at `calls`
+            wake.notify_all();
         }
-        wake.notify_all();
         given.work();
+        const int joined = helpers - seats.exchange(0);
+        const auto all = [&] { return finished == joined; };
+        if (soon(all)) {
+            const std::lock_guard lock(mutex);  // the last one has left its own lock
+            return;
+        }
         std::unique_lock lock(mutex);
-        working -= wanted;  // who has not come yet need not come any more
-        wanted = 0;
-        done.wait(lock, [this] { return working == 0; });
+        done.wait(lock, all);
     }
 };
 
 // Never destroyed: its threads may outlive main.
-std::atomic<Pool*> pool{new Pool};
+std::atomic<Pool*> pool{nullptr};
 
 // --- borrowed threads --------------------------------------------------------------------------------------
 
@@ -110,6 +143,7 @@ std::atomic<bool> forked{false};
 // Null where there is none, where BILSTM_OWN_THREADS=1 forbids it, or after a fork.
 OpenMP openmp() {
     static const OpenMP found = [] {
+        pool = new Pool;
         pthread_atfork(nullptr, nullptr, [] {
             forked = true;
             pool = new Pool;  // the threads of the old one stayed in the other process
@@ -129,7 +163,7 @@ void parallel(int threads, int64_t tasks, const std::function<void(int64_t)>& f)
     if (const OpenMP run = openmp())
         return run([](void* work) { static_cast<Job*>(work)->work(); }, &job, static_cast<unsigned>(used), 0);
     Pool& own = *pool;
-    if (std::unique_lock lock(own.busy, std::try_to_lock); lock)
+    if (const std::unique_lock lock(own.busy, std::try_to_lock); lock.owns_lock())
         own.run(used - 1, job);
     else
         job.work();
