@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(BILSTM_AMX)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@ namespace {
 
 std::atomic<const Kernels*> last{nullptr};
 
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(BILSTM_AMX)
 // Whether the processor has AMX and the kernel lets this process use its registers, which has to be asked for.
 bool has_amx() {
     unsigned a, b, c, d;
@@ -38,7 +38,7 @@ std::vector<const Kernels*> supported() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     {
-#if defined(__linux__)
+#if defined(BILSTM_AMX)
         if (has_amx()) found.push_back(&amx_kernels);
 #endif
         found.push_back(&avx512_kernels);
@@ -71,7 +71,7 @@ const char* forced() {
     return name && *name ? name : nullptr;
 }
 
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(BILSTM_AMX)
 // In training AMX is the faster one once layers are wide and steps have whole tiles of rows (measured: 5 to 35 %).
 // In inference a row's bits must not depend on how many rows there are, and one row alone is faster with AVX-512.
 bool amx_is_faster(const Use& use) { return use.training && use.hidden >= 96 && use.rows >= 16; }
