@@ -4,6 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# What compiles the native core. With these in the environment pip needs no other one to build in, and an unchanged
+# file is not compiled again.
+TOOLS   := scikit-build-core nanobind cmake ninja
+CORE    := CMakeLists.txt $(wildcard native/*)
+# Where C++ for Python compiles at all, a core that does not is an error; elsewhere the layer runs on torch.
+INCLUDE  = $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+export BILSTM_REQUIRE_NATIVE ?= $(shell $(CXX) -x c++ -fsyntax-only -include Python.h -I "$(INCLUDE)" /dev/null 2>/dev/null && echo 1)
+
 .PHONY: demo check test bench clean
 .DEFAULT_GOAL := demo
 
@@ -25,15 +33,16 @@ bench: $(VENV)/dev        ## the benchmarks; takes minutes, wants a quiet machin
 	$(BIN)/python benchmarks/accuracy.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist src/bilstm/_native*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# the environment is as new as the files that describe it
-$(VENV)/demo: pyproject.toml constraints.txt
-	@echo "installing into $(VENV) (once; torch is large)"
+# the environment is as new as the files that describe it, and as what is compiled into it
+$(VENV)/demo: pyproject.toml constraints.txt $(CORE)
+	@echo "installing into $(VENV) (torch is large, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) -e .
+	@$(PIP) $(TOOLS)
+	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/demo
-	@$(PIP) -e ".[dev]"
+	@$(PIP) --no-build-isolation -e ".[dev]"
 	@touch $@
