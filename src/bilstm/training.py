@@ -92,7 +92,7 @@ def train(
         if patience is not None and validation is not None and state.epochs_since_best >= patience:
             break
         started = time.perf_counter()
-        torch.manual_seed(seed + epoch)
+        seed_generators(seed + epoch, device)
         network.train()
         losses, norms, weights = [], [], []
         for step, batch in enumerate(training_batches(training.sequences, batch_size, seed + epoch)):
@@ -157,6 +157,14 @@ class State:
         if value < self.best_value:
             self.best_value, self.best_epoch = value, self.epoch
             self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed what dropout and noise draw from. torch.manual_seed itself formats stack traces: 0.1 to 0.5 ms an epoch."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def training_batches(sequences: Sequences, batch_size: int | None, seed: int) -> Iterator[Batch]:
