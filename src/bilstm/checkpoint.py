@@ -14,7 +14,7 @@ from bilstm.history import History
 if TYPE_CHECKING:
     from bilstm.training import State
 
-VERSION = 1
+VERSION = 2
 
 
 class Checkpoint:

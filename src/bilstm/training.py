@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +73,9 @@ def train(
     Raises:
         TrainingError: a loss, gradient or validation loss is not finite; says which, and when.
     """
-    parameters = list(network.parameters())
-    state = State(
-        network.to(device),
-        make_optimizer(optimizer, parameters, learning_rate, weight_decay),
-        History(metric_name),
-    )
+    parameters = list(network.to(device).parameters())
+    vector = joined(parameters)
+    state = State(network, make_optimizer(optimizer, vector, learning_rate, weight_decay), History(metric_name))
     if checkpoint is not None:
         checkpoint.restore(state)
         if state.epoch > max_epochs:
@@ -94,29 +91,31 @@ def train(
         started = time.perf_counter()
         seed_generators(seed + epoch, device)
         network.train()
-        losses, norms, weights = [], [], []
+        lost = weighed = norms = 0.0
         for step, batch in enumerate(training_batches(training.sequences, batch_size, seed + epoch)):
             rate = learning_rate * rate_factor(schedule, (epoch - 1 + step / steps) / max_epochs)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            state.optimizer.zero_grad(set_to_none=True)
-            weight = training.weights[batch.rows].to(device)  # (B,)
+            weights = training.weights[batch.rows]  # (B,)
+            weight = float(weights.sum())
             outputs = network(batch.to(device))  # (B, K)
             each = loss(outputs, training.targets[batch.rows].to(device))  # (B,)
-            value = (each * weight).sum() / weight.sum().clamp(min=1e-12)
-            value.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(parameters, clip_norm or math.inf)
-            guard(epoch, value, norm, network)
+            value = each @ (weights / max(weight, 1e-12)).to(device)
+            gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
+            vector.grad = torch.cat([gradient.flatten() for gradient in gradients])
+            norm = float(vector.grad.norm())
+            guard(epoch, value.item(), norm, network, gradients)
+            if clip_norm is not None and norm > clip_norm:
+                vector.grad *= clip_norm / norm
             state.optimizer.step()
-            losses.append(value.detach() * weight.sum())
-            weights.append(weight.sum())
-            norms.append(norm)
+            torch.autograd.graph.increment_version(parameters)  # the step changed them through the vector
+            lost, weighed, norms = lost + value.item() * weight, weighed + weight, norms + norm
         state.epoch = epoch
         row = {
             "epoch": epoch,
-            "loss": float(torch.stack(losses).sum() / torch.stack(weights).sum().clamp(min=1e-12)),
+            "loss": lost / max(weighed, 1e-12),
             "learning_rate": rate,
-            "gradient_norm": float(torch.stack(norms).mean()),
+            "gradient_norm": norms / steps,
         }
         if validation is not None:
             outputs = predict(network, validation.sequences, device)  # (N, K)
@@ -133,6 +132,7 @@ def train(
 
     if state.best is not None:
         network.load_state_dict(state.best)
+    separate(parameters)
     network.eval()
     return state.history
 
@@ -186,10 +186,25 @@ def predict(network: nn.Module, sequences: Sequences, device: torch.device) -> T
         return unsorted(outputs, rows)
 
 
-def make_optimizer(name: str, parameters: list[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+def joined(parameters: list[nn.Parameter]) -> nn.Parameter:
+    """One vector whose parts the parameters become: the optimiser then makes one call a step, not one a parameter."""
+    vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    parts = torch.split(vector.detach(), [parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.data = part.view_as(parameter)
+    return vector
+
+
+def separate(parameters: list[nn.Parameter]) -> None:
+    """Give each parameter its own memory again, so that it can be saved and copied alone."""
+    for parameter in parameters:
+        parameter.data = parameter.data.clone()
+
+
+def make_optimizer(name: str, vector: nn.Parameter, rate: float, decay: float) -> torch.optim.Optimizer:
     """Adam or AdamW; fused, because a small network's epoch is mostly the optimiser's many small calls."""
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=rate, weight_decay=decay, fused=True)
+    return kind([vector], lr=rate, weight_decay=decay, fused=True)
 
 
 def rate_factor(schedule: str, progress: float) -> float:
@@ -200,14 +215,14 @@ def rate_factor(schedule: str, progress: float) -> float:
 HINT = "try a smaller learning_rate, set clip_norm (for example 1.0), and look for extreme values in the data"
 
 
-def guard(epoch: int, value: Tensor, norm: Tensor, network: nn.Module) -> None:
+def guard(epoch: int, value: float, norm: float, network: nn.Module, gradients: Sequence[Tensor]) -> None:
     """Stop before a step that would write NaN into the weights."""
-    if math.isfinite(float(value.detach()) + float(norm)):
+    if math.isfinite(value + norm):
         return
-    if not torch.isfinite(value):
-        raise TrainingError(f"expected a finite loss, got {float(value.detach())} (epoch {epoch})", hint=HINT)
-    names = [n for n, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-    where = names[0] if names else "all parameters together"
+    if not math.isfinite(value):
+        raise TrainingError(f"expected a finite loss, got {value} (epoch {epoch})", hint=HINT)
+    named = zip(network.named_parameters(), gradients, strict=True)
+    where = next((name for (name, _), gradient in named if not gradient.isfinite().all()), "all parameters together")
     raise TrainingError(f"expected finite gradients, got one that is not in {where} (epoch {epoch})", hint=HINT)
 
 
