@@ -17,6 +17,7 @@ from torch import nn
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.errors import ModelFileError, ParameterError, TrainingError
+from bilstm.nn.network import Network
 from tests.compare import assert_close
 
 SMALL = {"hidden_size": 8, "max_epochs": 6, "batch_size": 64}
@@ -89,6 +90,23 @@ def test_another_seed_is_another_model():
     data = boston().take(range(60))
     a, b = (BiLSTMRegressor(**SMALL, random_state=seed).fit(data) for seed in (0, 1))
     assert a.history_["loss"] != b.history_["loss"]
+
+
+def test_every_weight_owns_its_memory_after_training():
+    for parameter in BiLSTMRegressor(**SMALL).fit(boston().take(range(60))).network_.parameters():
+        assert parameter.untyped_storage().nbytes() == parameter.nbytes
+
+
+def test_a_step_tells_those_who_keep_something_made_of_the_weights(monkeypatch):
+    versions = []
+    original = Network.forward
+    monkeypatch.setattr(
+        Network,
+        "forward",
+        lambda self, batch: versions.append(self.hidden.weight._version) or original(self, batch),
+    )
+    BiLSTMRegressor(**SMALL | {"batch_size": None, "validation_fraction": 0}).fit(boston().take(range(60)))
+    assert len(set(versions)) == SMALL["max_epochs"]
 
 
 def test_fit_leaves_the_callers_random_numbers_alone():

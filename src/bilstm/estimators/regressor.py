@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from sklearn.base import RegressorMixin
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
@@ -129,7 +130,7 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         return len(self.scaler_.names)
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (outputs - targets).square().mean(dim=1)  # (B,)
+        return mse_loss(outputs, targets, reduction="none").mean(dim=1)  # (B,)
 
     def _decode(self, outputs: Array) -> Array:
         return self.scaler_.inverse(outputs)  # (N, K)

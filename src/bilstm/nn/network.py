@@ -68,7 +68,7 @@ class Network(nn.Module):
             values = values + self.input_noise * torch.randn_like(values)
         states, (h_n, _) = self.lstm(values, lengths=batch.lengths)  # (B, T, 2H), (2L, B, H)
         if self.pooling == "final":
-            pooled = torch.cat([h_n[-2], h_n[-1]], dim=1)  # (B, 2H)
+            pooled = final_pool(states, h_n)  # (B, 2H)
         elif self.attention is not None:
             pooled = attention_pool(states, batch.lengths, self.attention(states).squeeze(-1))
         else:
@@ -81,6 +81,13 @@ class Network(nn.Module):
 def inside(states: Tensor, lengths: Tensor) -> Tensor:
     """Which steps of a padded batch exist, (B, T) of truth values."""
     return torch.arange(states.shape[1], device=states.device) < lengths.to(states.device)[:, None]
+
+
+def final_pool(states: Tensor, h_n: Tensor) -> Tensor:
+    """The last hidden state of both directions (B, T, 2H), (2L, B, H) → (B, 2H)."""
+    if states.shape[1] == 1:  # then they are the output, whose gradient is small; that of h_n holds every layer
+        return states.squeeze(1)
+    return h_n[-2:].transpose(0, 1).flatten(1)
 
 
 def mean_pool(states: Tensor, lengths: Tensor) -> Tensor:
