@@ -172,8 +172,9 @@ void forward(const Call& call, const Result& result, float* reserve) {
     const Order order(call);
     const std::vector<Slice> parts = slices(call, order);
     const int64_t total = order.total();
-    const int64_t row_steps = std::max<int64_t>(1, order.steps * static_cast<int64_t>(parts.size()));
-    const Kernels& kernels = select({reserve != nullptr, call.bf16, call.sizes.H, total / row_steps});
+    // not the rows of a slice: the choice must not depend on the number of threads
+    const int64_t rows = total / std::max<int64_t>(1, order.steps);
+    const Kernels& kernels = select({reserve != nullptr, call.bf16, call.sizes.H, rows});
     const Shape shape(call.sizes, kernels);
     const Sizes& z = shape.sizes;
     const bool masked = !call.masks.empty();

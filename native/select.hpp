@@ -8,7 +8,7 @@ namespace bilstm {
 
 struct Use {  // what the choice depends on, beside the processor and BILSTM_ISA
     bool training, bf16;
-    int64_t hidden, rows;  // units, and rows that a thread takes through a step on average; of use in training only
+    int64_t hidden, rows;  // units, and rows of a step on average
 };
 
 const Kernels& select(const Use& use);
