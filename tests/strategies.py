@@ -12,7 +12,11 @@ from tests.cases import Case
 
 
 @st.composite
-def cases(draw: st.DrawFn, dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64)) -> Case:
+def cases(
+    draw: st.DrawFn,
+    dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64),
+    projected: bool = True,
+) -> Case:
     """Any small call, empty batches and empty rows included; sizes are no multiple of a vector's width."""
     batch, time = draw(st.integers(0, 6)), draw(st.integers(0, 7))
     hidden = draw(st.sampled_from([1, 3, 5, 9, 17]))
@@ -24,7 +28,7 @@ def cases(draw: st.DrawFn, dtypes: tuple[torch.dtype, ...] = (torch.float32, tor
         layers=draw(st.integers(1, 3)),
         bidirectional=draw(st.booleans()),
         bias=draw(st.booleans()),
-        proj_size=draw(st.sampled_from([0, 0, 0, max(0, hidden // 2)])),
+        proj_size=draw(st.sampled_from([0, 0, 0, hidden // 2] if projected else [0])),
         lengths=draw(lengths(batch, time)),
         states=draw(st.booleans()),
         batch_first=draw(st.booleans()),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn import equations, kernels
+from bilstm.nn import equations, kernels, native
 from bilstm.nn.equations import Call, Trace, Weights
 
 States = tuple[Tensor, Tensor]
@@ -195,8 +195,6 @@ class BiLSTM(nn.LSTM):
         B, T, _ = x.shape
         h0, c0 = (None, None) if hx is None else self._states(hx, x, batched=input.dim() == 3)
         row_lengths = None if lengths is None else _row_lengths(lengths, B, T)
-        if row_lengths is not None and bool((row_lengths == T).all()):
-            row_lengths = None
         return Call(x, h0, c0, weights, row_lengths, self._dropout_masks(x, dropout))
 
     def _states(self, hx: States, x: Tensor, batched: bool) -> States:
@@ -219,8 +217,9 @@ class BiLSTM(nn.LSTM):
 
     def _weights(self) -> list[list[Weights]]:
         """weights[layer][direction], read anew at each call: they may be replaced, as torch.func does."""
-        self._update_flat_weights()
-        tensors: Any = iter(self._flat_weights)
+        # the attribute of a module takes twenty times as long, but finds what is no parameter (any more), too
+        own = self._parameters
+        tensors: Any = iter([own[name] if name in own else getattr(self, name) for name in self._flat_weights_names])
         return [
             [
                 Weights(
@@ -278,11 +277,10 @@ def _check_dtype(tensor: Tensor, dtype: torch.dtype, name: str) -> None:
         )
 
 
-def _row_lengths(lengths: Any, B: int, T: int) -> Tensor:
-    """(B,) int64 on the CPU."""
+def _row_lengths(lengths: Any, B: int, T: int) -> Tensor | None:
+    """(B,) int64 on the CPU; None where every row has T steps."""
     if isinstance(lengths, Tensor):
         whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)
-        lengths = lengths.detach().cpu()
     else:
         try:
             lengths = list(lengths)
@@ -300,9 +298,12 @@ def _row_lengths(lengths: Any, B: int, T: int) -> Tensor:
             f"expected {B} lengths, one for each row, got shape {tuple(lengths.shape)}",
             hint="rows are counted along the batch axis; batch_first says which that is",
         )
-    outside = ((lengths < 0) | (lengths > T)).nonzero()
-    if len(outside):
-        row = int(outside[0])
-        raise DataError(f"expected lengths from 0 to {T}, the steps of input, got {int(lengths[row])} (row {row})")
-    rows: Tensor = lengths.to(torch.int64)
-    return rows
+    rows: Tensor = lengths.to("cpu", torch.int64)
+    if native.watched() or type(rows) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(rows):
+        return rows  # they have no values that one could look at
+    if B == 0:
+        return None
+    shortest, longest = rows.aminmax()
+    if int(shortest) < 0 or int(longest) > T:
+        equations.check_lengths(rows, T)
+    return None if int(shortest) == T else rows

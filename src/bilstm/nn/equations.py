@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, sigmoid, tanh
 
+from bilstm.errors import DataError
+
 
 class Weights(NamedTuple):
     """The parameters of one layer in one direction; gates stacked in the order i, f, g, o, as torch does."""
@@ -110,6 +112,14 @@ def valid_steps(lengths: Tensor, like: Tensor) -> Tensor:
     return torch.arange(like.shape[1], device=like.device) < lengths.to(like.device).unsqueeze(1)
 
 
+def check_lengths(lengths: Tensor, T: int) -> None:
+    """Raise a DataError unless each of lengths (B,) is in 0…T."""
+    outside = ((lengths < 0) | (lengths > T)).nonzero()
+    if len(outside):
+        row = int(outside[0])
+        raise DataError(f"expected lengths from 0 to {T}, the steps of input, got {int(lengths[row])} (row {row})")
+
+
 def initial_states(call: Call) -> tuple[Tensor, Tensor]:
     """h0 (L·D, B, H_out) and c0 (L·D, B, H): the call's own, or zeros."""
     if call.h0 is not None and call.c0 is not None:
@@ -117,6 +127,22 @@ def initial_states(call: Call) -> tuple[Tensor, Tensor]:
     gates, H_out = call.weights[0][0].hidden.shape  # 4H, H_out
     rows = len(call.weights) * len(call.weights[0]), call.input.shape[0]
     return call.input.new_zeros(*rows, H_out), call.input.new_zeros(*rows, gates // 4)
+
+
+def tensors(call: Call) -> list[Tensor]:
+    """What a gradient may be wanted of: the input, the states where there are any, every weight."""
+    states = [] if call.h0 is None or call.c0 is None else [call.h0, call.c0]
+    return [call.input, *states, *flat(call.weights)]
+
+
+def needs_gradient(call: Call) -> bool:
+    """Whether a gradient may be asked for later."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors(call))
+
+
+def flat(weights: Sequence[Sequence[Weights]]) -> list[Tensor]:
+    """Every weight of a stack, in the order of torch's own routines."""
+    return [tensor for layer in weights for way in layer for tensor in way if tensor is not None]
 
 
 def _stack(call: Call) -> tuple[Final, list[list[list[Trace]]]]:

@@ -7,19 +7,20 @@ and the next in the list runs it. Knows torch's own LSTM routines; knows no modu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
 from torch import _VF, Tensor
+from torch.autograd import forward_ad
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bilstm.errors import ParameterError, did_you_mean
-from bilstm.nn import equations
-from bilstm.nn.equations import Call, Final, Weights, initial_states, valid_steps
+from bilstm.nn import equations, native, operators
+from bilstm.nn.equations import Call, Final, Weights, flat, initial_states, needs_gradient, valid_steps
 
 # --- which kernel runs --------------------------------------------------------------------------------------
 
@@ -35,7 +36,8 @@ class Kernel(NamedTuple):
 def run(call: Call) -> Final:
     """Run the call by the first kernel that serves it."""
     kernel = choose(call)
-    _last.set(kernel.name)
+    if not torch.compiler.is_compiling():
+        _last.set(kernel.name)
     return kernel.run(call)
 
 
@@ -54,7 +56,7 @@ def use_kernel(name: str) -> Iterator[None]:
 
     A call that the kernel cannot serve goes to the next one in this order; the result is the same. The block
     holds for the thread (or asynchronous task) that opened it and comes before the environment variable
-    ``BILSTM_KERNEL``.
+    ``BILSTM_KERNEL``. A compiled function keeps the kernel with which it was compiled.
 
     Args:
         name: the kernel's name.
@@ -78,7 +80,7 @@ def use_kernel(name: str) -> Iterator[None]:
 
 
 def last_kernel() -> str | None:
-    """The name of the kernel that ran last in this thread; None before the first run."""
+    """The name of the kernel that ran last in this thread, compiled calls left out; None before the first run."""
     return _last.get()
 
 
@@ -103,10 +105,19 @@ def explain(call: Call | None = None) -> list[tuple[str, str]]:
 
 
 def _candidates() -> tuple[Kernel, ...]:
+    name = _forced_name()
+    return KERNELS if name is None else KERNELS[[kernel.name for kernel in KERNELS].index(name) :]
+
+
+def _forced_name() -> str | None:
     name = _forced.get()
     if name is None and (named := os.environ.get("BILSTM_KERNEL")):
         name = _known(named, "environment variable BILSTM_KERNEL")
-    return KERNELS if name is None else KERNELS[[kernel.name for kernel in KERNELS].index(name) :]
+    return name
+
+
+# What torch.compiler.assume_constant_result sets, without the second that it takes to import the compiler.
+_forced_name._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _known(name: str, where: str) -> str:
@@ -129,17 +140,6 @@ _forced: ContextVar[str | None] = ContextVar("bilstm_forced_kernel", default=Non
 _last: ContextVar[str | None] = ContextVar("bilstm_last_kernel", default=None)
 
 
-# --- native: one call of C++ --------------------------------------------------------------------------------
-
-
-def _native_serves(call: Call) -> str | None:
-    return "not built in this version"
-
-
-def _native_run(call: Call) -> Final:
-    raise AssertionError("a kernel that serves nothing was run")
-
-
 # --- torch: the routines behind torch.nn.LSTM, which know lengths only as packed sequences ------------------
 
 # On a CPU the packed routine runs torch's generic operators step by step and never reaches oneDNN; the padded
@@ -155,14 +155,29 @@ PIN = 1e4
 
 
 def _torch_serves(call: Call) -> str | None:
-    return "torch refuses a batch without rows or steps" if call.input.numel() == 0 else None
+    if native.transformed() and not _one_gradient(call):
+        return "knows of torch.func only grad, and no forward-mode gradients"
+    if torch.compiler.is_compiling():
+        simple = call.lengths is None and call.weights[0][0].projection is None
+        return None if simple else "takes ways that a compiler cannot follow"
+    return "refuses a batch without rows or steps" if call.input.numel() == 0 else None
+
+
+def _one_gradient(call: Call) -> bool:
+    """Whether a single torch.func.grad is all that is going on: oneDNN's routine has one derivative, no second."""
+    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
+        return False
+    if call.lengths is not None and torch._C._functorch.is_functorch_wrapped_tensor(call.lengths):
+        return False  # a packed sequence cannot be made of them
+    levels = torch._C._functorch.get_interpreter_stack() or []
+    return [level.key() for level in levels] == [torch._C._functorch.TransformType.Grad]
 
 
 def _torch_run(call: Call) -> Final:
     """The whole stack in one go where torch can; layer by layer where something has to happen in between."""
     (B, T, _), D = call.input.shape, len(call.weights[0])
     lengths = torch.full((B,), T) if call.lengths is None else call.lengths
-    longest = max(int(lengths.max()), 1)  # what is padding in every row is not computed
+    longest = T if call.lengths is None else max(int(lengths.max()), 1)  # what all rows pad is not computed
     way = _torch_way(call, lengths, longest)
     together = len(call.weights) if call.masks is None and way is not _pinned else 1
     x, h_n, c_n = call.input[:, :longest], [], []
@@ -182,8 +197,8 @@ def _torch_run(call: Call) -> Final:
 def _torch_way(call: Call, lengths: Tensor, longest: int) -> Callable[[Call], Final]:
     fast = call.input.device.type == "cpu" and torch.backends.mkldnn.enabled
     projected = call.weights[0][0].projection is not None  # oneDNN has no projections, and torch warns of it
-    if int(lengths.min()) == longest and not (fast and projected):
-        return _padded
+    if call.lengths is None or int(lengths.min()) == longest:
+        return _packed if fast and projected else _padded
     enough = PINNED_FROM_TRAINING if _needs_gradient(call) else PINNED_FROM_INFERENCE
     dense = float(lengths.sum()) >= enough * longest * len(lengths)
     narrow = call.input.dtype in (torch.float32, torch.bfloat16)  # in float64 oneDNN does not serve either
@@ -193,9 +208,9 @@ def _torch_way(call: Call, lengths: Tensor, longest: int) -> Callable[[Call], Fi
 def _padded(call: Call) -> Final:
     """Every row has T steps: torch's own padded routine."""
     bias, bidirectional = call.weights[0][0].input_bias is not None, len(call.weights[0]) == 2
-    flat, training = _flat(call.weights), _needs_gradient(call)
+    weights, training = flat(call.weights), _needs_gradient(call)
     states = initial_states(call)
-    return Final(*_VF.lstm(call.input, states, flat, bias, len(call.weights), 0.0, training, bidirectional, True))
+    return Final(*_VF.lstm(call.input, states, weights, bias, len(call.weights), 0.0, training, bidirectional, True))
 
 
 def _pinned(call: Call) -> Final:
@@ -244,9 +259,9 @@ def _packed(call: Call) -> Final:
     assert order is not None
     assert back is not None
     states = h0.index_select(1, order), c0.index_select(1, order)
-    flat, training = _flat(call.weights), _needs_gradient(call)
+    weights, training = flat(call.weights), _needs_gradient(call)
     data, h_n, c_n = _VF.lstm(
-        packed.data, packed.batch_sizes, states, flat, bias, len(call.weights), 0.0, training, bidirectional
+        packed.data, packed.batch_sizes, states, weights, bias, len(call.weights), 0.0, training, bidirectional
     )
     output, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=call.input.shape[1])
     h_n, c_n = h_n.index_select(1, back), c_n.index_select(1, back)
@@ -275,22 +290,13 @@ def _lengths(call: Call) -> Tensor:
     return call.lengths
 
 
-def _flat(weights: Sequence[Sequence[Weights]]) -> list[Tensor]:
-    return [tensor for layer in weights for way in layer for tensor in way if tensor is not None]
-
-
 def _needs_gradient(call: Call) -> bool:
-    """Whether torch has to keep what a gradient needs; the training mode only draws dropout."""
-    tensors = [
-        call.input,
-        *_flat(call.weights),
-        *(state for state in (call.h0, call.c0) if state is not None),
-    ]
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    """Whether torch has to keep what a gradient needs: what torch.jit.trace records may be trained later."""
+    return torch._C._get_tracing_state() is not None or needs_gradient(call)
 
 
 KERNELS = (
-    Kernel("native", _native_serves, _native_run),
+    Kernel("native", native.serves, operators.run),
     Kernel("torch", _torch_serves, _torch_run),
     Kernel("equations", lambda call: None, equations.run),
 )

@@ -1,0 +1,196 @@
+"""The native kernel as torch sees it: an autograd function for eager calls, operators for whoever looks on.
+
+Knows autograd and torch.library; knows nothing of addresses and of the compiled module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bilstm.nn import equations, native
+from bilstm.nn.equations import Call, Final, Weights
+from bilstm.nn.native import Given, Maybe
+
+
+def run(call: Call) -> Final:
+    """Run a call that the native kernel serves: as an operator where somebody looks on, else the shortest way."""
+    needed = equations.needs_gradient(call)
+    given = Given(
+        call.input,
+        call.h0,
+        call.c0,
+        equations.flat(call.weights),
+        call.lengths,
+        call.masks or (),
+        len(call.weights[0]),
+    )
+    if native.watched():
+        # an exported program seldom trains; where it does, the backward runs the forward once more
+        keep = needed and not torch.compiler.is_exporting()
+        return Final(*torch.ops.bilstm.lstm(*given, keep)[:3])
+    if needed:
+        function: Any = _Eager
+        return Final(*function.apply(given, given.input, given.h0, given.c0, *given.weights))
+    return Final(*native.infer(given))
+
+
+# --- eager: a registered operator costs several times as much per call --------------------------------------
+
+
+class _Eager(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, given: Given, *_: Maybe) -> native.Results:
+        """The tensors after ``given`` are its own: so autograd knows of them."""
+        reserve = native.empty_reserve(given)
+        results = native.forward(given, reserve)
+        _save(ctx, given, results, reserve)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *d_results: Maybe) -> tuple[Maybe, ...]:
+        given, results, reserve = _saved(ctx)
+        wanted = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():  # create_graph: the gradients are to have some themselves
+            return None, *_gradients_of_the_equations(given, d_results, wanted)
+        if native.watched():
+            return None, *_gradients_of_the_operator(given, results, reserve, d_results, wanted)
+        if ctx.used_up:  # by an earlier backward that retained the graph
+            results = native.forward(given, reserve)
+        ctx.used_up = True
+        return None, *native.backward(given, results, reserve, d_results, wanted)
+
+
+def _save(ctx: Any, given: Given, results: Sequence[Tensor], reserve: Tensor) -> None:
+    """In the way that torch knows of: it frees tensors after the backward, and sees if one was changed before."""
+    input, h0, c0, weights, lengths, masks, _ = given
+    ctx.save_for_backward(*results, reserve, input, h0, c0, lengths, *weights, *masks)
+    ctx.directions, ctx.weights, ctx.used_up = given.directions, len(weights), False
+    ctx.set_materialize_grads(False)
+
+
+def _saved(ctx: Any) -> tuple[Given, native.Results, Tensor]:
+    output, h_n, c_n, reserve, input, h0, c0, lengths, *rest = ctx.saved_tensors
+    weights, masks = rest[: ctx.weights], rest[ctx.weights :]
+    return Given(input, h0, c0, weights, lengths, masks, ctx.directions), (output, h_n, c_n), reserve
+
+
+def _gradients_of_the_equations(given: Given, d_results: Sequence[Maybe], wanted: Sequence[bool]) -> list[Maybe]:
+    """Of input, h0, c0 and every weight, None where not wanted; differentiable themselves where gradients are on."""
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # views, so that a tensor given twice has two gradients, and one's own history is left out
+        own = [given.input, given.h0, given.c0, *given.weights]
+        leaves: list[Any] = [None if tensor is None else tensor.view_as(tensor) for tensor in own]
+        if not create_graph:
+            leaves = [None if leaf is None else leaf.detach().requires_grad_() for leaf in leaves]
+        input, h0, c0, *weights = leaves
+        final = equations.run(_call(given._replace(input=input, h0=h0, c0=c0, weights=weights)))
+        ends = [(result, d) for result, d in zip(final, d_results, strict=True) if d is not None]
+        found = iter(
+            torch.autograd.grad(
+                [result for result, _ in ends],
+                [leaf for leaf, want in zip(leaves, wanted, strict=True) if want],
+                [d for _, d in ends],
+                create_graph=create_graph,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        )
+    return [next(found) if want else None for want in wanted]
+
+
+def _gradients_of_the_operator(
+    given: Given, results: native.Results, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
+) -> list[Maybe]:
+    found = iter(torch.ops.bilstm.lstm_backward(*given, *results, reserve, *d_results, wanted))
+    return [next(found) if want else None for want in wanted]
+
+
+def _call(given: Given) -> Call:
+    """The Call again."""
+    weights: Any = given.weights
+    without = [None] * (len(Weights._fields) - given.each)
+    ways = [Weights(*weights[k : k + given.each], *without) for k in range(0, len(weights), given.each)]
+    layers = [ways[k : k + given.directions] for k in range(0, len(ways), given.directions)]
+    return Call(given.input, given.h0, given.c0, layers, given.lengths, given.masks or None)
+
+
+# --- operators: right for every call, native where it can be ------------------------------------------------
+
+GIVEN = "Tensor input, Tensor? h0, Tensor? c0, Tensor[] weights, Tensor? lengths, Tensor[] masks, int directions"
+
+torch.library.define("bilstm::lstm", f"({GIVEN}, bool keep) -> (Tensor, Tensor, Tensor, Tensor)")
+torch.library.define(
+    "bilstm::lstm_backward",
+    f"({GIVEN}, Tensor output, Tensor h_n, Tensor c_n, Tensor reserve, "
+    "Tensor? d_output, Tensor? d_h_n, Tensor? d_c_n, bool[] wanted) -> Tensor[]",
+)
+
+
+@torch.library.impl("bilstm::lstm", "CompositeExplicitAutograd")
+def _lstm(*arguments: Any) -> tuple[Tensor, ...]:
+    *results, reserve = _lstm_room(*arguments)
+    given, keep = Given(*arguments[:7]), arguments[7]
+    if given.lengths is not None:
+        equations.check_lengths(given.lengths, given.input.shape[1])  # while compiling, they had no values
+    call = _call(given)
+    if native.takes(equations.tensors(call)) is None:
+        return *native.forward(given, reserve if keep else None), reserve
+    return *(room.copy_(result) for room, result in zip(results, equations.run(call), strict=True)), reserve
+
+
+def _lstm_room(*arguments: Any) -> tuple[Tensor, ...]:
+    given, keep = Given(*arguments[:7]), arguments[7]
+    reserve = native.empty_reserve_for_any_lengths(given) if keep else given.input.new_empty(0)
+    return *native.empty_results(given), reserve
+
+
+@torch.library.impl("bilstm::lstm_backward", "CompositeExplicitAutograd")
+def _lstm_backward(*arguments: Any) -> list[Tensor]:
+    given, results, reserve, d_results, wanted = _backward_arguments(arguments)
+    if native.takes(equations.tensors(_call(given))) is not None:
+        found = _gradients_of_the_equations(given, d_results, wanted)
+        rooms = native.empty_gradients(given, wanted)
+        return [room.copy_(d) for room, d in zip(rooms, found, strict=True) if room is not None and d is not None]
+    if reserve.numel():
+        reserve = reserve.clone()  # an operator changes nothing that it is given
+    else:
+        reserve = native.empty_reserve(given)
+        results = native.forward(given, reserve)
+    return [d for d in native.backward(given, results, reserve, d_results, wanted) if d is not None]
+
+
+def _lstm_backward_room(*arguments: Any) -> list[Tensor]:
+    given, _, _, _, wanted = _backward_arguments(arguments)
+    return [room for room in native.empty_gradients(given, wanted) if room is not None]
+
+
+def _backward_arguments(arguments: Sequence[Any]) -> tuple[Given, Any, Any, Any, Any]:
+    return Given(*arguments[:7]), arguments[7:10], arguments[10], arguments[11:14], arguments[14]
+
+
+def _lstm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *results, reserve = output
+    ctx.mark_non_differentiable(reserve)
+    _save(ctx, Given(*inputs[:7]), results, reserve)
+
+
+def _lstm_gradients(ctx: Any, *d_results: Maybe) -> tuple[Any, ...]:
+    given, results, reserve = _saved(ctx)
+    needed = ctx.needs_input_grad
+    wanted = [*needed[:3], *needed[3]]
+    if torch.is_grad_enabled():
+        gradients = _gradients_of_the_equations(given, d_results[:3], wanted)
+    else:
+        gradients = _gradients_of_the_operator(given, results, reserve, d_results[:3], wanted)
+    d_input, d_h0, d_c0, *d_weights = gradients
+    return d_input, d_h0, d_c0, d_weights, None, [None] * len(given.masks), None, None
+
+
+torch.library.register_fake("bilstm::lstm", _lstm_room)
+torch.library.register_fake("bilstm::lstm_backward", _lstm_backward_room)
+torch.library.register_autograd("bilstm::lstm", _lstm_gradients, setup_context=_lstm_setup)
