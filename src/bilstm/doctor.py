@@ -9,7 +9,15 @@ from pathlib import Path
 
 import torch
 
-from bilstm.nn.kernels import explain
+from bilstm.nn import BiLSTM, explain, native, use_kernel
+
+# pip keeps the wheels that it built, the one without the core too: hence --no-cache-dir
+REPAIR = [
+    ("it costs", "speed, most of it in training and where sequences differ in length; the results are the same"),
+    ("install", "a C++ compiler and Python's headers (Debian: g++ python3-dev, macOS: xcode-select --install)"),
+    ("then", "pip install --force-reinstall --no-deps --no-cache-dir --no-binary bilstm bilstm"),
+    ("or in a clone", "pip install ."),
+]
 
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars", "safetensors", "matplotlib")
 
@@ -25,7 +33,22 @@ def diagnose() -> list[tuple[str, list[tuple[str, str]]]]:
         ("vector instructions", torch.backends.cpu.get_cpu_capability()),
         ("GPU", gpu),
     ]
-    return [("versions", versions), ("machine", machine), ("kernels", explain())]
+    sections = [("versions", versions), ("machine", machine)]
+    if native.import_error:
+        missing = [("because", native.import_error), *REPAIR]
+        return [*sections, ("kernels", explain()), ("the native kernel is missing", missing)]
+    return [*sections, ("kernels", [*explain(), ("instruction set", instruction_set())])]
+
+
+def instruction_set() -> str:
+    """The one that runs a small batch, and all that this processor has.
+
+    Raises:
+        ParameterError: BILSTM_ISA names none of them.
+    """
+    with use_kernel("native"), torch.no_grad():
+        BiLSTM(4, 8)(torch.zeros(3, 2, 4))
+    return f"{native.last_isa()} for a small batch, of {', '.join(native.isas())}"
 
 
 def processor() -> str:
