@@ -11,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <thread>
 
@@ -68,10 +69,18 @@ struct Job {
     const std::function<void(int64_t)>& f;
     int64_t tasks;
     std::atomic<int64_t> next{0};
+    std::exception_ptr failure;  // of the first task that failed
+    std::mutex mutex;
 
     void work() {
-        FlushDenormals guard;
-        for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) f(task);
+        const FlushDenormals guard;
+        try {
+            for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) f(task);
+        } catch (...) {
+            next = tasks;
+            const std::lock_guard lock(mutex);
+            if (!failure) failure = std::current_exception();
+        }
     }
 };
 
@@ -159,14 +168,16 @@ OpenMP openmp() {
 void parallel(int threads, int64_t tasks, const std::function<void(int64_t)>& f) {
     Job job{f, tasks};
     const int used = static_cast<int>(threads < tasks ? threads : tasks);
-    if (used <= 1) return job.work();
-    if (const OpenMP run = openmp())
-        return run([](void* work) { static_cast<Job*>(work)->work(); }, &job, static_cast<unsigned>(used), 0);
-    Pool& own = *pool;
-    if (const std::unique_lock lock(own.busy, std::try_to_lock); lock.owns_lock())
-        own.run(used - 1, job);
-    else
+    if (used <= 1) {
         job.work();
+    } else if (const OpenMP run = openmp()) {
+        run([](void* work) { static_cast<Job*>(work)->work(); }, &job, static_cast<unsigned>(used), 0);
+    } else if (const std::unique_lock lock((*pool).busy, std::try_to_lock); lock.owns_lock()) {
+        (*pool).run(used - 1, job);
+    } else {
+        job.work();
+    }
+    if (job.failure) std::rethrow_exception(job.failure);
 }
 
 }  // namespace bilstm

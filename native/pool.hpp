@@ -6,7 +6,7 @@
 
 namespace bilstm {
 
-// Returns when all are done. Denormal numbers count as zero inside. `f` must not throw.
+// Returns when all are done, or throws what one of them has thrown. Denormal numbers count as zero inside.
 void parallel(int threads, int64_t tasks, const std::function<void(int64_t)>& f);
 
 }  // namespace bilstm
