@@ -67,10 +67,12 @@ bool soon(Ready ready) {
 
 struct Job {
     const std::function<void(int64_t)>& f;
-    int64_t tasks;
+    const int64_t tasks;
     std::atomic<int64_t> next{0};
     std::exception_ptr failure;  // of the first task that failed
     std::mutex mutex;
+
+    Job(const std::function<void(int64_t)>& f, int64_t tasks) : f(f), tasks(tasks) {}
 
     void work() {
         const FlushDenormals guard;
@@ -166,7 +168,7 @@ OpenMP openmp() {
 }  // namespace
 
 void parallel(int threads, int64_t tasks, const std::function<void(int64_t)>& f) {
-    Job job{f, tasks};
+    Job job(f, tasks);
     const int used = static_cast<int>(threads < tasks ? threads : tasks);
     if (used <= 1) {
         job.work();
