@@ -58,6 +58,10 @@ def test_the_layers_know_batches_but_no_other_data():
                 assert node.module == "bilstm.data.batch", path
 
 
+def test_one_file_knows_the_compiled_module():
+    assert [path.name for path in SOURCE.rglob("*.py") if "bilstm._native" in path.read_text()] == ["native.py"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_file_passes_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400

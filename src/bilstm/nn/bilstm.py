@@ -57,6 +57,10 @@ class BiLSTM(nn.LSTM):
         shorter than T has zeros at ``output[:, -1]``. To classify sequences use ``h_n[-2]`` and ``h_n[-1]``,
         or pool over the valid steps.
 
+        ``torch.compile`` breaks the graph at every ``nn.LSTM``, so here too, and the layer runs eagerly between
+        two graphs, as fast as ever. For one whole graph (``fullgraph=True``) set
+        ``torch._dynamo.config.allow_rnn = True``. ``torch.export`` needs nothing.
+
     Example:
         >>> import torch
         >>> from bilstm.nn import BiLSTM

@@ -15,6 +15,8 @@ from bilstm.nn import equations, native
 from bilstm.nn.equations import Call, Final, Weights
 from bilstm.nn.native import Given, Maybe
 
+_is_exporting = getattr(torch.compiler, "is_exporting", bool)  # before torch 2.7 nobody can tell: bool() is False
+
 
 def run(call: Call) -> Final:
     """Run a call that the native kernel serves: as an operator where somebody looks on, else the shortest way."""
@@ -30,7 +32,7 @@ def run(call: Call) -> Final:
     )
     if native.watched():
         # an exported program seldom trains; where it does, the backward runs the forward once more
-        keep = needed and not torch.compiler.is_exporting()
+        keep = needed and not _is_exporting()
         return Final(*torch.ops.bilstm.lstm(*given, keep)[:3])
     if needed:
         function: Any = _Eager
