@@ -1,120 +1,159 @@
-"""How long does a layer take over padded batches and over unequal lengths, in training and in inference?
+"""How long does a layer take, padded and with unequal lengths, in training and in inference, beside its peers?
 
-    python benchmarks/layer.py [--rounds 9] [--threads 2] [--shapes sensors,...] [--store]
+    python benchmarks/layer.py [--threads 2] [--shapes sensors,8x20x50x25x1] [--budget 1800] [--isa avx2] [--store]
 
-Contenders take turns in one process, each answer is checked first, and medians are compared. Knows the layers
-only by their calls. Absolute times wander on shared machines; ratios of one run hold.
+Each contender's answer is compared with torch.nn.LSTM's in float64 before anything is timed; then all take turns in
+one process and medians are compared. Knows contenders by their names and the answer to each problem.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-from record import store
+from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from tests.cases import BENCHMARKS, Case  # noqa: E402
 from tests.compare import assert_close  # noqa: E402
 
-from bilstm.nn import BiLSTM, last_kernel  # noqa: E402
+import aims  # noqa: E402
+from bilstm.nn import last_kernel  # noqa: E402
+from clock import interleaved  # noqa: E402
+from peers import Contender, Problem, contenders  # noqa: E402
+from record import store  # noqa: E402
 
-Contender = Callable[[Tensor], Tensor]
-
-
-def contenders(case: Case, lengths: Tensor | None) -> dict[str, tuple[nn.LSTM, Contender]]:
-    """Each by name: its layer, and x (B, T, F) -> output (B, T, 2H)."""
-    theirs, ours = case.layer(nn.LSTM), case.layer(BiLSTM)
-
-    def packed(x: Tensor) -> Tensor:
-        rows = torch.full((case.batch,), case.time) if lengths is None else lengths
-        output, _ = theirs(pack_padded_sequence(x, rows, batch_first=True, enforce_sorted=False))
-        return pad_packed_sequence(output, batch_first=True, total_length=case.time)[0]
-
-    return {
-        "torch packed": (theirs, packed),
-        "torch padded": (theirs, lambda x: theirs(x)[0]),
-        "bilstm": (ours, lambda x: ours(x, None, lengths)[0]),
-    }
-
-
-def training(layer: nn.LSTM, run: Contender, x: Tensor) -> None:
-    layer.zero_grad()
-    run(x).sum().backward()
-
-
-@torch.no_grad()
-def inference(layer: nn.LSTM, run: Contender, x: Tensor) -> None:
-    run(x)
-
-
-def measure(case: Case, lengths: Tensor | None, rounds: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds by task and contender. Torch padded reads the padding too: faster or not, it is wrong."""
-    x, entries = case.input(), contenders(case, lengths)
-    truth = entries["torch packed"][1](x)
-    assert_close(entries["bilstm"][1](x), truth, atol=1e-5, what="bilstm against torch packed")
-    found = {}
-    for task in (training, inference):
-        times: dict[str, list[float]] = {name: [] for name in entries}
-        for turn in range(rounds + 1):
-            for name, (layer, run) in entries.items():
-                began = time.perf_counter()
-                task(layer, run, x)
-                if turn:  # the first round warms up
-                    times[name].append(1000 * (time.perf_counter() - began))
-        found[task.__name__] = {name: round(statistics.median(taken), 3) for name, taken in times.items()}
-    return found
-
-
-def measure_all(names: list[str], rounds: int) -> list[dict[str, object]]:
-    rows = []
-    print(f"{'shape':<16}{'lengths':<10}{'task':<11}{'packed':>9}{'padded':>9}{'bilstm':>9}   packed/bilstm")
-    for name in names:
-        case = BENCHMARKS[name]
-        generator = torch.Generator().manual_seed(1)
-        unequal = torch.randint(max(1, case.time // 4), case.time + 1, (case.batch,), generator=generator)
-        unequal[0] = case.time
-        dimensions = f"{case.batch}, {case.time}, {case.features}, {case.hidden}, {case.layers}"
-        for word, lengths in (("all equal", None), ("unequal", unequal)):
-            if word == "unequal" and len(set(unequal.tolist())) == 1:
-                continue
-            for task, times in measure(case, lengths, rounds).items():
-                ratio = times["torch packed"] / times["bilstm"]
-                row = {
-                    "shape": name,
-                    "dimensions": dimensions,
-                    "lengths": word,
-                    "task": task,
-                    "ms": times,
-                    "kernel": last_kernel(),
-                }
-                rows.append(row | {"packed_over_bilstm": round(ratio, 2)})
-                numbers = "".join(f"{milliseconds:9.2f}" for milliseconds in times.values())
-                print(f"{name:<16}{word:<10}{task:<11}{numbers}   {ratio:.2f}", flush=True)
-    return rows
+# Words a sentence are close to log-normal; σ of English and Chinese treebanks is 0.5 to 0.7.
+SIGMA, MEDIAN = 0.5, 0.5  # of the logarithm; as a share of T
+LENGTHS = f"log-normal, σ {SIGMA}, median {MEDIAN} T, clipped to 1…T, the longest set to T"
+# Largest difference from the truth, as a share of its largest number: float32 errors are 1e-7 to 1e-5, the longest
+# sequences' gradients the worst; of bfloat16's 8 bits a few per cent remain after many steps.
+TOLERANCES = {"inference": 1e-5, "training": 1e-4, "bf16": 0.05}
+BUSY = 0.5  # processes; with more threads than free cores, OpenMP's threads wait for each other
+MEASUREMENTS = 5  # a shape's, at most 6: tasks by lengths; the budget is shared out evenly
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--shapes", default=",".join(BENCHMARKS))
-    parser.add_argument("--store", action="store_true", help="write benchmarks/results/layer.json")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--shapes", default=",".join(BENCHMARKS), help="names, or sizes as BxTxFxHxL")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each contender, at most")
+    parser.add_argument("--budget", type=float, default=1800, help="seconds for all timed calls together")
+    parser.add_argument("--isa", help="force an instruction set on our kernels: avx512, avx2, plain")
+    parser.add_argument("--store", action="store_true", help="write benchmarks/results/layer.json or layer_ISA.json")
     options = parser.parse_args()
+    if options.isa:
+        os.environ["BILSTM_ISA"] = options.isa
+    os.environ["NPROC"] = str(options.threads)  # how many threads XLA makes; read when JAX first computes
     torch.set_num_threads(options.threads)
-    rows = measure_all(options.shapes.split(","), options.rounds)
+    shapes = {name: shape(name) for name in options.shapes.split(",")}
+    if (load := os.getloadavg()[0]) > BUSY:
+        print(f"{load:.1f} other processes want the processor: the figures will be wrong", file=sys.stderr)
+    budget = options.budget / (MEASUREMENTS * len(shapes))
+    rows, peaks = [], []
+    for name, case in shapes.items():
+        peaks.append(fma_peak(options.threads))
+        for problem in problems(case, options.threads):
+            rows.append({"shape": name, **measure(problem, options.rounds, budget)})
+            show(rows[-1])
+    results: dict[str, Any] = {"lengths": LENGTHS, "load_before": load, "isa": options.isa, "rows": rows}
+    results["peak_gflops"] = max((peak for peak in peaks if peak), default=None)
+    results["aims"] = aims.of_layer(results)
+    print("\n" + aims.table(results["aims"]))
     if options.store:
-        print("stored", store("layer", {"rounds": options.rounds, "rows": rows}))
+        print("stored", store(f"layer_{options.isa}" if options.isa else "layer", results))
+
+
+def shape(name: str) -> Case:
+    """A named shape, or one given as BxTxFxHxL."""
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]
+    B, T, F, H, L = (int(size) for size in name.split("x"))
+    return Case(B, T, F, H, layers=L)
+
+
+def problems(case: Case, threads: int) -> Iterator[Problem]:
+    """Equal and unequal lengths; inference, training, and inference in bfloat16."""
+    unequal = sentence_lengths(case.batch, case.time)
+    every = [None] if int(unequal.min()) == case.time else [None, unequal]
+    for lengths in every:
+        problem = Problem(case, lengths, threads=threads)
+        yield from (problem, replace(problem, training=True), replace(problem, bf16=True))
+
+
+def sentence_lengths(B: int, T: int) -> Tensor:
+    """(B,) lengths as sentences have them, the longest T."""
+    drawn = torch.exp(SIGMA * torch.randn(B, generator=torch.Generator().manual_seed(1))) * MEDIAN * T
+    lengths = drawn.round().long().clamp(1, T)
+    lengths[drawn.argmax()] = T
+    return lengths
+
+
+def measure(problem: Problem, rounds: int, budget: float) -> dict[str, Any]:
+    """One row of the results: median milliseconds of each contender, its answer checked before."""
+    task = "training" if problem.training else "inference"
+    entries, absent = contenders(problem)
+    check(problem, entries, TOLERANCES["bf16" if problem.bf16 else task])
+    entries["bilstm"].run()
+    kernel = last_kernel()
+    ms, rounds = interleaved({name: entry.run for name, entry in entries.items()}, rounds, budget)
+    c = problem.case
+    return {
+        "dimensions": [c.batch, c.time, c.features, c.hidden, c.layers],
+        "lengths": "all equal" if problem.lengths is None else "unequal",
+        "valid": round(float(problem.row_lengths.sum()) / (c.batch * c.time), 3),
+        "task": task,
+        "precision": "bf16" if problem.bf16 else "fp32",
+        "gflop": round(problem.gflop, 5),
+        "ms": {name: float(f"{milliseconds:.4g}") for name, milliseconds in ms.items()},
+        "absent": absent,
+        "kernel": kernel,
+        "isa": last_isa() if kernel == "native" else None,
+        "rounds": rounds,
+    }
+
+
+def check(problem: Problem, entries: dict[str, Contender], tolerance: float) -> None:
+    """Every answer beside the truth; only padded torch, which reads the padding, is known to be wrong."""
+    truth = problem.truth()
+    for name, entry in entries.items():
+        if name.startswith("torch padded"):
+            continue
+        answer = entry.arrays(entry.run())
+        assert len(answer) == len(truth), name
+        for k, (part, expected) in enumerate(zip(answer, truth, strict=True)):
+            scale = float(np.abs(expected).max())
+            assert_close(part, expected, atol=tolerance * scale, what=f"{name} of {problem.case}, array {k}")
+
+
+def fma_peak(threads: int) -> float | None:
+    """GFLOP/s of multiply-adds that never leave the registers, or None where our core is not built."""
+    try:
+        from bilstm import _native
+    except ImportError:
+        return None
+    return float(_native.fma_rate(0.2, threads))
+
+
+def last_isa() -> str:
+    from bilstm import _native
+
+    return str(_native.last_isa())
+
+
+def show(row: dict[str, Any]) -> None:
+    sizes = ", ".join(str(size) for size in row["dimensions"])
+    times = "  ".join(f"{name} {milliseconds:.4g}" for name, milliseconds in row["ms"].items())
+    print(f"{row['shape']} ({sizes}) {row['lengths']} {row['task']} {row['precision']}: {times}", flush=True)
 
 
 if __name__ == "__main__":

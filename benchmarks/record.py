@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from bilstm.doctor import processor
 
 RESULTS = Path(__file__).resolve().parent / "results"
-LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn")
+LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "onnxruntime", "openvino", "jax")
 
 
 def circumstances() -> dict[str, Any]:
@@ -27,7 +28,7 @@ def circumstances() -> dict[str, Any]:
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "versions": {name: metadata.version(name) for name in LIBRARIES},
+        "versions": {"python": platform.python_version(), **_versions()},
         "commit": commit,
         "date": datetime.date.today().isoformat(),
     }
@@ -38,3 +39,19 @@ def store(name: str, results: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"circumstances": circumstances(), **results}, indent=1) + "\n")
     return path
+
+
+def stored(name: str) -> dict[str, Any] | None:
+    """What :func:`store` wrote, or None where there is nothing yet."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # an optional contender
+    return found

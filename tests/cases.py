@@ -111,11 +111,17 @@ CASES = {
     "no rows": Case(0, 4, 2, 3, lengths=(), states=True, seed=14),
 }
 
-# Shapes worth timing; `lengths` is left to the benchmark.
+# Shapes worth timing, from one word to minutes of speech; `lengths` is left to the benchmark.
 BENCHMARKS = {
     "sentences": Case(32, 50, 100, 128, layers=2),
+    "paragraphs": Case(32, 100, 256, 256, layers=2),
     "sensors": Case(64, 30, 8, 64, layers=2),
-    "long sentences": Case(64, 128, 50, 200),
     "one sequence": Case(1, 50, 100, 128),
+    "speech": Case(16, 200, 80, 320, layers=3),
+    "wide": Case(128, 100, 300, 512),
     "table rows": Case(506, 1, 13, 32, layers=4),
+    "characters": Case(2000, 12, 25, 25),
+    "long sentences": Case(64, 128, 50, 200),
+    "one recording": Case(1, 2000, 80, 320, layers=3),
+    "windows": Case(256, 10, 32, 32, layers=2),
 }
