@@ -222,7 +222,7 @@ void backward(const Call& call, const Result& result, float* reserve, const Grad
         at.output.resize(total);
         at.cells_before.resize(total);
     }
-    Floats d_above, d_below;
+    const float* d_above = nullptr;
     for (int64_t l = z.L - 1; l >= 0; --l) {
         const Layer layer{call, shape, order, l, result.output, l ? kept[l - 1].input : nullptr, kept[l].hidden,
                           zeros.data()};
@@ -232,7 +232,7 @@ void backward(const Call& call, const Result& result, float* reserve, const Grad
                     gradients, d_above, addresses[d])();
         });
 
-        if (l > 0) d_below = Floats(total * shape.width());
+        float* d_below = l > 0 ? kept[l].cells[0] : nullptr;  // the cells have served
         // Blocks whose sums stay in the second cache together share one pass over the features.
         const int64_t depth = shape.features(l) + z.H, shares = (call.threads + z.D - 1) / z.D;
         const int64_t group = std::clamp<int64_t>(SUMS_BYTES / (depth * 16 * shape.lanes), 1,
@@ -249,9 +249,9 @@ void backward(const Call& call, const Result& result, float* reserve, const Grad
             }
             const int64_t first = (task - weight_tasks) * rows;
             input_gradient(kernels, layer, first, std::min(total, first + rows), kept[l], &weights[l * z.D],
-                           place_and_time, gradients, l ? static_cast<float*>(d_below) : nullptr);
+                           place_and_time, gradients, d_below);
         });
-        std::swap(d_above, d_below);
+        d_above = d_below;
     }
     if (gradients.input) zero_padding(call, order, gradients.input);
     ran(kernels);

@@ -58,10 +58,8 @@ std::vector<Kept> arrange(const Shape& shape, int64_t total, bool masks, Take ta
     for (int64_t l = 0; l < shape.sizes.L; ++l) {
         Kept& layer = kept[l];
         layer = {};
-        for (int64_t d = 0; d < shape.sizes.D; ++d) {
-            layer.gates[d] = take(total * shape.pitch);
-            layer.cells[d] = take(total * shape.units);
-        }
+        for (int64_t d = 0; d < shape.sizes.D; ++d) layer.gates[d] = take(total * shape.pitch);
+        for (int64_t d = 0; d < shape.sizes.D; ++d) layer.cells[d] = take(total * shape.units);
         if (l + 1 == shape.sizes.L) break;
         layer.hidden = take(total * shape.width());
         layer.input = masks ? take(total * shape.width()) : layer.hidden;

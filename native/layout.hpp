@@ -61,7 +61,9 @@ struct Shape {
 // What forward keeps of one layer. `hidden` is null in the last layer, whose h is the result's output; `input` is
 // the next layer's: hidden, or where there is dropout its masked copy.
 struct Kept {
-    float *gates[2], *cells[2];  // by direction: [packed row][pitch], [packed row][units]
+    // By direction: [packed row][pitch], [packed row][units]; the cells of both lie together, so that backward,
+    // when it needs them no more, has room there for [packed row][D·H].
+    float *gates[2], *cells[2];
     float *hidden, *input;       // [packed row][D·H]
 };
 
