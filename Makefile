@@ -27,8 +27,10 @@ check: $(VENV)/dev        ## style, types, architecture
 test: check               ## all checks and all tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/dev        ## the benchmarks; takes minutes, wants a quiet machine
+bench: $(VENV)/dev        ## the benchmarks; takes an hour, wants a quiet machine
 	$(BIN)/python benchmarks/layer.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/boston.py
 	$(BIN)/python benchmarks/accuracy.py
 

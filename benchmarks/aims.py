@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from record import stored
+from tables import RESULTS, stored
 
 Row = dict[str, Any]
 LARGE = 10.0  # GFLOP a forward from which a batch counts as large
@@ -47,19 +47,17 @@ def of_layer(results: Mapping[str, Any]) -> list[Row]:
         aim("padded, inference, against the best peer", {s: r for s, r in padded.items() if s not in alone}, 1.3, 1),
         aim("the same, batch 1", {s: r for s, r in padded.items() if s in alone}, 2),
         aim("bfloat16, inference, against the best peer in bfloat16", narrow, 1.3),
-        *shares(results, rows),
+        *shares(rows),
     ]
 
 
-def shares(results: Mapping[str, Any], rows: Callable[[str, str], dict[str, Row]]) -> list[Row]:
+def shares(rows: Callable[[str, str], dict[str, Row]]) -> list[Row]:
     """Large batches of equal lengths: what share of the FMA peak is put to use."""
-    if not (peak := results["peak_gflops"]):
-        return []
     return [
         aim(
             f"large shapes, {word}, share of FMA peak",
             {
-                s: row["gflop"] / row["ms"]["bilstm"] * 1000 / peak
+                s: row["share_of_peak"].get("bilstm", math.nan)
                 for s, row in rows("all equal", task).items()
                 if row["dimensions"][0] > 1 and row["gflop"] > LARGE * factor
             },
@@ -124,7 +122,8 @@ def table(rows: Iterable[Row]) -> str:
 def every() -> list[Row]:
     """All aims for which results are stored."""
     sources = {"layer": of_layer, "layer_avx2": of_layer, "memory": of_memory, "training": of_training}
-    return [row for name, judge in sources.items() if (results := stored(name)) for row in judge(results)]
+    there = {name: judge for name, judge in sources.items() if (RESULTS / f"{name}.json").exists()}
+    return [row for name, judge in there.items() for row in judge(stored(name))]
 
 
 if __name__ == "__main__":

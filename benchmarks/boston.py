@@ -1,17 +1,16 @@
-"""The classic Boston job beside the same network in plain PyTorch: do the losses agree, what does an epoch take?
+"""The classic Boston job beside the same network in plain PyTorch: do the losses agree?
 
-    python benchmarks/boston.py [--threads 2] [--rounds 15] [--store]
+    python benchmarks/boston.py [--threads 2] [--store]
 
 506 rows, one step, 13 features, four layers of 32, full batch, Adam at 0.001, equal initial weights. Parity: the
 losses of 1,000 epochs beside plain PyTorch's, with Adam as it comes and with torch's fused Adam, which the
 package uses; and, as the measure of what float32 leaves open, plain PyTorch's own with its rows in other
-orders. Time: blocks of epochs of both take turns in one process.
+orders. What an epoch takes is measured next door, in training.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from typing import Any
 
@@ -25,7 +24,6 @@ from bilstm.nn.network import Network
 from bilstm.training import Examples, train
 from record import store
 
-BLOCK = 20  # epochs of one contender before the other has its turn
 PARITY_EPOCHS = (1, 100, 1000)
 NOISE_RUNS = 5
 
@@ -135,32 +133,13 @@ def parity(both: Contenders) -> list[dict[str, float]]:
     return rows
 
 
-def epoch_times(both: Contenders, rounds: int) -> dict[str, float]:
-    plain, ours = both.plain(), both.ours()
-    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
-    plain_epochs(plain, both.x, both.y, BLOCK)
-    our_epochs(ours, both.examples, BLOCK)
-    for _ in range(rounds):
-        seconds["plain"] += plain_epochs(plain, both.x, both.y, BLOCK)[1]
-        seconds["ours"] += our_epochs(ours, both.examples, BLOCK)[1]
-    result = {name: statistics.median(values) * 1e3 for name, values in seconds.items()}
-    result["ratio"] = result["plain"] / result["ours"]
-    print(
-        f"an epoch, median of {rounds * BLOCK}: plain PyTorch {result['plain']:.2f} ms, ours {result['ours']:.2f} ms, "
-        f"{result['ratio']:.2f} times as fast"
-    )
-    return result
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/boston.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    both = Contenders()
-    results: dict[str, Any] = {"parity": parity(both), "milliseconds_an_epoch": epoch_times(both, options.rounds)}
+    results: dict[str, Any] = {"parity": parity(Contenders())}
     if options.store:
         print("stored", store("boston", results))
 

@@ -27,19 +27,18 @@ from tests.cases import BENCHMARKS, Case  # noqa: E402
 from tests.compare import assert_close  # noqa: E402
 
 import aims  # noqa: E402
-from bilstm.nn import last_kernel  # noqa: E402
+from bilstm.nn import last_kernel, native  # noqa: E402
 from clock import interleaved  # noqa: E402
 from peers import Contender, Problem, contenders  # noqa: E402
-from record import store  # noqa: E402
+from record import busy_cores, store  # noqa: E402
 
-# Words a sentence are close to log-normal; σ of English and Chinese treebanks is 0.5 to 0.7.
-SIGMA, MEDIAN = 0.5, 0.5  # of the logarithm; as a share of T
+# The words of a sentence are close to log-normal in number (Williams 1940, Biometrika 31); the parameters are ours.
+SIGMA, MEDIAN = 0.5, 0.5  # deviation of the logarithm; share of T
 LENGTHS = f"log-normal, σ {SIGMA}, median {MEDIAN} T, clipped to 1…T, the longest set to T"
 # Largest difference from the truth, as a share of its largest number: float32 errors are 1e-7 to 1e-5, the longest
 # sequences' gradients the worst; of bfloat16's 8 bits a few per cent remain after many steps.
 TOLERANCES = {"inference": 1e-5, "training": 1e-4, "bf16": 0.05}
-BUSY = 0.5  # processes; with more threads than free cores, OpenMP's threads wait for each other
-MEASUREMENTS = 5  # a shape's, at most 6: tasks by lengths; the budget is shared out evenly
+MEASUREMENTS = 6  # a shape's, at most: three tasks by two sorts of lengths; the budget is shared out evenly
 
 
 def main() -> None:
@@ -56,17 +55,18 @@ def main() -> None:
     os.environ["NPROC"] = str(options.threads)  # how many threads XLA makes; read when JAX first computes
     torch.set_num_threads(options.threads)
     shapes = {name: shape(name) for name in options.shapes.split(",")}
-    if (load := os.getloadavg()[0]) > BUSY:
-        print(f"{load:.1f} other processes want the processor: the figures will be wrong", file=sys.stderr)
+    busy = busy_cores()
     budget = options.budget / (MEASUREMENTS * len(shapes))
-    rows, peaks = [], []
+    rows, peak = [], 0.0
     for name, case in shapes.items():
-        peaks.append(fma_peak(options.threads))
+        peak = max(peak, fma_peak(options.threads))
         for problem in problems(case, options.threads):
             rows.append({"shape": name, **measure(problem, options.rounds, budget)})
-            show(rows[-1])
-    results: dict[str, Any] = {"lengths": LENGTHS, "load_before": load, "isa": options.isa, "rows": rows}
-    results["peak_gflops"] = max((peak for peak in peaks if peak), default=None)
+            show(rows[-1], peak)
+    for row in rows:
+        row["share_of_peak"] = shares(row, peak)
+    results: dict[str, Any] = {"lengths": LENGTHS, "busy_cores": busy, "isa": options.isa, "rows": rows}
+    results["peak_gflops"] = round(peak, 1)
     results["aims"] = aims.of_layer(results)
     print("\n" + aims.table(results["aims"]))
     if options.store:
@@ -117,7 +117,7 @@ def measure(problem: Problem, rounds: int, budget: float) -> dict[str, Any]:
         "ms": {name: float(f"{milliseconds:.4g}") for name, milliseconds in ms.items()},
         "absent": absent,
         "kernel": kernel,
-        "isa": last_isa() if kernel == "native" else None,
+        "isa": native.last_isa() if kernel == "native" else None,
         "rounds": rounds,
     }
 
@@ -135,24 +135,25 @@ def check(problem: Problem, entries: dict[str, Contender], tolerance: float) -> 
             assert_close(part, expected, atol=tolerance * scale, what=f"{name} of {problem.case}, array {k}")
 
 
-def fma_peak(threads: int) -> float | None:
-    """GFLOP/s of multiply-adds that never leave the registers, or None where our core is not built."""
+def fma_peak(threads: int) -> float:
+    """GFLOP/s of multiply-adds that never leave the registers; 0 where our core, which knows, is not built."""
     try:
         from bilstm import _native
     except ImportError:
-        return None
+        return 0.0
     return float(_native.fma_rate(0.2, threads))
 
 
-def last_isa() -> str:
-    from bilstm import _native
+def shares(row: dict[str, Any], peak: float) -> dict[str, float]:
+    """What share of the peak each contender puts to use; nothing where the peak is not known."""
+    rates = {name: row["gflop"] / milliseconds * 1000 for name, milliseconds in row["ms"].items()}
+    return {name: round(rate / peak, 3) for name, rate in rates.items()} if peak else {}
 
-    return str(_native.last_isa())
 
-
-def show(row: dict[str, Any]) -> None:
+def show(row: dict[str, Any], peak: float) -> None:
     sizes = ", ".join(str(size) for size in row["dimensions"])
-    times = "  ".join(f"{name} {milliseconds:.4g}" for name, milliseconds in row["ms"].items())
+    share = {name: f" ({value:.0%})" for name, value in shares(row, peak).items()}
+    times = "  ".join(f"{name} {milliseconds:.4g}{share.get(name, '')}" for name, milliseconds in row["ms"].items())
     print(f"{row['shape']} ({sizes}) {row['lengths']} {row['task']} {row['precision']}: {times}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Where and when numbers were made, and the file that keeps them. Measures nothing itself."""
+"""Where and when numbers were made, whether others were at work, and the file that keeps them. Times nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import subprocess
+import sys
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import torch
 
 from bilstm.doctor import processor
+from tables import BUSY
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "onnxruntime", "openvino", "jax")
@@ -34,6 +37,18 @@ def circumstances() -> dict[str, Any]:
     }
 
 
+def busy_cores(seconds: float = 1.0) -> float:
+    """How many processor cores others keep busy while we sleep, with a warning; 0 where the system does not say."""
+    if not (clock := Path("/proc/stat")).exists():
+        return 0.0
+    before = _busy_ticks(clock)
+    time.sleep(seconds)
+    busy = round((_busy_ticks(clock) - before) / os.sysconf("SC_CLK_TCK") / seconds, 2)
+    if busy > BUSY:
+        print(f"others keep {busy} cores busy: the figures will be wrong", file=sys.stderr)
+    return busy
+
+
 def store(name: str, results: dict[str, Any]) -> Path:
     """Write ``benchmarks/results/NAME.json`` and return its path."""
     path = RESULTS / f"{name}.json"
@@ -41,10 +56,9 @@ def store(name: str, results: dict[str, Any]) -> Path:
     return path
 
 
-def stored(name: str) -> dict[str, Any] | None:
-    """What :func:`store` wrote, or None where there is nothing yet."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+def _busy_ticks(clock: Path) -> int:
+    ticks = [int(word) for word in clock.read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4]  # without idle and waiting for disks
 
 
 def _versions() -> dict[str, str]:

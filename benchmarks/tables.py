@@ -15,6 +15,7 @@ SETTINGS = (
     "The settings, for few sequences: `BiLSTMClassifier(pooling='max', input_noise=0.6, label_smoothing=0.1, "
     "validation_fraction=0, max_epochs=80)`."
 )
+BUSY = 0.1  # processor cores that others take
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -61,33 +62,64 @@ def accuracy() -> str:
 
 
 def speed() -> str:
-    result = stored("layer")
+    result, training = stored("layer"), stored("training")
+    threads, epochs = result["circumstances"]["threads"], training["milliseconds_an_epoch"]
     lines = [
-        "The layer where lengths differ, against `nn.LSTM` on a packed sequence (PyTorch's own way), milliseconds.",
-        "Padded `nn.LSTM` reads the padding and gives another answer there, so it is no contender. Batches of equal",
-        "lengths take what `nn.LSTM` takes: its own routine runs them.",
+        f"The layer in float32, milliseconds (threads: {threads}). Lengths differ as those of sentences do",
+        f"({result['lengths']}); *packed* is",
+        "`nn.LSTM` on a packed sequence, PyTorch's own way. Padded `nn.LSTM` reads the padding: another answer.",
         "",
-        "| B, T, F, H, layers | training: packed | ours | ratio | inference: packed | ours | ratio |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name in dict.fromkeys(row["shape"] for row in result["rows"]):
-        row = {r["task"]: r for r in result["rows"] if r["shape"] == name and r["lengths"] == "unequal"}
-        if not row:
-            continue
-        cells = [f"{row['training']['dimensions']}"]
-        for mode in ("training", "inference"):
-            packed, ours = row[mode]["ms"]["torch packed"], row[mode]["ms"]["bilstm"]
-            cells += [f"{packed:.1f}", f"{ours:.1f}", f"{packed / ours:.1f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    classic = stored("boston")["milliseconds_an_epoch"]
-    lines += [
+        *_comparison(result, "unequal", "packed", {"training": ["torch packed"], "inference": ["torch packed"]}),
         "",
-        f"An epoch of the classic Boston job: plain PyTorch {classic['plain']:.1f} ms, `fit` {classic['ours']:.1f} ms,",
-        "with the same losses (`benchmarks/boston.py`). Faster kernels of our own are the next step.",
+        "All lengths equal; in inference *peer* is the fastest of torch, ONNX Runtime and OpenVINO, in training torch:",
         "",
-        f"Made by `benchmarks/layer.py` on {made_on(result)}.",
+        *_comparison(
+            result, "all equal", "peer", {"training": ["torch"], "inference": ["torch", "onnxruntime", "openvino"]}
+        ),
+        "",
+        f"A whole epoch of the classic Boston job: {_epoch(epochs['boston'])}.",
+        f"Of a tagger over {training['sentences']:,} sentences: {_epoch(epochs['sentences'])}.",
+        "",
+        f"Made by `benchmarks/layer.py` and `training.py` on {made_on(result)}{_provisional(result, training)}.",
     ]
     return "\n".join(lines)
+
+
+def _comparison(result: dict[str, Any], lengths: str, peer: str, peers: dict[str, list[str]]) -> list[str]:
+    """A table with one line a shape: both tasks, the fastest of the peers, ours, and the ratio."""
+    lines = [
+        f"| B, T, F, H, layers | training: {peer} | ours | ratio | inference: {peer} | ours | ratio |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    rows = [row for row in result["rows"] if (row["lengths"], row["precision"]) == (lengths, "fp32")]
+    for name in dict.fromkeys(row["shape"] for row in rows):
+        found = {row["task"]: row for row in rows if row["shape"] == name}
+        cells = [", ".join(str(size) for size in found["training"]["dimensions"])]
+        for task, names in peers.items():
+            times = found[task]["ms"]
+            cells += _ratio(min(times[name] for name in names if name in times), times["bilstm"])
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _ratio(theirs: float, ours: float) -> list[str]:
+    return [_milliseconds(theirs), _milliseconds(ours), f"{theirs / ours:.1f}"]
+
+
+def _epoch(times: dict[str, float]) -> str:
+    theirs, ours, ratio = _ratio(times["plain"], times["ours"])
+    return f"{theirs} ms in plain PyTorch, {ours} ms here, {ratio} times as fast"
+
+
+def _milliseconds(value: float) -> str:
+    """Three digits, never as a power of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _provisional(*results: dict[str, Any]) -> str:
+    """Said of results that were made while others were at work."""
+    busy = max(result["busy_cores"] for result in results)
+    return f" (provisional: others kept {busy} cores busy)" if busy > BUSY else ""
 
 
 def _figures(values: list[float]) -> str:

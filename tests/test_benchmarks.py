@@ -1,0 +1,73 @@
+"""The benchmarks run from end to end on tiny shapes, and time nothing whose answer is wrong. No time is asserted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cases import Case
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(script, *arguments):
+    command = [sys.executable, BENCHMARKS / script, "--threads", "1", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_layer_is_timed_beside_its_peers_in_every_task():
+    shown = run("layer.py", "--shapes", "3x4x2x5x2", "--rounds", "3", "--budget", "1")
+    rows = [line for line in shown.splitlines() if line.startswith("3x4x2x5x2 (3, 4, 2, 5, 2)")]
+    assert [row.split(":")[0].removeprefix("3x4x2x5x2 (3, 4, 2, 5, 2) ") for row in rows] == [
+        f"{lengths} {task}"
+        for lengths in ("all equal", "unequal")
+        for task in ("inference fp32", "training fp32", "inference bf16")
+    ]
+    for row in rows:
+        assert "bilstm " in row
+        assert "torch " in row
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        assert all("onnxruntime " in rows[k] for k in (0, 3))
+    assert "| lengths, training, against torch packed | ≥ 8" in shown
+
+
+def test_epochs_are_timed_once_their_losses_agree():
+    shown = run("training.py", "--rounds", "1", "--batches", "1")
+    assert "boston: plain PyTorch " in shown
+    assert "sentences: plain PyTorch " in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read as Linux tells it")
+def test_the_memory_of_a_step_is_at_least_what_it_returns():
+    grown = float(run("memory.py", "--one", "64x100x8x128x1", "unequal", "bilstm"))
+    output = 64 * 100 * 256 * 4 / 2**20
+    assert output < grown < 100 * output
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_contender_with_a_wrong_answer_is_not_timed(monkeypatch, training):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from layer import TOLERANCES, check
+    from peers import Problem, torch_and_ours
+
+    problem = Problem(Case(3, 5, 2, 4, layers=2), torch.tensor([2, 5, 3]), training=training, threads=1)
+    entries = dict(torch_and_ours(problem))
+    check(problem, entries, TOLERANCES["training"])
+    entries["bilstm"] = entries["torch padded"]
+    with pytest.raises(AssertionError, match="bilstm of Case"):
+        check(problem, entries, TOLERANCES["training"])
+
+
+def test_an_aim_is_met_by_its_mean_and_its_worst_shape(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from aims import aim
+
+    assert aim("ratio", {"a": 1.0, "b": 4.0}, 2)["met"]
+    assert not aim("ratio", {"a": 1.0, "b": 4.0}, 2, 1.5)["met"]
+    assert not aim("ratio", {"a": 1.0, "b": 3.9}, 2)["met"]
+    assert aim("share", {"a": 0.5, "b": 0.7}, 0.7, most=True)["worst_shape"] == "b"
