@@ -35,9 +35,9 @@ from record import busy_cores, store  # noqa: E402
 # The words of a sentence are close to log-normal in number (Williams 1940, Biometrika 31); the parameters are ours.
 SIGMA, MEDIAN = 0.5, 0.5  # deviation of the logarithm; share of T
 LENGTHS = f"log-normal, σ {SIGMA}, median {MEDIAN} T, clipped to 1…T, the longest set to T"
-# Largest difference from the truth, as a share of its largest number: float32 errors are 1e-7 to 1e-5, the longest
-# sequences' gradients the worst; of bfloat16's 8 bits a few per cent remain after many steps.
-TOLERANCES = {"inference": 1e-5, "training": 1e-4, "bf16": 0.05}
+# Largest difference from the truth as a share of its largest number, a few times what all contenders were seen to
+# reach on these shapes: 1.3e-6 for outputs and 3.5e-6 for gradients in float32, 1.5e-2 for outputs in bfloat16.
+TOLERANCES = {"inference": 5e-6, "training": 2e-5, "bf16": 0.03}
 MEASUREMENTS = 6  # a shape's, at most: three tasks by two sorts of lengths; the budget is shared out evenly
 
 
