@@ -15,6 +15,7 @@ inline V splat(float x) { return _mm256_set1_ps(x); }
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, V x) { _mm256_storeu_ps(p, x); }
 inline V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+inline V fnma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a·b
 inline V minimum(V x, V high) { return _mm256_min_ps(x, high); }  // of NaN and a number: the second
 // max(x, -126) = whole + fraction, |fraction| <= 1/2: 2^-126 is the smallest power that float32 holds in full.
 inline void split(V x, V& whole, V& fraction) {

@@ -15,6 +15,7 @@ inline V splat(float x) { return _mm512_set1_ps(x); }
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V x) { _mm512_storeu_ps(p, x); }
 inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+inline V fnma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a·b
 inline V minimum(V x, V high) { return _mm512_min_ps(x, high); }  // of NaN and a number: the second
 // x = whole + fraction, |fraction| <= 1/2; an infinite x has the fraction 0.
 inline void split(V x, V& whole, V& fraction) {

@@ -16,6 +16,7 @@ inline V splat(float x) { return vdupq_n_f32(x); }
 inline V load(const float* p) { return vld1q_f32(p); }
 inline void store(float* p, V x) { vst1q_f32(p, x); }
 inline V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
+inline V fnma(V a, V b, V c) { return vfmsq_f32(c, a, b); }  // c - a·b
 inline V minimum(V x, V high) { return vbslq_f32(vcltq_f32(x, high), x, high); }  // of NaN and a number: the second
 // max(x, -126) = whole + fraction, |fraction| <= 1/2: 2^-126 is the smallest power that float32 holds in full.
 inline void split(V x, V& whole, V& fraction) {

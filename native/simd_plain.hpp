@@ -19,6 +19,7 @@ inline V load(const float* p) {
 }
 inline void store(float* p, V x) { std::memcpy(p, &x, sizeof x); }
 inline V fma(V a, V b, V c) { return a * b + c; }
+inline V fnma(V a, V b, V c) { return c - a * b; }
 inline V minimum(V x, V high) { return x < high ? x : high; }  // of NaN and a number: the second
 // max(x, -126) = whole + fraction, |fraction| <= 1/2: 2^-126 is the smallest power that float32 holds in full.
 inline void split(V x, V& whole, V& fraction) {
