@@ -2,6 +2,7 @@
 // Everything is in an unnamed namespace: no wide instruction may leak into another translation unit.
 #pragma once
 
+#include "functions.hpp"
 #include "kernels.hpp"
 
 namespace {
@@ -12,68 +13,6 @@ using bilstm::Rows;
 using bilstm::Step;
 using bilstm::StepBack;
 using bilstm::WeightGradient;
-
-#define INLINE inline __attribute__((always_inline))
-
-// --- functions of numbers ----------------------------------------------------------------------------------
-
-// They take several vectors at once and go through them step by step together: one alone would wait for itself,
-// since each step needs the one before, and the processor looks only about a hundred instructions ahead.
-
-// x = 2^min(x, 30), relative error below 1e-7. The polynomial is the minimax one of degree 6 on -1/2…1/2 among
-// those that are 1 at 0 (so that σ(0) is 1/2), relative error 2e-9. NaN stays NaN.
-template <int N>
-INLINE void exp2(V (&x)[N]) {
-    V whole[N], r[N];
-#pragma GCC unroll 8
-    for (int k = 0; k < N; ++k) split(minimum(splat(30.0f), x[k]), whole[k], r[k]);
-    const float coefficients[] = {1.33988750e-3f, 9.61843692e-3f, 5.55033237e-2f, 2.40226477e-1f, 6.93147182e-1f, 1.0f};
-#pragma GCC unroll 8
-    for (int k = 0; k < N; ++k) x[k] = splat(1.53533620e-4f);
-#pragma GCC unroll 6
-    for (int degree = 0; degree < 6; ++degree)
-#pragma GCC unroll 8
-        for (int k = 0; k < N; ++k) x[k] = fma(x[k], r[k], splat(coefficients[degree]));
-#pragma GCC unroll 8
-    for (int k = 0; k < N; ++k) x[k] = times_power_of_two(x[k], whole[k]);
-}
-
-INLINE V reciprocal(V x) {
-    V y = rough_reciprocal(x);
-    for (int step = 0; step < RECIPROCAL_STEPS; ++step) y = fma(y, fnma(x, y, splat(1.0f)), y);
-    return y;
-}
-
-constexpr float LOG2_E = 1.44269504f;
-
-// i, f, o = σ(x) = 1 / (1 + e^-x) and g = tanh(x) = 1 - 2 / (1 + e^2x), absolute errors below 4e-7. Of the four
-// denominators one product is inverted: at 2^30 each it does not overflow, and e^-x = 2^30 is σ = 1e-9.
-INLINE void activate(V (&x)[4]) {
-    const V one = splat(1.0f);
-    x[0] = x[0] * splat(-LOG2_E);
-    x[1] = x[1] * splat(-LOG2_E);
-    x[2] = x[2] * splat(2 * LOG2_E);
-    x[3] = x[3] * splat(-LOG2_E);
-    exp2(x);
-    const V i = one + x[0], f = one + x[1], g = one + x[2], o = one + x[3];
-    const V i_f = i * f, g_o = g * o;
-    const V all = reciprocal(i_f * g_o);
-    const V by_i_f = all * g_o, by_g_o = all * i_f;
-    x[0] = by_i_f * f;
-    x[1] = by_i_f * i;
-    x[2] = fma(by_g_o * o, splat(-2.0f), one);
-    x[3] = by_g_o * g;
-}
-
-// tanh, absolute error below 3e-7.
-template <int N>
-INLINE void tanh(V (&x)[N]) {
-#pragma GCC unroll 8
-    for (int k = 0; k < N; ++k) x[k] = x[k] * splat(2 * LOG2_E);
-    exp2(x);
-#pragma GCC unroll 8
-    for (int k = 0; k < N; ++k) x[k] = fma(reciprocal(splat(1.0f) + x[k]), splat(-2.0f), splat(1.0f));
-}
 
 // --- sums of products --------------------------------------------------------------------------------------
 
