@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bilstm.metrics import evaluate as evaluate
     from bilstm.model_file import load as load
     from bilstm.nn.bilstm import BiLSTM as BiLSTM
+    from bilstm.surgery.transplant import accelerate as accelerate
 
 _HOMES = {
     "Batch": "bilstm.data.batch",
@@ -30,6 +31,7 @@ _HOMES = {
     "BilstmError": "bilstm.errors",
     "Dataset": "bilstm.data.dataset",
     "History": "bilstm.history",
+    "accelerate": "bilstm.surgery.transplant",
     "boston": "bilstm.data.builtin",
     "digits": "bilstm.data.builtin",
     "evaluate": "bilstm.metrics",
@@ -45,6 +47,7 @@ __all__ = [
     "BilstmError",
     "Dataset",
     "History",
+    "accelerate",
     "boston",
     "digits",
     "evaluate",

@@ -1,0 +1,113 @@
+"""Swap every nn.LSTM of a model for a BiLSTM, in place. Knows layers by their class; runs none of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from bilstm.errors import DataError
+from bilstm.nn import BiLSTM
+
+
+class Surgery(NamedTuple):
+    """What ``accelerate`` did.
+
+    Args:
+        swapped: names of the layers that are a BiLSTM now, as ``named_modules`` gives them; ``""`` is the
+            module itself.
+        left: names of the other recurrent layers, each with the reason why it was left as it was.
+    """
+
+    swapped: list[str]
+    left: list[tuple[str, str]]
+
+    def __str__(self) -> str:
+        if not self.swapped and not self.left:
+            return "found no recurrent layer"
+        names = ", ".join(map(_shown, self.swapped)) or "none"
+        return "\n".join([f"swapped: {names}", *(f"left: {_shown(name)}: {reason}" for name, reason in self.left)])
+
+
+def accelerate(module: nn.Module) -> Surgery:
+    """Make every ``torch.nn.LSTM`` inside a model a ``bilstm.nn.BiLSTM``, in place.
+
+    A layer stays the very object that it was, with its parameters, hooks and modes, and only changes its class.
+    So optimizers made before still train it, ``state_dict`` keeps its names, a layer that is used in two places
+    is still one, and the model's results are the same up to rounding, for padded and for packed input.
+
+    Args:
+        module: any model; a bare ``nn.LSTM`` too.
+
+    Returns:
+        The names of the layers swapped, and of those left alone with the reason: subclasses of ``nn.LSTM``,
+        parametrized layers, those with projections, compiled by TorchScript, quantized, or on a GPU, where
+        cuDNN is fast already; GRUs and cells.
+
+    Raises:
+        DataError: module is no ``torch.nn.Module``.
+
+    Note:
+        The trap: a model *pickled whole* afterwards wants this package where it is loaded (a ``state_dict`` does
+        not), and TorchScript cannot compile it. ``layer.__class__ = torch.nn.LSTM`` is the way back. In training,
+        dropout between the layers of a packed batch draws other numbers than torch does, of the same chance.
+
+    Example:
+        >>> import torch
+        >>> from bilstm import accelerate
+        >>> model = torch.nn.Sequential(torch.nn.LSTM(8, 16, bidirectional=True))
+        >>> print(accelerate(model))
+        swapped: 0
+        >>> type(model[0]).__name__
+        'BiLSTM'
+    """
+    if not isinstance(module, nn.Module):
+        raise DataError(
+            f"expected a torch.nn.Module, got {type(module).__name__} (accelerate)",
+            hint="of an object that wraps a model, give the model",
+        )
+    swapped, left = [], []
+    for name, layer in module.named_modules():
+        reason = _obstacle(layer) if type(layer) is nn.LSTM else _other(layer)
+        if reason is not None:
+            left.append((name, reason))
+        elif type(layer) is nn.LSTM:
+            layer.__class__ = BiLSTM  # which adds methods to nn.LSTM and no state
+            swapped.append(name)
+    return Surgery(swapped, left)
+
+
+def _obstacle(layer: nn.LSTM) -> str | None:
+    """Why an nn.LSTM proper is to stay one."""
+    if "forward" in vars(layer):
+        return "its forward was replaced"
+    if layer.proj_size:
+        return "has a projection, which no fast kernel knows"
+    devices = sorted({parameter.device.type for parameter in layer.parameters()} - {"cpu"})
+    if devices:
+        return f"is on {devices[0]}; the fast kernels run on a CPU"
+    return None
+
+
+def _other(layer: nn.Module) -> str | None:
+    """Why a recurrent layer of another class stays what it is; None for layers that are not recurrent."""
+    name = type(layer).__name__
+    if isinstance(layer, BiLSTM):
+        return "is a BiLSTM already"
+    if isinstance(layer, torch.jit.ScriptModule):
+        return "was compiled by TorchScript" if layer.original_name == "LSTM" else None
+    if isinstance(layer, nn.LSTM):
+        if parametrize.is_parametrized(layer):
+            return f"is parametrized ({', '.join(map(str, vars(layer)['_modules']['parametrizations']))})"
+        return f"is of a class of its own, {type(layer).__module__}.{name}"
+    if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
+        return f"is of class {name}, not LSTM"
+    if type(layer).__module__.startswith("torch.ao.") and name == "LSTM":
+        return "is quantized"
+    return None
+
+
+def _shown(name: str) -> str:
+    return name or "(the module itself)"

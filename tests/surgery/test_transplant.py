@@ -1,0 +1,154 @@
+"""accelerate makes other people's LSTMs ours and changes nothing else."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from bilstm.errors import DataError
+from bilstm.nn import BiLSTM
+from bilstm.surgery import accelerate
+from tests.compare import assert_close
+
+LENGTHS = torch.tensor([7, 3, 5, 1])
+CLOSE = 1e-5  # both kernels are float32; values are of the order 1
+
+
+class Highway(nn.Module):
+    """A recurrent layer deep inside another module, called with a packed batch, as taggers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 8, num_layers=2, batch_first=True, bidirectional=True)
+        self.gate = nn.Linear(6, 16)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        output = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+        return output * self.gate(x).sigmoid()
+
+
+class Tagger(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(20, 6)
+        self.body = Highway()
+        self.above = nn.LSTM(16, 5, bidirectional=False)
+        self.labels = nn.Linear(5, 4)
+
+    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        x = self.body(self.words(words), lengths)
+        return self.labels(self.above(x.transpose(0, 1))[0].transpose(0, 1))
+
+
+def tagger() -> Tagger:
+    torch.manual_seed(3)
+    return Tagger()
+
+
+def words() -> Tensor:
+    return torch.randint(20, (4, 7), generator=torch.Generator().manual_seed(1))
+
+
+def loss(model: nn.Module) -> Tensor:
+    return model(words(), LENGTHS).square().mean()
+
+
+def test_every_lstm_of_a_model_is_swapped_and_named():
+    model = tagger()
+    done = accelerate(model)
+    assert done.swapped == ["body.lstm", "above"]
+    assert done.left == []
+    assert str(done) == "swapped: body.lstm, above"
+    assert type(model.body.lstm) is BiLSTM
+    assert type(model.above) is BiLSTM
+
+
+def test_outputs_and_gradients_stay_the_same():
+    theirs, ours = tagger(), tagger()
+    accelerate(ours)
+    assert_close(ours(words(), LENGTHS), theirs(words(), LENGTHS), atol=CLOSE)
+    loss(theirs).backward()
+    loss(ours).backward()
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert_close(a.grad, b.grad, atol=CLOSE, what=name)
+
+
+def test_an_optimizer_made_before_still_trains_it():
+    theirs, ours = tagger(), tagger()
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9) for model in (theirs, ours)]
+    accelerate(ours)
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    for _ in range(3):
+        for model, optimizer in zip((theirs, ours), optimizers, strict=True):
+            optimizer.zero_grad()
+            loss(model).backward()
+            optimizer.step()
+    for name, value in ours.state_dict().items():
+        assert_close(value, theirs.state_dict()[name], atol=CLOSE, what=name)
+    assert any(bool((value != before[name]).any()) for name, value in ours.state_dict().items() if "lstm" in name)
+
+
+def test_the_state_dict_loads_both_ways():
+    theirs, ours = tagger(), tagger()
+    accelerate(ours)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict(ours.state_dict())
+
+
+def test_a_layer_in_two_places_stays_one():
+    layer = nn.LSTM(3, 4)
+    model = nn.ModuleDict({"first": layer, "second": layer})
+    accelerate(model)
+    assert model["first"] is model["second"]
+    assert type(layer) is BiLSTM
+
+
+def test_a_bare_layer_keeps_its_hooks_and_modes_and_can_be_copied():
+    layer, seen = nn.LSTM(3, 4, batch_first=True, bidirectional=True).eval(), []
+    layer.register_forward_hook(lambda *_: seen.append("called"))
+    layer.weight_hh_l0.requires_grad_(False)
+    assert accelerate(layer).swapped == [""]
+    twin = copy.deepcopy(layer)
+    x = torch.randn(2, 5, 3)
+    assert_close(twin(input=x)[0], layer(x, hx=None)[0])
+    assert seen == ["called", "called"]
+    assert not layer.training
+    assert not twin.weight_hh_l0.requires_grad
+
+
+def test_what_is_left_alone_is_listed_with_its_reason():
+    class Own(nn.LSTM):
+        pass
+
+    model = nn.ModuleDict(
+        {
+            "projected": nn.LSTM(3, 4, proj_size=2),
+            "own": Own(3, 4),
+            "normed": parametrizations.weight_norm(nn.LSTM(3, 4), "weight_hh_l0"),
+            "gru": nn.GRU(3, 4),
+            "ours": BiLSTM(3, 4),
+            "linear": nn.Linear(3, 4),
+        }
+    )
+    kinds = {name: type(layer) for name, layer in model.items()}
+    done = accelerate(model)
+    assert done.swapped == []
+    reasons = dict(done.left)
+    assert "projection" in reasons["projected"]
+    assert "class of its own" in reasons["own"]
+    assert "parametrized" in reasons["normed"]
+    assert "GRU" in reasons["gru"]
+    assert "already" in reasons["ours"]
+    assert "linear" not in reasons
+    assert {name: type(layer) for name, layer in model.items()} == kinds
+
+
+def test_what_is_no_module_is_refused():
+    with pytest.raises(DataError, match=r"expected a torch\.nn\.Module, got dict"):
+        accelerate({})  # type: ignore[arg-type]
