@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bilstm.metrics import evaluate as evaluate
     from bilstm.model_file import load as load
     from bilstm.nn.bilstm import BiLSTM as BiLSTM
+    from bilstm.surgery.examination import audit as audit
     from bilstm.surgery.transplant import accelerate as accelerate
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "Dataset": "bilstm.data.dataset",
     "History": "bilstm.history",
     "accelerate": "bilstm.surgery.transplant",
+    "audit": "bilstm.surgery.examination",
     "boston": "bilstm.data.builtin",
     "digits": "bilstm.data.builtin",
     "evaluate": "bilstm.metrics",
@@ -48,6 +50,7 @@ __all__ = [
     "Dataset",
     "History",
     "accelerate",
+    "audit",
     "boston",
     "digits",
     "evaluate",

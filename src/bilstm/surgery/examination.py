@@ -1,0 +1,326 @@
+"""Look for the faults that BiLSTM models have: padding leaks, rows that know each other, halves that are not read.
+
+Knows the faults, their words and their cures; calls somebody's module as a black box and changes nothing in it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from bilstm.errors import DataError
+from bilstm.surgery import runs
+from bilstm.surgery.example import CALL, Axes, Example
+
+MORE = 7  # further steps of padding, a number that is rarely the size of another axis
+ROWS = 8  # so many rows are called alone; a fault in every batch shows in these
+
+
+class Finding(NamedTuple):
+    """One fault: ``kind`` in a word or two, what was seen, and what to do."""
+
+    kind: str
+    sentence: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.sentence}\n  hint: {self.hint}"
+
+
+class Audit(NamedTuple):
+    """What ``audit`` saw; printing it gives the report.
+
+    Args:
+        findings: the faults, each with a hint.
+        passed: what was tried and is right.
+        unchecked: what could not be tried, and why.
+    """
+
+    findings: list[Finding]
+    passed: list[str]
+    unchecked: list[str]
+
+    def __str__(self) -> str:
+        lines = [*map(str, self.findings), *(f"right: {text}" for text in self.passed)]
+        return "\n".join([*lines, *(f"not checked: {text}" for text in self.unchecked)])
+
+
+def audit(
+    module: nn.Module, example: Any, lengths: Iterable[int] | Tensor | None = None, batch_first: bool = True
+) -> Audit:
+    """Call a model with changed batches and say in words where its results depend on what must not matter.
+
+    It looks for padding that reaches the results; for rows that depend on their batch mates or on their order;
+    for the ``output[:, -1]`` trap, where the backward half is read after a single step of the sequence; and for
+    halves of a layer that nobody reads. All on a copy in eval mode.
+
+    Args:
+        module: any ``torch.nn.Module`` with recurrent layers, whoever wrote it.
+        example: a batch as the model takes it: a tensor, a tuple of arguments, or a dict of keyword arguments.
+            Sequences are (B, T) or (B, T, …). Best with three or more rows of different lengths.
+        lengths: length of each row, (B,). Left out, they come from the argument of that name, from a mask, or
+            from rows that end in the padding id or in zeros.
+        batch_first: False for sequences (T, B, …).
+
+    Returns:
+        Findings, what passed and what could not be checked; ``print`` shows all.
+
+    Raises:
+        DataError: module is no ``torch.nn.Module``, or the example is none that it can be called with.
+
+    Note:
+        The trap: arguments are told apart by their sizes, so give the example other numbers of rows than of
+        steps, layers or characters. Results are compared to four digits: what moves them less is not seen.
+
+    Example:
+        >>> import torch
+        >>> from bilstm import audit
+        >>> class Last(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.lstm = torch.nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+        ...     def forward(self, x):
+        ...         return self.lstm(x)[0][:, -1]
+        >>> print(audit(Last(), torch.randn(5, 9, 3)).findings[0])
+        last step: the backward half of layer lstm is read only at the last step, where it has seen one step
+          hint: use the final states, torch.cat([h_n[-2], h_n[-1]], 1), or pool over the valid steps
+    """
+    if not isinstance(module, nn.Module):
+        raise DataError(
+            f"expected a torch.nn.Module, got {type(module).__name__} (audit)",
+            hint="of an object that wraps a model, give the model",
+        )
+    examination = _Examination(_copied(module), Example(module, example, lengths, batch_first))
+    if examination.repetition():
+        examination.mates()
+        examination.order()
+        examination.padding()
+    examination.directions()
+    return Audit(examination.findings, examination.passed, examination.unchecked)
+
+
+class _Examination:
+    """A module, an example, and what was found so far."""
+
+    def __init__(self, module: nn.Module, example: Example) -> None:
+        self.module, self.example = module, example
+        self.findings: list[Finding] = []
+        self.passed: list[str] = []
+        self.unchecked: list[str] = []
+        try:
+            self.base = runs.run(module, example)
+        except runs.Refused as error:
+            raise DataError(f"expected an example that the module takes, got {error} (audit)", hint=CALL) from error
+        if not self.base[-1].values:
+            raise DataError("expected a module that returns tensors or numbers, got neither (audit)")
+        self.rows = list(range(example.sizes[0]))
+        self.axes = self._axes()
+
+    # --- the checks ------------------------------------------------------------------------------------------
+
+    def repetition(self) -> bool:
+        """The same call twice; where that differs, nothing else can be told from calls."""
+        again = runs.run(self.module, self.example, seed=1)
+        if by := self._moved(again[-1], self.rows):
+            self._find(
+                "repetition",
+                f"called again with the same input, the result moves by {by:.0%}",
+                "in eval mode nothing may be drawn (F.dropout wants training=self.training), and every call starts"
+                " from fresh states",
+            )
+            self.unchecked.append("padding and rows: no two calls agree")
+            return False
+        return True
+
+    def mates(self) -> None:
+        """Each row alone, with all its padding."""
+        if len(self.rows) < 2 or self.axes[-1][0].rows is None:
+            self.unchecked.append("rows: the result has no axis of rows, or the example has one row")
+            return
+        moves = []
+        for rows in [self.rows[:-1], *([row] for row in self.rows[:ROWS])]:
+            events = self._try(self.example.take(rows), "rows")
+            if events is None:
+                break
+            if len(rows) == 1 and self._lost_an_axis(events[-1]):
+                return
+            moves.append(self._moved(events[-1], rows))
+        if not any(moves) and len(moves) <= len(self.rows[:ROWS]):
+            return  # a call was refused, and is said to be unchecked
+        self._judge(
+            "batch mates",
+            max(moves),
+            "a row's result moves by {} when other rows are left out: it depends on them",
+            "look for a missing batch_first=True, h_n.view(B, -1), or a norm or softmax over the rows",
+            "rows: a row alone gives what it gives in the batch",
+        )
+
+    def order(self) -> None:
+        """All rows, last first."""
+        turned = self._try(self.example.take(self.rows[::-1]), "order") if len(self.rows) > 1 else None
+        if turned is not None:
+            self._judge(
+                "order",
+                self._moved(turned[-1], self.rows[::-1]),
+                "results move by {} when the rows come in another order",
+                "rows sorted for packing have to be put back: pack with enforce_sorted=False",
+                "order: results follow the order of the rows",
+            )
+
+    def padding(self) -> None:
+        """Other padding, more padding, none."""
+        if self.example.lengths is None:
+            self.unchecked.append("padding: no row of the example is known to end early; give lengths=[…]")
+            return
+        variants = {f"{MORE} more steps of padding": self.example.longer(MORE)}
+        if self.example.has_vectors:
+            variants["other numbers in the padding"] = self.example.other_padding()
+        moves, layers, refused = {}, [], len(self.unchecked)
+        for text, variant in variants.items():
+            if (events := self._try(variant, "padding")) and (by := self._moved(events[-1], self.rows)):
+                moves[text] = by
+                layers.append(self._first_moved(events))
+        if not any(finding.kind in ("batch mates", "one row") for finding in self.findings):
+            by = max(self._alone_and_cut(row) for row in self.rows[:ROWS])
+            if by:
+                moves["no padding at all"] = by
+        if moves:
+            seen = ", ".join(f"by {by:.0%} with {text}" for text, by in moves.items())
+            where = next((f"; it shows first in what layer {layer} returns" for layer in layers if layer), "")
+            self._find(
+                "padding",
+                f"padding reaches the result, which moves {seen}{where}",
+                "give the LSTM the lengths (bilstm.BiLSTM takes lengths=, nn.LSTM a packed sequence) and mask what"
+                " pools over steps",
+            )
+        elif len(self.unchecked) == refused:
+            self.passed.append("padding: neither its content nor its amount changes a result")
+
+    def directions(self) -> None:
+        """What of each half of a bidirectional layer's output is read."""
+        try:
+            readings = runs.readings(self.module, self.example)
+        except (runs.Refused, RuntimeError) as error:
+            self.unchecked.append(f"directions: no gradient could be taken: {error}")
+            return
+        before = len(self.findings)
+        told = [self._halves(layer, *reading) for layer, reading in readings.items()]
+        if not any(told):
+            self.unchecked.append("directions: no gradient leads from the result to a bidirectional layer")
+        elif len(self.findings) == before:
+            self.passed.append("directions: both halves are read where they have seen the sequence")
+
+    def _halves(self, layer: str, forward: runs.Reading, backward: runs.Reading, lengths: Tensor) -> bool:
+        """Judge one layer; False where nothing of it is read."""
+        halves = {"forward": forward, "backward": backward}
+        read = {half: reading.final or bool(reading.steps.any()) for half, reading in halves.items()}
+        name = f"layer {layer}" if layer else "the module itself"
+        if not any(read.values()):
+            return False
+        for half, reading in halves.items():
+            if not read[half]:
+                self._find(
+                    "unread half",
+                    f"the {half} half of {name} never reaches the result",
+                    "read both halves of output, or both h_n[-2] and h_n[-1]",
+                )
+            elif not reading.final and _only_where_it_starts(half, reading.steps, lengths):
+                end = "first" if half == "forward" else "last"
+                self._find(
+                    f"{end} step",
+                    f"the {half} half of {name} is read only at the {end} step, where it has seen one step",
+                    "use the final states, torch.cat([h_n[-2], h_n[-1]], 1), or pool over the valid steps",
+                )
+        return True
+
+    def _lost_an_axis(self, alone: runs.Event) -> bool:
+        shape, whole = tuple(alone.values[0].shape), tuple(self.base[-1].values[0].shape)
+        if len(shape) != len(whole):
+            sentence = f"one row gives a result of shape {shape}, where {len(self.rows)} rows give {whole}"
+            self._find("one row", sentence, "look for squeeze() without an axis")
+        return len(shape) != len(whole)
+
+    # --- helpers ---------------------------------------------------------------------------------------------
+
+    def _try(self, variant: Example, what: str) -> list[runs.Event] | None:
+        try:
+            return runs.run(self.module, variant)
+        except runs.Refused as error:
+            self.unchecked.append(f"{what}: the module refuses the changed batch: {error}")
+            return None
+
+    def _alone_and_cut(self, row: int) -> float:
+        alone = self.example.take([row])
+        events = self._try(alone.cut(), "padding") if int(alone.row_lengths[0]) else None
+        return 0.0 if events is None else self._moved(events[-1], [row])
+
+    def _moved(self, event: runs.Event, rows: Sequence[int]) -> float:
+        return runs.moved(self.base[-1].values, event.values, self.axes[-1], self.example.row_lengths, rows)
+
+    def _first_moved(self, events: list[runs.Event]) -> str | None:
+        """The first layer of which valid steps moved. Final states come second: often nobody reads them."""
+        for states_too in (False, True):
+            for was, now, axes in zip(self.base[:-1], events[:-1], self.axes[:-1], strict=False):
+                if was.layer != now.layer:
+                    break
+                recurrent = isinstance(self.module.get_submodule(was.layer), nn.RNNBase)
+                first = 1 if recurrent and not states_too else None
+                lengths = self.example.row_lengths
+                if runs.moved(was.values[:first], now.values[:first], axes, lengths, self.rows):
+                    return was.layer
+        return None
+
+    def _axes(self) -> list[list[Axes]]:
+        """The axes of everything that any layer returned, found by calling with a row less and with more steps."""
+        fewer, longer = (
+            self._quiet(variant)
+            for variant in (self.example.take(self.rows[:-1] or self.rows), self.example.longer(MORE))
+        )
+        return [
+            runs.axes(event.values, _matching(fewer, i, event), _matching(longer, i, event), self.example.sizes, MORE)
+            for i, event in enumerate(self.base)
+        ]
+
+    def _quiet(self, variant: Example) -> list[runs.Event]:
+        try:
+            return runs.run(self.module, variant)
+        except runs.Refused:
+            return []
+
+    def _judge(self, kind: str, by: float, sentence: str, hint: str, passed: str) -> None:
+        if by:
+            self._find(kind, sentence.format(f"{by:.0%}"), hint)
+        else:
+            self.passed.append(passed)
+
+    def _find(self, kind: str, sentence: str, hint: str) -> None:
+        self.findings.append(Finding(kind, sentence, hint))
+
+
+def _only_where_it_starts(half: str, steps: Tensor, lengths: Tensor) -> bool:
+    """Whether all that is read of rows with two steps or more is read where this half has seen the first of them."""
+    elsewhere = steps[lengths > 1].clone()
+    if half == "forward":
+        elsewhere[:, 0] = False
+    else:
+        elsewhere[:, -1] = False
+        for row, length in zip(elsewhere, lengths[lengths > 1].tolist(), strict=True):
+            row[length - 1] = False
+    return len(elsewhere) > 0 and not bool(elsewhere.any())
+
+
+def _matching(events: list[runs.Event], i: int, event: runs.Event) -> list[Tensor]:
+    return events[i].values if i < len(events) and events[i].layer == event.layer else []
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module).eval().requires_grad_(False)
+    except Exception as error:
+        raise DataError(
+            f"expected a module that can be copied, got {type(error).__name__}: {error} (audit)",
+            hint="the audit works on a copy; remove tensors with a graph from the module's attributes",
+        ) from error

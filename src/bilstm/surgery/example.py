@@ -1,0 +1,228 @@
+"""An example call, taken apart into rows and steps: fewer rows, another order, more padding, other padding.
+
+Knows which argument holds what, by shapes and names; calls no module.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _pytree as pytree
+
+from bilstm.errors import DataError
+
+
+class Axes(NamedTuple):
+    """Which axis of a tensor counts rows, and which steps; None where no axis does."""
+
+    rows: int | None = None
+    steps: int | None = None
+
+
+class Leaf(NamedTuple):
+    """One tensor or list of integers among the arguments."""
+
+    value: Any
+    axes: Axes
+    is_lengths: bool = False
+
+
+class Example:
+    """Arguments of a module's forward; ``lengths`` (B,), and ``sizes`` = (B, T), of the sequences in it."""
+
+    def __init__(self, module: nn.Module, example: Any, lengths: Iterable[int] | Tensor | None, batch_first: bool):
+        arguments, keywords = _as_call(example)
+        try:
+            self._bound = inspect.signature(module.forward).bind(*arguments, **keywords)
+        except TypeError as error:
+            raise DataError(f"expected arguments that forward takes, got: {error} (audit)", hint=CALL) from error
+        named, self._spec = pytree.tree_flatten(dict(self._bound.arguments), is_leaf=_is_lengths_list)
+        if any(isinstance(value, PackedSequence) for value in pytree.tree_leaves(example, is_leaf=_is_packed)):
+            raise DataError(
+                "expected padded tensors, got a PackedSequence (audit)",
+                hint="a packed sequence has no padding that could leak; audit the module that packs",
+            )
+        first = next((v for v in named if isinstance(v, Tensor) and v.dim() > 1), None)
+        if first is None:
+            raise DataError(
+                "expected an argument with an axis of rows and one of steps, got none (audit)",
+                hint="give a batch of sequences: (B, T), (B, T, F), or (T, B, F) with batch_first=False",
+            )
+        self._axes = Axes(0, 1) if batch_first else Axes(1, 0)
+        self.sizes = int(first.shape[self._axes.rows or 0]), int(first.shape[1 if batch_first else 0])
+        names = [name for name, value in self._bound.arguments.items() for _ in _leaves(value)]
+        self._leaves = [self._leaf(name, value) for name, value in zip(names, named, strict=True)]
+        self._padding_id = next(
+            (m.padding_idx for m in module.modules() if isinstance(m, nn.Embedding) and m.padding_idx is not None), 0
+        )
+        self.lengths = self._read_lengths(lengths)
+
+    @property
+    def row_lengths(self) -> Tensor:
+        """(B,): the lengths, or T for every row where nobody knows."""
+        B, T = self.sizes
+        return torch.full((B,), T) if self.lengths is None else self.lengths
+
+    def call(self, module: nn.Module) -> Any:
+        """What the module returns for these arguments."""
+        values = [leaf.value.clone() if isinstance(leaf.value, Tensor) else leaf.value for leaf in self._leaves]
+        self._bound.arguments.update(pytree.tree_unflatten(values, self._spec))
+        return module(*self._bound.args, **self._bound.kwargs)
+
+    def take(self, rows: Sequence[int]) -> Example:
+        """These rows, in this order."""
+
+        def taken(leaf: Leaf) -> Any:
+            if leaf.axes.rows is None:
+                return leaf.value
+            if isinstance(leaf.value, Tensor):
+                return leaf.value.index_select(leaf.axes.rows, torch.as_tensor(rows, device=leaf.value.device))
+            return [leaf.value[row] for row in rows]
+
+        lengths = None if self.lengths is None else self.lengths[list(rows)]
+        return self._changed(taken, lengths, (len(rows), self.sizes[1]))
+
+    def longer(self, steps: int) -> Example:
+        """So many more steps of padding."""
+
+        def padded(leaf: Leaf) -> Any:
+            if leaf.axes.steps is None:
+                return leaf.value
+            x = self._rows_first(leaf)
+            x = torch.cat([x, self._padding(x).expand(x.shape[0], steps, *x.shape[2:])], 1)
+            return x if leaf.axes.rows == 0 else x.transpose(0, 1)
+
+        return self._changed(padded, self.lengths, (self.sizes[0], self.sizes[1] + steps))
+
+    def cut(self) -> Example:
+        """No step beyond the longest row."""
+        T = max(int(self.row_lengths.max()), 1)
+
+        def shorter(leaf: Leaf) -> Any:
+            return leaf.value if leaf.axes.steps is None else leaf.value.narrow(leaf.axes.steps, 0, T)
+
+        return self._changed(shorter, self.lengths, (self.sizes[0], T))
+
+    def other_padding(self) -> Example:
+        """Noise in the padding of vectors. Padding of ids and masks stays: it may be how the module knows."""
+
+        def noisy(leaf: Leaf) -> Any:
+            if not self._is_vectors(leaf):
+                return leaf.value
+            noise = torch.randn(leaf.value.shape, generator=torch.Generator().manual_seed(1)).to(leaf.value)
+            x = self._rows_first(leaf)
+            noise = 3 * self._rows_first(leaf._replace(value=noise))
+            inside = self._inside().to(x.device).reshape(*x.shape[:2], *[1] * (x.dim() - 2))
+            x = torch.where(inside, x, noise)
+            return x if leaf.axes.rows == 0 else x.transpose(0, 1)
+
+        return self._changed(noisy, self.lengths, self.sizes)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether other_padding changes anything."""
+        return any(map(self._is_vectors, self._leaves)) and not bool(self._inside().all())
+
+    # --- which argument holds what -------------------------------------------------------------------------
+
+    def _leaf(self, name: str, value: Any) -> Leaf:
+        B, T = self.sizes
+        if _is_lengths_list(value):
+            value_tensor = torch.as_tensor(value)
+        elif isinstance(value, Tensor):
+            value_tensor = value
+        else:
+            return Leaf(value, Axes())
+        shape = tuple(value_tensor.shape)
+        if shape == (B,):
+            whole = not value_tensor.is_floating_point() and value_tensor.dtype != torch.bool
+            fits = whole and int(value_tensor.min()) >= 0 and int(value_tensor.max()) <= T
+            return Leaf(value, Axes(0), fits and ("len" in name or int(value_tensor.max()) == T))
+        if len(shape) > 1 and shape[:2] == ((B, T) if self._axes.rows == 0 else (T, B)):
+            return Leaf(value, self._axes)
+        rows = next((axis for axis in (0, 1) if axis < len(shape) and shape[axis] == B), None)
+        return Leaf(value, Axes(rows))
+
+    def _read_lengths(self, given: Iterable[int] | Tensor | None) -> Tensor | None:
+        B, T = self.sizes
+        if given is not None:
+            lengths = torch.as_tensor(given if isinstance(given, Tensor) else list(given)).cpu()
+            if lengths.shape != (B,) or int(lengths.min()) < 0 or int(lengths.max()) > T:
+                raise DataError(
+                    f"expected {B} lengths of 0 to {T}, got {lengths.tolist()} (audit)",
+                    hint="rows along the second axis want batch_first=False",
+                )
+            return lengths
+        for leaf in self._leaves:
+            if leaf.is_lengths:
+                return torch.as_tensor(leaf.value).cpu()
+        steps = [leaf for leaf in self._leaves if leaf.axes.steps is not None]
+        for leaf in sorted(steps, key=lambda leaf: leaf.value.dtype != torch.bool):  # a mask knows best
+            lengths = self._by_content(self._rows_first(leaf).cpu())
+            if bool((lengths < T).any()):
+                return lengths
+        return None
+
+    def _by_content(self, x: Tensor) -> Tensor:
+        """(B,): where each row of x (B, T, …) begins to be padding to its end."""
+        number = 0 if x.is_floating_point() else self._padding_id
+        empty = x != x[:, :1] if x.dtype == torch.bool else x == number
+        empty = empty.reshape(*x.shape[:2], -1).all(2)
+        return x.shape[1] - empty.flip(1).long().cumprod(1).sum(1)
+
+    # --- padding -------------------------------------------------------------------------------------------
+
+    def _padding(self, x: Tensor) -> Tensor:
+        """What stands in the padding of x (B, T, …), (1, 1, …)."""
+        outside = (~self._inside()).nonzero()
+        if len(outside):
+            row, step = outside[0].tolist()
+            return x[row, step][None, None]
+        if x.dtype == torch.bool:
+            return ~x[:1, :1]
+        return torch.full_like(x[:1, :1], 0 if x.is_floating_point() else self._padding_id)
+
+    def _inside(self) -> Tensor:
+        return torch.arange(self.sizes[1]) < self.row_lengths[:, None]  # (B, T)
+
+    @staticmethod
+    def _is_vectors(leaf: Leaf) -> bool:
+        return leaf.axes.steps is not None and leaf.value.is_floating_point() and leaf.value.dim() > 2
+
+    @staticmethod
+    def _rows_first(leaf: Leaf) -> Tensor:
+        x: Tensor = leaf.value
+        return x if leaf.axes.rows == 0 else x.transpose(0, 1)
+
+    def _changed(self, change: Callable[[Leaf], Any], lengths: Tensor | None, sizes: tuple[int, int]) -> Example:
+        other = object.__new__(Example)
+        vars(other).update(vars(self))
+        other._leaves = [leaf._replace(value=change(leaf)) for leaf in self._leaves]
+        other.lengths, other.sizes = lengths, sizes
+        return other
+
+
+CALL = "a tuple is taken for positional arguments, a dict for keyword arguments, anything else for the only one"
+
+
+def _as_call(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example, dict):
+        return (), example
+    return (tuple(example), {}) if type(example) is tuple else ((example,), {})
+
+
+def _leaves(value: Any) -> list[Any]:
+    return pytree.tree_leaves(value, is_leaf=_is_lengths_list)
+
+
+def _is_lengths_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
+
+
+def _is_packed(value: Any) -> bool:
+    return isinstance(value, PackedSequence)
