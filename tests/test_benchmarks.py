@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.cases import Case
+from tests.surgery.test_transplant import LENGTHS
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -71,3 +72,15 @@ def test_an_aim_is_met_by_its_mean_and_its_worst_shape(monkeypatch):
     assert not aim("ratio", {"a": 1.0, "b": 4.0}, 2, 1.5)["met"]
     assert not aim("ratio", {"a": 1.0, "b": 3.9}, 2)["met"]
     assert aim("share", {"a": 0.5, "b": 0.7}, 0.7, most=True)["worst_shape"] == "b"
+
+
+def test_somebody_elses_tagger_is_timed_once_its_twin_agrees(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from others import Other
+    from surgery import compare
+    from tests.surgery.test_transplant import loss, tagger, words
+
+    other = Other(tagger(), lambda model: [model(words(), LENGTHS)], lambda model: iter([loss(model)]))
+    found = compare(other, rounds=3, budget=0.1)
+    assert found["swapped"] == ["body.lstm", "above"]
+    assert set(found["inference"]) == set(found["training"]) == {"theirs", "accelerated"}
