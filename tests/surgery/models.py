@@ -83,6 +83,21 @@ class LossOfTags(Model):
         return F.cross_entropy(logits.flatten(0, 1), tags.flatten())
 
 
+class FlatScores(Model):
+    """Ids and lengths: the scores of all rows in one axis, as a loss wants them."""
+
+    def forward(self, ids, lengths):
+        return self.head(packed(self.lstm, self.embedding(ids), lengths)[0]).flatten(0, 1)
+
+
+class LossAndScores(Model):
+    """Ids, tags and lengths: a loss, and the scores."""
+
+    def forward(self, ids, tags, lengths):
+        scores = self.head(packed(self.lstm, self.embedding(ids), lengths)[0])
+        return F.cross_entropy(scores.flatten(0, 1), tags.flatten()), scores
+
+
 class ListsOfLabels(Model):
     """A list of labels for each row, as decoders return them."""
 
@@ -269,6 +284,14 @@ class StatesKept(Model):
     def forward(self, x):
         y, self.states = self.lstm(x, self.states)
         return self.head(y)
+
+
+class DividedByPadding(Model):
+    """Infinite for one amount of padding."""
+
+    def forward(self, x, lengths):
+        h_n, _ = packed(self.lstm, x, lengths)[1]
+        return self.head(torch.cat([h_n[-2], h_n[-1]], 1)) / (x.shape[1] - max(lengths) - 2)
 
 
 class Squeezed(Model):

@@ -49,6 +49,7 @@ RIGHT = [
     (models.TaggerOfIds, IDENTITIES),
     (models.PaddingKnownById, (ids(),)),
     (models.LossOfTags, (ids(), tags(), torch.tensor(LENGTHS))),
+    (models.LossAndScores, (ids(), tags(), torch.tensor(LENGTHS))),
     (models.ListsOfLabels, IDENTITIES),
     (models.Masked, (vectors(), torch.arange(T) >= torch.tensor(LENGTHS)[:, None])),
     (models.GivenStates, (vectors(), (torch.randn(2, B, HIDDEN), torch.randn(2, B, HIDDEN)), LENGTHS)),
@@ -73,6 +74,7 @@ WRONG = [
     (models.DropoutForEver, VECTORS, {"repetition"}),
     (models.StatesKept, ALL_STEPS, {"repetition"}),
     (models.Squeezed, VECTORS, {"one row"}),
+    (models.DividedByPadding, VECTORS, {"padding"}),
 ]
 
 
@@ -95,7 +97,7 @@ def test_a_fault_is_found_and_named(model, example, faults):
 
 def test_every_model_of_the_gallery_is_judged():
     gallery = {m for m in vars(models).values() if isinstance(m, type) and issubclass(m, models.Model)}
-    assert gallery - {models.Model, models.TimeFirst} == {case[0] for case in (*RIGHT, *WRONG)}
+    assert gallery - {models.Model, models.TimeFirst, models.FlatScores} == {case[0] for case in (*RIGHT, *WRONG)}
 
 
 def test_what_is_right_with_a_model_is_said_too():
@@ -106,6 +108,19 @@ def test_what_is_right_with_a_model_is_said_too():
         "right: padding: neither its content nor its amount changes a result\n"
         "right: directions: both halves are read where they have seen the sequence"
     )
+
+
+def test_what_cannot_be_compared_is_neither_blamed_nor_praised():
+    done = audit(build(models.FlatScores), IDENTITIES)
+    assert not done.findings
+    assert done.passed == ["directions: both halves are read where they have seen the sequence"]
+    assert [text.split(":")[0] for text in done.unchecked] == ["rows", "order", "padding"]
+    done = audit(build(models.LossAndScores), (ids(), tags(), torch.tensor(LENGTHS)))
+    assert [text.split(":")[0] for text in done.passed] == ["rows", "order", "padding", "directions"]
+
+
+def test_a_result_that_becomes_infinite_is_said_in_words():
+    assert "by NaN or infinity" in str(audit(build(models.DividedByPadding), VECTORS))
 
 
 def test_the_layer_where_padding_shows_first_is_named():
@@ -195,7 +210,8 @@ def test_other_dtypes_are_judged_by_their_own_rounding(dtype):
     [
         ((), {}, "expected arguments that forward takes"),
         ((vectors(), LENGTHS, 1), {}, "expected arguments that forward takes"),
-        ((torch.tensor(3.0), LENGTHS), {}, "expected an argument with an axis of rows"),
+        ((torch.tensor(3.0), LENGTHS), {}, "expected an argument with rows and steps"),
+        ((torch.zeros(0, T, FEATURES), []), {}, "expected an argument with rows and steps"),
         ((vectors()[:, :, :2], LENGTHS), {}, "expected an example that the module takes, got DataError"),
         (VECTORS, {"lengths": [1, 2]}, "expected 4 lengths of 0 to 9"),
         (VECTORS, {"batch_first": False, "lengths": LENGTHS}, "expected 9 lengths of 0 to 4"),

@@ -6,6 +6,7 @@ Knows the faults, their words and their cures; calls somebody's module as a blac
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from bilstm.surgery import runs
 from bilstm.surgery.example import CALL, Axes, Example
 
 MORE = 7  # further steps of padding, a number that is rarely the size of another axis
+NO_ROWS = "no part of the result has an axis of rows, by which calls could be compared"
 ROWS = 8  # so many rows are called alone; a fault in every batch shows in these
 
 
@@ -124,10 +126,10 @@ class _Examination:
     def repetition(self) -> bool:
         """The same call twice; where that differs, nothing else can be told from calls."""
         again = runs.run(self.module, self.example, seed=1)
-        if by := self._moved(again[-1], self.rows):
+        if by := runs.repeated(self.base[-1].values, again[-1].values):
             self._find(
                 "repetition",
-                f"called again with the same input, the result moves by {by:.0%}",
+                f"called again with the same input, the result moves by {_percent(by)}",
                 "in eval mode nothing may be drawn (F.dropout wants training=self.training), and every call starts"
                 " from fresh states",
             )
@@ -137,10 +139,10 @@ class _Examination:
 
     def mates(self) -> None:
         """Each row alone, with all its padding."""
-        if len(self.rows) < 2 or self.axes[-1][0].rows is None:
-            self.unchecked.append("rows: the result has no axis of rows, or the example has one row")
+        if len(self.rows) < 2:
+            self.unchecked.append("rows: the example has one row")
             return
-        moves = []
+        moves: list[float | None] = []
         for rows in [self.rows[:-1], *([row] for row in self.rows[:ROWS])]:
             events = self._try(self.example.take(rows), "rows")
             if events is None:
@@ -152,7 +154,7 @@ class _Examination:
             return  # a call was refused, and is said to be unchecked
         self._judge(
             "batch mates",
-            max(moves),
+            _largest(moves),
             "a row's result moves by {} when other rows are left out: it depends on them",
             "look for a missing batch_first=True, h_n.view(B, -1), or a norm or softmax over the rows",
             "rows: a row alone gives what it gives in the batch",
@@ -178,17 +180,17 @@ class _Examination:
         variants = {f"{MORE} more steps of padding": self.example.longer(MORE)}
         if self.example.has_vectors:
             variants["other numbers in the padding"] = self.example.other_padding()
-        moves, layers, refused = {}, [], len(self.unchecked)
+        moves: dict[str, float | None] = {}
+        layers, before = [], len(self.unchecked)
         for text, variant in variants.items():
-            if (events := self._try(variant, "padding")) and (by := self._moved(events[-1], self.rows)):
-                moves[text] = by
-                layers.append(self._first_moved(events))
+            if events := self._try(variant, "padding"):
+                moves[text] = self._moved(events[-1], self.rows)
+                if moves[text]:
+                    layers.append(self._first_moved(events))
         if not any(finding.kind in ("batch mates", "one row") for finding in self.findings):
-            by = max(self._alone_and_cut(row) for row in self.rows[:ROWS])
-            if by:
-                moves["no padding at all"] = by
-        if moves:
-            seen = ", ".join(f"by {by:.0%} with {text}" for text, by in moves.items())
+            moves["no padding at all"] = _largest([self._alone_and_cut(row) for row in self.rows[:ROWS]])
+        if any(moves.values()):
+            seen = ", ".join(f"by {_percent(by)} with {text}" for text, by in moves.items() if by)
             where = next((f"; it shows first in what layer {layer} returns" for layer in layers if layer), "")
             self._find(
                 "padding",
@@ -196,7 +198,9 @@ class _Examination:
                 "give the LSTM the lengths (bilstm.BiLSTM takes lengths=, nn.LSTM a packed sequence) and mask what"
                 " pools over steps",
             )
-        elif len(self.unchecked) == refused:
+        elif _largest(list(moves.values())) is None:
+            self.unchecked.append(f"padding: {NO_ROWS}")
+        elif len(self.unchecked) == before:
             self.passed.append("padding: neither its content nor its amount changes a result")
 
     def directions(self) -> None:
@@ -237,11 +241,12 @@ class _Examination:
         return True
 
     def _lost_an_axis(self, alone: runs.Event) -> bool:
-        shape, whole = tuple(alone.values[0].shape), tuple(self.base[-1].values[0].shape)
-        if len(shape) != len(whole):
-            sentence = f"one row gives a result of shape {shape}, where {len(self.rows)} rows give {whole}"
-            self._find("one row", sentence, "look for squeeze() without an axis")
-        return len(shape) != len(whole)
+        for value, whole in zip(alone.values, self.base[-1].values, strict=False):
+            if value.dim() != whole.dim():
+                shapes = f"shape {tuple(value.shape)}, where {len(self.rows)} rows give {tuple(whole.shape)}"
+                self._find("one row", f"one row gives a result of {shapes}", "look for squeeze() without an axis")
+                return True
+        return False
 
     # --- helpers ---------------------------------------------------------------------------------------------
 
@@ -252,12 +257,12 @@ class _Examination:
             self.unchecked.append(f"{what}: the module refuses the changed batch: {error}")
             return None
 
-    def _alone_and_cut(self, row: int) -> float:
+    def _alone_and_cut(self, row: int) -> float | None:
         alone = self.example.take([row])
         events = self._try(alone.cut(), "padding") if int(alone.row_lengths[0]) else None
-        return 0.0 if events is None else self._moved(events[-1], [row])
+        return None if events is None else self._moved(events[-1], [row])
 
-    def _moved(self, event: runs.Event, rows: Sequence[int]) -> float:
+    def _moved(self, event: runs.Event, rows: Sequence[int]) -> float | None:
         return runs.moved(self.base[-1].values, event.values, self.axes[-1], self.example.row_lengths, rows)
 
     def _first_moved(self, events: list[runs.Event]) -> str | None:
@@ -290,9 +295,11 @@ class _Examination:
         except runs.Refused:
             return []
 
-    def _judge(self, kind: str, by: float, sentence: str, hint: str, passed: str) -> None:
+    def _judge(self, kind: str, by: float | None, sentence: str, hint: str, passed: str) -> None:
         if by:
-            self._find(kind, sentence.format(f"{by:.0%}"), hint)
+            self._find(kind, sentence.format(_percent(by)), hint)
+        elif by is None:
+            self.unchecked.append(f"{passed.split(':')[0]}: {NO_ROWS}")
         else:
             self.passed.append(passed)
 
@@ -310,6 +317,16 @@ def _only_where_it_starts(half: str, steps: Tensor, lengths: Tensor) -> bool:
         for row, length in zip(elsewhere, lengths[lengths > 1].tolist(), strict=True):
             row[length - 1] = False
     return len(elsewhere) > 0 and not bool(elsewhere.any())
+
+
+def _largest(moves: Sequence[float | None]) -> float | None:
+    return max((by for by in moves if by is not None), default=None)
+
+
+def _percent(by: float) -> str:
+    if math.isinf(by):
+        return "NaN or infinity"
+    return f"{by:.0%}" if by >= 0.01 else "less than 1%"
 
 
 def _matching(events: list[runs.Event], i: int, event: runs.Event) -> list[Tensor]:

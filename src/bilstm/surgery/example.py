@@ -48,9 +48,9 @@ class Example:
                 hint="a packed sequence has no padding that could leak; audit the module that packs",
             )
         first = next((v for v in named if isinstance(v, Tensor) and v.dim() > 1), None)
-        if first is None:
+        if first is None or not first.numel():
             raise DataError(
-                "expected an argument with an axis of rows and one of steps, got none (audit)",
+                "expected an argument with rows and steps, none of them empty, got none (audit)",
                 hint="give a batch of sequences: (B, T), (B, T, F), or (T, B, F) with batch_first=False",
             )
         self._axes = Axes(0, 1) if batch_first else Axes(1, 0)

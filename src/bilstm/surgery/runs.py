@@ -5,6 +5,7 @@ Knows no faults; compares two runs row by row over valid steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -82,21 +83,29 @@ def _axis(
     return None
 
 
+def repeated(first: Sequence[Tensor], second: Sequence[Tensor]) -> float:
+    """The largest change between two runs of the same call, as ``moved`` counts it; infinite for other shapes."""
+    if [a.shape for a in first] != [b.shape for b in second]:
+        return math.inf
+    return max(_change(a, b, a) for a, b in zip(first, second, strict=True))
+
+
 def moved(
     first: Sequence[Tensor], second: Sequence[Tensor], where: Sequence[Axes], lengths: Tensor, rows: Sequence[int]
-) -> float:
+) -> float | None:
     """The largest change between two runs, relative to the largest value; 0 where all is rounding.
 
-    ``first`` has all rows, of these ``lengths``; row i of ``second`` is row ``rows[i]`` of ``first``. What has no
-    axis of rows, as a loss, is compared where no row is missing.
+    ``first`` has all rows, of these ``lengths``; row i of ``second`` is row ``rows[i]`` of ``first``. A number, as a
+    loss, is compared where no row is missing. What else has no axis of rows, as scores of all steps in one axis, is
+    not compared: its places mean other rows in another call. None where nothing could be compared.
     """
-    worst = 0.0
+    pairs = []
     for a, b, axes in zip(first, second, where, strict=False):
-        pairs = [(a, b)] if a.shape == b.shape and len(rows) == len(lengths) else []
         if axes.rows is not None and a.dim() == b.dim():
-            pairs = [_row_pair(a, b, axes, i, row, int(lengths[row])) for i, row in enumerate(rows)]
-        worst = max([worst, *(_change(x, y, a) for x, y in pairs)])
-    return worst
+            pairs += [(*_row_pair(a, b, axes, i, row, int(lengths[row])), a) for i, row in enumerate(rows)]
+        elif a.dim() == b.dim() == 0 and len(rows) == len(lengths):
+            pairs.append((a, b, a))
+    return max((_change(x, y, whole) for x, y, whole in pairs), default=None)
 
 
 def _row_pair(a: Tensor, b: Tensor, axes: Axes, i: int, row: int, length: int) -> tuple[Tensor, Tensor]:
