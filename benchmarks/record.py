@@ -19,7 +19,7 @@ from bilstm.doctor import processor
 from tables import BUSY
 
 RESULTS = Path(__file__).resolve().parent / "results"
-LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "onnxruntime", "openvino", "jax")
+LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "onnxruntime", "openvino", "jax", "stanza", "flair")
 
 
 def circumstances() -> dict[str, Any]:

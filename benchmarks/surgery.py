@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    for talkative in OTHERS:  # Flair logs its whole vocabulary
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     results: dict[str, Any] = {"busy_cores": busy_cores(), "models": {}}
     for name in options.only or OTHERS:
         try:

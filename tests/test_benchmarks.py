@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bilstm.surgery import accelerate
 from tests.cases import Case
 from tests.surgery.test_transplant import LENGTHS
 
@@ -74,13 +75,36 @@ def test_an_aim_is_met_by_its_mean_and_its_worst_shape(monkeypatch):
     assert aim("share", {"a": 0.5, "b": 0.7}, 0.7, most=True)["worst_shape"] == "b"
 
 
-def test_somebody_elses_tagger_is_timed_once_its_twin_agrees(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
+def somebody_elses_tagger():
     from others import Other
-    from surgery import compare
     from tests.surgery.test_transplant import loss, tagger, words
 
-    other = Other(tagger(), lambda model: [model(words(), LENGTHS)], lambda model: iter([loss(model)]))
-    found = compare(other, rounds=3, budget=0.1)
+    return Other(tagger(), lambda model: [model(words(), LENGTHS)], lambda model: iter([loss(model)]))
+
+
+def test_somebody_elses_tagger_is_timed_once_its_twin_agrees(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from surgery import compare
+
+    found = compare(somebody_elses_tagger(), rounds=3, budget=0.1)
     assert found["swapped"] == ["body.lstm", "above"]
     assert set(found["inference"]) == set(found["training"]) == {"theirs", "accelerated"}
+
+
+@pytest.mark.parametrize("part", ["forward", "backward"])
+def test_a_twin_with_a_wrong_answer_or_a_wrong_gradient_is_not_timed(monkeypatch, part):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import surgery
+
+    def damaged(module):
+        done = accelerate(module)
+        if part == "forward":
+            torch.nn.init.zeros_(module.body.lstm.weight_hh_l0)
+        else:
+            module.body.lstm.weight_hh_l0.register_hook(torch.zeros_like)
+        return done
+
+    monkeypatch.setattr(surgery, "accelerate", damaged)
+    monkeypatch.setattr(surgery, "interleaved", lambda *_: pytest.fail("was timed"))
+    with pytest.raises(AssertionError, match="predictions" if part == "forward" else "gradient of"):
+        surgery.compare(somebody_elses_tagger(), rounds=3, budget=0.1)
