@@ -91,8 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    for talkative in OTHERS:  # Flair logs its whole vocabulary
-        logging.getLogger(talkative).setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)  # Flair logs its whole vocabulary
     results: dict[str, Any] = {"busy_cores": busy_cores(), "models": {}}
     for name in options.only or OTHERS:
         try:
