@@ -85,6 +85,25 @@ def speed() -> str:
     return "\n".join(lines)
 
 
+def others() -> str:
+    """The taggers that others wrote, before and after `accelerate`."""
+    result = stored("surgery")
+    lines = [
+        "Taggers that others wrote, before and after `accelerate`, milliseconds for 640 sentences; their predictions,",
+        "losses and gradients are compared first:",
+        "",
+        "| model | inference: theirs | accelerated | ratio | training: theirs | accelerated | ratio |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in result["models"].items():
+        cells = [f"{name.capitalize()} {result['circumstances']['versions'][name]}"]
+        for task in ("inference", "training"):
+            cells += _ratio(row[task]["theirs"], row[task]["accelerated"])
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", f"Made by `benchmarks/surgery.py` on {made_on(result)}{_provisional(result)}."]
+    return "\n".join(lines)
+
+
 def _comparison(result: dict[str, Any], lengths: str, peer: str, peers: dict[str, list[str]]) -> list[str]:
     """A table with one line a shape: both tasks, the fastest of the peers, ours, and the ratio."""
     lines = [
@@ -132,7 +151,7 @@ def _code(model: str) -> str:
 
 def tables() -> str:
     """Everything between README's heading on figures and the next."""
-    return f"{accuracy()}\n\n{speed()}\n"
+    return f"{accuracy()}\n\n{speed()}\n\n{others()}\n"
 
 
 if __name__ == "__main__":
