@@ -19,6 +19,7 @@ import polars as pl
 
 from bilstm.data.columns import as_column, whole_numbers
 from bilstm.data.dataset import Dataset
+from bilstm.data.files import existing_file
 from bilstm.errors import DataError, DataWarning, did_you_mean
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
@@ -106,16 +107,7 @@ def read_frame(path: str | Path, kinds: Mapping[str, str] = NO_KINDS) -> pl.Data
     Raises:
         DataError: as in :func:`read_table`.
     """
-    path = Path(path)
-    if not path.exists():
-        folder = path.parent
-        near = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-        hint = did_you_mean(path.name, near) if near else "check the path"
-        raise DataError(f"expected a file, got a path where there is none ({path})", hint=hint)
-    if path.is_dir():
-        raise DataError(f"expected a file, got a folder ({path})")
-    if path.stat().st_size == 0:
-        raise DataError(f"expected a table, got an empty file ({path})")
+    path = existing_file(path, "a table")
     frame = _read_parquet(path) if _is_parquet(path) else _read_csv(path)
     kinds_here = {name: kinds.get(name, "") for name in frame.columns}
     frame = frame.with_columns([_typed(frame[name], kind, path) for name, kind in kinds_here.items()])
