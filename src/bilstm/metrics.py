@@ -1,11 +1,16 @@
-"""Figures of merit of predictions beside the truth. Knows numbers and labels; not who made them."""
+"""Figures of merit of predictions beside the truth. Knows numbers, labels and entities; not who made them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn import metrics
+
+from bilstm.data.tags import entities, scheme_of
+from bilstm.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,6 +57,97 @@ def classification_metrics(truth: Array, probabilities: Array, classes: Array) -
     }
 
 
+def tagging_metrics(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
+    """``accuracy`` over words; where tags are BIO or IOBES ``f1``, ``precision``, ``recall``; ``n`` and ``tokens``.
+
+    precision = found / predicted, recall = found / true, f1 = 2·found / (predicted + true), counted over all entities;
+    an entity is found if type, beginning and end agree. Broken tags are read as :func:`bilstm.data.tags.entities` does.
+
+    Args:
+        truth: the tags of every sentence.
+        predicted: of the same lengths.
+
+    Returns:
+        dict: ``n`` counts sentences; a quotient by zero is 0, as seqeval has it; accuracy of no words is NaN.
+
+    Raises:
+        DataError: the lengths differ.
+
+    The trap: accuracy compares tags as they are spelt, so bring truth and prediction into one scheme first.
+
+    Example:
+        >>> figures = tagging_metrics([["B-PER", "I-PER", "O"]], [["B-PER", "I-PER", "B-LOC"]])
+        >>> figures["precision"], figures["recall"], figures["n"], figures["tokens"]
+        (0.5, 1.0, 1, 3)
+    """
+    _check_lengths(truth, predicted)
+    tokens = sum(map(len, truth))
+    same = sum(t == p for tags, others in zip(truth, predicted, strict=True) for t, p in zip(tags, others, strict=True))
+    result: dict[str, float] = {"accuracy": same / tokens if tokens else float("nan")}
+    if scheme_of([*truth, *predicted]) is not None:
+        found, true, guessed = (counts.total() for counts in _entity_counts(truth, predicted))
+        result |= {"f1": _ratio(2 * found, guessed + true), "precision": _ratio(found, guessed)}
+        result["recall"] = _ratio(found, true)
+    return result | {"n": len(truth), "tokens": tokens}
+
+
+def entity_report(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:
+    """``precision``, ``recall``, ``f1`` and ``support`` (true entities) of every type, counted as in the whole.
+
+    Args:
+        truth: the BIO or IOBES tags of every sentence.
+        predicted: of the same lengths.
+
+    Returns:
+        dict: by type, sorted; a type that was only predicted has support 0.
+
+    Raises:
+        DataError: the lengths differ, or a tag is neither O nor a prefix with or without a type.
+
+    Example:
+        >>> entity_report([["B-PER", "O"]], [["B-PER", "B-LOC"]])["LOC"]
+        {'precision': 0.0, 'recall': 0.0, 'f1': 0.0, 'support': 0}
+    """
+    found, true, guessed = _entity_counts(truth, predicted)
+    return {
+        kind: {
+            "precision": _ratio(found[kind], guessed[kind]),
+            "recall": _ratio(found[kind], true[kind]),
+            "f1": _ratio(2 * found[kind], guessed[kind] + true[kind]),
+            "support": true[kind],
+        }
+        for kind in sorted(true | guessed)
+    }
+
+
+def type_confusion(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[tuple[str, str], int]:
+    """How often entities of one type were taken for another, or for none.
+
+    Entities of the same extent are set beside each other. A true one without such a partner counts as (its type,
+    ``O``), missed; a predicted one as (``O``, its type), spurious: an entity with a wrong end is both.
+
+    Args:
+        truth: the BIO or IOBES tags of every sentence.
+        predicted: of the same lengths.
+
+    Returns:
+        dict: counts by (true type, predicted type), sorted; pairs that do not occur are left out.
+
+    Raises:
+        DataError: the lengths differ, or a tag is neither O nor a prefix with or without a type.
+
+    Example:
+        >>> type_confusion([["B-PER", "O", "B-LOC"]], [["B-ORG", "B-ORG", "O"]])
+        {('LOC', 'O'): 1, ('O', 'ORG'): 1, ('PER', 'ORG'): 1}
+    """
+    _check_lengths(truth, predicted)
+    counts: Counter[tuple[str, str]] = Counter()
+    for tags, others in zip(truth, predicted, strict=True):
+        true, guessed = _by_extent(tags), _by_extent(others)
+        counts.update((true.get(extent, "O"), guessed.get(extent, "O")) for extent in true | guessed)
+    return dict(sorted(counts.items()))
+
+
 def evaluate(estimator: Any, dataset: Any) -> dict[str, float]:
     """The metrics of a fitted estimator on a Dataset with targets: the one way in which a model is measured.
 
@@ -62,3 +158,33 @@ def evaluate(estimator: Any, dataset: Any) -> dict[str, float]:
     dataset = estimator._with_targets(dataset)
     result: dict[str, float] = estimator._metrics(dataset, estimator._decode(estimator._outputs(dataset)))
     return result
+
+
+def _entity_counts(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> tuple[Counter[str], ...]:
+    """Entities by type: found, true, predicted."""
+    _check_lengths(truth, predicted)
+    found: Counter[str] = Counter()
+    true: Counter[str] = Counter()
+    guessed: Counter[str] = Counter()
+    for tags, others in zip(truth, predicted, strict=True):
+        here, there = entities(tags), entities(others)
+        true.update(kind for kind, _, _ in here)
+        guessed.update(kind for kind, _, _ in there)
+        found.update(kind for kind, _, _ in set(here) & set(there))
+    return found, true, guessed
+
+
+def _by_extent(tags: Sequence[str]) -> dict[tuple[int, int], str]:
+    return {(first, end): kind for kind, first, end in entities(tags)}
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _check_lengths(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
+    if len(truth) != len(predicted):
+        raise DataError(f"expected tags of {len(truth)} sentences, got {len(predicted)}")
+    for number, (tags, others) in enumerate(zip(truth, predicted, strict=True), 1):
+        if len(tags) != len(others):
+            raise DataError(f"expected {len(tags)} tags, got {len(others)} (sentence {number})")

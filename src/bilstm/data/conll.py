@@ -99,9 +99,13 @@ def read_conll(path: str | Path, *, tag: str | int | None = None, with_tags: boo
     ``with_tags=False``.
 
     Example:
-        >>> data = read_conll("wnut17/train.conll")  # doctest: +SKIP
-        >>> data.words[:2], data.tags[:2], data.lengths[:3]  # doctest: +SKIP
-        (['@paulwalk', 'It'], ['O', 'O'], array([25, 59, 14]))
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "names.conll"
+        ...     _ = path.write_text("Ann B-PER\\nran O\\n\\nShe O\\n")
+        ...     data = read_conll(path)
+        >>> data.words, data.tags, data.lengths.tolist()
+        (['Ann', 'ran', 'She'], ['B-PER', 'O', 'O'], [2, 1])
     """
     file = _open(path)
     column = _tag_column(file, tag) if with_tags else None
@@ -154,9 +158,13 @@ def write_with_column(path: str | Path, values: Sequence[str], out: TextIO) -> N
 
     Example:
         >>> import sys
-        >>> write_with_column("new.conll", ["O", "B-person"], sys.stdout)  # doctest: +SKIP
-        with O
-        Ann B-person
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "names.conll"
+        ...     _ = path.write_text("with O\\nAnn O\\n")
+        ...     write_with_column(path, ["O", "B-PER"], sys.stdout)
+        with O O
+        Ann O B-PER
     """
     file = _open(path)
     places = list(file.words())
