@@ -102,8 +102,9 @@ def test_a_word_is_whatever_stands_in_the_first_column(write, word):
     assert data.words == [word.strip(" "), "and"]
 
 
-def test_words_hold_blanks_where_tabs_stand_between_the_columns(write):
-    data = read_conll(write("New York\tB-LOC\nis\tO\n"))
+@pytest.mark.parametrize("above", ["", "-DOCSTART- -X- O\n\n"])
+def test_words_hold_blanks_where_tabs_stand_between_the_columns(write, above):
+    data = read_conll(write(above + "New York\tB-LOC\nis\tO\n"))
     assert data.words == ["New York", "is"]
 
 
