@@ -48,7 +48,7 @@ def log_partition(emissions: Tensor, lengths: Tensor, transitions: Tensor, start
 
 
 def loss(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor, tags: Tensor) -> Tensor:
-    """log Z − score (B,): the negative log-likelihood of tags (B, T); +inf, with gradient 0, where they are forbidden."""
+    """The negative log-likelihood log Z − score (B,) of tags (B, T); +inf with gradient 0 where they are forbidden."""
     score = path_score(emissions, lengths, transitions, start, end, tags)
     log_z = log_partition(emissions, lengths, transitions, start, end)
     forbidden = score == -torch.inf  # where Z is 0, every path is
@@ -118,11 +118,12 @@ def log_sum_exp(x: Tensor, dim: int) -> Tensor:
 
 
 def _forward(emissions: Tensor, valid: Tensor, transitions: Tensor, start: Tensor) -> list[Tensor]:
-    """For each step (B, K): log of the sum over the paths that end there in each tag; a row that is over keeps its last."""
-    forward = [start + emissions[:, 0]]
-    for t in range(1, emissions.shape[1]):
-        arrived = log_sum_exp(forward[-1].unsqueeze(2) + transitions, 1) + emissions[:, t]
-        forward.append(torch.where(valid[:, t, None], arrived, forward[-1]))
+    """For each step (B, K): log of the sum over the paths that end there in each tag; a row that is over stays."""
+    first, *others = emissions.unbind(1)  # the gradient of emissions[:, t] would be as large as all emissions
+    forward = [start + first]
+    for here, alive in zip(others, valid.unsqueeze(2).unbind(1)[1:], strict=True):  # (B, K), (B, 1)
+        arrived = log_sum_exp(forward[-1].unsqueeze(2) + transitions, 1) + here
+        forward.append(torch.where(alive, arrived, forward[-1]))
     return forward
 
 

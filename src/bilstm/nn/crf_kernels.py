@@ -23,7 +23,8 @@ def log_partition(chain: Chain, tags: Maybe = None) -> Tensor:
         wide = _wide(chain)
         return crf_equations.log_partition(*wide) if tags is None else crf_equations.loss(*wide, tags)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in chain):
-        result: Tensor = _Eager.apply(tags, *chain)
+        function: Any = _Eager
+        result: Tensor = function.apply(tags, *chain)
         return result
     return native.crf_forward(chain, tags, keep=False)[0]
 
@@ -62,7 +63,7 @@ class _Eager(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, d_result: Tensor) -> tuple[Maybe, ...]:
         tags, reserve, *chain = ctx.saved_tensors
         d_emissions, d_transitions, d_start, d_end = native.crf_backward(Chain(*chain), tags, reserve, d_result)
