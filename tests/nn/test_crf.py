@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.errors import DataError, ParameterError
 from bilstm.nn import CRF, crf_equations, crf_kernels, last_kernel, native, use_kernel
 from tests import paths
 from tests.compare import assert_close
@@ -172,19 +170,18 @@ def assert_kernels_agree(crf, emissions, tags, lengths):
 
 
 @needs_native
-@pytest.mark.parametrize("spread", [1, 40, 49, 51, 70, 99, 149, 151, 299, 301, 1000])
-@pytest.mark.parametrize("rules", ["none", "bioes", "a tag that leads nowhere", "two tags in turn"])
+@pytest.mark.parametrize("spread", [1, 70, 71, 120, 121, 270, 271, 1000])
+@pytest.mark.parametrize("rules", ["none", "bioes", "a tag that leads nowhere", "even and odd tags in turn"])
 def test_at_the_limits_of_scaled_probabilities_the_native_kernel_is_right(rules, spread):
     """Emissions and transitions are the extremes of their spread: nothing is further from its scale than these."""
     given_rules = {} if rules == "none" else bioes_rules()
     if rules == "a tag that leads nowhere":
         given_rules["allowed"][2, :] = False
-    if rules == "two tags in turn":
-        given_rules = {"allowed": np.kron(~np.eye(2, dtype=bool), np.ones((4, 5), dtype=bool))[:, :9]}
-        given_rules["allowed"] = np.pad(given_rules["allowed"], ((0, 1), (0, 0)), constant_values=True)
+    if rules == "even and odd tags in turn":
+        given_rules = {"allowed": np.add.outer(np.arange(9), np.arange(9)) % 2 == 1}
     generator = torch.Generator().manual_seed(spread)
-    crf, lengths = CRF(9, **given_rules), torch.arange(17).repeat(3)
-    emissions = spread * torch.randint(2, (len(lengths), 16, 9), generator=generator).float()
+    crf, lengths = CRF(9, **given_rules), torch.arange(9).repeat(3)
+    emissions = spread * torch.randint(2, (len(lengths), 8, 9), generator=generator).float()
     with torch.no_grad():
         for parameter in crf.parameters():
             parameter.copy_(torch.randint(2, parameter.shape, generator=generator) * min(spread, 30.0))
@@ -201,10 +198,11 @@ def test_huge_scores_are_right(which):
 
 
 @needs_native
-@pytest.mark.parametrize("scale", [1, 400])
-def test_ten_thousand_steps_are_right(scale):
-    crf, emissions = CRF(4), torch.randn(1, 10_000, 4, generator=torch.Generator().manual_seed(1)) * scale
-    assert_kernels_agree(crf, emissions, torch.zeros(1, 10_000, dtype=torch.int64), [10_000])
+def test_ten_thousand_steps_are_right():
+    """One row by scaled probabilities, one by logarithms."""
+    crf, emissions = CRF(4), torch.randn(2, 10_000, 4, generator=torch.Generator().manual_seed(1))
+    emissions[1] *= 400
+    assert_kernels_agree(crf, emissions, torch.zeros(2, 10_000, dtype=torch.int64), [10_000, 10_000])
 
 
 @needs_native
@@ -339,3 +337,50 @@ def test_a_row_without_an_allowed_path_is_said_to_be_impossible_and_disturbs_nob
     assert_close(best[:, 0], path)
     for tensor in (emissions, *crf.parameters()):
         assert_close(tensor.grad, torch.zeros(tensor.shape), atol=1e-6)
+
+
+# --- the test of the tests ----------------------------------------------------------------------------------
+
+
+class TransposedTransitions(CRF):
+    """Reads transitions as (to, from)."""
+
+    def _chain(self, emissions, lengths):
+        chain = super()._chain(emissions, lengths)
+        return chain._replace(transitions=chain.transitions.T)
+
+
+class LastTransitionForgotten(CRF):
+    """Leaves out the one from the last tag to the end."""
+
+    def _chain(self, emissions, lengths):
+        chain = super()._chain(emissions, lengths)
+        return chain._replace(end=0 * chain.end)
+
+
+class PaddingCounted(CRF):
+    """Every row has T steps."""
+
+    def _chain(self, emissions, lengths):
+        return super()._chain(emissions, None)
+
+
+class FirstTransitionForgotten(CRF):
+    """Leaves out the one from the start to the first tag."""
+
+    def _chain(self, emissions, lengths):
+        chain = super()._chain(emissions, lengths)
+        return chain._replace(start=0 * chain.start)
+
+
+@on_every_kernel
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "wrong", [TransposedTransitions, LastTransitionForgotten, PaddingCounted, FirstTransitionForgotten]
+)
+def test_a_wrong_crf_is_rejected(wrong, check, kernel):
+    case = ChainCase((4, 2, 3, 1, 0), 4, 3, seed=4)
+    case.path.clamp_(min=0)  # so that padding can be counted
+    check(CRF, case, kernel)
+    with pytest.raises(AssertionError):
+        check(wrong, case, kernel)
