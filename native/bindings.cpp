@@ -5,6 +5,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "crf.hpp"
 #include "isa.hpp"
 #include "lstm.hpp"
 
@@ -80,6 +81,46 @@ void backward(const SixSizes& of, int threads, const Strided& input, Address h0,
                      gradients);
 }
 
+using CrfSizes = std::tuple<int64_t, int64_t, int64_t>;
+using CrfAddresses = std::tuple<Address, Address, Address, Address, Address>;  // lengths, emissions, … as in Crf
+
+bilstm::Crf crf(const CrfSizes& sizes, const CrfAddresses& at, int threads) {
+    const auto& [B, T, K] = sizes;
+    const auto& [lengths, emissions, transitions, start, end] = at;
+    return {B, T, K, pointer<const int64_t>(lengths), pointer<const float>(emissions),
+            pointer<const float>(transitions), pointer<const float>(start), pointer<const float>(end), threads};
+}
+
+int64_t crf_reserve_size(const CrfSizes& sizes) {
+    return bilstm::crf_reserve_size(crf(sizes, {}, 1));
+}
+
+void crf_forward(const CrfSizes& sizes, const CrfAddresses& at, int threads, Address tags, Address result,
+                 Address reserve) {
+    nb::gil_scoped_release release;
+    bilstm::crf_forward(crf(sizes, at, threads), pointer<const int64_t>(tags), pointer<double>(result),
+                        pointer<double>(reserve));
+}
+
+void crf_backward(const CrfSizes& sizes, const CrfAddresses& at, int threads, Address tags, Address d_result,
+                  Address reserve, Address d_emissions, Address d_transitions, Address d_start, Address d_end) {
+    nb::gil_scoped_release release;
+    bilstm::crf_backward(crf(sizes, at, threads), pointer<const int64_t>(tags), pointer<const double>(d_result),
+                         pointer<const double>(reserve),
+                         {pointer<float>(d_emissions), pointer<float>(d_transitions), pointer<float>(d_start),
+                          pointer<float>(d_end)});
+}
+
+void crf_marginals(const CrfSizes& sizes, const CrfAddresses& at, int threads, Address marginals) {
+    nb::gil_scoped_release release;
+    bilstm::crf_marginals(crf(sizes, at, threads), pointer<float>(marginals));
+}
+
+void crf_viterbi(const CrfSizes& sizes, const CrfAddresses& at, int threads, Address tags, Address score) {
+    nb::gil_scoped_release release;
+    bilstm::crf_viterbi(crf(sizes, at, threads), pointer<int64_t>(tags), pointer<double>(score));
+}
+
 double fma_rate(double seconds, int threads) {
     nb::gil_scoped_release release;
     return bilstm::fma_rate(seconds, threads);
@@ -100,4 +141,9 @@ NB_MODULE(_native, m) {
           at("lengths"), at("masks"), at("output"), at("h_n"), at("c_n"), at("reserve"), at("bf16") = false,
           "See Call and Result in native/lstm.hpp; addresses are integers, 0 is none.");
     m.def("backward", &backward, "See Gradients in native/lstm.hpp; overwrites the reserve.");
+    m.def("crf_reserve_size", &crf_reserve_size, "Doubles that a training crf_forward keeps for its backward.");
+    m.def("crf_forward", &crf_forward, "See native/crf.hpp for this and the next three.");
+    m.def("crf_backward", &crf_backward);
+    m.def("crf_marginals", &crf_marginals);
+    m.def("crf_viterbi", &crf_viterbi);
 }

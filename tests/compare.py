@@ -19,7 +19,7 @@ def _array(value: Any) -> np.ndarray:
 def assert_close(actual: Any, expected: Any, *, atol: float = 0.0, rtol: float = 0.0, what: str = "values") -> None:
     """Assert equal shapes and |actual − expected| ≤ atol + rtol·|expected|; the default demands equality.
 
-    NaN equals NaN only; the message names the worst place.
+    NaN equals NaN only, an infinity itself only; the message names the worst place.
     """
     a, e = _array(actual), _array(expected)
     assert a.shape == e.shape, f"{what}: shape {a.shape}, expected {e.shape}"
@@ -32,8 +32,9 @@ def assert_close(actual: Any, expected: Any, *, atol: float = 0.0, rtol: float =
     a, e = a.astype(np.float64), e.astype(np.float64)
     assert (np.isnan(a) == np.isnan(e)).all(), f"{what}: NaN in different places"
     with np.errstate(invalid="ignore"):
-        excess = np.where(a == e, 0.0, np.abs(a - e)) - (atol + rtol * np.abs(e))
-    excess = np.where(np.isnan(a), -np.inf, excess)
+        difference = np.abs(a - e)
+        excess = np.where(np.isinf(a) | np.isinf(e), np.inf, difference - (atol + rtol * np.abs(e)))
+    excess = np.where((a == e) | np.isnan(a), -np.inf, excess)
     worst = np.unravel_index(int(np.argmax(excess)), a.shape)
-    where, off = tuple(int(i) for i in worst), abs(a[worst] - e[worst])
+    where, off = tuple(int(i) for i in worst), difference[worst]
     assert excess[worst] <= 0.0, f"{what}: at {where} got {a[worst]!r}, expected {e[worst]!r} (off by {off:.3g})"

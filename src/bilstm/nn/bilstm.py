@@ -180,14 +180,14 @@ class BiLSTM(nn.LSTM):
                 "expected no lengths beside a PackedSequence, got both",
                 hint="a PackedSequence carries its lengths: leave the argument out",
             )
-        x, row_lengths = pad_packed_sequence(input, batch_first=True)  # the caller's order
+        x, lengths_of_rows = pad_packed_sequence(input, batch_first=True)  # the caller's order
         x = x if self.batch_first else x.transpose(0, 1)
-        output, states = self.forward(x, hx, row_lengths)
+        output, states = self.forward(x, hx, lengths_of_rows)
         output = output if self.batch_first else output.transpose(0, 1)
         if input.sorted_indices is not None:
             output = output.index_select(0, input.sorted_indices)
-            row_lengths = row_lengths.index_select(0, input.sorted_indices.cpu())
-        data = pack_padded_sequence(output, row_lengths, batch_first=True).data
+            lengths_of_rows = lengths_of_rows.index_select(0, input.sorted_indices.cpu())
+        data = pack_padded_sequence(output, lengths_of_rows, batch_first=True).data
         return input._replace(data=data), states
 
     def _call(self, input: Tensor, hx: States | None, lengths: object, dropout: float) -> Call:
@@ -198,8 +198,8 @@ class BiLSTM(nn.LSTM):
         x = x if self.batch_first else x.transpose(0, 1)  # (B, T, F)
         B, T, _ = x.shape
         h0, c0 = (None, None) if hx is None else self._states(hx, x, batched=input.dim() == 3)
-        row_lengths = None if lengths is None else _row_lengths(lengths, B, T)
-        return Call(x, h0, c0, weights, row_lengths, self._dropout_masks(x, dropout))
+        rows = None if lengths is None else row_lengths(lengths, B, T)
+        return Call(x, h0, c0, weights, rows, self._dropout_masks(x, dropout))
 
     def _states(self, hx: States, x: Tensor, batched: bool) -> States:
         if not isinstance(hx, (tuple, list)) or len(hx) != 2:
@@ -281,7 +281,7 @@ def _check_dtype(tensor: Tensor, dtype: torch.dtype, name: str) -> None:
         )
 
 
-def _row_lengths(lengths: Any, B: int, T: int) -> Tensor | None:
+def row_lengths(lengths: Any, B: int, T: int) -> Tensor | None:
     """(B,) int64 on the CPU; None where every row has T steps."""
     if isinstance(lengths, Tensor):
         whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)

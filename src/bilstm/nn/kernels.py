@@ -50,6 +50,21 @@ def choose(call: Call) -> Kernel:
     return next(kernel for kernel in _candidates() if kernel.serves(call) is None)
 
 
+def native_or_equations(reason: str | None) -> str:
+    """The same for what no torch kernel knows, as a CRF: ``"native"`` or ``"equations"``, which is going to run.
+
+    Args:
+        reason: None, or in words why the native kernel cannot serve.
+
+    Raises:
+        ParameterError: BILSTM_KERNEL names no kernel.
+    """
+    name = "native" if _forced_name() in (None, "native") and reason is None else "equations"
+    if not torch.compiler.is_compiling():
+        _last.set(name)
+    return name
+
+
 @contextmanager
 def use_kernel(name: str) -> Iterator[None]:
     """Force a kernel inside a ``with`` block: ``"native"``, ``"torch"`` or ``"equations"``.

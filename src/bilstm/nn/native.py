@@ -1,4 +1,4 @@
-"""The native kernel: tensors in, addresses out, one call of C++ for a whole stack of layers.
+"""The native kernel: tensors in, addresses out, one call of C++ for a whole stack of layers or for a CRF.
 
 The only file that imports the compiled module, and it survives its absence. Knows which calls the module serves
 and how tensors must lie in memory for it; computes nothing and knows no autograd.
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from bilstm.errors import ParameterError, did_you_mean
+from bilstm.nn.crf_equations import Chain
 from bilstm.nn.equations import Call, needs_gradient, tensors
 
 PLAIN = (Tensor, nn.Parameter)  # what a subclass means by its numbers, only the subclass knows
@@ -98,6 +99,15 @@ def watched() -> bool:
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
+def serves_crf(chain: Chain) -> str | None:
+    """None, or in words why the native kernel cannot serve a CRF."""
+    if _compiled is None:
+        return NOT_BUILT
+    if watched() or transformed() or torch._C._get_tracing_state() is not None:
+        return "computes a CRF only eagerly, without transforms of torch.func"
+    return takes((chain.emissions, chain.transitions, chain.start, chain.end))
+
+
 def isas() -> list[str]:
     """The instruction sets that this processor can run, best first; none where the kernel is not built."""
     return [] if _compiled is None else list(_compiled.isas())
@@ -158,6 +168,66 @@ def backward(
     )
     del alive
     return gradients
+
+
+# --- a CRF: native/crf.hpp ----------------------------------------------------------------------------------
+
+
+def crf_forward(chain: Chain, tags: Maybe, keep: bool) -> tuple[Tensor, Maybe]:
+    """log Z (B,) float64, less the score of the tags where there are any; and what backward needs, if it is kept."""
+    chain, arguments = _chain_arguments(chain)
+    tags = _packed(tags)
+    result = chain.emissions.new_empty(len(chain.emissions), dtype=torch.float64)
+    size = _compiled.crf_reserve_size(arguments[0]) if keep else 0
+    reserve = result.new_empty(size) if keep else None
+    _call(_compiled.crf_forward, *arguments, _address(tags), _address(result), _address(reserve))
+    return result, reserve
+
+
+def crf_backward(chain: Chain, tags: Maybe, reserve: Tensor, d_result: Tensor) -> tuple[Tensor, ...]:
+    """The gradients of emissions, transitions, start and end."""
+    chain, arguments = _chain_arguments(chain)
+    tags, d_result = _packed(tags), d_result.resolve_neg().contiguous()
+    gradients = tuple(
+        torch.empty_like(tensor) for tensor in (chain.emissions, chain.transitions, chain.start, chain.end)
+    )
+    addresses = [_address(gradient) for gradient in gradients]
+    _call(_compiled.crf_backward, *arguments, _address(tags), d_result.data_ptr(), reserve.data_ptr(), *addresses)
+    return gradients
+
+
+def crf_marginals(chain: Chain) -> Tensor:
+    """The probability of each tag at each step, (B, T, K)."""
+    chain, arguments = _chain_arguments(chain)
+    marginals = torch.empty_like(chain.emissions)
+    _call(_compiled.crf_marginals, *arguments, marginals.data_ptr())
+    return marginals
+
+
+def crf_viterbi(chain: Chain) -> tuple[Tensor, Tensor]:
+    """The best path (B, T) and its score (B,) float64."""
+    chain, arguments = _chain_arguments(chain)
+    B, T, _ = chain.emissions.shape
+    tags, score = torch.empty(B, T, dtype=torch.int64), torch.empty(B, dtype=torch.float64)
+    _call(_compiled.crf_viterbi, *arguments, tags.data_ptr(), score.data_ptr())
+    return tags, score
+
+
+def _chain_arguments(chain: Chain) -> tuple[Chain, tuple[Any, ...]]:
+    """What all four begin with, and the packed tensors, which must live as long as their addresses."""
+    chain = Chain(*(tensor.contiguous() for tensor in chain))
+    B, T, K = chain.emissions.shape
+    addresses = (
+        chain.lengths.data_ptr(),
+        chain.emissions.data_ptr(),
+        chain.transitions.data_ptr(),
+        chain.start.data_ptr(),
+        chain.end.data_ptr(),
+    )
+    return chain, ((B, T, K), addresses, torch.get_num_threads())
+
+
+# --- room for results ---------------------------------------------------------------------------------------
 
 
 def empty_results(given: Given) -> Results:

@@ -1,0 +1,524 @@
+// The forward-backward and Viterbi algorithms of a linear-chain CRF, row by row. A row is computed with scaled
+// probabilities where these are safe, else with logarithms; knows no lanes and no instruction sets: the inner loops
+// run over adjacent numbers, and the compiler makes vectors of them.
+//
+// When scaled probabilities are safe. Let n be such that between any two tags there is a walk of exactly n steps
+// (tags that are on no path from a first to a last tag are left out: their rows and columns are zero), and let no step
+// change the weight of a path by more than a factor e^S beside the step that is best: S is the spread of the finite
+// transitions plus the largest spread of a step's emissions. Scaled so that it sums to 1, the forward vector at step
+// t >= n holds no possible tag below e^-nS / K^(n+1), since the best tag at t - n reaches it in n steps; at t < n none
+// below e^-(t+1)S, its distance from the start. The backward vector is the same, read from the end. Their product,
+// summed over the tags, is then at least e^-nS for one of the two vectors where its neighbour is largest, or, in rows
+// shorter than 2n, the weight of one whole path, e^-2nS. A product that enters these sums carries one factor e^-S
+// more than the vectors, e^-(n+1)S. Nothing that counts is below e^-2nS, then, but for powers of K and the 37 = log
+// 2^53 by which a term may be smaller than its sum before it is lost anyway. Doubles hold e^-708: with 2nS <= 600
+// there is room for K^5 up to K = 10^6. BIO tags have n = 2, BIOES tags n = 3: S may be 150 and 100. Where n > 3, or S
+// is larger, or an emission is not finite, the row is computed with logarithms, which hold everything.
+#include "crf.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "pool.hpp"
+
+namespace bilstm {
+
+namespace {
+
+constexpr double INF = std::numeric_limits<double>::infinity();
+constexpr double ROOM = 600;       // see above
+constexpr int LONGEST_WALK = 3;    // BIOES; a longer one would leave little room for S
+constexpr int64_t CHUNKS = 16;     // of rows, each with its own sum over its rows; fixed, so that threads change no bit
+
+// --- loops over tags ---------------------------------------------------------------------------------------
+
+double sum(const double* x, int64_t K) {
+    double parts[4] = {};  // one alone would wait for itself
+    int64_t j = 0;
+    for (; j + 4 <= K; j += 4)
+        for (int k = 0; k < 4; ++k) parts[k] += x[j + k];
+    for (; j < K; ++j) parts[0] += x[j];
+    return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+}
+
+double product_sum(const double* x, const double* y, int64_t K) {
+    double parts[4] = {};
+    int64_t j = 0;
+    for (; j + 4 <= K; j += 4)
+        for (int k = 0; k < 4; ++k) parts[k] += x[j + k] * y[j + k];
+    for (; j < K; ++j) parts[0] += x[j] * y[j];
+    return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+}
+
+// out_j += Σ_i x_i rows_ij for n rows that lie `apart`; four at a time, so that out is loaded and stored less often.
+void add_rows(const double* x, const double* rows, int64_t n, int64_t x_apart, int64_t apart, int64_t K,
+              double* __restrict out) {
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const double x0 = x[i * x_apart], x1 = x[(i + 1) * x_apart], x2 = x[(i + 2) * x_apart], x3 = x[(i + 3) * x_apart];
+        const double *r0 = rows + i * apart, *r1 = r0 + apart, *r2 = r1 + apart, *r3 = r2 + apart;
+        for (int64_t j = 0; j < K; ++j) out[j] += (x0 * r0[j] + x1 * r1[j]) + (x2 * r2[j] + x3 * r3[j]);
+    }
+    for (; i < n; ++i) {
+        const double x0 = x[i * x_apart];
+        const double* r0 = rows + i * apart;
+        for (int64_t j = 0; j < K; ++j) out[j] += x0 * r0[j];
+    }
+}
+
+// out = x · matrix, both of width K.
+void multiply(const double* x, const double* matrix, int64_t K, double* out) {
+    std::fill_n(out, K, 0.0);
+    add_rows(x, matrix, K, 1, K, K, out);
+}
+
+void divide(double* x, double by, int64_t K) {
+    const double factor = 1 / by;  // at least 1/K^2 e^-S: see above
+    for (int64_t j = 0; j < K; ++j) x[j] *= factor;
+}
+
+// log Σ_j exp(term(j)), right for any terms: -inf where all are, NaN where one is.
+template <class Term>
+double log_sum_exp(int64_t K, Term term) {
+    double highest = -INF, total = 0;
+    for (int64_t j = 0; j < K; ++j) {
+        const double x = term(j);
+        if (x > highest || std::isnan(x)) highest = x;
+    }
+    if (highest == -INF) return highest;
+    for (int64_t j = 0; j < K; ++j) total += std::exp(term(j) - highest);
+    return highest + std::log(total);
+}
+
+// --- which tags may follow which -----------------------------------------------------------------------------
+
+// A set of tags for each tag, 64 in a word.
+class Sets {
+    int64_t words;
+    std::vector<uint64_t> bits;
+
+  public:
+    Sets(int64_t count, int64_t K) : words((K + 63) / 64), bits(count * words) {}
+    void put(int64_t i, int64_t j) { bits[i * words + j / 64] |= uint64_t{1} << (j % 64); }
+    bool has(int64_t i, int64_t j) const { return bits[i * words + j / 64] >> (j % 64) & 1; }
+    void join(int64_t i, const Sets& other, int64_t k) {
+        for (int64_t w = 0; w < words; ++w) bits[i * words + w] |= other.bits[k * words + w];
+    }
+    bool operator==(const Sets& other) const { return bits == other.bits; }
+};
+
+// From those that are marked along `next` as far as it goes: marks all that are met.
+void spread(std::vector<char>& marked, const Sets& next) {
+    const int64_t K = static_cast<int64_t>(marked.size());
+    std::vector<int64_t> todo;
+    for (int64_t i = 0; i < K; ++i)
+        if (marked[i]) todo.push_back(i);
+    while (!todo.empty()) {
+        const int64_t i = todo.back();
+        todo.pop_back();
+        for (int64_t j = 0; j < K; ++j)
+            if (!marked[j] && next.has(i, j)) {
+                marked[j] = 1;
+                todo.push_back(j);
+            }
+    }
+}
+
+// Tags on some path, of any length, from a first to a last one.
+std::vector<char> living(const Crf& crf) {
+    const int64_t K = crf.K;
+    Sets next(K, K), before(K, K);
+    for (int64_t i = 0; i < K; ++i)
+        for (int64_t j = 0; j < K; ++j)
+            if (crf.transitions[i * K + j] != -INF) {
+                next.put(i, j);
+                before.put(j, i);
+            }
+    std::vector<char> reached(K), reaching(K);
+    for (int64_t j = 0; j < K; ++j) {
+        reached[j] = crf.start[j] != -INF;
+        reaching[j] = crf.end[j] != -INF;
+    }
+    spread(reached, next);
+    spread(reaching, before);
+    for (int64_t j = 0; j < K; ++j) reached[j] = reached[j] && reaching[j];
+    return reached;
+}
+
+// The n of the argument at the top, or 0 where it is above LONGEST_WALK or no tag lives.
+int walk_length(const Crf& crf, const std::vector<char>& lives) {
+    const int64_t K = crf.K;
+    Sets next(K, K), all(K, K);
+    bool any = false;
+    for (int64_t i = 0; i < K; ++i)
+        for (int64_t j = 0; j < K; ++j) {
+            if (!lives[i] || !lives[j]) continue;
+            any = true;
+            all.put(i, j);
+            if (crf.transitions[i * K + j] != -INF) next.put(i, j);
+        }
+    Sets walks = next;
+    for (int n = 1; any && n <= LONGEST_WALK; ++n) {
+        if (walks == all) return n;
+        Sets longer(K, K);
+        for (int64_t i = 0; i < K; ++i)
+            for (int64_t j = 0; j < K; ++j)
+                if (next.has(i, j)) longer.join(i, walks, j);
+        walks = longer;
+    }
+    return 0;
+}
+
+// --- the parameters, ready for scaled probabilities ----------------------------------------------------------
+
+struct Range {
+    double lowest = INF, highest = -INF;
+    bool sound = true;  // no NaN, no +inf
+
+    void take(double x) {
+        if (std::isnan(x) || x == INF) sound = false;
+        if (x == -INF) return;
+        lowest = std::min(lowest, x);
+        highest = std::max(highest, x);
+    }
+    double spread() const { return sound ? highest - lowest : INF; }
+};
+
+struct Weights {
+    std::vector<double> forth, back, start, end;  // exp of (K, K), its transpose, (K), (K), each less its highest
+    double highest = 0, highest_start = 0, highest_end = 0;
+    double allowed = -1;  // spread of a step's emissions up to which scaled probabilities are safe
+
+    explicit Weights(const Crf& crf) {
+        const int64_t K = crf.K;
+        const bool complete = std::count(crf.transitions, crf.transitions + K * K, -INF) == 0;
+        const std::vector<char> lives = complete ? std::vector<char>(K, 1) : living(crf);
+        const int n = complete ? 1 : walk_length(crf, lives);
+        if (n == 0) return;
+        Range among, first, last;
+        for (int64_t i = 0; i < K; ++i) {
+            if (!lives[i]) continue;
+            first.take(crf.start[i]);
+            last.take(crf.end[i]);
+            for (int64_t j = 0; j < K; ++j)
+                if (lives[j]) among.take(crf.transitions[i * K + j]);
+        }
+        if (first.highest == -INF || last.highest == -INF) return;  // no path at all
+        allowed = ROOM / (2 * n) - std::max({among.spread(), first.spread(), last.spread()});
+        if (!(allowed >= 0)) return;
+        highest = among.highest, highest_start = first.highest, highest_end = last.highest;
+        forth.assign(K * K, 0), back.assign(K * K, 0), start.assign(K, 0), end.assign(K, 0);
+        for (int64_t i = 0; i < K; ++i) {
+            if (!lives[i]) continue;
+            start[i] = std::exp(crf.start[i] - highest_start);
+            end[i] = std::exp(crf.end[i] - highest_end);
+            for (int64_t j = 0; j < K; ++j)
+                if (lives[j]) back[j * K + i] = forth[i * K + j] = std::exp(crf.transitions[i * K + j] - highest);
+        }
+    }
+
+    // Whether scaled probabilities are safe for these emissions (length, K).
+    bool serve(const float* emissions, int64_t length, int64_t K) const {
+        bool safe = allowed >= 0;
+        for (int64_t t = 0; safe && t < length; ++t) {
+            const float* e = emissions + t * K;
+            float lowest = e[0], highest = e[0];
+            bool numbers = true;
+            for (int64_t j = 0; j < K; ++j) {
+                lowest = std::min(lowest, e[j]);
+                highest = std::max(highest, e[j]);
+                numbers &= e[j] == e[j];
+            }
+            safe = numbers && static_cast<double>(highest) - lowest <= allowed;  // false for infinities
+        }
+        return safe;
+    }
+};
+
+// --- one row -------------------------------------------------------------------------------------------------
+
+struct Row {
+    const Crf& crf;
+    int64_t length;
+    const float* emissions;  // (length, K)
+    const int64_t* tags;     // (length), or null
+
+    Row(const Crf& crf, const int64_t* all_tags, int64_t b)
+        : crf(crf), length(crf.lengths[b]), emissions(crf.emissions + b * crf.T * crf.K),
+          tags(all_tags ? all_tags + b * crf.T : nullptr) {}
+
+    double transition(int64_t i, int64_t j) const { return crf.transitions[i * crf.K + j]; }
+    double emission(int64_t t, int64_t j) const { return emissions[t * crf.K + j]; }
+};
+
+// What the forward pass of a row leaves for its backward pass.
+struct Kept {
+    double *forward, *step;  // (length, K) each: scaled or log forward vectors; exp(emission - highest) if scaled
+    bool scaled;
+    double log_z;
+};
+
+// Sums over rows, of which each chunk of rows has its own.
+struct Counts {
+    double *transitions, *start, *end;  // (K, K), (K), (K)
+};
+
+double score(const Row& row) {
+    if (row.length == 0) return 0;
+    double total = row.crf.start[row.tags[0]];
+    for (int64_t t = 0; t < row.length; ++t) {
+        total += row.emission(t, row.tags[t]);
+        if (t > 0) total += row.transition(row.tags[t - 1], row.tags[t]);
+    }
+    return total + row.crf.end[row.tags[row.length - 1]];
+}
+
+double scaled_forward(const Row& row, const Weights& weights, double* forward, double* step) {
+    const int64_t K = row.crf.K;
+    double log_z = weights.highest_start + weights.highest * static_cast<double>(row.length - 1) + weights.highest_end;
+    for (int64_t t = 0; t < row.length; ++t) {
+        const float* e = row.emissions + t * K;
+        double *a = forward + t * K, *w = step + t * K;
+        const double highest = *std::max_element(e, e + K);
+        for (int64_t j = 0; j < K; ++j) w[j] = std::exp(e[j] - highest);
+        if (t == 0)
+            std::copy_n(weights.start.data(), K, a);
+        else
+            multiply(a - K, weights.forth.data(), K, a);
+        for (int64_t j = 0; j < K; ++j) a[j] *= w[j];
+        const double total = sum(a, K);
+        divide(a, total, K);
+        log_z += highest + std::log(total);
+    }
+    return log_z + std::log(product_sum(forward + (row.length - 1) * K, weights.end.data(), K));
+}
+
+double log_forward(const Row& row, double* forward) {
+    const int64_t K = row.crf.K;
+    for (int64_t t = 0; t < row.length; ++t) {
+        double* a = forward + t * K;
+        for (int64_t j = 0; j < K; ++j) {
+            const double before =
+                t == 0 ? row.crf.start[j] : log_sum_exp(K, [&](int64_t i) { return a[i - K] + row.transition(i, j); });
+            a[j] = before + row.emission(t, j);
+        }
+    }
+    const double* last = forward + (row.length - 1) * K;
+    return log_sum_exp(K, [&](int64_t j) { return last[j] + row.crf.end[j]; });
+}
+
+void run_forward(const Row& row, const Weights& weights, Kept& kept) {
+    kept.scaled = weights.serve(row.emissions, row.length, row.crf.K);
+    if (row.length == 0)
+        kept.log_z = 0;
+    else if (kept.scaled)
+        kept.log_z = scaled_forward(row, weights, kept.forward, kept.step);
+    else
+        kept.log_z = log_forward(row, kept.forward);
+}
+
+// Expected counts times d: of tags at steps into `expected` (length, K), of transitions into `counts`, which may be
+// null. `follow` (length, K) is scratch.
+void scaled_backward(const Row& row, const Weights& weights, const Kept& kept, double d, double* expected,
+                     double* follow, double* counts) {
+    const int64_t K = row.crf.K, last = row.length - 1;
+    std::vector<double> b = weights.end, ahead(K);
+    double total = product_sum(kept.forward + last * K, b.data(), K);
+    for (int64_t t = last;; --t) {
+        const double *a = kept.forward + t * K, *w = kept.step + t * K;
+        for (int64_t j = 0; j < K; ++j) expected[t * K + j] = d * (a[j] * b[j] / total);
+        if (t == 0) break;
+        for (int64_t j = 0; j < K; ++j) ahead[j] = w[j] * b[j];
+        multiply(ahead.data(), weights.back.data(), K, b.data());
+        const double scale = sum(b.data(), K);
+        divide(b.data(), scale, K);
+        divide(ahead.data(), scale, K);
+        total = product_sum(a - K, b.data(), K);
+        for (int64_t j = 0; j < K; ++j) follow[t * K + j] = d * (ahead[j] / total);
+    }
+    if (!counts) return;
+    for (int64_t i = 0; i < K; ++i)  // the count of (i, j) is this times exp(transition), which comes at the end
+        add_rows(kept.forward + i, follow + K, last, K, K, K, counts + i * K);
+}
+
+void log_backward(const Row& row, const Kept& kept, double d, double* expected, double* counts) {
+    const int64_t K = row.crf.K;
+    std::vector<double> b(row.crf.end, row.crf.end + K), ahead(K);
+    for (int64_t t = row.length - 1;; --t) {
+        const double* a = kept.forward + t * K;
+        for (int64_t j = 0; j < K; ++j) expected[t * K + j] = d * std::exp(a[j] + b[j] - kept.log_z);
+        if (t == 0) break;
+        for (int64_t j = 0; j < K; ++j) ahead[j] = row.emission(t, j) + b[j];
+        for (int64_t i = 0; i < K; ++i) {
+            b[i] = log_sum_exp(K, [&](int64_t j) { return row.transition(i, j) + ahead[j]; });
+            for (int64_t j = 0; counts && j < K; ++j)
+                counts[i * K + j] += d * std::exp(a[i - K] + row.transition(i, j) + ahead[j] - kept.log_z);
+        }
+    }
+}
+
+// d times the counts of the row's own tags is taken off.
+void subtract_observed(const Row& row, double d, double* expected, double* transitions) {
+    const int64_t K = row.crf.K;
+    for (int64_t t = 0; t < row.length; ++t) {
+        expected[t * K + row.tags[t]] -= d;
+        if (t > 0) transitions[row.tags[t - 1] * K + row.tags[t]] -= d;
+    }
+}
+
+// --- many rows -----------------------------------------------------------------------------------------------
+
+// Uninitialised room: nothing is read before it is written.
+std::unique_ptr<double[]> room(int64_t size) {
+    return std::unique_ptr<double[]>(new double[static_cast<size_t>(size)]);
+}
+
+// A row's place in the reserve: forward and step vectors, then log Z and the result.
+int64_t row_size(const Crf& crf) {
+    return 2 * crf.T * crf.K + 2;
+}
+
+Kept kept_at(const Crf& crf, double* at) {
+    return {at, at + crf.T * crf.K, false, 0};
+}
+
+// The rows of a chunk: their d_emissions are written, their other counts added up.
+void chunk_backward(const Crf& crf, const Weights& weights, const int64_t* tags, const double* d_result,
+                    const double* reserve, int64_t begin, int64_t end, float* d_emissions, const Counts& counts) {
+    const int64_t K = crf.K, TK = crf.T * K;
+    const auto expected = room(TK), follow = room(TK);
+    std::vector<double> scaled(weights.forth.size());  // those counts that wait for their factor exp(transition)
+    for (int64_t b = begin; b < end; ++b) {
+        const Row row(crf, tags, b);
+        float* to = d_emissions + b * TK;
+        std::fill_n(to, TK, 0.0f);
+        // const is given back at once: the passes only read
+        Kept kept = kept_at(crf, const_cast<double*>(reserve) + b * row_size(crf));
+        kept.log_z = kept.forward[2 * TK];
+        const double d = d_result[b];
+        if (row.length == 0 || std::isinf(kept.forward[2 * TK + 1])) continue;
+        if (weights.serve(row.emissions, row.length, K))
+            scaled_backward(row, weights, kept, d, expected.get(), follow.get(), scaled.data());
+        else
+            log_backward(row, kept, d, expected.get(), counts.transitions);
+        if (tags) subtract_observed(row, d, expected.get(), counts.transitions);
+        const double *first = expected.get(), *last = first + (row.length - 1) * K;
+        for (int64_t j = 0; j < K; ++j) {
+            counts.start[j] += first[j];
+            counts.end[j] += last[j];
+        }
+        for (int64_t k = 0; k < row.length * K; ++k) to[k] = static_cast<float>(first[k]);
+    }
+    for (size_t k = 0; k < scaled.size(); ++k) counts.transitions[k] += scaled[k] * weights.forth[k];
+}
+
+// Of each chunk's counts, in order; what is forbidden has none.
+void add_up(const std::vector<double>& counts, int64_t chunks, int64_t apart, int64_t offset, int64_t size,
+            const float* values, float* out) {
+    for (int64_t k = 0; k < size; ++k) {
+        double total = 0;
+        for (int64_t c = 0; c < chunks; ++c) total += counts[c * apart + offset + k];
+        out[k] = values[k] == -INF ? 0.0f : static_cast<float>(total);
+    }
+}
+
+double viterbi(const Row& row, int64_t* tags) {
+    const int64_t K = row.crf.K;
+    std::vector<double> best(row.crf.start, row.crf.start + K), next(K);
+    std::vector<int64_t> from(K);
+    std::vector<int32_t> before(row.length * K);
+    for (int64_t t = 0; t < row.length; ++t) {
+        if (t > 0) {
+            std::fill(next.begin(), next.end(), -INF);
+            std::fill(from.begin(), from.end(), 0);
+            for (int64_t i = 0; i < K; ++i)
+                for (int64_t j = 0; j < K; ++j) {
+                    const double through = best[i] + row.transition(i, j);
+                    const bool better = through > next[j];  // not >=: of equals the lowest
+                    next[j] = better ? through : next[j];
+                    from[j] = better ? i : from[j];
+                }
+            best.swap(next);
+            std::copy(from.begin(), from.end(), before.begin() + t * K);
+        }
+        for (int64_t j = 0; j < K; ++j) best[j] += row.emission(t, j);
+    }
+    for (int64_t j = 0; j < K; ++j) best[j] += row.crf.end[j];
+    int64_t tag = std::max_element(best.begin(), best.end()) - best.begin();
+    const double score = best[tag];
+    for (int64_t t = row.length - 1; t >= 0 && score != -INF; tag = before[t * K + tag], --t) tags[t] = tag;
+    return score;
+}
+
+}  // namespace
+
+int64_t crf_reserve_size(const Crf& crf) {
+    return crf.B * row_size(crf);
+}
+
+void crf_forward(const Crf& crf, const int64_t* tags, double* result, double* reserve) {
+    const Weights weights(crf);
+    parallel(crf.threads, crf.B, [&](int64_t b) {
+        const Row row(crf, tags, b);
+        const auto own = room(reserve ? 0 : 2 * crf.T * crf.K);
+        double* const at = reserve ? reserve + b * row_size(crf) : own.get();
+        Kept kept = kept_at(crf, at);
+        run_forward(row, weights, kept);
+        result[b] = kept.log_z;
+        if (tags) {
+            const double observed = score(row);
+            result[b] = observed == -INF ? INF : kept.log_z - observed;
+        }
+        if (reserve) {
+            at[2 * crf.T * crf.K] = kept.log_z;
+            at[2 * crf.T * crf.K + 1] = result[b];
+        }
+    });
+}
+
+void crf_backward(const Crf& crf, const int64_t* tags, const double* d_result, const double* reserve,
+                  const CrfGradients& gradients) {
+    const Weights weights(crf);
+    const int64_t K = crf.K, chunks = std::min(crf.B, CHUNKS), apart = K * K + 2 * K;
+    std::vector<double> counts(chunks * apart);
+    parallel(crf.threads, chunks, [&](int64_t c) {
+        double* const own = counts.data() + c * apart;
+        chunk_backward(crf, weights, tags, d_result, reserve, crf.B * c / chunks, crf.B * (c + 1) / chunks,
+                       gradients.emissions, {own, own + K * K, own + K * K + K});
+    });
+    add_up(counts, chunks, apart, 0, K * K, crf.transitions, gradients.transitions);
+    add_up(counts, chunks, apart, K * K, K, crf.start, gradients.start);
+    add_up(counts, chunks, apart, K * K + K, K, crf.end, gradients.end);
+}
+
+void crf_marginals(const Crf& crf, float* marginals) {
+    const Weights weights(crf);
+    const int64_t TK = crf.T * crf.K;
+    parallel(crf.threads, crf.B, [&](int64_t b) {
+        const Row row(crf, nullptr, b);
+        const auto own = room(4 * TK);
+        Kept kept = kept_at(crf, own.get());
+        double *expected = own.get() + 2 * TK, *follow = expected + TK;
+        run_forward(row, weights, kept);
+        std::fill_n(marginals + b * TK, TK, 0.0f);
+        if (row.length == 0 || std::isinf(kept.log_z)) return;
+        if (kept.scaled)
+            scaled_backward(row, weights, kept, 1, expected, follow, nullptr);
+        else
+            log_backward(row, kept, 1, expected, nullptr);
+        for (int64_t k = 0; k < row.length * crf.K; ++k) marginals[b * TK + k] = static_cast<float>(expected[k]);
+    });
+}
+
+void crf_viterbi(const Crf& crf, int64_t* tags, double* score) {
+    parallel(crf.threads, crf.B, [&](int64_t b) {
+        const Row row(crf, nullptr, b);
+        std::fill_n(tags + b * crf.T, crf.T, int64_t{0});
+        score[b] = row.length == 0 ? 0 : viterbi(row, tags + b * crf.T);
+    });
+}
+
+}  // namespace bilstm
