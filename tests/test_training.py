@@ -197,7 +197,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_when_and_what_to_try()
 
 def test_a_gradient_that_is_not_finite_is_named():
     class Broken(BiLSTMRegressor):
-        def _loss(self, outputs, targets):
+        def _loss(self, outputs, targets, lengths):
             return (outputs - outputs.detach()).abs().sqrt().sum(dim=1)  # finite, but its slope at zero is not
 
     X = np.random.default_rng(0).normal(size=(40, 3))

@@ -156,7 +156,7 @@ def evaluate(estimator: Any, dataset: Any) -> dict[str, float]:
         {'rmse': 3.02, 'mae': 2.11, 'r2': 0.88, 'n': 51}
     """
     dataset = estimator._with_targets(dataset)
-    result: dict[str, float] = estimator._metrics(dataset, estimator._decode(estimator._outputs(dataset)))
+    result: dict[str, float] = estimator._metrics(dataset, estimator._outputs(dataset))
     return result
 
 

@@ -1,6 +1,6 @@
 """A fitted estimator as one file, and back. Knows what a model is made of; runs no code from the file.
 
-The format, version 1: a safetensors file. Its ``__metadata__`` has one entry, ``bilstm``, a JSON object with
+The format, version 2: a safetensors file. Its ``__metadata__`` has one entry, ``bilstm``, a JSON object with
 ``format`` (version), ``estimator`` (class), ``parameters`` (of the constructor), ``features`` (names of the input
 columns), ``named`` (whether the caller gave these names), ``targets``, ``read_with``, ``is_table``, ``trained_on``
 (a digest of the data), ``encoders``, ``history``, ``metrics`` (on the validation part) and ``versions`` (of
@@ -21,17 +21,18 @@ import numpy as np
 import torch
 
 from bilstm import tensor_file
-from bilstm.data.encoders import FeatureEncoder
 from bilstm.errors import ModelFileError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
 
-FORMAT = 1
+FORMAT = 2  # 1 knew no words; such files are still read
 ESTIMATORS = {  # the only classes that a file can name
     "BiLSTMRegressor": "bilstm.estimators.regressor",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
+    "BiLSTMTagger": "bilstm.estimators.tagger",
 }
+READ_WITH = ("group", "order", "text", "tag")  # what Dataset.read_with may say
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars")
 
 
@@ -110,10 +111,9 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
         estimator.feature_names_in_ = np.array(estimator.feature_names_, dtype=object)
     estimator.n_features_in_ = len(estimator.feature_names_)
     estimator.target_names_ = [str(target) for target in header["targets"]]
-    estimator.read_with_ = {k: str(v) for k, v in header["read_with"].items() if k in ("group", "order")}
+    estimator.read_with_ = {k: str(v) for k, v in header["read_with"].items() if k in READ_WITH}
     estimator.trained_on_ = str(header["trained_on"])
     estimator.is_table_ = bool(header["is_table"])
-    estimator.features_ = FeatureEncoder.from_json(header["encoders"]["features"])
     estimator._restore_encoders(header["encoders"])
     estimator.history_ = History.from_json(header["history"])
     estimator.metrics_ = {n: math.nan if v is None else v for n, v in header["metrics"].items()}
@@ -141,6 +141,8 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
 def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     """Constructor parameters as JSON can say them; where this run was watched and checkpointed is not kept."""
     plain = {**parameters, "verbose": 0, "checkpoint": None}
+    if plain.get("vectors") is not None:
+        plain["vectors"] = str(plain["vectors"])
     if not isinstance(plain["random_state"], (Integral, type(None))):
         plain["random_state"] = None  # a generator object has no value that could be written down
     if isinstance(plain.get("class_weight"), dict):

@@ -17,31 +17,37 @@ import torch
 from torch import Tensor, nn
 
 from bilstm.checkpoint import Checkpoint
-from bilstm.data.batch import Batch, Sequences, unsorted
+from bilstm.data.batch import Batch, Sequences, unsorted, unsorted_steps
 from bilstm.errors import TrainingError
 from bilstm.history import History
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # outputs (B, …), targets (B, …), lengths (B,) → (B,)
 PREDICTION_BATCH = 512  # rows at a time, so that memory does not grow with the data
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Sequences with their encoded targets (N, …) and weights (N,), all in one order."""
+    """Sequences with their encoded targets (N, …) and weights (N,), all in one order; or a target a step (S,)."""
 
     sequences: Sequences
     targets: Tensor
     weights: Tensor
+    each_step: bool = False
+
+    def targets_of(self, batch: Batch) -> Tensor:
+        """The targets of a batch: (B, …), or (B, T) with zeros behind the ends where each step has one."""
+        return self.sequences.padded(self.targets, batch.rows) if self.each_step else self.targets[batch.rows]
 
     def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         """One epoch's batches, their targets (B, …) and weights (B,): everything at once where it fits, in the
         caller's order, else shuffled."""
         if batch_size is None or batch_size >= len(self.sequences):
-            yield self.sequences.whole, self.targets, self.weights
+            yield self.sequences.whole, self.targets_of(self.sequences.whole), self.weights
             return
         for batch in self.sequences.shuffled(batch_size, torch.Generator().manual_seed(seed)):
-            yield batch, self.targets[batch.rows], self.weights[batch.rows]
+            yield batch, self.targets_of(batch), self.weights[batch.rows]
 
 
 def train(
@@ -49,7 +55,7 @@ def train(
     training: Examples,
     validation: Examples | None,
     *,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Loss,
     metric: Callable[[np.ndarray[Any, Any]], float] | None,
     metric_name: str,
     optimizer: str,
@@ -71,8 +77,8 @@ def train(
         network: maps a Batch to outputs (B, K).
         training: what to learn from.
         validation: what to stop by; without it the last epoch's weights are kept.
-        loss: outputs (B, K) and targets (B, …) to one loss a row, (B,).
-        metric: outputs (N, K) of the validation part to one number for the history, or None.
+        loss: outputs (B, K), targets (B, …) and lengths (B,) to one loss a row, (B,).
+        metric: outputs (N, K), or (S, K) of every step, of the validation part to one number for the history, or None.
         optimizer: ``adam`` or ``adamw``; the others are the estimator's parameters of the same name.
         checkpoint: where the state is written after every epoch and read from at the start.
 
@@ -108,7 +114,7 @@ def train(
                 group["lr"] = rate
             weight = float(weights.sum())
             outputs = network(batch.to(device))  # (B, K)
-            each = loss(outputs, targets.to(device))  # (B,)
+            each = loss(outputs, targets.to(device), batch.lengths)  # (B,)
             value = each @ (weights / max(weight, 1e-12)).to(device)
             gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
             torch.cat([part.flatten() for part in gradients], out=gradient)
@@ -127,8 +133,7 @@ def train(
             "gradient_norm": norms / steps,
         }
         if validation is not None:
-            outputs = predict(network, validation.sequences, device)  # (N, K)
-            each = loss(outputs, validation.targets)
+            outputs, each = measure(network, validation, loss, device)  # (N, K), (N,)
             row["validation_loss"] = float((each * validation.weights).sum() / validation.weights.sum())
             row["metric"] = math.nan if metric is None else metric(outputs.numpy())
             guard_validation(epoch, row["validation_loss"])
@@ -176,15 +181,33 @@ def seed_generators(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def predict(network: nn.Module, sequences: Sequences, device: torch.device) -> Tensor:
-    """Outputs (N, K) on the CPU in the order of ``sequences``."""
+def measure(network: nn.Module, examples: Examples, loss: Loss, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Outputs as :func:`predict` gives them, and the loss of each sequence, (N,)."""
+    losses = torch.zeros(len(examples.sequences))
+
+    def lose(batch: Batch, outputs: Tensor) -> None:
+        losses[batch.rows] = loss(outputs, examples.targets_of(batch).to(device), batch.lengths).cpu().float()
+
+    return predict(network, examples.sequences, device, lose), losses
+
+
+def predict(
+    network: nn.Module,
+    sequences: Sequences,
+    device: torch.device,
+    on_batch: Callable[[Batch, Tensor], None] | None = None,
+) -> Tensor:
+    """Outputs (N, K) on the CPU in the order of ``sequences``; (S, K) where a network speaks of every step."""
     network.eval()
-    outputs, rows = [], []
+    parts, rows = [], []
     with torch.inference_mode():
         for batch in sequences.in_order(PREDICTION_BATCH):
-            outputs.append(network(batch.to(device)).cpu())
+            outputs = network(batch.to(device))
+            if on_batch is not None:
+                on_batch(batch, outputs)
+            parts.append(outputs.cpu())
             rows.append(batch.rows)
-        return unsorted(outputs, rows)
+        return unsorted(parts, rows) if parts[0].dim() == 2 else unsorted_steps(parts, rows, sequences.lengths)
 
 
 def joined(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, Tensor]:

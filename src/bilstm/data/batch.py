@@ -13,6 +13,7 @@ from torch import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 POOL = 32  # batches that are sorted by length together; more saves padding, fewer keeps the order random
+MOST_STEPS = 65_536  # padded steps of a batch in prediction, so that one endless sequence does not stretch hundreds
 
 
 @dataclass(frozen=True)
@@ -20,33 +21,39 @@ class Batch:
     """Some sequences as one padded tensor.
 
     Args:
-        values: (B, T, F); zero where t ≥ lengths[b].
+        values: (B, T, F); zero where t ≥ lengths[b]. Of words (B, T, 1) int64: which row of ``forms`` each one is.
         lengths: (B,) int64 on the CPU.
         rows: (B,) int64 on the CPU: where each sequence stands in the caller's order.
+        forms: (U, C) int64: the distinct words of the batch, each once, as numbers; None where steps are vectors.
     """
 
     values: Tensor
     lengths: Tensor
     rows: Tensor
+    forms: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its values on ``device``; lengths and rows stay on the CPU."""
-        return replace(self, values=self.values.to(device))
+        forms = None if self.forms is None else self.forms.to(device)
+        return replace(self, values=self.values.to(device), forms=forms)
 
 
 class Sequences:
     """Encoded sequences of a whole data set, of which batches are cut.
 
     Args:
-        matrix: all steps of all sequences, one below the other, (S, F) float32.
+        matrix: all steps of all sequences, one below the other, (S, F) float32; of words (S, 1) int64.
         lengths: (N,) integers, zeros allowed.
+        forms: what the numbers of words stand for, (U, C) integers, or None.
     """
 
-    def __init__(self, matrix: Array, lengths: Array) -> None:
-        self.matrix = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32))  # (S, F)
+    def __init__(self, matrix: Array, lengths: Array, forms: Array | None = None) -> None:
+        kind = np.float32 if forms is None else np.int64
+        self.matrix = torch.from_numpy(np.ascontiguousarray(matrix, dtype=kind))  # (S, F)
+        self.forms = None if forms is None else torch.from_numpy(np.ascontiguousarray(forms, dtype=np.int32))  # (U, C)
         self.lengths = torch.from_numpy(np.asarray(lengths, dtype=np.int64))  # (N,)
         self.starts = self.lengths.cumsum(0) - self.lengths  # (N,)
 
@@ -61,18 +68,30 @@ class Sequences:
     def batch(self, rows: Sequence[int] | Array | Tensor) -> Batch:
         """Pad the sequences at positions ``rows`` to the longest of them."""
         rows = torch.as_tensor(rows, dtype=torch.int64)
-        lengths, starts = self.lengths[rows], self.starts[rows]
-        longest = int(lengths.max()) if len(rows) else 0
-        time = torch.arange(longest)
+        values = self.padded(self.matrix, rows)  # (B, T, F)
+        forms = None
+        if self.forms is not None:
+            used, values = values.unique(return_inverse=True)  # padding is counted as one more word at most
+            forms = self.forms[used].long()
+        return Batch(values, self.lengths[rows], rows, forms)
+
+    def padded(self, steps: Tensor, rows: Tensor) -> Tensor:
+        """What belongs to each step, (S, …), for the sequences at ``rows``: (B, T, …), zero behind their ends."""
+        lengths = self.lengths[rows]
+        time = torch.arange(int(lengths.max()) if len(rows) else 0)
         inside = time < lengths[:, None]  # (B, T)
-        values = self.matrix.new_zeros(len(rows), longest, self.matrix.shape[1])
-        values[inside] = self.matrix[(starts[:, None] + time)[inside]]
-        return Batch(values, lengths, rows)
+        values = steps.new_zeros(*inside.shape, *steps.shape[1:])
+        values[inside] = steps[(self.starts[rows][:, None] + time)[inside]]
+        return values
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Every sequence once, sorted by length so that little is padded; ``rows`` says where each belongs."""
         order = torch.argsort(self.lengths, descending=True, stable=True)
-        for rows in torch.split(order, batch_size):
+        first = 0
+        while first < len(order):
+            longest = max(int(self.lengths[order[first]]), 1)
+            rows = order[first : first + max(1, min(batch_size, MOST_STEPS // longest))]
+            first += len(rows)
             yield self.batch(rows)
 
     def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -95,4 +114,15 @@ def unsorted(parts: Sequence[Tensor], batches_rows: Sequence[Tensor]) -> Tensor:
     joined = torch.cat(list(parts))
     result = torch.empty_like(joined)
     result[rows] = joined
+    return result
+
+
+def unsorted_steps(parts: Sequence[Tensor], batches_rows: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """Join outputs of every step, (B_i, T_i, K) each, to one row a step in the caller's order, (S, K)."""
+    starts = lengths.cumsum(0) - lengths
+    result = parts[0].new_empty(int(lengths.sum()), *parts[0].shape[2:])
+    for part, rows in zip(parts, batches_rows, strict=True):
+        time = torch.arange(part.shape[1])
+        inside = time < lengths[rows][:, None]  # (B, T)
+        result[(starts[rows][:, None] + time)[inside]] = part[inside]
     return result

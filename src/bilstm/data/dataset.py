@@ -18,6 +18,8 @@ import polars as pl
 from bilstm.data.columns import Array, as_column, is_missing, object_column
 from bilstm.errors import DataError
 
+WORD = "word"  # the one column of a Dataset of sentences
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -27,12 +29,17 @@ class Dataset:
     ``steps[starts[n] : starts[n] + lengths[n]]``.
 
     Args:
-        steps: one row a step, one column a feature: numbers (Float64) or categories (String).
+        steps: one row a step, one column a feature: numbers (Float64) or categories (String). Of language the one
+            column ``word`` (String).
         lengths: steps of each sequence, (N,), integers, zeros allowed.
         targets: one row a sequence, one column a target, or None where they are not known.
         ids: a name for each sequence (N,), or None: then it is known by its position.
         source: what error messages call this data.
-        read_with: which columns of the file gave its form (``group``, ``order``), for the next file like it.
+        read_with: which columns of the file gave its form (``group``, ``order``, ``text``, ``tag``), for the next
+            file like it.
+        tags: of sentences whose every word has a target: one row a step; ``targets`` is then None.
+        texts: what the words were cut from, (N,) String, or None where they came as words.
+        spans: first character and the one past the last of each word in its text, (S, 2), beside ``texts``.
 
     Raises:
         DataError: lengths do not add up to the number of steps, or targets to the number of sequences.
@@ -49,6 +56,9 @@ class Dataset:
     ids: pl.Series | None = None
     source: str = "X"
     read_with: Mapping[str, str] = field(default_factory=dict)
+    tags: pl.DataFrame | None = None
+    texts: pl.Series | None = None
+    spans: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.int64))
@@ -56,6 +66,8 @@ class Dataset:
             raise DataError(f"expected lengths that add up to {self.steps.height} steps, got {int(self.lengths.sum())}")
         if self.targets is not None and self.targets.height != len(self.lengths):
             raise DataError(f"expected {len(self.lengths)} targets, got {self.targets.height}")
+        if self.tags is not None and self.tags.height != self.steps.height:
+            raise DataError(f"expected a tag for each of {self.steps.height} words, got {self.tags.height}")
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -71,12 +83,18 @@ class Dataset:
 
     @property
     def target_names(self) -> list[str]:
-        return [] if self.targets is None else self.targets.columns
+        known = self.targets if self.tags is None else self.tags
+        return [] if known is None else known.columns
+
+    @property
+    def is_language(self) -> bool:
+        """Whether the steps are words."""
+        return self.steps.columns == [WORD]
 
     @property
     def is_table(self) -> bool:
-        """Whether every sequence has exactly one step."""
-        return bool((self.lengths == 1).all())
+        """Whether every sequence has exactly one step, and that is no word."""
+        return bool((self.lengths == 1).all()) and not self.is_language
 
     @cached_property
     def starts(self) -> Array:
@@ -104,19 +122,23 @@ class Dataset:
         lengths = self.lengths[rows]
         ends = np.cumsum(lengths)
         within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
+        steps = np.repeat(self.starts[rows], lengths) + within
         return replace(
             self,
-            steps=self.steps[np.repeat(self.starts[rows], lengths) + within],
+            steps=self.steps[steps],
             lengths=lengths,
             targets=None if self.targets is None else self.targets[rows],
             ids=None if self.ids is None else self.ids[rows],
+            tags=None if self.tags is None else self.tags[steps],
+            texts=None if self.texts is None else self.texts[rows],
+            spans=None if self.spans is None else self.spans[steps],
         )
 
     def check_lengths(self) -> None:
-        """Raise a DataError if there are no sequences, or one without steps."""
+        """Raise a DataError if there are no sequences, or one without steps; a text without words is none."""
         if len(self) == 0:
             raise DataError(f"expected at least one sequence, got 0 samples ({self.source})")
-        if (self.lengths == 0).any():
+        if (self.lengths == 0).any() and not self.is_language:
             position = int((self.lengths == 0).argmax())
             name = position if self.ids is None else self.ids[position]
             raise DataError(
@@ -131,7 +153,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """A digest of values, lengths and targets; the same data has the same one in every process."""
         digest = hashlib.sha256(np.ascontiguousarray(self.lengths).tobytes())
-        for frame in (self.steps, self.targets):
+        for frame in (self.steps, self.targets, self.tags):
             for column in [] if frame is None else frame.get_columns():
                 digest.update(column.name.encode())
                 values = column.to_numpy() if column.dtype.is_numeric() else None
@@ -152,7 +174,7 @@ class Dataset:
             DataError: arrays of other shapes, or with different numbers of features.
         """
         steps, lengths = _steps_and_lengths(X, source)
-        return cls(steps, lengths, None if y is None else _target_frame(y), source=source)
+        return cls(steps, lengths, None if y is None else target_frame(y), source=source)
 
 
 def _steps_and_lengths(X: Any, source: str) -> tuple[pl.DataFrame, Array]:
@@ -224,7 +246,8 @@ def _pandas_column(name: str, column: Any) -> pl.Series:
     return object_column(name, np.asarray(values, dtype=object))
 
 
-def _target_frame(y: Any) -> pl.DataFrame:
+def target_frame(y: Any) -> pl.DataFrame:
+    """Targets of every kind that a program holds as a frame with one row a sequence; sets of labels as lists."""
     if isinstance(y, pl.Series):
         y = y.to_frame(y.name or "y")
     if isinstance(y, pl.DataFrame):
@@ -232,6 +255,8 @@ def _target_frame(y: Any) -> pl.DataFrame:
     if hasattr(y, "columns"):
         return pl.DataFrame({str(name): _target_series(np.asarray(y[name])) for name in y.columns})
     name = str(getattr(y, "name", None) or "y")
+    if is_labels_lists(y):
+        return pl.DataFrame({name: pl.Series([sorted(map(str, labels)) for labels in y], dtype=pl.List(pl.String))})
     values = np.asarray(y)
     if values.dtype.kind == "U" and not (isinstance(y, np.ndarray) and y.dtype.kind == "U"):
         values = np.asarray(y, dtype=object)  # numpy would turn a missing label into the text 'nan'
@@ -240,6 +265,13 @@ def _target_frame(y: Any) -> pl.DataFrame:
     if values.ndim == 2:
         return pl.DataFrame({f"y{i}": _target_series(values[:, i]) for i in range(values.shape[1])})
     raise DataError(f"expected targets of shape (N,) or (N, K), got {values.shape}")
+
+
+def is_labels_lists(y: Any) -> bool:
+    """Whether every sequence has a list (or set) of labels."""
+    if not isinstance(y, (list, tuple)) or not all(isinstance(labels, (list, tuple, set, frozenset)) for labels in y):
+        return False
+    return any(len(labels) for labels in y) and all(isinstance(label, str) for labels in y for label in labels)
 
 
 def _target_series(values: Array) -> pl.Series:

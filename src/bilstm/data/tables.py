@@ -1,4 +1,4 @@
-"""Reads CSV and Parquet: one row a sample, or a long table grouped into sequences.
+"""Reads CSV, Parquet and JSON lines: one row a sample, or a long table grouped into sequences.
 
 Knows files, columns, line numbers and what counts as missing. Does not scale or encode.
 """
@@ -24,6 +24,8 @@ from bilstm.errors import DataError, DataWarning, did_you_mean
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
 SEPARATORS = ",;\t|"
+JSON_LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".parquet", ".pq", *JSON_LINES)
 DECIMAL_COMMA = r"^[+-]?\d[\d.]*,\d+$"
 csv.field_size_limit(sys.maxsize)  # a long text is no error
 NO_KINDS: Mapping[str, str] = {}
@@ -45,7 +47,7 @@ def read_table(
     must be a number or missing (empty, NA, N/A, NaN, null, ?). Other columns are categories.
 
     Args:
-        path: a ``.csv`` (also ``.tsv``, ``.txt``, ``.gz``) or ``.parquet`` file.
+        path: a ``.csv`` (also ``.tsv``, ``.txt``, ``.gz``), ``.parquet`` or ``.jsonl`` file.
         target: the column or columns to predict; None where there is nothing to predict yet.
         drop: columns to leave out.
         group: column that says which sequence a row belongs to; rows with one value form one sequence,
@@ -74,7 +76,7 @@ def read_table(
         raise DataError(f"expected different targets, got {', '.join(map(repr, targets))}")
     for name in [*targets, *drop, *kinds, *([order] if order else [])]:
         if name not in frame.columns:
-            raise _missing_column(name, frame.columns, path)
+            raise missing_column(name, frame.columns, path)
     if group is None and order is not None:
         raise DataError(f"expected --group beside --order {order}, got none", hint="name the column of the sequences")
     if group is not None:
@@ -83,7 +85,7 @@ def read_table(
     names = list(features) if features is not None else [n for n in frame.columns if n not in not_features]
     for name in names:
         if name not in frame.columns:
-            raise _missing_column(name, frame.columns, path)
+            raise missing_column(name, frame.columns, path)
     if not names:
         raise DataError(f"expected at least one feature column, got none ({path})")
     if group is None:
@@ -107,10 +109,19 @@ def read_frame(path: str | Path, kinds: Mapping[str, str] = NO_KINDS) -> pl.Data
     Raises:
         DataError: as in :func:`read_table`.
     """
-    path = existing_file(path, "a table")
-    frame = _read_parquet(path) if _is_parquet(path) else _read_csv(path)
-    kinds_here = {name: kinds.get(name, "") for name in frame.columns}
-    frame = frame.with_columns([_typed(frame[name], kind, path) for name, kind in kinds_here.items()])
+    path = Path(path)
+    frame = read_raw(path)
+    return frame.with_columns([typed(frame[name], kinds.get(name, ""), path) for name in frame.columns])
+
+
+def read_raw(path: Path) -> pl.DataFrame:
+    """Read a file with the types that it has itself: every column of a CSV file is text.
+
+    Raises:
+        DataError: the file is missing, empty, damaged or not UTF-8.
+    """
+    existing_file(path, "a table")
+    frame = _read_typed(path) if _has_types(path) else _read_csv(path)
     if frame.height == 0:
         raise DataError(f"expected rows below the header, got none ({path})")
     return frame
@@ -143,12 +154,12 @@ def _separator(path: Path) -> str:
     return max(SEPARATORS, key=header.count)
 
 
-def _typed(column: pl.Series, kind: str, path: Path) -> pl.Series:
+def typed(column: pl.Series, kind: str, path: Path) -> pl.Series:
     """A column as Float64 or String, as ``kind`` demands or, without one, as its values are."""
     if column.dtype != pl.String:
         is_label = kind == "target" and column.dtype == pl.Boolean
         return as_column(column, "category" if is_label else kind)
-    if not _is_parquet(path):  # a CSV file has no types: its words are read
+    if not _has_types(path):  # a CSV file has no types: its words are read
         column = column.str.strip_chars()
         column = column.set(column.str.to_lowercase().is_in(MISSING), None)
     elif kind != "number":
@@ -227,23 +238,32 @@ def _as_number(text: pl.Series, path: Path, *, forced: bool) -> pl.Series:
 
 
 def _where(path: Path, row: int) -> str:
-    if _is_parquet(path):
+    if _has_types(path):
         return f"{path}, row {row}"
     return f"{path}, line {line_of_row(path, row)}"
 
 
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() in {".parquet", ".pq"}
+def _has_types(path: Path) -> bool:
+    """Whether a file's values have types of their own: Parquet, JSON lines; not CSV."""
+    return has_suffix(path, (".parquet", ".pq", *JSON_LINES))
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
+def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
+    """Whether a file is called by one of the suffixes, also where it is compressed."""
+    name = path.name.lower().removesuffix(".gz")
+    return name.endswith(tuple(suffixes))
+
+
+def _read_typed(path: Path) -> pl.DataFrame:
     try:
+        if path.suffix.lower() in JSON_LINES:
+            return pl.read_ndjson(path, infer_schema_length=None)
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from None
 
 
-def _missing_column(name: str, columns: Sequence[str], path: Path) -> DataError:
+def missing_column(name: str, columns: Sequence[str], path: Path) -> DataError:
     return DataError(f"expected a column {name!r}, got none ({path})", hint=did_you_mean(name, columns))
 
 

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from torch import Tensor
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from torch import Tensor, nn
 
 from bilstm.checkpoint import Checkpoint
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
-from bilstm.data.dataset import Dataset, is_frame
+from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
-from bilstm.data.tables import read_table
-from bilstm.errors import DataError, ParameterError, did_you_mean
+from bilstm.errors import DataError, ParameterError
+from bilstm.estimators.inputs import Inputs
 from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
 from bilstm.nn.network import Network
+from bilstm.nn.words import WordReader
 from bilstm.progress import progress, say
 from bilstm.training import Examples, predict, train
 
@@ -41,7 +40,7 @@ ONE_STEP_NOTE = (
 NOT_IN_FINGERPRINT = ("verbose", "checkpoint")
 
 
-class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
+class BiLSTMEstimator(Inputs, ABC):
     """Base of the estimators; not for direct use."""
 
     task: str
@@ -67,53 +66,37 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     checkpoint: str | Path | None
     verbose: int
 
-    features_: FeatureEncoder
-    feature_names_: list[str]
-    target_names_: list[str]
-    read_with_: dict[str, str]
-    network_: Network
+    each_step = False  # whether every step has a target, rather than every sequence
+
+    network_: nn.Module
     history_: History
     metrics_: dict[str, float]
     trained_on_: str
-    n_features_in_: int
-    is_table_: bool
 
     # -- hooks ---------------------------------------------------------------------------------------------
     @abstractmethod
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
-        """Encoded targets (N, …); with ``fit``, learn the encoding from this training part first."""
+        """Encoded targets (N, …), or (S,) where each step has one; with ``fit``, learn the encoding from this training part first."""
 
     @abstractmethod
     def _head(self) -> int:
-        """How many numbers the network gives for a sequence."""
+        """How many numbers the network gives for a sequence, or for a step."""
 
     @abstractmethod
-    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Outputs (B, K) and encoded targets (B, …) to one loss a sequence, (B,)."""
+    def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        """Outputs (B, K), encoded targets (B, …) and lengths (B,) to one loss a sequence, (B,)."""
 
     @abstractmethod
-    def _decode(self, outputs: Array) -> Array:
-        """Outputs (N, K) to what the caller asked for: values in his units, or probabilities."""
+    def _decode(self, outputs: Array, lengths: Array) -> Any:
+        """Outputs (N, K) to what the caller asked for: values in his units, probabilities, tags."""
 
     @abstractmethod
-    def _metrics(self, dataset: Dataset, decoded: Array) -> dict[str, float]:
-        """Figures of merit of decoded outputs beside the targets of ``dataset``."""
+    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+        """Figures of merit of outputs beside the targets of ``dataset``."""
 
     @abstractmethod
     def _check_targets(self, dataset: Dataset) -> None:
         """Reject targets that cannot be learned."""
-
-    @abstractmethod
-    def _encoders(self) -> dict[str, Any]:
-        """The fitted encoders as JSON can say them; ``features`` among them."""
-
-    @abstractmethod
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
-        """Bring back what :meth:`_encoders` said, but for ``features``."""
-
-    def _target_kind(self) -> str:
-        """How a file's target column must be read: ``number`` or ``category``."""
-        return "number"
 
     def _strata(self, dataset: Dataset) -> Array | None:
         """Labels whose shares a validation part should keep, or None."""
@@ -145,26 +128,28 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         dataset = self._training_data(X, y)
         self._check_targets(dataset)
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
+        vars(self).pop("history_", None)  # until this fit has ended there is no fitted model
         self.is_table_ = dataset.is_table
+        self.is_language_ = dataset.is_language
         self.trained_on_ = dataset.fingerprint()
         if self.is_table_ and self.table_as == "one step":
             say(ONE_STEP_NOTE, self.verbose)
 
         rows, held_out = self._split(dataset, validation, seed)
         training = dataset.take(rows)
-        self.features_ = FeatureEncoder().fit(training.steps)
+        self._fit_features(training)
         examples = self._examples(training, weights[rows], fit=True)
         held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
         checkpoint = self._open_checkpoint(dataset, held_out, weights)
         with torch.random.fork_rng(), progress(self.verbose, self.max_epochs) as show:
             torch.manual_seed(seed)
-            network = self._build()
+            self.network_ = self._build()
             history = train(
-                network,
+                self.network_,
                 examples,
                 held_out_examples,
                 loss=self._loss,
-                metric=None if held_out is None else lambda outputs: self._measured(held_out, outputs),
+                metric=None if held_out is None else lambda out: self._metrics(held_out, out)[self.metric_name],
                 metric_name=self.metric_name,
                 optimizer=self.optimizer,
                 learning_rate=self.learning_rate,
@@ -179,50 +164,14 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                 checkpoint=checkpoint,
                 on_epoch=show,
             )
-        self.network_, self.history_, self.metrics_ = network, history, {}
+        self.history_, self.metrics_ = history, {}
         if held_out is not None:
-            self.metrics_ = self._metrics(held_out, self._decode(self._outputs(held_out)))
+            self._calibrate(held_out, self._outputs(held_out))
+            self.metrics_ = self._metrics(held_out, self._outputs(held_out))
         return self
 
-    def _measured(self, held_out: Dataset, outputs: Array) -> float:
-        return self._metrics(held_out, self._decode(outputs))[self.metric_name]
-
-    def _training_data(self, X: Any, y: Any) -> Dataset:
-        if isinstance(X, Dataset):
-            if y is not None:
-                raise DataError("expected no y beside a Dataset, which holds its targets, got one")
-            dataset = X
-            self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
-        else:
-            if y is None:
-                raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-            dataset = self._from_arrays(X, y, reset=True)
-        if dataset.targets is None:
-            raise DataError(
-                f"expected data with targets, got none ({dataset.source})", hint="name the column with --target"
-            )
-        if len(dataset) < 2:
-            found = f"n_samples = {len(dataset)} ({dataset.source})"
-            raise DataError(f"expected at least 2 sequences to learn from, got {found}")
-        dataset.check_lengths()
-        self.feature_names_ = dataset.feature_names
-        self.n_features_in_ = len(dataset.feature_names)
-        self.target_names_ = dataset.target_names
-        self.read_with_ = dict(dataset.read_with)
-        return dataset
-
-    def _from_arrays(self, X: Any, y: Any, *, reset: bool) -> Dataset:
-        """Arrays to a Dataset; scikit-learn checks the names and number of a table's columns."""
-        if hasattr(X, "toarray"):
-            raise DataError("expected dense data, got a sparse matrix", hint="use X.toarray()")
-        if is_frame(X) or getattr(X, "ndim", None) == 2:
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        elif reset and hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_  # of an earlier fit, on a table with names
-        dataset = Dataset.from_arrays(X, y)
-        if not dataset.feature_names:
-            raise DataError(f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required.")
-        return dataset
+    def _calibrate(self, held_out: Dataset, outputs: Array) -> None:
+        """Learn from the validation part how sure the model may be."""
 
     def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
         """Rows to learn from, and what to stop by: the given validation data, a part set aside, or None."""
@@ -244,7 +193,13 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _examples(self, dataset: Dataset, weights: Array | None, *, fit: bool) -> Examples:
         targets = torch.from_numpy(self._targets(dataset, fit=fit))
         weights = np.ones(len(dataset)) if weights is None else weights
-        return Examples(self._sequences(dataset), targets, torch.from_numpy(weights.astype(np.float32)))
+        if self.each_step:
+            weights = weights * dataset.lengths
+        weighed = torch.from_numpy(weights.astype(np.float32))
+        return Examples(self._sequences(dataset), targets, weighed, self.each_step)
+
+    def _fit_features(self, training: Dataset) -> None:
+        self.features_ = FeatureEncoder().fit(training.steps)
 
     def _sequences(self, dataset: Dataset) -> Sequences:
         matrix = self.features_.transform(dataset.steps, dataset.source)  # (S, F')
@@ -252,16 +207,32 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             return Sequences(matrix.reshape(-1, 1), np.full(len(matrix), matrix.shape[1]))
         return Sequences(matrix, dataset.lengths)
 
-    def _build(self) -> Network:
+    def _reader(self) -> WordReader | None:
+        """What turns words into vectors, for sequences of words."""
+        return None
+
+    def _encoders(self) -> dict[str, Any]:
+        """The fitted encoders as JSON can say them; a task adds those of its targets."""
+        return {"features": self.features_.to_json()}
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        """Bring back what :meth:`_encoders` said."""
+        self.is_language_ = False
+        self.features_ = FeatureEncoder.from_json(encoders["features"])
+
+    def _build(self) -> nn.Module:
         """A network with fresh weights for the encoders as fitted."""
+        reader = self._reader()
+        columns = 1 if self._columns_are_steps else len(self.features_.names) if reader is None else reader.output_size
         return Network(
-            1 if self._columns_are_steps else len(self.features_.names),
+            columns,
             self._head(),
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
             dropout=self.dropout,
             input_noise=self.input_noise,
             pooling=self.pooling,
+            reader=reader,
         )
 
     @property
@@ -301,7 +272,7 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _outputs(self, X: Any) -> Array:
         """What the network says of new data, (N, K), before decoding, in the caller's order."""
-        check_is_fitted(self, "network_")
+        check_is_fitted(self)
         dataset = X if isinstance(X, Dataset) else self._like_training(X, None)
         dataset.check_lengths()
         if self.is_table_ and not dataset.is_table:
@@ -310,55 +281,6 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             )
         device = self._device()
         return predict(self.network_.to(device), self._sequences(dataset), device).numpy()
-
-    def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
-        """Read a file as this model needs it: its columns, their kinds, its groups.
-
-        Args:
-            path: a file with the columns of the training file; further columns are ignored.
-            with_targets: also read the targets, for evaluation.
-
-        Raises:
-            DataError: a column is missing, or holds text where the model needs numbers.
-        """
-        check_is_fitted(self, "network_")
-        used = self.features_.kinds
-        kinds = used | (dict.fromkeys(self.target_names_, self._target_kind()) if with_targets else {})
-        return read_table(
-            path,
-            target=self.target_names_ if with_targets else None,
-            features=[name for name in self.feature_names_ if name in used],
-            kinds=kinds,
-            **self.read_with_,
-        )
-
-    def _like_training(self, X: Any, y: Any) -> Dataset:
-        """Arrays as a Dataset with the features that the training data had."""
-        if isinstance(X, (list, tuple)) and not self.is_table_ and self.n_features_in_ == 1:
-            X = [
-                np.asarray(x)[:, None] if np.ndim(x) == 1 else x for x in X
-            ]  # sequences, also where all are equally long
-        dataset = self._from_arrays(X, y, reset=False)
-        if len(dataset.feature_names) != self.n_features_in_:
-            raise DataError(
-                f"X has {len(dataset.feature_names)} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
-        return dataset.renamed(self.feature_names_)
-
-    def _with_targets(self, dataset: Dataset) -> Dataset:
-        """The same data with its targets in training's order; those of arrays, which have no names, by position."""
-        if dataset.targets is None:
-            raise DataError(f"expected data with targets, got none ({dataset.source})")
-        names = dataset.target_names
-        if set(names) == set(self.target_names_):
-            return replace(dataset, targets=dataset.targets.select(self.target_names_))
-        if len(names) != len(self.target_names_) or dataset.is_named:
-            raise DataError(
-                f"expected targets {self.target_names_}, got {names} ({dataset.source})",
-                hint=did_you_mean(self.target_names_[0], names),
-            )
-        return dataset
 
     def save(self, path: str | Path) -> None:
         """Write everything a later process needs to predict to one file; see :func:`bilstm.load`.
@@ -372,17 +294,6 @@ class BiLSTMEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         """
         from bilstm import model_file
 
-        check_is_fitted(self, "network_")
+        check_is_fitted(self)
         model_file.save(self, Path(path))
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        tags.input_tags.three_d_array = True
-        tags.target_tags.required = True
-        return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")

@@ -20,12 +20,12 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
 from bilstm.errors import DataError, ParameterError, did_you_mean
-from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
 from bilstm.metrics import classification_metrics
 
 
-class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
+class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc]
     """Predicts a label for each sequence with a BiLSTM, by cross-entropy.
 
     .. math:: \\min_\\theta \\; -\\frac1N \\sum_n w_n \\log \\mathrm{softmax}(f_\\theta(x_n))_{y_n}
@@ -41,6 +41,14 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
         table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
         class_weight: none, 'balanced', or a weight for each class by name.
         label_smoothing: share of a label's probability that is spread over all classes while training.
+        embedding_size: of text: numbers of a learned word vector; 0 learns none.
+        char_hidden_size: of text: units of each direction of the BiLSTM over a word's characters; 0 for none.
+        embedding_dropout: of text: share of a word's numbers dropped while training.
+        word_dropout: of text: share of the words read as unknown while training.
+        min_count: of text: how often a word must be seen in training to be known.
+        lowercase: of text: 'The' and 'the' are one word (case and characters still differ).
+        vectors: of text: a file of pre-trained word vectors (.txt, .vec, .gz), or none.
+        extra_vectors: of text: words of that file kept beside those seen in training, most frequent first.
         optimizer: adam or adamw.
         learning_rate: size of an optimiser step at the start.
         weight_decay: pull of the weights towards zero.
@@ -90,6 +98,14 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
         table_as: str = "one step",
         class_weight: Any = None,
         label_smoothing: float = 0.0,
+        embedding_size: int = 100,
+        char_hidden_size: int = 25,
+        embedding_dropout: float = 0.5,
+        word_dropout: float = 0.1,
+        min_count: int = 1,
+        lowercase: bool = True,
+        vectors: str | Path | None = None,
+        extra_vectors: int = 50_000,
         optimizer: str = "adam",
         learning_rate: float = 0.003,
         weight_decay: float = 0.0,
@@ -108,7 +124,8 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class, (N, K), columns in the order of ``classes_``, rows in the caller's."""
-        return self._decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._decode(outputs, np.zeros(0))
 
     def predict(self, X: Any) -> Array:
         """The most probable label of each sequence, (N,), in the caller's order and kind."""
@@ -188,28 +205,29 @@ class BiLSTMClassifier(ClassifierMixin, BiLSTMEstimator):  # type: ignore[misc]
     def _head(self) -> int:
         return len(self.classes_)
 
-    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         weights = self.class_weights_.to(outputs.device)
         smoothing = self.label_smoothing if outputs.requires_grad else 0.0  # the validation loss is the plain one
         return functional.cross_entropy(
             outputs, targets, weight=weights, reduction="none", label_smoothing=smoothing
         )  # (B,)
 
-    def _decode(self, outputs: Array) -> Array:
+    def _decode(self, outputs: Array, lengths: Array) -> Array:
         shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
         exponentials = np.exp(shifted)
         probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probabilities  # (N, K)
 
-    def _metrics(self, dataset: Dataset, decoded: Array) -> dict[str, float]:
+    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         labels = _labels(dataset)
         self.labels_.transform(labels, dataset.source)  # a class the model does not know is an error
-        return classification_metrics(labels, decoded, self.classes_)
+        return classification_metrics(labels, self._decode(outputs, dataset.lengths), self.classes_)
 
     def _encoders(self) -> dict[str, Any]:
-        return {"features": self.features_.to_json(), "labels": self.labels_.to_json()}
+        return super()._encoders() | {"labels": self.labels_.to_json()}
 
     def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        super()._restore_encoders(encoders)
         self.labels_ = LabelEncoder.from_json(encoders["labels"])
         self.classes_ = self.labels_.classes
 

@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bilstm.errors import ParameterError, did_you_mean
@@ -75,6 +76,14 @@ LIMITS: dict[str, Limit] = {
     "max_epochs": whole(1),
     "patience": or_none(whole(1)),
     "validation_fraction": real(0, 1, open_high=True),
+    "embedding_size": whole(0),
+    "char_hidden_size": whole(0),
+    "embedding_dropout": real(0, 1, open_high=True),
+    "word_dropout": real(0, 1, open_high=True),
+    "min_count": whole(1),
+    "lowercase": Limit("True or False", lambda v: isinstance(v, bool)),
+    "vectors": or_none(Limit("a file", lambda v: isinstance(v, (str, Path)))),
+    "extra_vectors": whole(0),
     "class_weight": ANY,  # checked against the classes, in fit
     "random_state": ANY,  # checked by scikit-learn's check_random_state, in fit
     "device": Limit("a device such as 'auto', 'cpu' or 'cuda:0'", lambda v: isinstance(v, str)),

@@ -101,12 +101,16 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         Returns:
             array: (N,) for one target, (N, K) for several, float64.
         """
-        values = self._decode(self._outputs(X))
+        values = self._values(X)
         return values[:, 0] if values.shape[1] == 1 else values
+
+    def _values(self, X: Any) -> Array:
+        outputs = self._outputs(X)
+        return self.scaler_.inverse(outputs)  # (N, K)
 
     def prediction_columns(self, X: Any) -> list[pl.Series]:
         """Predictions as named columns, one a target: ``predicted_medv``."""
-        values = self._decode(self._outputs(X))
+        values = self._values(X)
         return [pl.Series(f"predicted_{name}", values[:, k]) for k, name in enumerate(self.target_names_)]
 
     def _check_targets(self, dataset: Dataset) -> None:
@@ -129,21 +133,23 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     def _head(self) -> int:
         return len(self.scaler_.names)
 
-    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         return mse_loss(outputs, targets, reduction="none").mean(dim=1)  # (B,)
 
-    def _decode(self, outputs: Array) -> Array:
+    def _decode(self, outputs: Array, lengths: Array) -> Array:
         return self.scaler_.inverse(outputs)  # (N, K)
 
-    def _metrics(self, dataset: Dataset, decoded: Array) -> dict[str, float]:
+    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         if dataset.targets is None:
             raise DataError(f"expected data with targets, got none ({dataset.source})")
-        return regression_metrics(numeric_targets(dataset.targets, dataset.source), decoded)
+        predicted = self._decode(outputs, dataset.lengths)
+        return regression_metrics(numeric_targets(dataset.targets, dataset.source), predicted)
 
     def _encoders(self) -> dict[str, Any]:
-        return {"features": self.features_.to_json(), "scaler": self.scaler_.to_json()}
+        return super()._encoders() | {"scaler": self.scaler_.to_json()}
 
     def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        super()._restore_encoders(encoders)
         self.scaler_ = TargetScaler.from_json(encoders["scaler"])
 
     def __sklearn_tags__(self) -> Any:

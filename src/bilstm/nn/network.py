@@ -1,4 +1,4 @@
-"""The network of every estimator with one output a sequence: BiLSTM, pooling over time, two linear layers.
+"""The networks of the estimators: one output a sequence (pooling over time), or one a step (with a CRF).
 
 Knows batches of numbers; does not know what they mean, how they are trained, or where they come from.
 """
@@ -6,12 +6,16 @@ Knows batches of numbers; does not know what they mean, how they are trained, or
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from bilstm.data.batch import Batch
 from bilstm.nn.bilstm import BiLSTM
+
+if TYPE_CHECKING:
+    from bilstm.nn.crf import CRF
 
 
 class Network(nn.Module):
@@ -27,6 +31,7 @@ class Network(nn.Module):
         dropout: share of units dropped between the layers and before the head, in training.
         input_noise: deviation of the Gaussian noise added to the inputs, in training.
         pooling: ``final`` (the last hidden state of both directions), ``mean``, ``max`` or ``attention``.
+        reader: turns a batch of words into vectors (B, T, F); None where the steps are vectors already.
 
     Example:
         >>> from bilstm.data.batch import Sequences
@@ -45,8 +50,10 @@ class Network(nn.Module):
         dropout: float = 0.0,
         input_noise: float = 0.0,
         pooling: str = "final",
+        reader: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        self.reader = reader
         self.lstm = BiLSTM(
             input_size,
             hidden_size,
@@ -63,8 +70,8 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """A batch of sequences to (B, K)."""
-        values = batch.values  # (B, T, F)
-        if self.training and self.input_noise:
+        values = batch.values if self.reader is None else self.reader(batch)  # (B, T, F)
+        if self.training and self.input_noise and self.reader is None:
             values = values + self.input_noise * torch.randn_like(values)
         states, (h_n, _) = self.lstm(values, lengths=batch.lengths)  # (B, T, 2H), (2L, B, H)
         if self.pooling == "final":
@@ -75,6 +82,50 @@ class Network(nn.Module):
             pooled = POOLINGS[self.pooling](states, batch.lengths)
         hidden = self.hidden(self.dropout(pooled.relu())).relu()  # (B, H)
         output: Tensor = self.output(hidden)  # (B, K)
+        return output
+
+
+class StepNetwork(nn.Module):
+    """A BiLSTM with K numbers for every step, and a CRF that knows which tag may follow which.
+
+    .. math:: e_t = W \\, \\mathrm{BiLSTM}(x)_t + b
+
+    Args:
+        input_size: F, numbers a step.
+        output_size: K, tags.
+        reader: turns a batch of words into vectors (B, T, F).
+        hidden_size: H, units of each direction.
+        num_layers: L, BiLSTM layers.
+        dropout: share of units dropped between the layers and before the output, in training.
+        crf: scores sequences of tags from the steps' scores; None leaves every step alone.
+
+    Source: Huang, Xu and Yu 2015; Lample et al. 2016.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        reader: nn.Module,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+        crf: CRF | None,
+    ) -> None:
+        super().__init__()
+        self.reader = reader
+        self.lstm = BiLSTM(
+            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(2 * hidden_size, output_size)
+        self.crf = crf
+
+    def forward(self, batch: Batch) -> Tensor:
+        """A batch of sentences to the score of each tag at each step, (B, T, K)."""
+        states, _ = self.lstm(self.reader(batch), lengths=batch.lengths)  # (B, T, 2H)
+        output: Tensor = self.output(self.dropout(states))  # (B, T, K)
         return output
 
 

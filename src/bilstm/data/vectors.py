@@ -1,0 +1,113 @@
+"""Pre-trained word vectors from text files: GloVe, word2vec, fastText. Knows the files; not what uses them.
+
+One word a line with its numbers behind it, parted by blanks; perhaps a first line with the number of words and of
+dimensions; perhaps compressed.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Collection
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from bilstm.data.columns import Array
+from bilstm.data.files import existing_file
+from bilstm.errors import DataError
+
+
+def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tuple[list[str], Array]:
+    """Read the vectors of the needed words, and those of the first words of the file.
+
+    Args:
+        path: a ``.txt`` or ``.vec`` file, also ``.gz``, with a header line or without.
+        needed: words whose vectors are wanted, as they are written in the file.
+        most: how many words of the file are taken though nobody has asked for them, counted from its beginning,
+            where the frequent ones stand.
+
+    Returns:
+        (words, vectors): the words found, in the order of the file, and their vectors (V, D) float32.
+
+    Raises:
+        DataError: the file is missing, not UTF-8, a line has another number of dimensions, or something that is no
+            number; names the line.
+
+    Example:
+        >>> words, vectors = read_vectors("glove.6B.50d.txt.gz", {"paris"})  # doctest: +SKIP
+    """
+    path = existing_file(path, "word vectors")
+    words: list[str] = []
+    numbers: list[str] = []
+    lines: list[int] = []
+    dimensions = 0
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, 1):
+                if number == 1 and _is_header(line):
+                    dimensions = int(line.split()[1])
+                    continue
+                line = line.rstrip()
+                dimensions = dimensions or line.count(" ")
+                found = line.rsplit(" ", dimensions)  # a word may hold blanks, as in ". . ."
+                if len(found) != dimensions + 1 or not found[0] or dimensions == 0 or found[1][:1].isalpha():
+                    raise _wrong_width(path, number, dimensions, line)
+                if len(words) < most or found[0] in needed:
+                    words.append(found[0])
+                    numbers.append(line[len(found[0]) :])
+                    lines.append(number)
+    except UnicodeDecodeError:
+        raise DataError(f"expected word vectors as UTF-8 text, got other bytes ({path})") from None
+    except (OSError, EOFError) as error:
+        raise DataError(f"expected word vectors, got a file that cannot be read: {error} ({path})") from None
+    if dimensions == 0:
+        raise DataError(f"expected word vectors, got an empty file ({path})")
+    if not words:
+        return [], np.zeros((0, dimensions), dtype=np.float32)
+    return _first_of_each(words, _numbers(numbers, lines, dimensions, path))
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
+    return path.open(encoding="utf-8", newline="\n")
+
+
+def _is_header(line: str) -> bool:
+    fields = line.split()
+    return len(fields) == 2 and all(field.isdigit() for field in fields)
+
+
+def _wrong_width(path: Path, number: int, dimensions: int, line: str) -> DataError:
+    found = len(line.split(" ")) - 1
+    return DataError(
+        f"expected a word and {dimensions or 'its'} numbers, got {found} ({path}, line {number})",
+        hint="the file is cut off, or holds vectors of different sizes",
+    )
+
+
+def _numbers(texts: list[str], lines: list[int], dimensions: int, path: Path) -> Array:
+    """All vectors at once; only where that fails, line by line to name the one."""
+    try:
+        values = np.array(" ".join(texts).split(), dtype=np.float32)
+    except ValueError:
+        for text, line in zip(texts, lines, strict=True):
+            try:
+                np.array(text.split(), dtype=np.float32)
+            except ValueError as error:
+                raise DataError(f"expected numbers behind the word, got {error} ({path}, line {line})") from None
+        raise
+    vectors: Array = values.reshape(len(texts), dimensions)
+    if not np.isfinite(vectors).all():
+        row = int((~np.isfinite(vectors)).any(axis=1).argmax())
+        raise DataError(f"expected finite numbers, got NaN or infinity ({path}, line {lines[row]})")
+    return vectors
+
+
+def _first_of_each(words: list[str], vectors: Array) -> tuple[list[str], Array]:
+    """Some files name a word twice; its first vector counts."""
+    first: dict[str, int] = {}
+    for row, word in enumerate(words):
+        first.setdefault(word, row)
+    return list(first), vectors[list(first.values())]

@@ -1,0 +1,114 @@
+"""Entities of tagged sentences: their places in the text and their exact probabilities. Knows tags and a CRF's scores."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bilstm.data.batch import Sequences
+from bilstm.data.columns import Array
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.tags import entities
+from bilstm.data.text import joined_spans
+from bilstm.nn.crf import CRF
+from bilstm.training import PREDICTION_BATCH
+
+
+class Entity(NamedTuple):
+    """One entity of a sentence.
+
+    Args:
+        text: as it stands in the sentence's text; of a list of words, the words with one blank between them.
+        type: what kind of entity it is.
+        start, end: its first character and the one past its last.
+        first, last: its first word and the one past its last.
+        probability: of exactly these words being exactly this entity.
+    """
+
+    text: str
+    type: str
+    start: int
+    end: int
+    first: int
+    last: int
+    probability: float
+
+
+class _Place(NamedTuple):
+    row: int
+    type: str
+    first: int
+    last: int
+
+
+def found_entities(
+    dataset: Dataset, outputs: Array, codes: Array, classes: list[str], crf: CRF | None
+) -> list[list[Entity]]:
+    """The entities in predicted tags.
+
+    Args:
+        dataset: N sentences.
+        outputs: scores of every word (S, K).
+        codes: the predicted tags (S,), as numbers.
+        classes: the tags' names.
+        crf: what scored the sequences; None where every word was tagged alone.
+    """
+    places = [
+        _Place(row, *place)
+        for row, (a, t) in enumerate(zip(dataset.starts, dataset.lengths, strict=True))
+        for place in entities([classes[code] for code in codes[a : a + t]])
+    ]
+    chances = _probabilities(places, Sequences(outputs, dataset.lengths), codes, classes, crf)
+    found: list[list[Entity]] = [[] for _ in range(len(dataset))]
+    words = dataset.steps[WORD].to_list()
+    for place, chance in zip(places, chances, strict=True):
+        start = int(dataset.starts[place.row])
+        if dataset.texts is not None and dataset.spans is not None:
+            text, spans = dataset.texts[place.row], dataset.spans[start : start + int(dataset.lengths[place.row])]
+        else:
+            mine = words[start : start + int(dataset.lengths[place.row])]
+            text, spans = " ".join(mine), joined_spans(mine)
+        a, b = int(spans[place.first][0]), int(spans[place.last - 1][1])
+        found[place.row].append(Entity(text[a:b], place.type, a, b, place.first, place.last, chance))
+    return found
+
+
+def _probabilities(
+    places: list[_Place], scores: Sequences, codes: Array, classes: list[str], crf: CRF | None
+) -> list[float]:
+    """Of each entity: the share of all sequences of tags that hold exactly it."""
+    follows = [_goes_on(name, classes) for name in classes]
+    tags = torch.from_numpy(codes)
+    order = sorted(range(len(places)), key=lambda k: -int(scores.lengths[places[k].row]))
+    chances = [0.0] * len(places)
+    for chosen in (order[k : k + PREDICTION_BATCH] for k in range(0, len(order), PREDICTION_BATCH)):
+        rows = torch.tensor([places[k].row for k in chosen])
+        emissions = scores.padded(scores.matrix, rows)  # (M, T, K)
+        permitted = torch.ones(emissions.shape, dtype=torch.bool)
+        for m, k in enumerate(chosen):
+            row, _, first, last = places[k]
+            inside = tags[int(scores.starts[row]) + first : int(scores.starts[row]) + last]
+            permitted[m, first:last] = False
+            permitted[m, torch.arange(first, last), inside] = True
+            if last < int(scores.lengths[row]):
+                permitted[m, last, follows[inside[-1]]] = False
+        with torch.inference_mode():
+            found = _restricted(emissions, scores.lengths[rows], permitted, crf)
+        for k, chance in zip(chosen, found.exp().tolist(), strict=True):
+            chances[k] = chance
+    return chances
+
+
+def _restricted(emissions: Tensor, lengths: Tensor, permitted: Tensor, crf: CRF | None) -> Tensor:
+    """The logarithm of the probability that every tag is permitted, (M,)."""
+    if crf is not None:
+        return crf.log_probability(emissions, lengths, permitted)
+    inside = torch.arange(emissions.shape[1]) < lengths[:, None]  # (M, T)
+    return (emissions.softmax(dim=2) * permitted).sum(dim=2).log().masked_fill(~inside, 0.0).sum(dim=1)
+
+
+def _goes_on(last: str, classes: list[str]) -> Tensor:
+    """Which tags, (K,), would lengthen an entity whose last word has the tag ``last``."""
+    return torch.tensor([len(entities([last, name])) == 1 and entities([last, name])[0][2] == 2 for name in classes])

@@ -1,0 +1,157 @@
+"""How a caller's data become the Dataset that an estimator needs: arrays, frames, texts, files.
+
+Knows names, numbers and order of columns; does not know values, targets' meaning or networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from bilstm.data.dataset import Dataset, is_frame, target_frame
+from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.tables import read_table
+from bilstm.data.text import from_texts, from_words, is_text, is_words, read_texts
+from bilstm.errors import DataError, did_you_mean
+
+
+class Inputs(BaseEstimator):  # type: ignore[misc]
+    """The side of an estimator that takes data in; not for direct use."""
+
+    reads_language = False  # whether the estimator can read words
+
+    features_: FeatureEncoder
+    feature_names_: list[str]
+    target_names_: list[str]
+    read_with_: dict[str, str]
+    n_features_in_: int
+    is_table_: bool
+    is_language_: bool
+
+    def _target_kind(self) -> str:
+        """How a file's target column must be read: ``number`` or ``category``."""
+        return "number"
+
+    def _training_data(self, X: Any, y: Any) -> Dataset:
+        if isinstance(X, Dataset):
+            if y is not None:
+                raise DataError("expected no y beside a Dataset, which holds its targets, got one")
+            dataset = X
+            self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
+        else:
+            if y is None:
+                raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            dataset = self._from_arrays(X, y, reset=True)
+        if not dataset.target_names:
+            raise DataError(
+                f"expected data with targets, got none ({dataset.source})", hint="name the column with --target"
+            )
+        if dataset.is_language and not self.reads_language:
+            raise DataError(f"expected numbers, got text ({dataset.source})", hint="a classifier or a tagger reads text")
+        if len(dataset) < 2:
+            found = f"n_samples = {len(dataset)} ({dataset.source})"
+            raise DataError(f"expected at least 2 sequences to learn from, got {found}")
+        dataset.check_lengths()
+        self.feature_names_ = dataset.feature_names
+        self.n_features_in_ = len(dataset.feature_names)
+        self.target_names_ = dataset.target_names
+        self.read_with_ = dict(dataset.read_with)
+        return dataset
+
+    def _from_arrays(self, X: Any, y: Any, *, reset: bool) -> Dataset:
+        """Arrays to a Dataset; scikit-learn checks the names and number of a table's columns."""
+        if hasattr(X, "toarray"):
+            raise DataError("expected dense data, got a sparse matrix", hint="use X.toarray()")
+        if is_frame(X) or getattr(X, "ndim", None) == 2:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        elif reset and hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_  # of an earlier fit, on a table with names
+        if self.reads_language and (is_text(X) or is_words(X)):
+            return self._from_language(X, y)
+        dataset = Dataset.from_arrays(X, y)
+        if not dataset.feature_names:
+            raise DataError(f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required.")
+        return dataset
+
+    def _from_language(self, X: Any, y: Any) -> Dataset:
+        """Texts, or sentences as lists of words, with a target for each."""
+        if isinstance(X, str):
+            raise DataError("expected a list of texts, got one text", hint="put it into a list: [text]")
+        sentences = list(X)
+        if any(isinstance(sentence, (list, tuple)) for sentence in sentences):
+            dataset = from_words(sentences)
+        else:
+            dataset = from_texts(sentences)
+        return dataset if y is None else replace(dataset, targets=target_frame(y))
+
+    def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
+        """Read a file as this model needs it: its columns, their kinds, its groups.
+
+        Args:
+            path: a file with the columns of the training file; further columns are ignored.
+            with_targets: also read the targets, for evaluation.
+
+        Raises:
+            DataError: a column is missing, or holds text where the model needs numbers.
+        """
+        check_is_fitted(self)
+        if "text" in self.read_with_:
+            return read_texts(
+                path, text=self.read_with_["text"], target=self.target_names_[0] if with_targets else None
+            )
+        used = self.features_.kinds
+        kinds = used | (dict.fromkeys(self.target_names_, self._target_kind()) if with_targets else {})
+        return read_table(
+            path,
+            target=self.target_names_ if with_targets else None,
+            features=[name for name in self.feature_names_ if name in used],
+            kinds=kinds,
+            **self.read_with_,
+        )
+
+    def _like_training(self, X: Any, y: Any) -> Dataset:
+        """Arrays as a Dataset with the features that the training data had."""
+        if self.is_language_:
+            return self._from_language(X, y)
+        if isinstance(X, (list, tuple)) and not self.is_table_ and self.n_features_in_ == 1:
+            X = [
+                np.asarray(x)[:, None] if np.ndim(x) == 1 else x for x in X
+            ]  # sequences, also where all are equally long
+        dataset = self._from_arrays(X, y, reset=False)
+        if len(dataset.feature_names) != self.n_features_in_:
+            raise DataError(
+                f"X has {len(dataset.feature_names)} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return dataset.renamed(self.feature_names_)
+
+    def _with_targets(self, dataset: Dataset) -> Dataset:
+        """The same data with its targets in training's order; those of arrays, which have no names, by position."""
+        if dataset.targets is None:
+            raise DataError(f"expected data with targets, got none ({dataset.source})")
+        names = dataset.target_names
+        if set(names) == set(self.target_names_):
+            return replace(dataset, targets=dataset.targets.select(self.target_names_))
+        if len(names) != len(self.target_names_) or dataset.is_named:
+            raise DataError(
+                f"expected targets {self.target_names_}, got {names} ({dataset.source})",
+                hint=did_you_mean(self.target_names_[0], names),
+            )
+        return dataset
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "history_")

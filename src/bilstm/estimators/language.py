@@ -1,0 +1,82 @@
+"""What the estimators that read words share: vocabulary, vectors, characters. Knows words; not what is predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bilstm.data.batch import Sequences
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.vocabulary import CASES, WordEncoder
+from bilstm.errors import DataError
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.nn.words import WordReader
+
+
+class LanguageEstimator(BiLSTMEstimator):
+    """Base of the estimators that read words; not for direct use."""
+
+    reads_language = True
+
+    embedding_size: int
+    char_hidden_size: int
+    embedding_dropout: float
+    word_dropout: float
+    min_count: int
+    lowercase: bool
+    vectors: str | Path | None
+    extra_vectors: int
+
+    words_: WordEncoder
+
+    def _fit_features(self, training: Dataset) -> None:
+        if not self.is_language_:
+            super()._fit_features(training)
+            return
+        if training.steps.height == 0:
+            raise DataError(f"expected text, got none in any row ({training.source})")
+        self.words_ = WordEncoder().fit(
+            training.steps[WORD],
+            min_count=self.min_count,
+            lowercase=self.lowercase,
+            vectors=self.vectors,
+            extra_vectors=self.extra_vectors,
+        )
+
+    def _sequences(self, dataset: Dataset) -> Sequences:
+        if not self.is_language_:
+            return super()._sequences(dataset)
+        ids, forms = self.words_.transform(dataset.steps[WORD])
+        return Sequences(ids, dataset.lengths, forms)
+
+    def _reader(self) -> WordReader | None:
+        if not self.is_language_:
+            return None
+        words = self.words_
+        reader = WordReader(
+            len(words.words),
+            len(words.characters),
+            len(words.vector_words),
+            words.vector_size,
+            cases=len(CASES),
+            embedding_size=self.embedding_size,
+            char_hidden_size=self.char_hidden_size,
+            dropout=self.embedding_dropout,
+            word_dropout=self.word_dropout,
+        )
+        if words.vectors is not None:  # in a fit; a model file has them among its weights
+            reader.vectors[1:] = torch.from_numpy(words.vectors)
+            words.vectors = None
+        return reader
+
+    def _encoders(self) -> dict[str, Any]:
+        return {"words": self.words_.to_json()} if self.is_language_ else super()._encoders()
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.is_language_ = "words" in encoders
+        if self.is_language_:
+            self.words_ = WordEncoder.from_json(encoders["words"])
+        else:
+            super()._restore_encoders(encoders)

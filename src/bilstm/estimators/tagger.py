@@ -1,0 +1,356 @@
+"""BiLSTMTagger: a tag for every word of a sentence, by a CRF. Knows tags and their schemes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from bilstm.data.batch import Batch, Sequences, unsorted_steps
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
+from bilstm.data.encoders import LabelEncoder
+from bilstm.data.sentences import read_sentences
+from bilstm.data.tags import repair, scheme_of, valid_transitions
+from bilstm.data.text import from_texts, from_words
+from bilstm.errors import DataError, DataWarning, ParameterError, did_you_mean
+from bilstm.estimators.entities import Entity, found_entities
+from bilstm.estimators.language import LanguageEstimator
+from bilstm.estimators.parameters import store
+from bilstm.metrics import tagging_metrics
+from bilstm.nn.crf import CRF
+from bilstm.nn.network import StepNetwork
+from bilstm.training import PREDICTION_BATCH
+
+
+class BiLSTMTagger(LanguageEstimator):
+    """Predicts a tag for each word with a BiLSTM and a CRF on top of it.
+
+    .. math:: P(y \\mid x) \\propto \\exp \\Big( \\sum_t e_\\theta(x)_{t, y_t} + \\sum_t W_{y_{t-1} y_t} \\Big)
+
+    The loss is the negative log-likelihood of the true tags; prediction is the best whole sequence (Viterbi). Where
+    tags are BIO or IOBES, sequences that break the scheme have probability 0.
+
+    Args:
+        hidden_size: H, units of each direction in each layer.
+        num_layers: BiLSTM layers, one on top of the other.
+        dropout: share of units dropped between layers and before the tags' scores while training.
+        crf: score whole sequences of tags; without it every word is tagged alone.
+        embedding_size: numbers of a learned word vector; 0 learns none.
+        char_hidden_size: units of each direction of the BiLSTM over a word's characters; 0 for none.
+        embedding_dropout: share of a word's numbers dropped while training.
+        word_dropout: share of the words read as unknown while training.
+        min_count: how often a word must be seen in training to be known.
+        lowercase: 'The' and 'the' are one word (case and characters still differ).
+        vectors: a file of pre-trained word vectors (.txt, .vec, .gz), or none.
+        extra_vectors: words of that file kept beside those seen in training, most frequent first.
+        optimizer: adam or adamw.
+        learning_rate: size of an optimiser step at the start.
+        weight_decay: pull of the weights towards zero.
+        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
+        clip_norm: largest norm of the whole gradient; none leaves it alone.
+        batch_size: sentences in an optimiser step; none takes all at once.
+        max_epochs: passes over the training sentences, at most.
+        patience: epochs without a better validation loss after which training stops; none never stops early.
+        validation_fraction: share of the sentences set aside to stop by; 0 trains on all of them to the end.
+        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
+        device: auto, cpu or cuda:0.
+        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
+        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    Attributes:
+        classes_: the tags, sorted, (K,).
+        scheme_: bio or iobes, or None where tags are not of that kind.
+        repaired_: how many training tags broke the scheme and were repaired.
+        network_: the trained network.
+        history_: what training did, a History.
+        words_: the encoder of words, fitted on the training sentences.
+
+    The trap: accuracy over words flatters where most tags are O; look at the entities' f1.
+
+    Example:
+        >>> sentences = [["Ann", "lives", "in", "Rome"], ["Rome", "is", "old"]] * 8
+        >>> tags = [["B-PER", "O", "O", "B-LOC"], ["B-LOC", "O", "O"]] * 8
+        >>> model = BiLSTMTagger(max_epochs=5).fit(sentences, tags)
+        >>> [len(found) for found in model.predict(["Ann is in Rome .", "old"])]
+        [5, 1]
+
+    Source: Huang, Xu and Yu 2015; Lample et al. 2016.
+    """
+
+    task = "tagger"
+    each_step = True
+
+    crf: bool
+    classes_: Array
+    scheme_: str | None
+    repaired_: int
+
+    def __init__(
+        self,
+        *,
+        hidden_size: int = 200,
+        num_layers: int = 1,
+        dropout: float = 0.5,
+        crf: bool = True,
+        embedding_size: int = 100,
+        char_hidden_size: int = 50,
+        embedding_dropout: float = 0.5,
+        word_dropout: float = 0.2,
+        min_count: int = 2,
+        lowercase: bool = True,
+        vectors: str | Path | None = None,
+        extra_vectors: int = 50_000,
+        optimizer: str = "adam",
+        learning_rate: float = 0.003,
+        weight_decay: float = 0.0,
+        schedule: str = "cosine",
+        clip_norm: float | None = 1.0,
+        batch_size: int | None = 32,
+        max_epochs: int = 20,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        random_state: Any = 0,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+        verbose: int = 0,
+    ) -> None:
+        store(self, locals())
+
+    @property
+    def metric_name(self) -> str:  # type: ignore[override]
+        """What the history shows of the validation part."""
+        return "accuracy" if self.scheme_ is None else "f1"
+
+    # -- predict -------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> list[list[str]]:
+        """The best sequence of tags for each sentence, in the caller's order.
+
+        Args:
+            X: a Dataset, a list of texts, or a list of lists of words.
+        """
+        dataset = self._sentences(X)
+        return self._named(self._decode(self._outputs(dataset), dataset.lengths), dataset.lengths)
+
+    def predict_proba(self, X: Any) -> list[Array]:
+        """Probability of each tag at each word, (T_i, K) a sentence, columns in the order of ``classes_``.
+
+        With a CRF these are its exact marginals, by the forward–backward algorithm.
+        """
+        dataset = self._sentences(X)
+        return np.split(self._marginals(self._outputs(dataset), dataset.lengths), np.cumsum(dataset.lengths)[:-1])
+
+    def best(self, X: Any, n: int = 5) -> list[list[tuple[list[str], float]]]:
+        """The n most probable sequences of tags of each sentence with their probabilities, best first.
+
+        Raises:
+            ParameterError: the model has no CRF.
+        """
+        dataset = self._sentences(X)
+        outputs = self._outputs(dataset)
+        if self._crf is None:
+            raise ParameterError("expected a model with a CRF for the best sequences, got crf=False")
+        found: list[list[tuple[list[str], float]]] = [[] for _ in range(len(dataset))]
+        for batch in _padded(outputs, dataset.lengths):
+            tags, logs = self._crf.best(batch.values, batch.lengths, n)
+            for row, length, paths, chances in zip(batch.rows, batch.lengths, tags, logs.exp(), strict=True):
+                found[int(row)] = [
+                    (self.classes_[path[: int(length)].numpy()].tolist(), float(chance))
+                    for path, chance in zip(paths, chances, strict=True)
+                    if chance > 0
+                ]
+        return found
+
+    def entities(self, X: Any) -> list[list[Entity]]:
+        """The entities of each sentence, with their place in the text and their exact probability.
+
+        A probability is that of exactly these words being exactly such an entity, over all sequences of tags.
+
+        Raises:
+            ParameterError: the tags of the model are not BIO or IOBES.
+        """
+        dataset = self._sentences(X)
+        outputs = self._outputs(dataset)
+        if self.scheme_ is None:
+            raise ParameterError(
+                f"expected a model of BIO or IOBES tags, got tags such as {self.classes_[0]!r}", hint="use predict"
+            )
+        codes = self._decode(outputs, dataset.lengths)
+        return found_entities(dataset, outputs, codes, self.classes_.tolist(), self._crf)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Entity f1 where tags are BIO or IOBES, else the accuracy over words."""
+        dataset = self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y))
+        return self._metrics(dataset, self._outputs(dataset))[self.metric_name]
+
+    def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
+        """Read sentences as this model needs them; see :func:`bilstm.data.sentences.read_sentences`."""
+        return read_sentences(path, **self.read_with_, with_tags=with_targets)
+
+    # -- hooks ---------------------------------------------------------------------------------------------
+
+    def _from_language(self, X: Any, y: Any) -> Dataset:
+        if y is None:
+            return super()._from_language(X, None)
+        if any(isinstance(sentence, str) for sentence in X):
+            raise DataError("expected sentences as lists of words beside their tags, got text", hint="text.split()")
+        return from_words(X, y)
+
+    def _from_arrays(self, X: Any, y: Any, *, reset: bool) -> Dataset:
+        if isinstance(X, np.ndarray) or hasattr(X, "columns"):
+            raise DataError(f"expected sentences as lists of words, got {type(X).__name__}")
+        return self._from_language(X, y)
+
+    def _sentences(self, X: Any) -> Dataset:
+        return X if isinstance(X, Dataset) else self._like_training(X, None)
+
+    def _training_data(self, X: Any, y: Any) -> Dataset:
+        return self._repaired(super()._training_data(X, y))
+
+    def _repaired(self, dataset: Dataset) -> Dataset:
+        """Training sentences in one valid scheme; what was broken is counted and told."""
+        assert dataset.tags is not None
+        sentences = self._split_tags(dataset.tags.to_series(), dataset.lengths)
+        self.scheme_, self.repaired_ = scheme_of(sentences), 0
+        if self.scheme_ is None:
+            return dataset
+        whole = []
+        for tags in sentences:
+            mended, broken = repair(tags, self.scheme_)
+            whole += tags if broken == 0 and self.scheme_ != "iob1" else mended
+            self.repaired_ += broken
+        if self.repaired_:
+            warnings.warn(
+                f"{self.repaired_} of {len(whole)} tags broke the {self.scheme_.upper()} scheme and were repaired "
+                f"({dataset.source})",
+                DataWarning,
+                stacklevel=4,
+            )
+        self.scheme_ = "iobes" if self.scheme_ == "iobes" else "bio"
+        return replace(dataset, tags=pl.DataFrame({dataset.target_names[0]: pl.Series(whole, dtype=pl.String)}))
+
+    @staticmethod
+    def _split_tags(tags: pl.Series, lengths: Array) -> list[list[str]]:
+        flat, ends = tags.to_list(), np.cumsum(lengths)
+        return [flat[a:b] for a, b in zip(ends - lengths, ends, strict=True)]
+
+    def _check_targets(self, dataset: Dataset) -> None:
+        assert dataset.tags is not None
+        self.labels_ = LabelEncoder().fit(dataset.tags.to_series().to_numpy().astype(str))
+        self.classes_ = self.labels_.classes
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"expected at least two tags, got {self.classes_.tolist()[0]!r} at every word ({dataset.source})"
+            )
+
+    def _with_targets(self, dataset: Dataset) -> Dataset:
+        if dataset.tags is None:
+            raise DataError(f"expected sentences with tags, got none ({dataset.source})")
+        unknown = sorted(set(dataset.tags.to_series().unique()) - set(self.classes_.tolist()))
+        if unknown:
+            warnings.warn(
+                f"{len(unknown)} tags were not seen in training and cannot be predicted: {', '.join(unknown[:5])} "
+                f"({dataset.source}; {did_you_mean(unknown[0], self.classes_, 5)})",
+                DataWarning,
+                stacklevel=4,
+            )
+        return dataset
+
+    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
+        assert dataset.tags is not None
+        tags = dataset.tags.to_series().to_numpy().astype(str)
+        known = np.isin(tags, self.classes_)  # of a validation file others may be new: the first class stands for them
+        return self.labels_.transform(np.where(known, tags, self.classes_[0]), dataset.source)
+
+    def _head(self) -> int:
+        return len(self.classes_)
+
+    def _build(self) -> nn.Module:
+        reader = self._reader()
+        assert reader is not None
+        return StepNetwork(
+            reader.output_size,
+            self._head(),
+            reader=reader,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            crf=self._new_crf() if self.crf else None,
+        )
+
+    def _new_crf(self) -> CRF:
+        rules = None if self.scheme_ is None else valid_transitions(self.classes_.tolist())
+        if rules is None:
+            return CRF(self._head())
+        allowed, first, last = rules
+        return CRF(self._head(), allowed=allowed, first=first, last=last)
+
+    @property
+    def _crf(self) -> CRF | None:
+        crf = self.network_.crf
+        assert crf is None or isinstance(crf, CRF)
+        return crf
+
+    def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        if self._crf is not None:
+            total = self._crf(outputs, targets, lengths)  # (B,)
+        else:
+            each = cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+            total = (each * (torch.arange(outputs.shape[1]) < lengths[:, None]).to(each.device)).sum(dim=1)
+        return total / lengths.clamp(min=1).to(total.device)  # a word's share; the weights are lengths
+
+    def _decode(self, outputs: Array, lengths: Array) -> Array:
+        """Scores of every word (S, K) to the number of its tag, (S,)."""
+        crf = self._crf
+        if crf is None or len(outputs) == 0:
+            return outputs.argmax(axis=1)
+        return _each_step(outputs, lengths, lambda batch: crf.decode(batch.values, batch.lengths)[0])
+
+    def _marginals(self, outputs: Array, lengths: Array) -> Array:
+        crf = self._crf
+        if crf is None or len(outputs) == 0:
+            return torch.from_numpy(outputs).softmax(dim=1).numpy()
+        return _each_step(outputs, lengths, lambda batch: crf.marginals(batch.values, batch.lengths))
+
+    def _named(self, codes: Array, lengths: Array) -> list[list[str]]:
+        return self._split_tags(pl.Series(self.classes_[codes], dtype=pl.String), lengths)
+
+    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+        assert dataset.tags is not None
+        truth = self._split_tags(dataset.tags.to_series(), dataset.lengths)
+        return tagging_metrics(truth, self._named(self._decode(outputs, dataset.lengths), dataset.lengths))
+
+    def _encoders(self) -> dict[str, Any]:
+        return super()._encoders() | {
+            "labels": self.labels_.to_json(),
+            "scheme": self.scheme_,
+            "repaired": self.repaired_,
+        }
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        super()._restore_encoders(encoders)
+        self.labels_ = LabelEncoder.from_json(encoders["labels"])
+        self.classes_, self.scheme_ = self.labels_.classes, encoders["scheme"]
+        self.repaired_ = int(encoders["repaired"])
+
+
+def _padded(outputs: Array, lengths: Array) -> Iterator[Batch]:
+    """Scores of every word (S, K) as padded batches."""
+    return Sequences(outputs, lengths).in_order(PREDICTION_BATCH)
+
+
+def _each_step(outputs: Array, lengths: Array, work: Any) -> Array:
+    """What ``work`` makes of each padded batch, (B, T, …), joined to one row a word in the caller's order."""
+    with torch.inference_mode():
+        batches = list(_padded(outputs, lengths))
+        parts = [work(batch) for batch in batches]
+        return unsorted_steps(parts, [batch.rows for batch in batches], torch.from_numpy(lengths)).numpy()
