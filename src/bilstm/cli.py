@@ -78,21 +78,48 @@ def demo(
 @app.command()
 def predict(
     file: ModelFile,
-    data: Data,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="A table, a built-in set, a CoNLL file, a .txt file of lines, or - for lines of text."
+        ),
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="A CSV file instead of stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="A file instead of stdout.")
     ] = None,
+    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of texts, if not as in training.")] = None,
 ) -> None:
-    """Predict every row or sequence of DATA, in its order, as CSV.
+    """Predict every row, sequence or sentence of DATA, in its order.
+
+    Numbers give CSV with a row for each. Language comes back in its own form with columns added: CSV, JSON lines,
+    CoNLL; lines of text as words with tags, or as label, probability and text. On a terminal entities are coloured.
 
     Example: bilstm predict boston.bilstm new_houses.csv -o prices.csv
-    """
-    import polars as pl
-    import polars.selectors
 
+    Example: echo "Angela Merkel besuchte Paris" | bilstm predict ner.bilstm -
+    """
     from bilstm.model_file import load
 
     model = load(file)
+    if model.is_language_:
+        from bilstm.cli_predict import painted, predicted_text
+
+        if output is None and model.task == "tagger" and sys.stdout.isatty():
+            painted(model, data, text)
+        elif output is None:
+            sys.stdout.write(predicted_text(model, data, text))
+        else:
+            write_text(output, predicted_text(model, data, text))
+            talk(f"wrote {output}")
+        return
+    _predict_rows(model, data, output)
+
+
+def _predict_rows(model: Any, data: str, output: Path | None) -> None:
+    """Predictions of numbers as CSV, one row a sequence."""
+    import polars as pl
+    import polars.selectors
+
     rows = read_for(model, data)
     frame = pl.DataFrame(model.prediction_columns(rows))
     frame = frame.with_columns(pl.selectors.float().round_sig_figs(7))  # what float32 knows
@@ -128,6 +155,8 @@ def evaluate(
     else:
         for name, value in figures.items():
             print(f"{name:<12}{value:>12.6g}")
+        if getattr(model, "scheme_", None) is not None:
+            print("\n" + model.report(rows))
 
 
 @app.command()
@@ -185,7 +214,7 @@ def builtin_named(data: str, drop: Sequence[str] = ()) -> Dataset | None:
 def write_text(path: Path, text: str) -> None:
     """Write a file, or say why not."""
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", newline="")  # line ends stay what they are
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
 

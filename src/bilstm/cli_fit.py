@@ -10,7 +10,7 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 TASKS = {
     "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor", "One or more numbers for a row or a sequence."),
-    "classifier": ("bilstm.estimators.classifier", "BiLSTMClassifier", "A label for a row or a sequence."),
+    "classifier": ("bilstm.estimators.classifier", "BiLSTMClassifier", "A label for a row, a sequence or a text."),
+    "tagger": ("bilstm.estimators.tagger", "BiLSTMTagger", "A tag for every word of a sentence."),
+}
+EXAMPLES = {
+    "regressor": "houses.csv --target price -o houses.bilstm",
+    "classifier": "reviews.csv --text review --target stars -o reviews.bilstm",
+    "tagger": "train.conll --valid dev.conll -o names.bilstm",
+}
+DATA_HELP = {
+    "tagger": "CoNLL columns, CoNLL-U, or JSON lines with lists of words and tags.",
+    "": "CSV, Parquet or JSON lines, or boston, digits.",
 }
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
 
@@ -47,14 +57,14 @@ def _command(task: str) -> Callable[..., None]:
     kind = getattr(importlib.import_module(module), name)
 
     def command(data: str, output: Path, **options: Any) -> None:
-        reading = {key: options.pop(key) for key in ("target", "drop", "category", "group", "order")}
+        reading = {key: options.pop(key) for key in reading_options(kind)}
         run(kind, data, output, reading, **options)
 
     command.__doc__ = (
-        f"{summary}\n\nExample: bilstm fit {task} table.csv --target y -o model.bilstm\n\n"
+        f"{summary}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
         f"A run that was stopped goes on where it was when the same command is given again."
     )
-    command.__signature__ = inspect.Signature([*_data_options(), *_model_options(kind)])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([*_data_options(kind), *_model_options(kind)])  # type: ignore[attr-defined]
     return command
 
 
@@ -76,8 +86,9 @@ def run(
     checkpoint = output.with_name(output.name + ".checkpoint")
     if restart:
         checkpoint.unlink(missing_ok=True)
-    training = read(data, **reading)
-    validation = None if valid is None else read(valid, **reading, kinds=kinds_of(training))
+    reader = read_language if "tag" in reading or reading.get("text") else read
+    training = reader(data, **reading)
+    validation = None if valid is None else reader(valid, **reading, like=training)
     estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every)
     try:
         estimator.fit(training, validation=validation)
@@ -98,9 +109,10 @@ def read(
     category: Sequence[str],
     group: str | None,
     order: str | None,
-    kinds: Mapping[str, str] | None = None,
+    text: str | None = None,
+    like: Dataset | None = None,
 ) -> Dataset:
-    """DATA for training: a file with a target, or a built-in set. ``kinds`` are those of the training data."""
+    """DATA for training: a file with a target, or a built-in set. ``like`` is the training data of a second file."""
     from bilstm.cli import builtin_named
     from bilstm.data.tables import read_frame, read_table
     from bilstm.errors import did_you_mean
@@ -116,9 +128,33 @@ def read(
         raise DataError(
             f"expected --target, the column to predict, got none ({data})", hint=did_you_mean("", columns, 20)
         )
-    if kinds is None:
-        kinds = dict.fromkeys(category, "category")
+    kinds = dict.fromkeys(category, "category") if like is None else kinds_of(like)
     return read_table(data, target=target, drop=drop, group=group, order=order, kinds=kinds)
+
+
+def read_language(
+    data: str,
+    target: Sequence[str] = (),
+    text: str | None = None,
+    tag: str | None = None,
+    like: Dataset | None = None,
+    **others: Any,
+) -> Dataset:
+    """DATA of texts with a target column, or of tagged sentences."""
+    from bilstm.data.sentences import read_sentences
+    from bilstm.data.tables import read_frame
+    from bilstm.data.text import read_texts
+    from bilstm.errors import did_you_mean
+
+    for option in [name for name, value in others.items() if value]:
+        raise ParameterError(f"expected no --{option} beside --text {text}, got {others[option]!r}")
+    if not others:
+        return read_sentences(data, tag=tag, text=text)
+    if len(target) != 1:
+        hint = None if target else did_you_mean("", read_frame(Path(data)).columns, 20)
+        raise DataError(f"expected one --target beside --text {text}, got {len(target)} ({data})", hint=hint)
+    assert text is not None
+    return read_texts(data, text=text, target=target[0])
 
 
 def kinds_of(data: Dataset) -> dict[str, str]:
@@ -131,11 +167,18 @@ def kinds_of(data: Dataset) -> dict[str, str]:
     }
 
 
-def _data_options() -> list[inspect.Parameter]:
+def reading_options(kind: Any) -> list[str]:
+    """The options that say how DATA of a task is read."""
+    if kind.task == "tagger":
+        return ["text", "tag"]
+    return ["target", "drop", "category", "group", "order", *(["text"] if kind.reads_language else [])]
+
+
+def _data_options(kind: Any) -> list[inspect.Parameter]:
     option = typer.Option
     column = functools.partial(option, metavar="COL")
     choices: list[tuple[str, Any, Any]] = [
-        ("data", Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet, or boston, digits.")], ...),
+        ("data", Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP.get(kind.task, DATA_HELP[""]))], ...),
         (
             "output",
             Annotated[Path, option("--output", "-o", metavar="FILE", help="The model file to write.")],
@@ -146,6 +189,12 @@ def _data_options() -> list[inspect.Parameter]:
         ("category", Annotated[list[str], column(help="Column of numbers that are names.")], []),
         ("group", Annotated[str | None, column(help="Long table: column that names the sequence.")], None),
         ("order", Annotated[str | None, column(help="Long table: column that orders its rows.")], None),
+        ("text", Annotated[str | None, column(help="Column of texts; of a tagger, of lists of words.")], None),
+        (
+            "tag",
+            Annotated[str | None, column(help="Tags: a column's number, upos or xpos, or a name; last by default.")],
+            None,
+        ),
         ("valid", Annotated[str | None, option(metavar="FILE", help="Stop by this, not by a part of DATA.")], None),
         ("restart", Annotated[bool, option("--restart", help="Forget an unfinished run.")], False),
         (
@@ -154,30 +203,32 @@ def _data_options() -> list[inspect.Parameter]:
             1,
         ),
     ]
-    return [_parameter(name, annotation, default) for name, annotation, default in choices]
+    chosen = {"data", "output", "valid", "restart", "log_every", *reading_options(kind)}
+    return [_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
 
 
 def _model_options(kind: type) -> list[inspect.Parameter]:
     from bilstm.estimators.parameters import described
 
     texts = described(kind)
-    signature = inspect.signature(kind)
     return [
-        _parameter(
-            name,
-            Annotated[
-                str,
-                typer.Option(
-                    parser=_reader(str(parameter.annotation)),
-                    metavar=_metavar(str(parameter.annotation)),
-                    help=texts[name],
-                    show_default="none" if parameter.default is None else True,
-                ),
-            ],
-            parameter.default,
-        )
-        for name, parameter in signature.parameters.items()
-        if name not in NOT_OPTIONS
+        _parameter(parameter.name, _model_option(parameter, texts[parameter.name]), parameter.default)
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.name not in NOT_OPTIONS
+    ]
+
+
+def _model_option(parameter: inspect.Parameter, text: str) -> Any:
+    if parameter.annotation == "bool":
+        return Annotated[bool, typer.Option(help=text)]
+    return Annotated[
+        str,
+        typer.Option(
+            parser=_reader(str(parameter.annotation)),
+            metavar=_metavar(str(parameter.annotation)),
+            help=text,
+            show_default="none" if parameter.default is None else True,
+        ),
     ]
 
 
@@ -190,6 +241,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 def _metavar(annotation: str) -> str:
     word = {"int": "N", "float": "X", "str": "NAME"}.get(annotation.split(" ")[0], "VALUE")
+    word = "FILE" if "Path" in annotation else word
     return f"{word}|none" if "None" in annotation or annotation == "Any" else word
 
 

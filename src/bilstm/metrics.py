@@ -43,7 +43,8 @@ def classification_metrics(truth: Array, probabilities: Array, classes: Array) -
         classes: sorted labels (K,).
 
     Returns:
-        dict: f1_macro is the mean over the classes that occur in truth or prediction.
+        dict: f1_macro is the mean over the classes that occur in truth or prediction; ``calibration_error`` that of
+            :func:`calibration_error`.
     """
     predicted = classes[probabilities.argmax(axis=1)]
     codes = np.searchsorted(classes, truth)
@@ -53,8 +54,55 @@ def classification_metrics(truth: Array, probabilities: Array, classes: Array) -
         "f1_macro": float(metrics.f1_score(truth, predicted, average="macro")),
         # the floor keeps one certain mistake from making the mean infinite, as scikit-learn's log_loss does
         "log_loss": float(-np.log(np.clip(chosen, np.finfo(probabilities.dtype).eps, 1.0)).mean()),
+        "calibration_error": calibration_error(probabilities.max(axis=1), predicted == truth),
         "n": len(truth),
     }
+
+
+def several_labels_metrics(truth: Array, probabilities: Array) -> dict[str, float]:
+    """Metrics where a sequence may have several labels: ``accuracy`` counts whole sets of labels.
+
+    Args:
+        truth: which labels each sequence has, (N, K) of truth values.
+        probabilities: of each label, (N, K).
+
+    Returns:
+        dict: accuracy, f1_macro (mean over labels), f1_micro, log_loss (mean over labels), calibration_error, n.
+    """
+    predicted = probabilities >= 0.5
+    chosen = np.where(truth, probabilities, 1 - probabilities)
+    return {
+        "accuracy": float((predicted == truth).all(axis=1).mean()),
+        "f1_macro": float(metrics.f1_score(truth, predicted, average="macro", zero_division=0)),
+        "f1_micro": float(metrics.f1_score(truth, predicted, average="micro", zero_division=0)),
+        "log_loss": float(-np.log(np.clip(chosen, np.finfo(probabilities.dtype).eps, 1.0)).mean()),
+        "calibration_error": calibration_error(np.maximum(probabilities, 1 - probabilities), predicted == truth),
+        "n": len(truth),
+    }
+
+
+def calibration_error(confidence: Array, right: Array, bins: int = 15) -> float:
+    """How far stated probabilities are from the shares that come true: the expected calibration error.
+
+    .. math:: \\mathrm{ECE} = \\sum_b \\frac{n_b}{N} \\, |\\mathrm{accuracy}_b - \\mathrm{confidence}_b|
+
+    over bins of equal width.
+
+    Args:
+        confidence: the probability of each prediction, (N,), in 0 … 1.
+        right: whether each came true, (N,).
+        bins: how many.
+
+    Source: Naeini, Cooper and Hauskrecht 2015; Guo, Pleiss, Sun and Weinberger 2017.
+
+    Example:
+        >>> calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([True, True, True, False]))
+        0.0
+    """
+    confidence, right = np.ravel(confidence), np.ravel(right)
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(places, weights=right - confidence, minlength=bins)  # n_b (accuracy_b − confidence_b)
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def tagging_metrics(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -146,6 +194,28 @@ def type_confusion(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[
         true, guessed = _by_extent(tags), _by_extent(others)
         counts.update((true.get(extent, "O"), guessed.get(extent, "O")) for extent in true | guessed)
     return dict(sorted(counts.items()))
+
+
+def entity_tables(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> str:
+    """:func:`entity_report` and :func:`type_confusion` as two tables of text, for a reader.
+
+    Example:
+        >>> print(entity_tables([["B-PER", "O"]], [["B-PER", "O"]]).splitlines()[1])
+        PER          1.0000    1.0000    1.0000         1
+    """
+    report, counts = entity_report(truth, predicted), type_confusion(truth, predicted)
+    width = max([8, *map(len, report)])
+    lines = [f"{'type':<{width}} {'precision':>10}{'recall':>10}{'f1':>10}{'support':>10}"]
+    for kind, row in report.items():
+        figures = "".join(f"{row[name]:>10.4f}" for name in ("precision", "recall", "f1"))
+        lines.append(f"{kind:<{width}} {figures}{row['support']:>10}")
+    kinds = [*report, "O"]
+    lines += ["", "true types (rows) taken for others (columns); O: no entity of just these words"]
+    lines.append(" " * width + " " + "".join(f"{kind[:9]:>10}" for kind in kinds))
+    for true in kinds:
+        row = "".join(f"{counts.get((true, guess), '.'):>10}" for guess in kinds)
+        lines.append(f"{true:<{width}} {row}")
+    return "\n".join(lines)
 
 
 def evaluate(estimator: Any, dataset: Any) -> dict[str, float]:

@@ -130,7 +130,7 @@ def read_raw(path: Path) -> pl.DataFrame:
 def line_of_row(path: Path, row: int) -> int:
     """The line of a CSV file on which record ``row`` (0 = first below the header, blank lines skipped) ends."""
     with _open_text(path) as file:
-        reader = csv.reader(file, delimiter=_separator(path))
+        reader = csv.reader(file, delimiter=separator_of(path))
         records = (reader.line_num for record in reader if any(record))
         for number, line in enumerate(records):
             if number == row + 1:
@@ -144,7 +144,7 @@ def _open_text(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _separator(path: Path) -> str:
+def separator_of(path: Path) -> str:
     """The separator that the header uses most; a comma where it uses none."""
     try:
         with _open_text(path) as file:
@@ -179,7 +179,7 @@ def _as_truth(text: pl.Series) -> pl.Series | None:
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    separator = _separator(path)
+    separator = separator_of(path)
     try:
         with _open_text(path) as file:
             header = next(csv.reader(file, delimiter=separator), [])
@@ -207,7 +207,7 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 def _first_long_line(path: Path) -> int:
     with _open_text(path) as file:
-        reader = csv.reader(file, delimiter=_separator(path))
+        reader = csv.reader(file, delimiter=separator_of(path))
         width = len(next(reader))
         return next((reader.line_num for record in reader if len(record) > width), 1)
 

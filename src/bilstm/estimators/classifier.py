@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logsumexp, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target
@@ -17,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from bilstm.data.columns import Array
-from bilstm.data.dataset import Dataset
+from bilstm.data.dataset import Dataset, is_labels_lists
 from bilstm.data.encoders import LabelEncoder
 from bilstm.errors import DataError, ParameterError, did_you_mean
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
-from bilstm.metrics import classification_metrics
+from bilstm.metrics import classification_metrics, several_labels_metrics
 
 
 class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc]
@@ -67,10 +69,16 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         classes_: the labels, sorted, (K,).
         network_: the trained network.
         history_: what training did, a History.
-        features_, labels_: the encoders; features_ is fitted on the training rows.
+        temperature_: what the scores are divided by; 1 where no rows were set aside.
+        features_, labels_: the encoders; features_ is fitted on the training rows; words_ of text.
 
-    The trap: probabilities of a trained network are often too sure of themselves; measure ``log_loss``
-    beside ``accuracy``.
+    Probabilities are calibrated: the scores are divided by one temperature, fitted on the validation part.
+    Where the targets are lists of labels, each label is predicted on its own (0, 1 or several a sequence).
+
+    The trap: probabilities of a trained network are often too sure of themselves; ``calibration_error`` says by how
+    much those of the model are off on average.
+
+    Source: Guo, Pleiss, Sun and Weinberger 2017 (temperature and expected calibration error).
 
     Example:
         >>> from bilstm.data.builtin import digits
@@ -86,6 +94,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     class_weight: Any
     label_smoothing: float
     classes_: Array
+    temperature_: float
+    several_: bool
 
     def __init__(
         self,
@@ -127,26 +137,38 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         outputs = self._outputs(X)
         return self._decode(outputs, np.zeros(0))
 
-    def predict(self, X: Any) -> Array:
-        """The most probable label of each sequence, (N,), in the caller's order and kind."""
-        codes = self.predict_proba(X).argmax(axis=1)
-        return self.labels_.inverse(codes)
+    def predict(self, X: Any) -> Any:
+        """The most probable label of each sequence, (N,), in the caller's order and kind.
+
+        Where a sequence may have several labels: a list of those with a probability of at least one half.
+        """
+        return self._labels_of(self.predict_proba(X))
+
+    def _labels_of(self, probabilities: Array) -> Any:
+        if self.several_:
+            return [self.classes_[row >= 0.5].tolist() for row in probabilities]
+        return self.labels_.inverse(probabilities.argmax(axis=1))
 
     def prediction_columns(self, X: Any) -> list[pl.Series]:
         """Predictions as named columns: ``predicted_<target>`` and its ``probability``."""
         probabilities = self.predict_proba(X)
         return [
-            pl.Series(f"predicted_{self.target_names_[0]}", self.labels_.inverse(probabilities.argmax(axis=1))),
-            pl.Series("probability", probabilities.max(axis=1)),
+            pl.Series(f"predicted_{self.target_names_[0]}", self._labels_of(probabilities)),
+            pl.Series("probability", _confidence(probabilities) if self.several_ else probabilities.max(axis=1)),
         ]
 
     def _training_data(self, X: Any, y: Any) -> Dataset:
-        if y is not None and np.asarray(y).ndim == 2:
+        if y is not None and not is_labels_lists(y) and np.asarray(y).ndim == 2:
             y = column_or_1d(y, warn=True)
         return super()._training_data(X, y)
 
     def _check_targets(self, dataset: Dataset) -> None:
         assert dataset.targets is not None
+        self.temperature_ = 1.0
+        self.several_ = dataset.targets.width == 1 and dataset.targets.dtypes[0] == pl.List
+        if self.several_:
+            self._check_label_lists(dataset)
+            return
         labels = _labels(dataset)
         kind = type_of_target(labels, input_name="y")
         if kind not in ("binary", "multiclass"):
@@ -163,6 +185,16 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
                 hint="there is nothing to learn; check the column",
             )
         self.class_weights_ = self._class_weights(labels)
+
+    def _check_label_lists(self, dataset: Dataset) -> None:
+        if self.class_weight is not None:
+            raise ParameterError(f"expected no class_weight beside lists of labels, got {self.class_weight!r}")
+        names = np.unique(np.array(_label_lists(dataset).explode().drop_nulls().to_list(), dtype=str))
+        if len(names) < 2:
+            raise DataError(f"expected at least two labels in the lists, got {names.tolist()} ({dataset.source})")
+        self.labels_ = LabelEncoder(names)
+        self.classes_ = names
+        self.class_weights_ = torch.ones(len(names))
 
     def _class_weights(self, labels: Array) -> Tensor:
         if self.class_weight is None:
@@ -187,7 +219,9 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     def _target_kind(self) -> str:
         return "category" if self.classes_.dtype.kind in "OU" else "number"
 
-    def _strata(self, dataset: Dataset) -> Array:
+    def _strata(self, dataset: Dataset) -> Array | None:
+        if self.several_:
+            return None
         labels = _labels(dataset)
         classes, counts = np.unique(labels, return_counts=True)
         if counts.min() < 2:
@@ -200,12 +234,26 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         return labels
 
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
+        if self.several_:
+            return self._marked(dataset).astype(np.float32)
         return self.labels_.transform(_labels(dataset), dataset.source)
+
+    def _marked(self, dataset: Dataset) -> Array:
+        """Which labels each sequence has, (N, K) of truth values."""
+        lists = _label_lists(dataset)
+        rows = np.repeat(np.arange(len(lists)), lists.list.len().to_numpy())
+        names = np.array(lists.explode().drop_nulls().to_list(), dtype=self.classes_.dtype)
+        marked = np.zeros((len(lists), len(self.classes_)), dtype=bool)
+        if len(names):
+            marked[rows, self.labels_.transform(names, dataset.source)] = True
+        return marked
 
     def _head(self) -> int:
         return len(self.classes_)
 
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        if self.several_:
+            return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(dim=1)
         weights = self.class_weights_.to(outputs.device)
         smoothing = self.label_smoothing if outputs.requires_grad else 0.0  # the validation loss is the plain one
         return functional.cross_entropy(
@@ -213,23 +261,58 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         )  # (B,)
 
     def _decode(self, outputs: Array, lengths: Array) -> Array:
-        shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
-        exponentials = np.exp(shifted)
-        probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+        scores = outputs.astype(np.float64) / self.temperature_
+        probabilities: Array = expit(scores) if self.several_ else softmax(scores, axis=1)
         return probabilities  # (N, K)
 
+    def _calibrate(self, held_out: Dataset, outputs: Array) -> None:
+        """The temperature that makes the held-out labels most probable."""
+        targets = self._targets(held_out, fit=False)
+
+        def lost(log_temperature: float) -> float:
+            scores = outputs.astype(np.float64) / np.exp(log_temperature)
+            if self.several_:
+                return float((np.logaddexp(0, scores) - scores * targets).mean())
+            return float((logsumexp(scores, axis=1) - scores[np.arange(len(scores)), targets]).mean())
+
+        found = minimize_scalar(lost, bounds=(np.log(0.05), np.log(20)), method="bounded")
+        self.temperature_ = float(np.exp(found.x)) if found.fun < lost(0.0) else 1.0
+
     def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+        probabilities = self._decode(outputs, dataset.lengths)
+        if self.several_:
+            return several_labels_metrics(self._marked(dataset), probabilities)
         labels = _labels(dataset)
         self.labels_.transform(labels, dataset.source)  # a class the model does not know is an error
-        return classification_metrics(labels, self._decode(outputs, dataset.lengths), self.classes_)
+        return classification_metrics(labels, probabilities, self.classes_)
 
     def _encoders(self) -> dict[str, Any]:
-        return super()._encoders() | {"labels": self.labels_.to_json()}
+        return super()._encoders() | {
+            "labels": self.labels_.to_json(),
+            "temperature": self.temperature_,
+            "several": self.several_,
+        }
 
     def _restore_encoders(self, encoders: dict[str, Any]) -> None:
         super()._restore_encoders(encoders)
         self.labels_ = LabelEncoder.from_json(encoders["labels"])
         self.classes_ = self.labels_.classes
+        self.temperature_ = float(encoders.get("temperature", 1.0))  # format 1 has neither
+        self.several_ = bool(encoders.get("several", False))
+        if not self.temperature_ > 0:
+            raise DataError(f"expected a temperature above 0, got {self.temperature_}")
+
+
+def _confidence(probabilities: Array) -> Array:
+    """How probable the chosen set of labels is, each on its own, (N,)."""
+    return np.maximum(probabilities, 1 - probabilities).prod(axis=1)
+
+
+def _label_lists(dataset: Dataset) -> pl.Series:
+    """Lists of labels (N,) of a Dataset with one target; a missing list has none."""
+    if dataset.targets is None or dataset.targets.dtypes[0] != pl.List:
+        raise DataError(f"expected a list of labels for every row, got none ({dataset.source})")
+    return dataset.targets.to_series().cast(pl.List(pl.String)).fill_null([])
 
 
 def _labels(dataset: Dataset) -> Array:

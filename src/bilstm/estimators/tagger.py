@@ -25,7 +25,7 @@ from bilstm.errors import DataError, DataWarning, ParameterError, did_you_mean
 from bilstm.estimators.entities import Entity, found_entities
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
-from bilstm.metrics import tagging_metrics
+from bilstm.metrics import entity_tables, tagging_metrics
 from bilstm.nn.crf import CRF
 from bilstm.nn.network import StepNetwork
 from bilstm.training import PREDICTION_BATCH
@@ -191,6 +191,19 @@ class BiLSTMTagger(LanguageEstimator):
         """Entity f1 where tags are BIO or IOBES, else the accuracy over words."""
         dataset = self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y))
         return self._metrics(dataset, self._outputs(dataset))[self.metric_name]
+
+    def report(self, X: Any, y: Any = None) -> str:
+        """Entities by type, and what was taken for what, as two tables of text.
+
+        Raises:
+            ParameterError: the tags of the model are not BIO or IOBES.
+        """
+        dataset = self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y))
+        if self.scheme_ is None:
+            raise ParameterError(f"expected a model of BIO or IOBES tags, got tags such as {self.classes_[0]!r}")
+        assert dataset.tags is not None
+        truth = self._split_tags(dataset.tags.to_series(), dataset.lengths)
+        return entity_tables(truth, self.predict(dataset))
 
     def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
         """Read sentences as this model needs them; see :func:`bilstm.data.sentences.read_sentences`."""

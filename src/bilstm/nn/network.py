@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout as drop
 
 from bilstm.data.batch import Batch
 from bilstm.nn.bilstm import BiLSTM
@@ -96,10 +97,11 @@ class StepNetwork(nn.Module):
         reader: turns a batch of words into vectors (B, T, F).
         hidden_size: H, units of each direction.
         num_layers: L, BiLSTM layers.
-        dropout: share of units dropped between the layers and before the output, in training.
+        dropout: share of units dropped between the layers and before the output, in training; before the output a
+            unit is dropped at every step of a sentence or at none.
         crf: scores sequences of tags from the steps' scores; None leaves every step alone.
 
-    Source: Huang, Xu and Yu 2015; Lample et al. 2016.
+    Source: Huang, Xu and Yu 2015; Lample et al. 2016; Gal and Ghahramani 2016 (one mask for all steps).
     """
 
     def __init__(
@@ -118,14 +120,16 @@ class StepNetwork(nn.Module):
         self.lstm = BiLSTM(
             input_size, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.output = nn.Linear(2 * hidden_size, output_size)
         self.crf = crf
 
     def forward(self, batch: Batch) -> Tensor:
         """A batch of sentences to the score of each tag at each step, (B, T, K)."""
         states, _ = self.lstm(self.reader(batch), lengths=batch.lengths)  # (B, T, 2H)
-        output: Tensor = self.output(self.dropout(states))  # (B, T, K)
+        if self.training and self.dropout:
+            states = states * drop(states.new_ones(len(states), 1, states.shape[2]), self.dropout)
+        output: Tensor = self.output(states)  # (B, T, K)
         return output
 
 
