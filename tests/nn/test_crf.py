@@ -21,6 +21,7 @@ on_every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 needs_native = pytest.mark.skipif(not native.isas(), reason="the compiled module bilstm._native is not built")
 
 SENTENCES = ChainCase((7, 3, 0, 1, 12, 5, 12), 12, 5, seed=3)
+SENTENCES_TAGS = torch.randint(5, (7, 12), generator=torch.Generator().manual_seed(8))
 # begin, inside, end, single, outside: of two kinds, so that a kind must be kept
 BIOES = ("O", "B-x", "I-x", "E-x", "S-x", "B-y", "I-y", "E-y", "S-y")
 
@@ -288,7 +289,8 @@ def test_a_row_is_the_same_bit_for_bit_in_any_company(scale):
 @needs_native
 def test_the_number_of_threads_changes_no_bit():
     crf, before, found = CRF(20), torch.get_num_threads(), []  # so large that three threads are worth it
-    emissions, tags = torch.randn(45, 40, 20), torch.randint(20, (45, 40))
+    generator = torch.Generator().manual_seed(9)
+    emissions, tags = torch.randn(45, 40, 20, generator=generator), torch.zeros(45, 40, dtype=torch.int64)
     emissions[::7] *= 300  # by logarithms
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
@@ -299,9 +301,6 @@ def test_the_number_of_threads_changes_no_bit():
     for others in found[1:]:
         for a, b in zip(others, found[0], strict=True):
             assert_close(a, b)
-
-
-SENTENCES_TAGS = torch.randint(5, (7, 12), generator=torch.Generator().manual_seed(8))
 
 
 # --- rules --------------------------------------------------------------------------------------------------
