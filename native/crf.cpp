@@ -425,32 +425,47 @@ void add_up(const std::vector<double>& counts, int64_t chunks, int64_t apart, in
     }
 }
 
-double viterbi(const Row& row, int64_t* tags) {
+// `transitions` are the row's in double. Which tag came before is found again on the way back, with the same sums:
+// so the way forward is maxima only, which processors have.
+double viterbi(const Row& row, const std::vector<double>& transitions, int64_t* tags) {
     const int64_t K = row.crf.K;
-    std::vector<double> best(row.crf.start, row.crf.start + K), next(K);
-    std::vector<int64_t> from(K);
-    std::vector<int32_t> before(row.length * K);
+    std::vector<double> scores(row.length * K, -INF);  // of the best path that ends there
     for (int64_t t = 0; t < row.length; ++t) {
-        if (t > 0) {
-            std::fill(next.begin(), next.end(), -INF);
-            std::fill(from.begin(), from.end(), 0);
-            for (int64_t i = 0; i < K; ++i)
-                for (int64_t j = 0; j < K; ++j) {
-                    const double through = best[i] + row.transition(i, j);
-                    const bool better = through > next[j];  // not >=: of equals the lowest
-                    next[j] = better ? through : next[j];
-                    from[j] = better ? i : from[j];
-                }
-            best.swap(next);
-            std::copy(from.begin(), from.end(), before.begin() + t * K);
+        double* here = scores.data() + t * K;
+        if (t == 0) std::copy_n(row.crf.start, K, here);
+        for (int64_t i = 0; t > 0 && i < K; ++i) {
+            const double before = here[i - K], *to = transitions.data() + i * K;
+            for (int64_t j = 0; j < K; ++j) {
+                const double through = before + to[j];
+                here[j] = through > here[j] ? through : here[j];
+            }
         }
-        for (int64_t j = 0; j < K; ++j) best[j] += row.emission(t, j);
+        for (int64_t j = 0; j < K; ++j) here[j] += row.emission(t, j);
     }
-    for (int64_t j = 0; j < K; ++j) best[j] += row.crf.end[j];
-    int64_t tag = std::max_element(best.begin(), best.end()) - best.begin();
-    const double score = best[tag];
-    for (int64_t t = row.length - 1; t >= 0 && score != -INF; tag = before[t * K + tag], --t) tags[t] = tag;
+    const auto lowest_best = [&](auto score) {
+        int64_t found = 0;
+        for (int64_t i = 1; i < K; ++i)
+            if (score(i) > score(found)) found = i;
+        return found;
+    };
+    const double* here = scores.data() + (row.length - 1) * K;
+    int64_t tag = lowest_best([&](int64_t i) { return here[i] + row.crf.end[i]; });
+    const double score = here[tag] + row.crf.end[tag];
+    if (score == -INF) return score;
+    tags[row.length - 1] = tag;
+    for (int64_t t = row.length - 1; t > 0; --t) {
+        here -= K;
+        tag = lowest_best([&](int64_t i) { return here[i] + transitions[i * K + tag]; });
+        tags[t - 1] = tag;
+    }
     return score;
+}
+
+// No more than have something to do: below a tenth of a millisecond each, to call another one gains little, and where
+// it is busy elsewhere its owner waits for milliseconds.
+int threads_worth(const Crf& crf) {
+    constexpr int64_t PRODUCTS = 1 << 17;
+    return static_cast<int>(std::clamp<int64_t>(crf.B * crf.T * crf.K * crf.K / PRODUCTS, 1, crf.threads));
 }
 
 }  // namespace
@@ -461,7 +476,7 @@ int64_t crf_reserve_size(const Crf& crf) {
 
 void crf_forward(const Crf& crf, const int64_t* tags, double* result, double* reserve) {
     const Weights weights(crf);
-    parallel(crf.threads, crf.B, [&](int64_t b) {
+    parallel(threads_worth(crf), crf.B, [&](int64_t b) {
         const Row row(crf, tags, b);
         const auto own = room(reserve ? 0 : 2 * crf.T * crf.K);
         double* const at = reserve ? reserve + b * row_size(crf) : own.get();
@@ -484,7 +499,7 @@ void crf_backward(const Crf& crf, const int64_t* tags, const double* d_result, c
     const Weights weights(crf);
     const int64_t K = crf.K, chunks = std::min(crf.B, CHUNKS), apart = K * K + 2 * K;
     std::vector<double> counts(chunks * apart);
-    parallel(crf.threads, chunks, [&](int64_t c) {
+    parallel(threads_worth(crf), chunks, [&](int64_t c) {
         double* const own = counts.data() + c * apart;
         chunk_backward(crf, weights, tags, d_result, reserve, crf.B * c / chunks, crf.B * (c + 1) / chunks,
                        gradients.emissions, {own, own + K * K, own + K * K + K});
@@ -497,7 +512,7 @@ void crf_backward(const Crf& crf, const int64_t* tags, const double* d_result, c
 void crf_marginals(const Crf& crf, float* marginals) {
     const Weights weights(crf);
     const int64_t TK = crf.T * crf.K;
-    parallel(crf.threads, crf.B, [&](int64_t b) {
+    parallel(threads_worth(crf), crf.B, [&](int64_t b) {
         const Row row(crf, nullptr, b);
         const auto own = room(4 * TK);
         Kept kept = kept_at(crf, own.get());
@@ -514,10 +529,11 @@ void crf_marginals(const Crf& crf, float* marginals) {
 }
 
 void crf_viterbi(const Crf& crf, int64_t* tags, double* score) {
-    parallel(crf.threads, crf.B, [&](int64_t b) {
+    const std::vector<double> transitions(crf.transitions, crf.transitions + crf.K * crf.K);
+    parallel(threads_worth(crf), crf.B, [&](int64_t b) {
         const Row row(crf, nullptr, b);
         std::fill_n(tags + b * crf.T, crf.T, int64_t{0});
-        score[b] = row.length == 0 ? 0 : viterbi(row, tags + b * crf.T);
+        score[b] = row.length == 0 ? 0 : viterbi(row, transitions, tags + b * crf.T);
     });
 }
 
