@@ -161,8 +161,10 @@ def _tagger_columns(model: Any, dataset: Dataset) -> list[pl.Series]:
     columns = [pl.Series("words", list(_words(dataset)), dtype=pl.List(pl.String))]
     columns.append(pl.Series("tags", model.predict(dataset), dtype=pl.List(pl.String)))
     if model.scheme_ is not None:
-        found = [[entity._asdict() | {"probability": round(entity.probability, 4)} for entity in row] for row in
-                 model.entities(dataset)]
+        found = [
+            [entity._asdict() | {"probability": round(entity.probability, 4)} for entity in row]
+            for row in model.entities(dataset)
+        ]
         columns.append(pl.Series("entities", found))
     return columns
 

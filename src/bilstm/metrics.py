@@ -213,8 +213,8 @@ def entity_tables(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[s
     lines += ["", "true types (rows) taken for others (columns); O: no entity of just these words"]
     lines.append(" " * width + " " + "".join(f"{kind[:9]:>10}" for kind in kinds))
     for true in kinds:
-        row = "".join(f"{counts.get((true, guess), '.'):>10}" for guess in kinds)
-        lines.append(f"{true:<{width}} {row}")
+        taken = "".join(f"{counts.get((true, guess), '.'):>10}" for guess in kinds)
+        lines.append(f"{true:<{width}} {taken}")
     return "\n".join(lines)
 
 

@@ -71,7 +71,7 @@ class Sequences:
         values = self.padded(self.matrix, rows)  # (B, T, F)
         forms = None
         if self.forms is not None:
-            used, values = values.unique(return_inverse=True)  # padding is counted as one more word at most
+            used, values = torch.unique(values, return_inverse=True)  # padding is counted as one more word at most
             forms = self.forms[used].long()
         return Batch(values, self.lengths[rows], rows, forms)
 

@@ -25,15 +25,18 @@ from bilstm.errors import DataError
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 KANA = "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 THAI_LAO_BURMESE_KHMER = "\u0e01-\u0e4e\u0e81-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3"
-MARKS_WITHOUT_BLANKS = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
-MARKS = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+MARKS_WITHOUT_BLANKS = (
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
+)
+MARKS = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a"
+ARABIC_MARKS = "\u064b-\u065f\u0670\u06d6-\u06ed"
 INDIC = "\u0900-\u0963\u0966-\u0dff"  # letters and vowel signs, without the danda, which ends a sentence
 JOINERS = "\u200c\u200d"  # inside Persian and Indic words
 PICTURE = "[\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 PICTURES = f"{PICTURE}[\ufe0f\U0001f3fb-\U0001f3ff]*(?:\u200d{PICTURE}[\ufe0f\U0001f3fb-\U0001f3ff]*)*"
 
 ALONE = f"[{HAN}{KANA}{THAI_LAO_BURMESE_KHMER}][{MARKS_WITHOUT_BLANKS}]*"
-LETTER = f"(?:[^\\W_{HAN}{KANA}{THAI_LAO_BURMESE_KHMER}]|[{MARKS}{INDIC}{JOINERS}])"
+LETTER = f"(?:[^\\W_{HAN}{KANA}{THAI_LAO_BURMESE_KHMER}]|[{MARKS}{ARABIC_MARKS}{INDIC}{JOINERS}])"
 CLITIC = f"['’](?:[sdm]|re|ve|ll)(?!{LETTER})"
 
 WORDS = re.compile(

@@ -76,7 +76,10 @@ class BiLSTMEstimator(Inputs, ABC):
     # -- hooks ---------------------------------------------------------------------------------------------
     @abstractmethod
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
-        """Encoded targets (N, …), or (S,) where each step has one; with ``fit``, learn the encoding from this training part first."""
+        """Encoded targets (N, …), or (S,) where each step has one.
+
+        With ``fit``, learn the encoding from this training part first.
+        """
 
     @abstractmethod
     def _head(self) -> int:
@@ -128,7 +131,7 @@ class BiLSTMEstimator(Inputs, ABC):
         dataset = self._training_data(X, y)
         self._check_targets(dataset)
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
-        vars(self).pop("history_", None)  # until this fit has ended there is no fitted model
+        self.__dict__.pop("history_", None)  # until this fit has ended there is no fitted model
         self.is_table_ = dataset.is_table
         self.is_language_ = dataset.is_language
         self.trained_on_ = dataset.fingerprint()
@@ -296,4 +299,3 @@ class BiLSTMEstimator(Inputs, ABC):
 
         check_is_fitted(self)
         model_file.save(self, Path(path))
-

@@ -235,7 +235,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
         if self.several_:
-            return self._marked(dataset).astype(np.float32)
+            marked: Array = self._marked(dataset).astype(np.float32)
+            return marked
         return self.labels_.transform(_labels(dataset), dataset.source)
 
     def _marked(self, dataset: Dataset) -> Array:
@@ -305,7 +306,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
 def _confidence(probabilities: Array) -> Array:
     """How probable the chosen set of labels is, each on its own, (N,)."""
-    return np.maximum(probabilities, 1 - probabilities).prod(axis=1)
+    chosen: Array = np.maximum(probabilities, 1 - probabilities).prod(axis=1)
+    return chosen
 
 
 def _label_lists(dataset: Dataset) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Entities of tagged sentences: their places in the text and their exact probabilities. Knows tags and a CRF's scores."""
+"""Entities of tagged sentences: their places in the text, their exact probabilities. Knows tags and their scores."""
 
 from __future__ import annotations
 

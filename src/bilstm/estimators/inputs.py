@@ -52,7 +52,9 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
                 f"expected data with targets, got none ({dataset.source})", hint="name the column with --target"
             )
         if dataset.is_language and not self.reads_language:
-            raise DataError(f"expected numbers, got text ({dataset.source})", hint="a classifier or a tagger reads text")
+            raise DataError(
+                f"expected numbers, got text ({dataset.source})", hint="a classifier or a tagger reads text"
+            )
         if len(dataset) < 2:
             found = f"n_samples = {len(dataset)} ({dataset.source})"
             raise DataError(f"expected at least 2 sequences to learn from, got {found}")

@@ -20,7 +20,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
 from bilstm.data.sentences import read_sentences
 from bilstm.data.tags import repair, scheme_of, valid_transitions
-from bilstm.data.text import from_texts, from_words
+from bilstm.data.text import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError, did_you_mean
 from bilstm.estimators.entities import Entity, found_entities
 from bilstm.estimators.language import LanguageEstimator
@@ -315,7 +315,7 @@ class BiLSTMTagger(LanguageEstimator):
 
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         if self._crf is not None:
-            total = self._crf(outputs, targets, lengths)  # (B,)
+            total: Tensor = self._crf(outputs, targets, lengths)  # (B,)
         else:
             each = cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
             total = (each * (torch.arange(outputs.shape[1]) < lengths[:, None]).to(each.device)).sum(dim=1)
@@ -325,7 +325,8 @@ class BiLSTMTagger(LanguageEstimator):
         """Scores of every word (S, K) to the number of its tag, (S,)."""
         crf = self._crf
         if crf is None or len(outputs) == 0:
-            return outputs.argmax(axis=1)
+            best: Array = outputs.argmax(axis=1)
+            return best
         return _each_step(outputs, lengths, lambda batch: crf.decode(batch.values, batch.lengths)[0])
 
     def _marginals(self, outputs: Array, lengths: Array) -> Array:

@@ -88,5 +88,6 @@ class WordReader(nn.Module):
         assert self.characters is not None
         assert self.spelling is not None
         lengths = (characters != 0).sum(dim=1).cpu()  # (U,)
+        h_n: Tensor
         _, (h_n, _) = self.spelling(self.characters(characters[:, : int(lengths.max())]), lengths=lengths)
         return h_n.transpose(0, 1).flatten(1)  # (U, 2H)
