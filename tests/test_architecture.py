@@ -24,7 +24,7 @@ ROOMS = [
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
-    ["cli", "cli_fit"],
+    ["cli", "cli_fit", "cli_predict"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from bilstm.data.builtin import boston as boston
     from bilstm.data.builtin import digits as digits
     from bilstm.data.dataset import Dataset as Dataset
+    from bilstm.data.sentences import read_sentences as read_sentences
     from bilstm.data.tables import read_table as read_table
+    from bilstm.data.text import read_texts as read_texts
     from bilstm.errors import BilstmError as BilstmError
     from bilstm.estimators.classifier import BiLSTMClassifier as BiLSTMClassifier
     from bilstm.estimators.regressor import BiLSTMRegressor as BiLSTMRegressor
+    from bilstm.estimators.tagger import BiLSTMTagger as BiLSTMTagger
     from bilstm.history import History as History
     from bilstm.metrics import evaluate as evaluate
     from bilstm.model_file import load as load
@@ -29,6 +32,7 @@ _HOMES = {
     "BiLSTM": "bilstm.nn.bilstm",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
     "BiLSTMRegressor": "bilstm.estimators.regressor",
+    "BiLSTMTagger": "bilstm.estimators.tagger",
     "BilstmError": "bilstm.errors",
     "Dataset": "bilstm.data.dataset",
     "History": "bilstm.history",
@@ -38,7 +42,9 @@ _HOMES = {
     "digits": "bilstm.data.builtin",
     "evaluate": "bilstm.metrics",
     "load": "bilstm.model_file",
+    "read_sentences": "bilstm.data.sentences",
     "read_table": "bilstm.data.tables",
+    "read_texts": "bilstm.data.text",
 }
 
 __all__ = [
@@ -46,6 +52,7 @@ __all__ = [
     "BiLSTM",
     "BiLSTMClassifier",
     "BiLSTMRegressor",
+    "BiLSTMTagger",
     "BilstmError",
     "Dataset",
     "History",
@@ -55,7 +62,9 @@ __all__ = [
     "digits",
     "evaluate",
     "load",
+    "read_sentences",
     "read_table",
+    "read_texts",
 ]
 
 
