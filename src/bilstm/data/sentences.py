@@ -38,6 +38,9 @@ def read_sentences(
 
     Raises:
         DataError: as :func:`bilstm.data.conll.read_conll` and :func:`bilstm.data.tables.read_raw`.
+
+    Example:
+        >>> data = read_sentences("train.conll")  # doctest: +SKIP
     """
     path = Path(path)
     if has_suffix(path, TABLES):

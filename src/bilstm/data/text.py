@@ -176,6 +176,9 @@ def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dat
 
     Raises:
         DataError: as :func:`bilstm.read_table`; a column that is missing; a text that is a number.
+
+    Example:
+        >>> data = read_texts("reviews.csv", text="review", target="stars")  # doctest: +SKIP
     """
     path = Path(path)
     frame = read_raw(path)

@@ -220,7 +220,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         return "category" if self.classes_.dtype.kind in "OU" else "number"
 
     def _strata(self, dataset: Dataset) -> Array | None:
-        if self.several_:
+        if dataset.targets is not None and dataset.targets.dtypes[0] == pl.List:
             return None
         labels = _labels(dataset)
         classes, counts = np.unique(labels, return_counts=True)

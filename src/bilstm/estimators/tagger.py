@@ -182,7 +182,8 @@ class BiLSTMTagger(LanguageEstimator):
         outputs = self._outputs(dataset)
         if self.scheme_ is None:
             raise ParameterError(
-                f"expected a model of BIO or IOBES tags, got tags such as {self.classes_[0]!r}", hint="use predict"
+                f"expected a model of BIO or IOBES tags, got tags such as {self.classes_.tolist()[0]!r}",
+                hint="use predict",
             )
         codes = self._decode(outputs, dataset.lengths)
         return found_entities(dataset, outputs, codes, self.classes_.tolist(), self._crf)
@@ -200,7 +201,9 @@ class BiLSTMTagger(LanguageEstimator):
         """
         dataset = self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y))
         if self.scheme_ is None:
-            raise ParameterError(f"expected a model of BIO or IOBES tags, got tags such as {self.classes_[0]!r}")
+            raise ParameterError(
+                f"expected a model of BIO or IOBES tags, got tags such as {self.classes_.tolist()[0]!r}"
+            )
         assert dataset.tags is not None
         truth = self._split_tags(dataset.tags.to_series(), dataset.lengths)
         return entity_tables(truth, self.predict(dataset))
@@ -231,7 +234,10 @@ class BiLSTMTagger(LanguageEstimator):
 
     def _repaired(self, dataset: Dataset) -> Dataset:
         """Training sentences in one valid scheme; what was broken is counted and told."""
-        assert dataset.tags is not None
+        if dataset.tags is None:
+            raise DataError(f"expected a tag for every word, got one target a sentence ({dataset.source})")
+        if dataset.tags.height == 0:
+            raise DataError(f"expected sentences of words, got no word in any of them ({dataset.source})")
         sentences = self._split_tags(dataset.tags.to_series(), dataset.lengths)
         self.scheme_, self.repaired_ = scheme_of(sentences), 0
         if self.scheme_ is None:
