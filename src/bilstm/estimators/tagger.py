@@ -208,6 +208,13 @@ class BiLSTMTagger(LanguageEstimator):
         truth = self._split_tags(dataset.tags.to_series(), dataset.lengths)
         return entity_tables(truth, self.predict(dataset))
 
+    def _check_scheme(self) -> None:
+        if self.scheme_ is None:
+            name = self.classes_.tolist()[0]
+            raise ParameterError(
+                f"expected a model of BIO or IOBES tags, got tags such as {name!r}", hint="use predict"
+            )
+
     def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
         """Read sentences as this model needs them; see :func:`bilstm.data.sentences.read_sentences`."""
         return read_sentences(path, **self.read_with_, with_tags=with_targets)

@@ -14,7 +14,6 @@ from bilstm.data.batch import Batch
 from bilstm.nn.bilstm import BiLSTM
 
 CASE_SIZE = 8
-SMALL = 0.1  # learned vectors begin within ± this: what a word is must be learned, not drawn
 
 
 class WordReader(nn.Module):
@@ -61,8 +60,6 @@ class WordReader(nn.Module):
         self.register_buffer("vectors", torch.zeros(vectors + 1, vector_size))
         self.characters = nn.Embedding(characters + 2, char_hidden_size, padding_idx=0) if char_hidden_size else None
         self.spelling = BiLSTM(char_hidden_size, char_hidden_size, batch_first=True) if char_hidden_size else None
-        if self.words is not None:
-            nn.init.uniform_(self.words.weight, -SMALL, SMALL)
         self.dropout = dropout
         self.word_dropout = word_dropout
         self.output_size = embedding_size + vector_size + CASE_SIZE + 2 * char_hidden_size

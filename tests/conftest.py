@@ -1,0 +1,24 @@
+"""What several test files need: the command line as a function."""
+
+from __future__ import annotations
+
+import pytest
+
+from bilstm.cli import main
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run the command in an empty folder; returns status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(*arguments):
+        try:
+            main([str(a) for a in arguments])
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run_command

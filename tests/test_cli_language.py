@@ -1,0 +1,116 @@
+"""The command line on text and tagged sentences: forms in, the same forms out, and bad files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+import bilstm
+from bilstm.cli_predict import painted
+
+LANGUAGE = ["--max-epochs", "12", "--hidden-size", "12", "--batch-size", "4", "--learning-rate", "0.01"]
+
+
+@pytest.fixture
+def names(tmp_path):
+    """A CoNLL file of names and places."""
+    lines = []
+    for n in range(60):
+        name, place = ["Ann", "Bob", "Cy"][n % 3], ["Rome", "Bonn"][n % 2]
+        lines += [f"{name} B-PER", "lives O", "in O", f"{place} B-LOC", ". O", ""]
+    path = tmp_path / "names.conll"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Give the command something on stdin."""
+
+    def type_in(data):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return type_in
+
+
+def test_from_tagged_sentences_to_tags_in_the_form_of_the_input(run, names, tmp_path, typed):
+    status, _, err = run("fit", "tagger", names, "--valid", names, "-o", "ner.bilstm", *LANGUAGE)
+    assert status == 0, err
+    assert "f1 1" in err
+    typed(b"Bob lives in Rome .\n\nCy\n")
+    status, out, err = run("predict", "ner.bilstm", "-")
+    assert (status, out) == (0, "Bob\tB-PER\nlives\tO\nin\tO\nRome\tB-LOC\n.\tO\n\n\nCy\tB-PER\n\n")
+    status, out, _ = run("predict", "ner.bilstm", names)
+    assert out.splitlines()[:2] == ["Ann B-PER B-PER", "lives O O"]
+    assert [line.rpartition(" ")[0] for line in out.splitlines()] == names.read_text().splitlines()
+    (tmp_path / "a.csv").write_text('id;text\n1;"Ann lives in Bonn ."\n')
+    status, out, _ = run("predict", "ner.bilstm", "a.csv", "-o", "b.csv")
+    row = next(csv.DictReader(io.StringIO((tmp_path / "b.csv").read_text()), delimiter=";"))
+    assert (row["id"], json.loads(row["tags"])[0]) == ("1", "B-PER")
+    found = json.loads(row["entities"])
+    assert [(e["text"], e["type"], e["start"], e["end"]) for e in found] == [
+        ("Ann", "PER", 0, 3),
+        ("Bonn", "LOC", 13, 17),
+    ]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "Cy", "n": 1}) + "\n")
+    status, out, _ = run("predict", "ner.bilstm", "a.jsonl")
+    assert (json.loads(out)["tags"], json.loads(out)["n"]) == (["B-PER"], 1)
+    status, out, _ = run("evaluate", "ner.bilstm", names, "--json")
+    assert {"accuracy", "f1", "precision", "recall", "n"} <= set(json.loads(out))
+    assert "support" in run("evaluate", "ner.bilstm", names)[1]
+
+
+def test_entities_are_painted_on_a_terminal(run, names, typed, monkeypatch, capsys):
+    run("fit", "tagger", names, "-o", "ner.bilstm", *LANGUAGE)
+    typed(b"Ann lives in Rome .\n")
+    painted(bilstm.load("ner.bilstm"), "-", None)
+    out = capsys.readouterr().out
+    assert out.startswith("[Ann]PER ")
+    assert "lives in [Rome]LOC " in out
+
+
+def test_from_texts_to_labels(run, tmp_path, typed):
+    rows = ["text,label", *(f"{['a good film', 'so bad , awful'][n % 2]},{'+-'[n % 2]}" for n in range(60))]
+    (tmp_path / "r.csv").write_text("\n".join(row.replace(" , ", " ") for row in rows))
+    status, _, err = run(
+        "fit", "classifier", "r.csv", "--text", "text", "--target", "label", "-o", "m.bilstm", *LANGUAGE
+    )
+    assert status == 0, err
+    status, out, _ = run("predict", "m.bilstm", "r.csv")
+    table = list(csv.DictReader(io.StringIO(out)))
+    assert list(table[0]) == ["text", "label", "predicted_label", "probability"]
+    assert all(row["label"] == row["predicted_label"] for row in table)
+    typed(b"good film\nbad\n")
+    assert [line.split("\t")[0] for line in run("predict", "m.bilstm", "-")[1].splitlines()] == ["+", "-"]
+    status, out, _ = run("evaluate", "m.bilstm", "r.csv", "--json")
+    assert json.loads(out)["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, text, message",
+    [
+        (("fit", "tagger", "a.conll", "-o", "m.bilstm"), b"Ann B-PER\nran\n", "a.conll, line 2"),
+        (("fit", "tagger", "a.conll", "-o", "m.bilstm"), b"Ann O\nsch\xf6n O\n", "a.conll, line 2"),
+        (("fit", "classifier", "a.csv", "--text", "text", "-o", "m.bilstm"), b"text,y\na,b\n", "expected one --target"),
+        (
+            ("fit", "classifier", "a.csv", "--text", "txt", "--target", "y", "-o", "m.bilstm"),
+            b"text,y\na,b\n",
+            "did you mean 'text'",
+        ),
+    ],
+)
+def test_bad_files_of_language_are_named(run, tmp_path, arguments, text, message):
+    (tmp_path / arguments[2]).write_bytes(text)
+    status, _, err = run(*arguments)
+    assert (status, message in err) == (1, True), err
+
+
+def test_bytes_on_stdin_that_are_not_utf_8_are_refused(run, names, typed):
+    run("fit", "tagger", names, "-o", "ner.bilstm", "--max-epochs", "1", "--hidden-size", "4")
+    typed(b"fine\nsch\xf6n\n")
+    status, out, err = run("predict", "ner.bilstm", "-")
+    assert (status, out) == (1, "")
+    assert "expected UTF-8 text, got other bytes (-, line 2)" in err
