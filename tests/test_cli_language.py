@@ -114,3 +114,12 @@ def test_bytes_on_stdin_that_are_not_utf_8_are_refused(run, names, typed):
     status, out, err = run("predict", "ner.bilstm", "-")
     assert (status, out) == (1, "")
     assert "expected UTF-8 text, got other bytes (-, line 2)" in err
+
+
+def test_the_tagger_demo_leaves_what_it_says(run, tmp_path):
+    status, out, err = run("demo", "tagger", "--epochs", "2")
+    assert status == 0, err
+    files = {file.name for file in (tmp_path / "demo-tagger").iterdir()}
+    assert files == {"names.bilstm", "loss.png", "train.conll", "held_out.conll"}
+    assert "this BiLSTM-CRF" in out
+    assert run("plot", "demo-tagger/names.bilstm", "demo-tagger/held_out.conll", "-o", "a.png")[0] == 0

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def folder(tmp_path, monkeypatch):
         for t in range(3 + n % 4)
     ]
     pl.DataFrame(rows).write_csv("vowels.csv")
+    reviews = [{"review": ["so good", "very bad"][n % 2], "stars": [5, 1][n % 2]} for n in range(40)]
+    pl.DataFrame(reviews).write_csv("reviews.csv")
+    pl.DataFrame(reviews[:5]).write_csv("new_reviews.csv")
+    for name in ("train.conll", "dev.conll"):
+        (tmp_path / name).write_text("Ann B-PER\nlives O\nin O\nRome B-LOC\n\nRome B-LOC\nsleeps O\n\n" * 20)
     return tmp_path
 
 
@@ -65,6 +71,12 @@ def test_the_commands_of_a_page_run_in_their_order(page, folder, capsys):
             except SystemExit as stop:
                 status = stop.code
             assert not status, f"{line}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_the_examples_are_short_and_run(path, folder):
+    assert len(path.read_text().splitlines()) <= 40
+    runpy.run_path(str(path), run_name="__main__")
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)

@@ -53,13 +53,14 @@ def common(
 
 @app.command()
 def demo(
-    task: Annotated[str, typer.Argument(metavar="[TASK]", help="regressor or classifier.")] = "regressor",
+    task: Annotated[str, typer.Argument(metavar="[TASK]", help="regressor, classifier or tagger.")] = "regressor",
     folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, metavar="N", help="Fewer for a quick look.")] = None,
 ) -> None:
     """Train on real data that needs no download, and show the result.
 
     regressor: the classic Boston housing job, 10,000 epochs. classifier: handwritten digits.
+    tagger: names in Chinese sentences that are made up.
 
     Example: bilstm demo regressor
     """

@@ -17,8 +17,10 @@ from sklearn.preprocessing import StandardScaler
 from bilstm.data.builtin import boston, digits
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
+from bilstm.data.invented import invented_sentences
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.regressor import BiLSTMRegressor
+from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.metrics import evaluate, regression_metrics
 from bilstm.plots import confusion, predicted_against_true, save_figure
 
@@ -132,7 +134,60 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
     _next_steps(folder, "digits", "digits.bilstm", "classifier", say)
 
 
-DEMOS: dict[str, Callable[..., None]] = {"regressor": regressor, "classifier": classifier}
+def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
+    """Persons, places and firms in Chinese sentences that are made up, one character a word.
+
+    Args:
+        folder: where names.bilstm, loss.png, train.conll and held_out.conll are written.
+        say: called with each line of the story.
+        epochs: how many.
+    """
+    data = invented_sentences(1500, language="chinese")
+    training, held_out = data.take(range(1200)), data.take(range(1200, 1500))
+    for name, part in (("train", training), ("held_out", held_out)):
+        (folder / f"{name}.conll").write_text(_as_conll(part), encoding="utf-8")
+    say(
+        f"Chinese sentences, made up, with names that are new in every one: {training.steps.height:,} characters to "
+        f"learn from, {held_out.steps.height:,} held out. A real text is much harder."
+    )
+    model = BiLSTMTagger(hidden_size=64, max_epochs=epochs, verbose=1)
+    started = time.perf_counter()
+    model.fit(training)
+    say(f"{len(model.history_)} epochs in {time.perf_counter() - started:.1f} s.\n")
+    figures = evaluate(model, held_out)
+    assert held_out.tags is not None
+    commonest = DummyClassifier().fit([[0]] * training.steps.height, _tags(training))
+    guess = commonest.score([[0]] * held_out.steps.height, _tags(held_out))
+    say(f"{'held-out sentences':<34}{'accuracy':>10}{'entity f1':>10}")
+    say(f"{'always the commonest tag':<34}{guess:>10.4f}{0:>10.4f}")
+    say(f"{'this BiLSTM-CRF':<34}{figures['accuracy']:>10.4f}{figures['f1']:>10.4f}\n")
+    say(model.report(held_out) + "\n")
+    text = "王小明昨天在安平市见到了李秀霞。"
+    for entity in model.entities([text])[0]:
+        say(f"{entity.text}  {entity.type}  {entity.probability:.3f}  (characters {entity.start} to {entity.end})")
+    model.save(folder / "names.bilstm")
+    save_figure(model.history_.plot(), folder / "loss.png")
+    say(f"\nIn {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
+    say("Try next:")
+    say(f'  echo "{text}" | bilstm predict {folder / "names.bilstm"} -')
+    say(f"  bilstm predict {folder / 'names.bilstm'} {folder / 'held_out.conll'}")
+    say(f"  bilstm evaluate {folder / 'names.bilstm'} {folder / 'held_out.conll'}")
+    say(f"  bilstm fit tagger {folder / 'train.conll'} -o mine.bilstm --hidden-size 128")
+
+
+def _tags(data: Dataset) -> list[str]:
+    assert data.tags is not None
+    return data.tags.to_series().to_list()
+
+
+def _as_conll(data: Dataset) -> str:
+    """One word and its tag a line, a blank line behind each sentence."""
+    rows = [f"{word}\t{tag}" for word, tag in zip(data.steps["word"], _tags(data), strict=True)]
+    ranges = zip(data.starts, data.starts + data.lengths, strict=True)
+    return "".join("\n".join(rows[a:b]) + "\n\n" for a, b in ranges)
+
+
+DEMOS: dict[str, Callable[..., None]] = {"regressor": regressor, "classifier": classifier, "tagger": tagger}
 
 
 def _split(data: Dataset, strata: Array | None) -> tuple[Dataset, Dataset]:

@@ -13,14 +13,21 @@ from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.regressor import BiLSTMRegressor
+from bilstm.estimators.tagger import BiLSTMTagger
 
 
-def predictions(estimator: BiLSTMRegressor | BiLSTMClassifier, dataset: Dataset) -> Figure:
+def predictions(estimator: BiLSTMRegressor | BiLSTMClassifier | BiLSTMTagger, dataset: Dataset) -> Figure:
     """What a fitted estimator says of data with targets, drawn as its task wants it.
 
-    A regressor's first target against the truth; a classifier's confusion.
+    A regressor's first target against the truth; a classifier's confusion, a tagger's over words.
     """
     dataset = estimator._with_targets(dataset)
+    if isinstance(estimator, BiLSTMTagger):
+        return confusion(
+            _flat_tags(dataset),
+            np.array([tag for tags in estimator.predict(dataset) for tag in tags]),
+            estimator.classes_,
+        )
     truth = dataset.target_values
     if isinstance(estimator, BiLSTMClassifier):
         estimator.labels_.transform(truth, dataset.source)  # a class the model does not know has no row
@@ -28,6 +35,11 @@ def predictions(estimator: BiLSTMRegressor | BiLSTMClassifier, dataset: Dataset)
     predicted = estimator.predict(dataset)
     first = (slice(None), 0) if truth.ndim == 2 else slice(None)
     return predicted_against_true(truth[first], predicted[first], estimator.target_names_[0])
+
+
+def _flat_tags(dataset: Dataset) -> Array:
+    assert dataset.tags is not None
+    return dataset.tags.to_series().to_numpy().astype(str)
 
 
 def predicted_against_true(truth: Array, predicted: Array, name: str, unit: str = "") -> Figure:
