@@ -136,7 +136,7 @@ def test_tags_of_no_scheme_are_learned_too():
     assert model.metric_name == "accuracy"
     assert model.predict([["a", "dog", "sleeps"]]) == [["DET", "NOUN", "VERB"]]
     assert set(model.metrics_) == {"accuracy", "n", "tokens"}
-    with pytest.raises(ParameterError, match="expected a model of BIO or IOBES tags, got 'DET' among them"):
+    with pytest.raises(ParameterError, match="expected a model of BIO or IOBES tags, got tags such as 'DET'"):
         model.entities(X)
 
 

@@ -200,10 +200,7 @@ class BiLSTMTagger(LanguageEstimator):
             ParameterError: the tags of the model are not BIO or IOBES.
         """
         dataset = self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y))
-        if self.scheme_ is None:
-            raise ParameterError(
-                f"expected a model of BIO or IOBES tags, got tags such as {self.classes_.tolist()[0]!r}"
-            )
+        self._check_scheme()
         assert dataset.tags is not None
         truth = self._split_tags(dataset.tags.to_series(), dataset.lengths)
         return entity_tables(truth, self.predict(dataset))
