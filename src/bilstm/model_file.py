@@ -104,7 +104,7 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
         raise ModelFileError(f"expected an estimator of this version, got {name!r}")
     kind = getattr(importlib.import_module(ESTIMATORS[name]), name)
     parameters = header["parameters"]
-    check_parameters(parameters)
+    check_parameters(parameters, kind.by_kind)
     estimator: BiLSTMEstimator = kind(**parameters)
     estimator.feature_names_ = [str(feature) for feature in header["features"]]
     if header["named"]:

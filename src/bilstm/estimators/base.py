@@ -10,7 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -48,9 +48,9 @@ class BiLSTMEstimator(Inputs, ABC):
 
     hidden_size: int
     num_layers: int
-    dropout: float
+    dropout: Any
     input_noise: float
-    pooling: str
+    pooling: Any
     table_as: str
     optimizer: str
     learning_rate: float
@@ -58,7 +58,7 @@ class BiLSTMEstimator(Inputs, ABC):
     schedule: str
     clip_norm: float | None
     batch_size: int | None
-    max_epochs: int
+    max_epochs: Any
     patience: int | None
     validation_fraction: float
     random_state: Any
@@ -66,6 +66,7 @@ class BiLSTMEstimator(Inputs, ABC):
     checkpoint: str | Path | None
     verbose: int
 
+    by_kind: ClassVar[dict[str, tuple[Any, Any]]] = {}  # what a parameter that is None means: for numbers, for words
     each_step = False  # whether every step has a target, rather than every sequence
 
     network_: nn.Module
@@ -125,7 +126,7 @@ class BiLSTMEstimator(Inputs, ABC):
             ParameterError: a constructor parameter out of its limits.
             TrainingError: the loss or a gradient is not finite.
         """
-        check_parameters(self.get_params(deep=False))
+        check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         dataset = self._training_data(X, y)
@@ -144,7 +145,7 @@ class BiLSTMEstimator(Inputs, ABC):
         examples = self._examples(training, weights[rows], fit=True)
         held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
         checkpoint = self._open_checkpoint(dataset, held_out, weights)
-        with torch.random.fork_rng(), progress(self.verbose, self.max_epochs) as show:
+        with torch.random.fork_rng(), progress(self.verbose, self._chosen("max_epochs")) as show:
             torch.manual_seed(seed)
             self.network_ = self._build()
             history = train(
@@ -160,7 +161,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 schedule=self.schedule,
                 clip_norm=self.clip_norm,
                 batch_size=self.batch_size,
-                max_epochs=self.max_epochs,
+                max_epochs=self._chosen("max_epochs"),
                 patience=self.patience,
                 seed=seed,
                 device=self._device(),
@@ -210,6 +211,11 @@ class BiLSTMEstimator(Inputs, ABC):
             return Sequences(matrix.reshape(-1, 1), np.full(len(matrix), matrix.shape[1]))
         return Sequences(matrix, dataset.lengths)
 
+    def _chosen(self, name: str) -> Any:
+        """A parameter; where it is None, what that means for this kind of data."""
+        value = getattr(self, name)
+        return self.by_kind[name][self.is_language_] if value is None and name in self.by_kind else value
+
     def _reader(self) -> WordReader | None:
         """What turns words into vectors, for sequences of words."""
         return None
@@ -232,9 +238,9 @@ class BiLSTMEstimator(Inputs, ABC):
             self._head(),
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
-            dropout=self.dropout,
+            dropout=self._chosen("dropout"),
             input_noise=self.input_noise,
-            pooling=self.pooling,
+            pooling=self._chosen("pooling"),
             reader=reader,
         )
 

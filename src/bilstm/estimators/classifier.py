@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -37,9 +37,9 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     Args:
         hidden_size: H, units of each direction in each layer.
         num_layers: BiLSTM layers, one on top of the other.
-        dropout: share of units dropped between layers and before the head while training.
+        dropout: share of units dropped between layers and before the head while training; none: 0.1, of text 0.5.
         input_noise: deviation of the noise added to the standardised inputs while training.
-        pooling: how steps become one vector: final, mean, max or attention.
+        pooling: how steps become one vector: final, mean, max or attention; none: final, of text attention.
         table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
         class_weight: none, 'balanced', or a weight for each class by name.
         label_smoothing: share of a label's probability that is spread over all classes while training.
@@ -57,7 +57,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
         clip_norm: largest norm of the whole gradient; none leaves it alone.
         batch_size: sequences in an optimiser step; none takes all at once.
-        max_epochs: passes over the training rows, at most.
+        max_epochs: passes over the training rows, at most; none: 100, of text 15.
         patience: epochs without a better validation loss after which training stops; none never stops early.
         validation_fraction: share of the rows set aside to stop by; 0 trains on all of them to the end.
         random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
@@ -90,6 +90,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
     task = "classifier"
     metric_name = "accuracy"
+    by_kind: ClassVar = {"dropout": (0.1, 0.5), "pooling": ("final", "attention"), "max_epochs": (100, 15)}
 
     class_weight: Any
     label_smoothing: float
@@ -102,9 +103,9 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         *,
         hidden_size: int = 64,
         num_layers: int = 1,
-        dropout: float = 0.1,
+        dropout: float | None = None,
         input_noise: float = 0.3,
-        pooling: str = "final",
+        pooling: str | None = None,
         table_as: str = "one step",
         class_weight: Any = None,
         label_smoothing: float = 0.0,
@@ -122,7 +123,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         schedule: str = "cosine",
         clip_norm: float | None = 1.0,
         batch_size: int | None = 32,
-        max_epochs: int = 100,
+        max_epochs: int | None = None,
         patience: int | None = None,
         validation_fraction: float = 0.1,
         random_state: Any = 0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,8 +99,12 @@ def store(estimator: Any, arguments: dict[str, Any]) -> None:
             setattr(estimator, name, value)
 
 
-def check_parameters(parameters: dict[str, Any]) -> None:
+def check_parameters(parameters: dict[str, Any], by_kind: Collection[str] = ()) -> None:
     """Raise one error that names every parameter out of its limits.
+
+    Args:
+        parameters: of a constructor, by name.
+        by_kind: names of those that may be None, since the kind of data then decides.
 
     Raises:
         ParameterError: what was expected and what came, for each of them.
@@ -108,6 +112,8 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     wrong, hints = [], []
     for name, limit in LIMITS.items():
         value = parameters.get(name)
+        if name in by_kind and value is None:
+            continue
         if name in parameters and not limit.holds(value):
             wrong.append(f"expected {name} to be {limit.words}, got {value!r}")
             if limit.choices and isinstance(value, str):
