@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.utils import check_random_state
@@ -141,3 +142,9 @@ def test_evaluating_on_a_class_that_was_never_seen_is_refused():
     model = BiLSTMClassifier(**SMALL).fit(X, Y)
     with pytest.raises(DataError, match="expected a known class, got 7"):
         evaluate(model, Dataset.from_arrays(X[:2], np.array([0, 7])))
+
+
+def test_a_table_with_a_column_called_word_is_a_table():
+    frame = pl.DataFrame({"word": ["yes", "no"] * 20})
+    model = BiLSTMClassifier(**SMALL).fit(frame, [1, 0] * 20)
+    assert (model.is_table_, model.is_language_) == (True, False)

@@ -40,6 +40,7 @@ class Dataset:
         tags: of sentences whose every word has a target: one row a step; ``targets`` is then None.
         texts: what the words were cut from, (N,) String, or None where they came as words.
         spans: first character and the one past the last of each word in its text, (S, 2), beside ``texts``.
+        is_language: whether the steps are words, in the column ``word``; a table may have a column of that name too.
 
     Raises:
         DataError: lengths do not add up to the number of steps, or targets to the number of sequences.
@@ -59,6 +60,7 @@ class Dataset:
     tags: pl.DataFrame | None = None
     texts: pl.Series | None = None
     spans: Array | None = None
+    is_language: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.int64))
@@ -85,11 +87,6 @@ class Dataset:
     def target_names(self) -> list[str]:
         known = self.targets if self.tags is None else self.tags
         return [] if known is None else known.columns
-
-    @property
-    def is_language(self) -> bool:
-        """Whether the steps are words."""
-        return self.steps.columns == [WORD]
 
     @property
     def is_table(self) -> bool:

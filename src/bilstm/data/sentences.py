@@ -61,6 +61,7 @@ def _from_conll(path: Path, tag: str | None, with_tags: bool) -> Dataset:
         texts=texts,
         spans=spans,
         source=str(path),
+        is_language=True,
     )
 
 

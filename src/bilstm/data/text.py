@@ -106,6 +106,7 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
         source=source,
         texts=pl.Series("text", whole, dtype=pl.String),
         spans=np.array(flat, dtype=np.int64).reshape(-1, 2),
+        is_language=True,
     )
 
 
@@ -146,6 +147,7 @@ def from_words(
         lengths=np.array([len(sentence) for sentence in sentences], dtype=np.int64),
         tags=known,
         source=source,
+        is_language=True,
     )
 
 

@@ -170,8 +170,9 @@ class BiLSTMEstimator(Inputs, ABC):
             )
         self.history_, self.metrics_ = history, {}
         if held_out is not None:
-            self._calibrate(held_out, self._outputs(held_out))
-            self.metrics_ = self._metrics(held_out, self._outputs(held_out))
+            outputs = self._outputs(held_out)
+            self._calibrate(held_out, outputs)
+            self.metrics_ = self._metrics(held_out, outputs)
         return self
 
     def _calibrate(self, held_out: Dataset, outputs: Array) -> None:
