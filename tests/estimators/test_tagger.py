@@ -235,3 +235,13 @@ def test_a_file_is_read_fitted_and_read_again_as_in_training(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert evaluate(model, model.read(path, with_targets=True))["f1"] > 0.9
+
+
+@pytest.mark.parametrize("to_scheme", [list, bilstm.data.tags.to_iobes], ids=["bio", "iobes"])
+def test_validation_tags_that_are_broken_or_new_leave_the_loss_finite(to_scheme):
+    X, y = sentences(40)
+    broken = [["I-PER", "O", "I-LOC", "I-ORG"], ["O", "B-ORG", "I-ORG", "I-PER"]]
+    validation = ([["Ann", "in", "Bonn", "IBM"]] * 2, broken)
+    with pytest.warns(DataWarning, match="were not seen in training"):
+        model = BiLSTMTagger(**SMALL | {"max_epochs": 2}).fit(X, [to_scheme(t) for t in y], validation=validation)
+    assert np.isfinite(model.history_["validation_loss"]).all()

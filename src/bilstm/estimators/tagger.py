@@ -180,11 +180,7 @@ class BiLSTMTagger(LanguageEstimator):
         """
         dataset = self._sentences(X)
         outputs = self._outputs(dataset)
-        if self.scheme_ is None:
-            raise ParameterError(
-                f"expected a model of BIO or IOBES tags, got tags such as {self.classes_.tolist()[0]!r}",
-                hint="use predict",
-            )
+        self._check_scheme()
         codes = self._decode(outputs, dataset.lengths)
         return found_entities(dataset, outputs, codes, self.classes_.tolist(), self._crf)
 
@@ -290,9 +286,21 @@ class BiLSTMTagger(LanguageEstimator):
 
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
         assert dataset.tags is not None
-        tags = dataset.tags.to_series().to_numpy().astype(str)
-        known = np.isin(tags, self.classes_)  # of a validation file others may be new: the first class stands for them
-        return self.labels_.transform(np.where(known, tags, self.classes_[0]), dataset.source)
+        sentences = self._split_tags(dataset.tags.to_series(), dataset.lengths)
+        learnable = [tag for tags in sentences for tag in self._learnable(tags)]
+        return self.labels_.transform(np.array(learnable, dtype=str), dataset.source)
+
+    def _learnable(self, tags: list[str]) -> list[str]:
+        """The tags that the loss of a sentence is computed with: a validation file may hold new or broken ones."""
+        rules = self._rules()
+        filler = self.classes_.tolist()[0 if rules is None else int(_stands_alone(*rules).argmax())]
+        known = set(self.classes_.tolist())
+        found = [tag if tag in known else filler for tag in tags]
+        if self.scheme_ is None:
+            return found
+        mended, broken = repair(found, self.scheme_)
+        found = mended if broken else found
+        return found if known.issuperset(found) else [filler] * len(found)
 
     def _head(self) -> int:
         return len(self.classes_)
@@ -311,11 +319,15 @@ class BiLSTMTagger(LanguageEstimator):
         )
 
     def _new_crf(self) -> CRF:
-        rules = None if self.scheme_ is None else valid_transitions(self.classes_.tolist())
+        rules = self._rules()
         if rules is None:
             return CRF(self._head())
         allowed, first, last = rules
         return CRF(self._head(), allowed=allowed, first=first, last=last)
+
+    def _rules(self) -> tuple[Array, Array, Array] | None:
+        """Which tag may follow which, begin and end a sentence; None where all may."""
+        return None if self.scheme_ is None else valid_transitions(self.classes_.tolist())
 
     @property
     def _crf(self) -> CRF | None:
@@ -365,6 +377,12 @@ class BiLSTMTagger(LanguageEstimator):
         self.labels_ = LabelEncoder.from_json(encoders["labels"])
         self.classes_, self.scheme_ = self.labels_.classes, encoders["scheme"]
         self.repaired_ = int(encoders["repaired"])
+
+
+def _stands_alone(allowed: Array, first: Array, last: Array) -> Array:
+    """Which tags make a valid sentence however often they are repeated, (K,)."""
+    alone: Array = allowed.diagonal() & first & last
+    return alone
 
 
 def _padded(outputs: Array, lengths: Array) -> Iterator[Batch]:
