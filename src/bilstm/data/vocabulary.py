@@ -116,20 +116,28 @@ class WordEncoder:
         distinct: dict[str, int] = {}
         ids = [distinct.setdefault(word, len(distinct)) for word in words.to_list()]
         forms = np.zeros((len(distinct), COLUMNS + LONGEST_WORD), dtype=np.int32)
-        for row, word in enumerate(distinct):
-            found = self._character_codes(word)
-            forms[row, : COLUMNS + len(found)] = [
-                self._word_numbers.get(self._normal(word), UNKNOWN),
-                self._vector_numbers.get(word) or self._vector_numbers.get(word.lower(), UNKNOWN),
-                case_of(word),
-                *found,
+        if distinct:
+            forms[:, :COLUMNS] = [
+                (
+                    self._word_numbers.get(self._normal(word), UNKNOWN),
+                    self._vector_numbers.get(word) or self._vector_numbers.get(word.lower(), UNKNOWN),
+                    case_of(word),
+                )
+                for word in distinct
             ]
+            forms[:, COLUMNS:] = self._spelled(list(distinct))
         return np.array(ids, dtype=np.int64).reshape(-1, 1), forms
 
-    def _character_codes(self, word: str) -> list[int]:
-        if len(word) > LONGEST_WORD:
-            word = word[: LONGEST_WORD // 2] + word[-LONGEST_WORD // 2 :]
-        return [self._character_numbers.get(character, UNKNOWN_CHARACTER) for character in word]
+    def _spelled(self, words: list[str]) -> Array:
+        """The numbers of the words' characters, (U, 24), 0 behind the last."""
+        half = LONGEST_WORD // 2
+        short = [word if len(word) <= LONGEST_WORD else word[:half] + word[-half:] for word in words]
+        codes = np.array(short, dtype=f"U{LONGEST_WORD}").view(np.uint32).reshape(-1, LONGEST_WORD)
+        known = {ord(character): number for character, number in self._character_numbers.items()}
+        numbers = np.full(max([*known, int(codes.max())]) + 1, UNKNOWN_CHARACTER)  # of every code point
+        numbers[list(known)] = list(known.values())
+        inside = np.arange(LONGEST_WORD) < np.array([len(word) for word in short])[:, None]
+        return np.where(inside, numbers[codes], PADDING)
 
     def _normal(self, word: str) -> str:
         return word.lower() if self.lowercase else word
@@ -162,17 +170,19 @@ def case_of(word: str) -> int:
         >>> [CASES[case_of(word)] for word in ("the", "Paris", "EU", "iPhone", "B2B", "1.5", "!", "北京")]
         ['lower', 'Title', 'UPPER', 'miXed', 'with digit', 'digits', 'no letters', 'no case']
     """
-    if any(character.isdigit() for character in word):
-        return 4 if any(character.isalpha() for character in word) else 5
-    if not any(character.isalpha() for character in word):
+    letters = sum(map(str.isalpha, word))
+    if any(map(str.isdigit, word)):
+        return 4 if letters else 5
+    if letters == 0:
         return 6
-    if word.lower() == word.upper():
+    lower = word.lower()
+    if lower == word.upper():
         return 7
     if word.islower():
         return 0
     if word.isupper():
-        return 2 if sum(character.isalpha() for character in word) > 1 else 1
-    return 1 if word[:1].isupper() and word[1:] == word[1:].lower() else 3
+        return 2 if letters > 1 else 1
+    return 1 if word[:1].isupper() and word[1:] == lower[1:] else 3
 
 
 def _frequent_first(entry: tuple[str, int]) -> tuple[int, str]:

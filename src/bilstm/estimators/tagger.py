@@ -102,7 +102,7 @@ class BiLSTMTagger(LanguageEstimator):
         dropout: float = 0.5,
         crf: bool = True,
         embedding_size: int = 100,
-        char_hidden_size: int = 50,
+        char_hidden_size: int = 48,
         embedding_dropout: float = 0.5,
         word_dropout: float = 0.1,
         min_count: int = 2,

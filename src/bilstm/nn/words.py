@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout as drop
 from torch.nn.functional import embedding
 
 from bilstm.data.batch import Batch
@@ -80,7 +79,9 @@ class WordReader(nn.Module):
             parts.append(self.vectors[vector])
         if self.characters is not None:
             parts.append(self.spelled(batch.forms[:, 3:]))
-        forms = drop(torch.cat(parts, dim=1), self.dropout, self.training)  # (U, F)
+        forms = torch.cat(parts, dim=1)  # (U, F)
+        if self.training and self.dropout:
+            forms = forms * dropout_mask(forms, self.dropout)
         return embedding(batch.values.squeeze(2), forms)  # (B, T, F)
 
     def spelled(self, characters: Tensor) -> Tensor:
@@ -91,3 +92,16 @@ class WordReader(nn.Module):
         h_n: Tensor
         _, (h_n, _) = self.spelling(self.characters(characters[:, : int(lengths.max())]), lengths=lengths)
         return h_n.transpose(0, 1).flatten(1)  # (U, 2H)
+
+
+def dropout_mask(values: Tensor, share: float) -> Tensor:
+    """Numbers of the shape of ``values`` that drop a share of them and keep the sum: 0 or 1 / (1 − share).
+
+    Four come from one random integer, which takes a sixth of the time of torch's dropout on a CPU; so a share is
+    rounded to a multiple of 2⁻¹⁶.
+    """
+    count = values.numel()
+    drawn = torch.empty(-(-count // 4), dtype=torch.int64, device=values.device).random_(-(2**63), None)
+    drawn = drawn.view(torch.int16)[:count].view(values.shape)
+    kept = drawn >= round(share * 2**16) - 2**15
+    return kept.to(values.dtype).mul_(1 / (1 - share))
