@@ -22,7 +22,7 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 
 from bilstm import BiLSTMClassifier, BiLSTMTagger, Dataset, evaluate, read_sentences, read_texts
-from record import busy_cores, store
+from record import busy_cores, circumstances, store, stored
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "ewt": {},
@@ -87,7 +87,8 @@ def main() -> None:
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/accuracy_language.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    results: dict[str, Any] = {"busy_cores": busy_cores(), "vectors": options.vectors and Path(options.vectors).name}
+    results = stored("accuracy_language")  # of tasks that this run leaves alone
+    results |= {"busy_cores": busy_cores(), "vectors": options.vectors and Path(options.vectors).name}
     for task in options.tasks.split(","):
         found = []
         for seed in range(options.seeds):
@@ -101,6 +102,7 @@ def main() -> None:
             "deviation": round(float(figures.std(ddof=1)), 4) if len(figures) > 1 else 0.0,
             "seconds": round(float(np.median(seconds)), 1),
             "words_a_second": round(float(np.median(speed))),
+            "commit": circumstances()["commit"],
         }
         print(task, results[task], flush=True)
         if options.store:

@@ -56,6 +56,14 @@ def store(name: str, results: dict[str, Any]) -> Path:
     return path
 
 
+def stored(name: str) -> dict[str, Any]:
+    """What the last run stored under the name, without its circumstances; nothing before the first."""
+    path = RESULTS / f"{name}.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    results.pop("circumstances", None)
+    return results
+
+
 def _busy_ticks(clock: Path) -> int:
     ticks = [int(word) for word in clock.read_text().split("\n", 1)[0].split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4]  # without idle and waiting for disks

@@ -15,6 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from tests.compare import assert_close  # noqa: E402
 import bilstm  # noqa: E402
 from bilstm import BiLSTMTagger, read_sentences  # noqa: E402
 from bilstm.data.batch import Sequences  # noqa: E402
-from bilstm.nn import last_kernel  # noqa: E402
+from bilstm.nn import last_kernel, native  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 BATCH, PREDICTED = 32, 2000
@@ -115,6 +117,30 @@ def plain_epoch(network: PlainTagger, optimizer: torch.optim.Optimizer, batches:
     return time.perf_counter() - started
 
 
+@contextmanager
+def seconds_in_crf() -> Iterator[list[float]]:
+    """Collects the time of each call of the CRF's kernels, forward and backward."""
+    spent: list[float] = []
+
+    def timed(kernel: Any) -> Any:
+        def run(*arguments: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            result = kernel(*arguments, **named)
+            spent.append(time.perf_counter() - started)
+            return result
+
+        return run
+
+    kernels = {name: getattr(native, name) for name in ("crf_forward", "crf_backward")}
+    for name, kernel in kernels.items():
+        setattr(native, name, timed(kernel))
+    try:
+        yield spent
+    finally:
+        for name, kernel in kernels.items():
+            setattr(native, name, kernel)
+
+
 def check(model: BiLSTMTagger, plain: PlainTagger, data: Any) -> None:
     """Equal weights, equal losses and equal tags on the first sentences; else nothing is timed."""
     some = data.take(range(64))
@@ -138,9 +164,11 @@ def training(data: Any, options: argparse.Namespace) -> dict[str, Any]:
     optimizer = torch.optim.Adam(plain.parameters(), lr=model.learning_rate)
     sequences, tags = model._sequences(data), torch.from_numpy(model._targets(data, fit=False))
     assert model.clip_norm is not None
-    ours, theirs = [], []
+    ours, theirs, crf = [], [], []
     for turn in range(options.rounds):
-        ours += model.fit(data).history_["seconds"]
+        with seconds_in_crf() as spent:
+            ours += model.fit(data).history_["seconds"]
+        crf.append(sum(spent))
         theirs.append(plain_epoch(plain, optimizer, plain_batches(sequences, tags, turn), model.clip_norm))
         print(f"round {turn}: ours {ours[-1]:.2f} s, plain {theirs[-1]:.2f} s", flush=True)
     tokens = data.steps.height
@@ -149,6 +177,7 @@ def training(data: Any, options: argparse.Namespace) -> dict[str, Any]:
         "ours": round(statistics.median(ours), 3),
         "plain": round(statistics.median(theirs), 3),
         "tokens_a_second": round(tokens / statistics.median(ours)),
+        "share_of_crf": round(statistics.median(crf) / statistics.median(ours), 4),
     }
 
 
@@ -203,6 +232,7 @@ def main() -> None:
         found = results[name] = work(data, options)
         ratio = found["plain"] / found["ours"]
         print(f"{name}: plain {found['plain']} s, ours {found['ours']} s, {ratio:.2f} times as fast")
+    print(f"of ours, the CRF takes {results['training']['share_of_crf']:.1%}")
     results["kernel"] = last_kernel()
     if options.store:
         print("stored", store("tagging", results))
