@@ -14,7 +14,7 @@ from bilstm.history import History
 if TYPE_CHECKING:
     from bilstm.training import State
 
-VERSION = 2
+VERSION = 3
 
 
 class Checkpoint:
@@ -55,7 +55,8 @@ class Checkpoint:
         facts, tensors = self.facts, self.tensors
         state.epoch, state.best_epoch = facts["epoch"], facts["best_epoch"]
         if facts["best_value"] is not None:
-            state.best_value, state.best = facts["best_value"], part(tensors, "best")
+            metric, loss = facts["best_value"]
+            state.best_value, state.best = (metric, loss), part(tensors, "best")
         state.history = History.from_tensor(state.history.metric_name, tensors["history"])
         state.network.load_state_dict(part(tensors, "network"))
         states: dict[int, dict[str, Tensor]] = {}

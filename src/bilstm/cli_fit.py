@@ -97,9 +97,14 @@ def run(
         raise BilstmError(f"interrupted{kept}") from None
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
-    figures = " · ".join(f"{name} {value:.4g}" for name, value in estimator.metrics_.items())
+    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
     measured = f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
     print(f"wrote {output}; {measured}", file=sys.stderr)
+
+
+def shown(value: float) -> str:
+    """A count as a whole number, else four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def read(

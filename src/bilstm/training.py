@@ -58,6 +58,7 @@ def train(
     loss: Loss,
     metric: Callable[[np.ndarray[Any, Any]], float] | None,
     metric_name: str,
+    keep_best_metric: bool = False,
     optimizer: str,
     learning_rate: float,
     weight_decay: float,
@@ -79,6 +80,8 @@ def train(
         validation: what to stop by; without it the last epoch's weights are kept.
         loss: outputs (B, K), targets (B, …) and lengths (B,) to one loss a row, (B,).
         metric: outputs (N, K), or (S, K) of every step, of the validation part to one number for the history, or None.
+        keep_best_metric: the best epoch is that of the highest metric (of equals that of the lowest loss), not that of
+            the lowest validation loss. A CRF's loss grows where it is sure and wrong while its f1 still rises.
         optimizer: ``adam`` or ``adamw``; the others are the estimator's parameters of the same name.
         checkpoint: where the state is written after every epoch and read from at the start.
 
@@ -137,7 +140,7 @@ def train(
             row["validation_loss"] = float((each * validation.weights).sum() / validation.weights.sum())
             row["metric"] = math.nan if metric is None else metric(outputs.numpy())
             guard_validation(epoch, row["validation_loss"])
-            state.keep_if_best(row["validation_loss"])
+            state.keep_if_best(row["metric"] if keep_best_metric else math.nan, row["validation_loss"])
         state.history.add(**row, seconds=time.perf_counter() - started)
         if checkpoint is not None:
             checkpoint.save(state)
@@ -160,14 +163,16 @@ class State:
         self.history = history
         self.epoch = 0
         self.best: dict[str, Tensor] | None = None
-        self.best_value = math.inf
+        self.best_value = math.inf, math.inf  # the lower the better: minus the metric where it decides; the loss
         self.best_epoch = 0
 
     @property
     def epochs_since_best(self) -> int:
         return self.epoch - self.best_epoch
 
-    def keep_if_best(self, value: float) -> None:
+    def keep_if_best(self, metric: float, loss: float) -> None:
+        """Keep these weights if the metric is higher than before; where it is NaN or equal, if the loss is lower."""
+        value = 0.0 if math.isnan(metric) else -metric, loss
         if value < self.best_value:
             self.best_value, self.best_epoch = value, self.epoch
             self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}

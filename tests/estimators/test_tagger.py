@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 
 import numpy as np
@@ -14,6 +15,8 @@ import bilstm
 from bilstm import BiLSTMTagger, evaluate, read_sentences
 from bilstm.data.text import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError
+from bilstm.history import History
+from bilstm.training import State
 from tests.compare import assert_close
 
 SMALL = {"hidden_size": 12, "embedding_size": 10, "char_hidden_size": 5, "max_epochs": 12, "min_count": 1} | {
@@ -245,3 +248,22 @@ def test_validation_tags_that_are_broken_or_new_leave_the_loss_finite(to_scheme)
     with pytest.warns(DataWarning, match="were not seen in training"):
         model = BiLSTMTagger(**SMALL | {"max_epochs": 2}).fit(X, [to_scheme(t) for t in y], validation=validation)
     assert np.isfinite(model.history_["validation_loss"]).all()
+
+
+def test_the_best_epoch_is_that_of_the_highest_f1_and_of_equals_that_of_the_lowest_loss() -> None:
+    model = BiLSTMTagger(**SMALL).fit(*sentences(30), validation=sentences(20, seed=1))
+    history = model.history_
+    ranks = [(-f1, loss) for f1, loss in zip(history["metric"], history["validation_loss"], strict=True)]
+    assert len({metric for metric, _ in ranks}) > 1
+    best = ranks.index(min(ranks))
+    assert_close(model.metrics_["f1"], history["metric"][best], rtol=1e-6)
+
+
+def test_a_state_keeps_the_first_of_the_best_and_takes_an_undefined_metric_for_the_worst() -> None:
+    state = State(torch.nn.Linear(1, 1), torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))]), History("f1"))
+    kept = []
+    for epoch, (metric, loss) in enumerate([(math.nan, 3.0), (0.0, 2.0), (0.5, 9.0), (0.5, 9.0), (0.4, 1.0)], 1):
+        state.epoch = epoch
+        state.keep_if_best(metric, loss)
+        kept.append(state.best_epoch)
+    assert kept == [1, 2, 3, 3, 3]

@@ -68,6 +68,7 @@ class BiLSTMEstimator(Inputs, ABC):
 
     by_kind: ClassVar[dict[str, tuple[Any, Any]]] = {}  # what a parameter that is None means: for numbers, for words
     each_step = False  # whether every step has a target, rather than every sequence
+    keeps_best_metric = False  # whether the best epoch is that of the highest metric, rather than the lowest loss
 
     network_: nn.Module
     history_: History
@@ -155,6 +156,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 loss=self._loss,
                 metric=None if held_out is None else lambda out: self._metrics(held_out, out)[self.metric_name],
                 metric_name=self.metric_name,
+                keep_best_metric=self.keeps_best_metric,
                 optimizer=self.optimizer,
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,

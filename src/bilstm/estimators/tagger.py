@@ -59,7 +59,7 @@ class BiLSTMTagger(LanguageEstimator):
         clip_norm: largest norm of the whole gradient; none leaves it alone.
         batch_size: sentences in an optimiser step; none takes all at once.
         max_epochs: passes over the training sentences, at most.
-        patience: epochs without a better validation loss after which training stops; none never stops early.
+        patience: epochs without a better validation f1 or accuracy after which training stops; none never stops early.
         validation_fraction: share of the sentences set aside to stop by; 0 trains on all of them to the end.
         random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
         device: auto, cpu or cuda:0.
@@ -88,6 +88,7 @@ class BiLSTMTagger(LanguageEstimator):
 
     task = "tagger"
     each_step = True
+    keeps_best_metric = True
 
     crf: bool
     classes_: Array
