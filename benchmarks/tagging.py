@@ -51,6 +51,8 @@ class PlainTagger(nn.Module):
         self.words = nn.Embedding.from_pretrained(reader.words.weight.detach().clone(), freeze=False)
         self.cases = nn.Embedding.from_pretrained(reader.cases.weight.detach().clone(), freeze=False)
         self.vectors = nn.Embedding.from_pretrained(reader.vectors.clone())
+        if reader.corrections is not None:
+            self.corrections = nn.Embedding.from_pretrained(reader.corrections.weight.detach().clone(), freeze=False)
         self.characters = nn.Embedding.from_pretrained(
             reader.characters.weight.detach().clone(), freeze=False, padding_idx=0
         )
@@ -77,7 +79,7 @@ class PlainTagger(nn.Module):
         spelled = h_n.transpose(0, 1).flatten(1).view(*forms.shape[:2], -1)  # (B, T, 2H)
         parts = [self.cases(forms[:, :, 2]), self.words(forms[:, :, 0])]
         if self.vectors.embedding_dim:
-            parts.append(self.vectors(forms[:, :, 1]))
+            parts.append(self.vectors(forms[:, :, 1]) + self.corrections(forms[:, :, 0]))
         x = self.embedding_dropout(torch.cat([*parts, spelled], dim=2))
         states, _ = self.lstm(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
         states, _ = pad_packed_sequence(states, batch_first=True)

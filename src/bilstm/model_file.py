@@ -1,6 +1,6 @@
 """A fitted estimator as one file, and back. Knows what a model is made of; runs no code from the file.
 
-The format, version 2: a safetensors file. Its ``__metadata__`` has one entry, ``bilstm``, a JSON object with
+The format, version 3: a safetensors file. Its ``__metadata__`` has one entry, ``bilstm``, a JSON object with
 ``format`` (version), ``estimator`` (class), ``parameters`` (of the constructor), ``features`` (names of the input
 columns), ``named`` (whether the caller gave these names), ``targets``, ``read_with``, ``is_table``, ``trained_on``
 (a digest of the data), ``encoders``, ``history``, ``metrics`` (on the validation part) and ``versions`` (of
@@ -26,13 +26,14 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
 
-FORMAT = 2  # 1 knew no words; such files are still read
+FORMAT = 3  # 1 knew no words, 2 no corrections of their vectors; such files are still read
 ESTIMATORS = {  # the only classes that a file can name
     "BiLSTMRegressor": "bilstm.estimators.regressor",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
     "BiLSTMTagger": "bilstm.estimators.tagger",
 }
 READ_WITH = ("group", "order", "text", "tag")  # what Dataset.read_with may say
+CORRECTIONS = "reader.corrections.weight"
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars")
 
 
@@ -124,6 +125,8 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     # built without memory: a header that claims a huge network must meet tensors of that size in the file
     with torch.device("meta"):
         network = estimator._build()
+    if header["format"] < 3 and (corrected := network.state_dict().get(CORRECTIONS)) is not None:
+        tensors = {CORRECTIONS: torch.zeros(corrected.shape)} | tensors
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if expected != found:

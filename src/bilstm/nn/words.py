@@ -18,10 +18,11 @@ CASE_SIZE = 8
 class WordReader(nn.Module):
     """Gives every word of a batch its vector; each distinct word is worked out once.
 
-    .. math:: x_t = [E_{w_t};\\; V_{w_t};\\; C_{case(w_t)};\\; \\overrightarrow h_n(c_1 \\dots c_n);\\;
+    .. math:: x_t = [E_{w_t};\\; V_{w_t} + \\Delta_{w_t};\\; C_{case(w_t)};\\; \\overrightarrow h_n(c_1 \\dots c_n);\\;
         \\overleftarrow h_1(c_1 \\dots c_n)]
 
-    E is learned, V is pre-trained and stays as it is, h reads the characters c from both ends.
+    E is learned, V is pre-trained and stays as it is, its correction Δ is learned and begins as 0, h reads the
+    characters c from both ends.
 
     Args:
         words: how many words the vocabulary has, without the unknown one.
@@ -57,6 +58,9 @@ class WordReader(nn.Module):
         self.words = nn.Embedding(words + 1, embedding_size) if embedding_size else None
         self.cases = nn.Embedding(cases, CASE_SIZE)
         self.register_buffer("vectors", torch.zeros(vectors + 1, vector_size))
+        self.corrections = nn.Embedding(words + 1, vector_size) if vector_size else None
+        if self.corrections is not None:
+            nn.init.zeros_(self.corrections.weight)
         self.characters = nn.Embedding(characters + 2, char_hidden_size, padding_idx=0) if char_hidden_size else None
         self.spelling = BiLSTM(char_hidden_size, char_hidden_size, batch_first=True) if char_hidden_size else None
         self.dropout = dropout
@@ -75,8 +79,8 @@ class WordReader(nn.Module):
         parts = [self.cases(case)]
         if self.words is not None:
             parts.append(self.words(number))
-        if self.vectors.shape[1]:
-            parts.append(self.vectors[vector])
+        if self.corrections is not None:
+            parts.append(self.vectors[vector] + self.corrections(number))
         if self.characters is not None:
             parts.append(self.spelled(batch.forms[:, 3:]))
         forms = torch.cat(parts, dim=1)  # (U, F)
