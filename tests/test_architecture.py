@@ -20,7 +20,7 @@ ROOMS = [
     ["errors"],
     ["data"],
     ["nn"],
-    ["tensor_file", "history", "checkpoint", "progress", "training", "metrics"],
+    ["tensor_file", "history", "checkpoint", "progress", "training", "metrics", "baselines", "forecast_metrics"],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
