@@ -136,7 +136,7 @@ def test_coverage_counts_the_known_values_within():
 
 
 def slow_comparison(losses, horizon):
-    """Statistic and p-value of Diebold and Mariano as Harvey, Leybourne and Newbold correct it, sum by sum."""
+    """Statistic as Harvey, Leybourne and Newbold correct it, sum by sum; its p-value, of n / h independent windows."""
     n, mean = len(losses), sum(losses) / len(losses)
 
     def gamma(lag):
@@ -147,7 +147,7 @@ def slow_comparison(losses, horizon):
         variance = gamma(0) + 2 * sum((1 - lag / horizon) * gamma(lag) for lag in range(1, horizon))
     statistic = mean / math.sqrt(variance / n)
     statistic *= math.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
-    return statistic, 2 * stats.t.sf(abs(statistic), n - 1)
+    return statistic, 2 * stats.t.sf(abs(statistic), max(n / horizon - 1, 1))
 
 
 @given(cases(gaps=(0.0,)), st.booleans())
@@ -160,7 +160,7 @@ def test_the_comparison_is_that_of_the_papers(case, scaled):
     statistic, p_value = slow_comparison(losses, horizon)
     assert_close(found.difference, np.mean(losses), atol=1e-12)
     assert_close(found.p_value, p_value, atol=1e-7)
-    reach = stats.t.ppf(0.975, len(losses) - 1) * abs(found.difference / statistic)
+    reach = stats.t.ppf(0.975, max(len(losses) / horizon - 1, 1)) * abs(found.difference / statistic)
     assert_close(np.array(found[1:3]), found.difference + np.array([-reach, reach]), rtol=1e-6, atol=1e-9)
     assert (found.p_value < 0.05) == (found.low > 0 or found.high < 0)
     figures = forecast_metrics(actual, one, {"other": other}, scale, last=last)
@@ -177,7 +177,7 @@ def test_with_gaps_the_difference_is_still_that_of_the_figures(case):
         assert_close(found.difference, figures[name] - figures[f"other {name}"], atol=1e-10)
 
 
-@pytest.mark.parametrize(("horizon", "windows"), [(1, 30), (1, 200), (5, 200), (12, 400)])
+@pytest.mark.parametrize(("horizon", "windows"), [(1, 30), (1, 200), (5, 100), (24, 100), (24, 400)])
 def test_false_alarms_of_equal_forecasts_are_about_one_in_twenty(horizon, windows):
     generator = np.random.default_rng(horizon)
     alarms = []

