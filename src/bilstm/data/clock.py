@@ -81,7 +81,7 @@ class Clock:
         is_number = bool(len(times)) and not isinstance(times[0].dtype, pl.Datetime)
         steps = steps[steps > 0]
         if len(steps) == 0:
-            return cls("number") if is_number else cls("irregular", step=DAY, zoned=zoned)
+            return cls("number") if is_number else cls("irregular", step=float(DAY), zoned=zoned)
         middle = np.percentile(steps, 50, method="lower")
         if is_number:
             return _of_numbers(steps, float(middle))
@@ -266,7 +266,7 @@ def _of_business_days(stamps: Sequence[Array], zoned: bool) -> Clock | None:
     present = set(_weekday(np.concatenate(dates)).tolist())
     free = [day for day in (5, 6, 0, 1, 2, 3, 4) if day not in present and (day + 1) % 7 not in present]
     is_over_weekends = np.median(between) == 1 and between.min() == 1 and between.max() >= 3
-    return Clock("business day", step=DAY, day=free[0] + 1, zoned=zoned) if free and is_over_weekends else None
+    return Clock("business day", step=float(DAY), day=free[0] + 1, zoned=zoned) if free and is_over_weekends else None
 
 
 def _weekday(dates: Array) -> Array:

@@ -107,6 +107,8 @@ def looks_like_times(column: pl.Series) -> bool:
     if column.dtype != pl.String or not len(present):
         return False
     text = _rewritten(present.head(1).str.strip_chars())
+    if text.cast(pl.Float64, strict=False)[0] is not None:
+        return False  # a volume may look like 19990131
     return any(_read_as(text, order)[1] is None for order in ("month", "day"))
 
 
