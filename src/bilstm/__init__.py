@@ -31,6 +31,7 @@ _HOMES = {
     "Batch": "bilstm.data.batch",
     "BiLSTM": "bilstm.nn.bilstm",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
+    "BiLSTMForecaster": "bilstm.estimators.forecaster",
     "BiLSTMRegressor": "bilstm.estimators.regressor",
     "BiLSTMTagger": "bilstm.estimators.tagger",
     "BilstmError": "bilstm.errors",
@@ -43,6 +44,7 @@ _HOMES = {
     "evaluate": "bilstm.metrics",
     "load": "bilstm.model_file",
     "read_sentences": "bilstm.data.sentences",
+    "read_series": "bilstm.data.series",
     "read_table": "bilstm.data.tables",
     "read_texts": "bilstm.data.text",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "Batch",
     "BiLSTM",
     "BiLSTMClassifier",
+    "BiLSTMForecaster",
     "BiLSTMRegressor",
     "BiLSTMTagger",
     "BilstmError",
@@ -63,6 +66,7 @@ __all__ = [
     "evaluate",
     "load",
     "read_sentences",
+    "read_series",
     "read_table",
     "read_texts",
 ]

@@ -31,8 +31,9 @@ ESTIMATORS = {  # the only classes that a file can name
     "BiLSTMRegressor": "bilstm.estimators.regressor",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
     "BiLSTMTagger": "bilstm.estimators.tagger",
+    "BiLSTMForecaster": "bilstm.estimators.forecaster",
 }
-READ_WITH = ("group", "order", "text", "tag")  # what Dataset.read_with may say
+READ_WITH = ("group", "order", "text", "tag", "time", "target", "future")  # what Dataset.read_with may say
 CORRECTIONS = "reader.corrections.weight"
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars")
 

@@ -183,6 +183,12 @@ class Clock:
         is_on_grid = np.abs(between - whole) <= (NEAR * whole if self.unit == "number" else 0)
         return np.where(is_on_grid & (whole > 1), whole - 1, 0).astype(np.int64)
 
+    def years(self, times: pl.Series) -> float:
+        """How long times last from the first to the last, in years; 0 for numbers."""
+        if not isinstance(times.dtype, pl.Datetime) or len(times) == 0:
+            return 0.0
+        return float(np.ptp(times.to_physical().to_numpy())) / MICROSECONDS / (365.25 * DAY)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -75,6 +75,94 @@ class Series(Dataset):
         result: Array = self.starts + self.lengths - last
         return result
 
+    @cached_property
+    def goal_values(self) -> Array:
+        """The targets, (S, K) float64, NaN where missing."""
+        values: Array = self.steps.select(self.goals).fill_null(float("nan")).to_numpy()
+        return values
+
+    @cached_property
+    def is_known(self) -> Array:
+        """Steps at which at least one target is known, (S,) of truth values."""
+        missing: Array = np.isnan(self.goal_values)
+        known: Array = missing.sum(axis=1) < len(self.goals)
+        return known
+
+    @property
+    def known_times(self) -> pl.Series:
+        """The times up to the last known target of any series, each once, ascending."""
+        last = self.times.filter(self.is_known).max()
+        return self.times.filter(self.times <= last).unique().sort()
+
+    def forward_filled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Columns of S rows with their gaps filled by the last known value of the same series."""
+        if frame.width == 0 or not any(frame.null_count().row(0)):
+            return frame
+        owner = pl.Series("", np.repeat(np.arange(len(self)), self.lengths))
+        return frame.select(pl.all().forward_fill().over(owner))
+
+    def prolonged(self, count: int) -> Series:
+        """The same series with ``count`` more steps of nulls behind each, at the times to come."""
+        lengths = self.lengths + count
+        starts = np.cumsum(lengths) - lengths
+        steps = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)  # place in the series
+        inside = steps < np.repeat(self.lengths, lengths)
+        rows = np.repeat(self.starts, lengths) + np.minimum(steps, np.repeat(self.lengths - 1, lengths))
+        behind = np.where(inside, 0, steps - np.repeat(self.lengths, lengths) + 1)
+        times = self.times[rows]
+        times = times.zip_with(pl.Series(inside), self.clock.shifted(times, behind))
+        index = pl.Series(rows).set(pl.Series(~inside), None)
+        return replace(self, steps=self.steps.select(pl.all().gather(index)), lengths=lengths, times=times)
+
+    def kept(self, rows: Array) -> Series:
+        """Only the steps where a mask (S,) is true; series without any are left out."""
+        lengths = np.add.reduceat(rows.astype(np.int64), self.starts)
+        some = np.flatnonzero(lengths)
+        return replace(
+            self,
+            steps=self.steps.filter(rows),
+            times=self.times.filter(rows),
+            lengths=lengths[some],
+            ids=None if self.ids is None else self.ids[some],
+        )
+
+    def until(self, time: Any) -> Series:
+        """The steps before a time."""
+        return self.kept((self.times < time).to_numpy())
+
+    def ending(self, count: int) -> Series:
+        """Of each series the last ``count`` steps with known targets, and what is known ahead behind them."""
+        place = np.where(self.is_known, np.arange(self.steps.height), -1)
+        last = np.maximum.reduceat(place, self.starts)
+        return self.kept(np.arange(self.steps.height) > np.repeat(last - count, self.lengths))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain lists; times as text or numbers."""
+        is_number = self.times.dtype == pl.Float64
+        return {
+            "columns": {column.name: column.to_list() for column in self.steps.get_columns()},
+            "times": self.times.to_list() if is_number else self.times.dt.to_string("iso").to_list(),
+            "time": self.times.name,
+            "lengths": self.lengths.tolist(),
+            "ids": None if self.ids is None else [self.ids.name, self.ids.to_list()],
+            "clock": self.clock.to_json(),
+            "goals": list(self.goals),
+            "future": list(self.future),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Series:
+        times = pl.Series(data["time"], data["times"])
+        return cls(
+            steps=pl.DataFrame(data["columns"], schema=dict.fromkeys(data["columns"], pl.Float64)),
+            lengths=np.asarray(data["lengths"], dtype=np.int64),
+            ids=None if data["ids"] is None else pl.Series(data["ids"][0], data["ids"][1], dtype=pl.String),
+            times=times if times.dtype.is_numeric() else times.str.to_datetime(time_unit="us"),
+            clock=Clock.from_json(data["clock"]),
+            goals=tuple(data["goals"]),
+            future=tuple(data["future"]),
+        )
+
     def renamed(self, names: Sequence[str]) -> Self:
         """The same series with the columns of ``steps`` called ``names``, position by position."""
         new = dict(zip(self.feature_names, names, strict=True))
