@@ -325,18 +325,17 @@ class BiLSTMForecaster(SeriesEstimator):
         known = ~np.isnan(truth)
         added = np.where(known, outputs - plain, 0.0).astype(np.float64)
         missed = np.where(known, truth - plain, 0.0)
-        best = float((added * missed).sum() / max(float((added * added).sum()), 1e-12))
-        network.share.fill_(min(max(best, 0.0), 1.0))
+        network.share.fill_(_safe_share(added, missed, self.horizon))
         outputs = plain + self.share_ * (outputs - plain)
-        errors = np.abs(self._steps(truth - outputs)) / self._scale(held_out)  # (W, h, K)
+        errors = np.abs(self._steps(truth - outputs)) / self._width(held_out)  # (W, h, K)
         network.spread.copy_(torch.from_numpy(np.stack([_covering(errors, percent / 100) for percent in INTERVALS])))
         return outputs
 
-    def _scale(self, windows: Windows) -> Array:
-        """r of each window, (W, 1, K)."""
+    def _width(self, windows: Windows) -> Array:
+        """How wide intervals are beside the usual ones, (W, 1, K)."""
         sequences, rows = self._sequences(windows), torch.arange(len(windows))
         parts = [
-            self._network.scale(sequences.batch(some).values[:, :, : len(self.target_names_)])
+            self._network.width(sequences.batch(some).values[:, :, : len(self.target_names_)])
             for some in torch.split(rows, PREDICTION_BATCH)
         ]
         return torch.cat(parts).numpy()
@@ -348,7 +347,7 @@ class BiLSTMForecaster(SeriesEstimator):
         """Outputs of the network in the caller's units, beside what came and what simple rules say."""
         series, ends = windows.cut_from, windows.last_rows
         z = self._steps(outputs).astype(np.float64)
-        spread = self._network.spread.numpy().astype(np.float64)[:, None] * self._scale(windows)  # (2, W, h, K)
+        spread = self._network.spread.numpy().astype(np.float64)[:, None] * self._width(windows)  # (2, W, h, K)
         if not spread.any():
             spread = spread[:0]
         baselines = naive_forecasts(series.goal_values, ends, windows.series_starts, self.horizon, self.season_)
@@ -392,6 +391,21 @@ def _sizes(changes: list[Array]) -> Tensor:
     """Root mean squares of changes (n, K) each, never zero: (steps, K)."""
     found = np.stack([np.sqrt(np.nanmean(np.square(change), axis=0)) for change in changes])
     return torch.from_numpy(np.where(np.isfinite(found) & (found > 0), found, 1.0))
+
+
+def _safe_share(added: Array, missed: Array, horizon: int) -> float:
+    """The share of ``added`` that is best at meeting ``missed`` by least squares, less its standard error, in 0…1.
+
+    Windows that follow each other share most of what they forecast, so that blocks of them count as one (W, …).
+    """
+    blocks = np.arange(0, len(added), horizon)
+    products = np.add.reduceat((added * missed).sum(axis=1), blocks)
+    squares = np.add.reduceat((added * added).sum(axis=1), blocks)
+    if squares.sum() == 0:
+        return 0.0
+    best = products.sum() / squares.sum()
+    error = float(np.sqrt(np.square(products - best * squares).sum()) / squares.sum())
+    return min(max(float(best) - error, 0.0), 1.0)
 
 
 def _covering(errors: Array, share: float) -> Array:
