@@ -394,7 +394,7 @@ def _sizes(changes: list[Array]) -> Tensor:
 
 
 def _safe_share(added: Array, missed: Array, horizon: int) -> float:
-    """The share of ``added`` that is best at meeting ``missed`` by least squares, less its standard error, in 0…1.
+    """The share of ``added`` that is best at meeting ``missed`` by least squares, less twice its standard error, in 0…1.
 
     Windows that follow each other share most of what they forecast, so that blocks of them count as one (W, …).
     """
@@ -405,7 +405,7 @@ def _safe_share(added: Array, missed: Array, horizon: int) -> float:
         return 0.0
     best = products.sum() / squares.sum()
     error = float(np.sqrt(np.square(products - best * squares).sum()) / squares.sum())
-    return min(max(float(best) - error, 0.0), 1.0)
+    return min(max(float(best) - 2 * error, 0.0), 1.0)
 
 
 def _covering(errors: Array, share: float) -> Array:
