@@ -6,8 +6,8 @@
 DATA is a folder with ett/ETTh1.csv and stocks/sp500.csv. ETTh1 as the Informer paper has it: 8,640 hours to train on,
 2,880 to validate by, 2,880 to test on, all columns z-scored by the training part, the mean squared error over all test
 windows; all seven columns from all seven, or OT from OT alone. S&P 500: walk forward over the last four years, a fold a
-year, fitted anew before each. neuralforecast's LSTM (``pip install neuralforecast``) forecasts OT 24 hours ahead from the
-same window with its own defaults; ours is trained for one epoch, two, … until its test error is no larger.
+year, fitted anew before each. neuralforecast's LSTM (``pip install neuralforecast``) forecasts OT 24 hours ahead from
+the same window with its own defaults; ours is trained for one epoch, two, … until its test error is no larger.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""neuralforecast's LSTM and ours on one series, from the same window: seconds to the same accuracy. Knows both libraries.
+"""neuralforecast's LSTM and ours on one series, from the same window: seconds to the same accuracy.
 
 Called by forecasting.py; ``pip install neuralforecast`` first.
 """

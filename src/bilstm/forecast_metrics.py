@@ -36,6 +36,7 @@ _CLEARER = 0.1
 _COLUMNS = ("mae", "rmse", "mase", "mse")
 
 # names of baselines that do not stand well behind "the"
+_ROUNDING = 1e-7  # share of an error that may be nothing but the float32 of a network
 _SPOKEN = {"seasonal naive": "seasonal naive forecast"}
 
 
@@ -175,11 +176,13 @@ def verdict(metrics: dict[str, float], comparisons: dict[str, Comparison], figur
         return "not compared: there are no known values to compare with"
     name = min(rivals, key=lambda rival: rivals[rival])
     other, comparison = rivals[name], comparisons[name]
-    word = "better than" if comparison.high < 0 else "worse than" if comparison.low > 0 else "no better than"
-    best = f", the best of {len(rivals)} baselines" if len(rivals) > 1 else ""
+    spoken = f"{_SPOKEN.get(name, name)}{f', the best of {len(rivals)} baselines' if len(rivals) > 1 else ''}"
     what = "scaled mean absolute error" if figure == "mase" else "mean absolute error"
+    if abs(mine - other) <= _ROUNDING * other:
+        return f"no better than the {spoken}: the same {what}, {_digits(mine, 3)}"
+    word = "better than" if comparison.high < 0 else "worse than" if comparison.low > 0 else "no better than"
     numbers = " against ".join(_apart(mine, other))
-    return f"{word} the {_SPOKEN.get(name, name)}{best}: {what} {numbers} ({_shares(mine - other, comparison, other)})"
+    return f"{word} the {spoken}: {what} {numbers} ({_shares(mine - other, comparison, other)})"
 
 
 def forecast_table(metrics: dict[str, float]) -> str:

@@ -394,7 +394,7 @@ def _sizes(changes: list[Array]) -> Tensor:
 
 
 def _safe_share(added: Array, missed: Array, horizon: int) -> float:
-    """The share of ``added`` that is best at meeting ``missed`` by least squares, less twice its standard error, in 0…1.
+    """The share of ``added`` that best meets ``missed`` by least squares, less twice its standard error, in 0…1.
 
     Windows that follow each other share most of what they forecast, so that blocks of them count as one (W, …).
     """

@@ -111,7 +111,7 @@ class ForecastNetwork(nn.Module):
     def width(self, z: Tensor) -> Tensor:
         """How wide an interval is beside the usual one, (B, 1, K).
 
-        Its square is two thirds of the window's own variance and a third of the usual one; all its own with ``rescale``.
+        Its square is two thirds of the window's own variance and a third of the usual; all its own with ``rescale``.
 
         A window tells its own variance badly and the past no longer tells it well; series of different sizes have
         nothing usual.
