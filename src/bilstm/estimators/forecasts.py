@@ -151,3 +151,12 @@ class Forecasts:
             name: np.concatenate([part.baselines[name] for part in parts]) for name in first.baselines
         }
         return cls(**found)
+
+
+def widths(errors: Array, share: float) -> Array:
+    """The error that a share of so many is at most, and one more: (W, h, K), NaN where unknown, to (h, K)."""
+    counts = np.sum(~np.isnan(errors), axis=0)
+    ordered = np.sort(errors, axis=0)  # NaN last
+    places = np.clip(np.ceil((counts + 1) * share).astype(int), 1, np.maximum(counts, 1)) - 1
+    found: Array = np.take_along_axis(ordered, places[None], axis=0)[0]
+    return np.nan_to_num(found)
