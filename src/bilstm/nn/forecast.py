@@ -108,8 +108,8 @@ class ForecastNetwork(nn.Module):
         """r: the size of a window's changes as a share of the usual one, (B, 1, K)."""
         if not self.rescale:
             return torch.ones_like(z[:, :1])
-        size = z.diff(dim=1).square().mean(dim=1, keepdim=True).sqrt()
-        return (size / self.change_size).clamp(min=LEAST_SCALE)
+        square = (z.diff(dim=1) / self.change_size).square().mean(dim=1, keepdim=True)
+        return square.clamp(min=LEAST_SCALE**2).sqrt()  # in this order no gradient divides by zero
 
     def linear_part(self, distances: Tensor) -> Tensor:
         """Distances to the last value (B, T, K) to the changes to come, (B, h, K); all targets share one map."""
