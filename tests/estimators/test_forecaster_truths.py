@@ -1,4 +1,4 @@
-"""Series of which the truth is known: intervals cover, a sine is learned, luck is not called skill, chaos is learned."""
+"""Series of which the truth is known: intervals cover, a sine is learned, luck is not skill, chaos is learned."""
 
 from __future__ import annotations
 

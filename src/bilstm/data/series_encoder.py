@@ -20,6 +20,7 @@ from bilstm.data.windows import Windows
 from bilstm.errors import DataError
 
 LOG = "log-return"
+VIEWS = ("level", "difference", LOG)
 MISSING = " is missing"
 
 
@@ -146,6 +147,8 @@ class SeriesEncoder:
         encoder = cls(**(data | encoders))
         if not encoder.goals or not encoder.mean.shape == encoder.scale.shape == (len(encoder.goals),):
             raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
+        if encoder.target_as not in VIEWS:
+            raise DataError(f"expected targets seen as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")
         return encoder
 
     def _seen(self, series: Series) -> Array:

@@ -22,8 +22,7 @@ from bilstm.baselines import LinearBaseline, naive_forecasts
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.series import Series
-from bilstm.data.series_encoder import LOG, SeriesEncoder, root_mean_squares
+from bilstm.data.series_encoder import VIEWS, SeriesEncoder, root_mean_squares
 from bilstm.data.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.forecasts import INTERVALS, Forecasts, widths
@@ -97,10 +96,6 @@ class BiLSTMForecaster(SeriesEstimator):
     linear: bool
     rescale: bool | None
     calendar: bool
-
-    encoder_: SeriesEncoder
-    target_as_: str
-    mase_scale_: Array
 
     def __init__(
         self,
@@ -234,7 +229,7 @@ class BiLSTMForecaster(SeriesEstimator):
         assert isinstance(held_out, Windows)
         positive = not any(bool((windows.cut_from.goal_values <= 0).any()) for windows in (training, held_out))
         errors = {}
-        for view in ("level", "difference", *((LOG,) if positive else ())):
+        for view in VIEWS if positive else VIEWS[:2]:  # logarithms last
             self.target_as_ = view
             self._fit_features(training)
             self.history_ = self._train(
@@ -383,18 +378,3 @@ class BiLSTMForecaster(SeriesEstimator):
             starts=windows.series_starts,
             folds=np.zeros(len(windows), dtype=np.int64),
         )
-
-    def _encoders(self) -> dict[str, Any]:
-        return {
-            "series": self.encoder_.to_json(),
-            "season": self.season_,
-            "mase_scale": self.mase_scale_.tolist(),
-            "known": self.known_.to_json(),
-        }
-
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
-        self.is_language_ = False
-        self.encoder_ = SeriesEncoder.from_json(encoders["series"])
-        self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]
-        self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
-        self.known_ = Series.from_json(encoders["known"])

@@ -16,9 +16,11 @@ from bilstm.data.dataset import Dataset, is_frame
 from bilstm.data.leaks import find_leaks
 from bilstm.data.series import Series, read_series
 from bilstm.data.series_columns import open_source
+from bilstm.data.series_encoder import SeriesEncoder
 from bilstm.data.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.parameters import check_parameters
 
 
 class SeriesEstimator(BiLSTMEstimator):
@@ -28,7 +30,10 @@ class SeriesEstimator(BiLSTMEstimator):
     horizon: int
     season: int | None
 
+    encoder_: SeriesEncoder
+    target_as_: str
     season_: int | None
+    mase_scale_: Array
     known_: Series  # the last steps that fit was given
 
     def read(self, path: str | Path, *, with_targets: bool = False) -> Series:
@@ -51,7 +56,7 @@ class SeriesEstimator(BiLSTMEstimator):
         self.n_features_in_ = len(self.feature_names_)
         self.target_names_ = list(series.goals)
         self.read_with_ = dict(series.read_with)
-        self.season_ = self.season if self.season is not None else series.clock.season
+        self.season_ = int(self.season) if self.season is not None else series.clock.season
         self.known_ = series.ending(self.history)
         return cut(series, self.history, self.horizon)
 
@@ -163,6 +168,27 @@ class SeriesEstimator(BiLSTMEstimator):
                 hint="choose a shorter history or horizon, or another validation_fraction",
             )
         return np.flatnonzero(rows), dataset.take(others)
+
+    def _encoders(self) -> dict[str, Any]:
+        return {
+            "series": self.encoder_.to_json(),
+            "season": self.season_,
+            "mase_scale": [None if np.isnan(scale) else float(scale) for scale in self.mase_scale_],
+            "known": self.known_.to_json(),
+        }
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.is_language_ = False
+        self.encoder_ = SeriesEncoder.from_json(encoders["series"])
+        self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]
+        self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
+        self.known_ = Series.from_json(encoders["known"])
+        check_parameters({"season": self.season_})
+        goals = {tuple(self.target_names_), tuple(self.encoder_.goals), self.known_.goals}
+        if len(goals) > 1 or self.mase_scale_.shape != (len(self.target_names_),):
+            raise DataError(f"expected targets {self.target_names_} everywhere, got others too")
+        if self.known_.feature_names != self.feature_names_ or not {*self.known_.future} <= {*self.feature_names_}:
+            raise DataError(f"expected steps of {self.feature_names_}, got {self.known_.feature_names}")
 
 
 def _as_series(data: Dataset, y: Any) -> Series:
