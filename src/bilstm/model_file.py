@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from polars.exceptions import PolarsError
 
 from bilstm import tensor_file
 from bilstm.errors import ModelFileError
@@ -94,7 +95,16 @@ def load(path: str | Path) -> Any:
         return _restore(header, tensors)
     except ModelFileError as error:
         raise ModelFileError(f"{error.message} ({path})", error.hint) from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RuntimeError,
+        PolarsError,
+    ) as error:
         raise ModelFileError(
             f"expected a whole model file, got a damaged header: {type(error).__name__} {error} ({path})"
         ) from None

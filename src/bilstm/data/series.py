@@ -131,10 +131,17 @@ class Series(Dataset):
         return self.kept((self.times < time).to_numpy())
 
     def ending(self, count: int) -> Series:
-        """Of each series the last ``count`` steps with known targets, and what is known ahead behind them."""
-        place = np.where(self.is_known, np.arange(self.steps.height), -1)
-        last = np.maximum.reduceat(place, self.starts)
-        return self.kept(np.arange(self.steps.height) > np.repeat(last - count, self.lengths))
+        """Of each series the last ``count`` steps with known targets, and what is known ahead behind them.
+
+        The step before these is kept too, with the last known values in its gaps: what fills gaps at their beginning.
+        """
+        rows = np.arange(self.steps.height)
+        last = np.maximum.reduceat(np.where(self.is_known, rows, -1), self.starts)
+        first = np.maximum(last - count, self.starts)
+        here = pl.Series(rows == np.repeat(first, self.lengths))
+        filled = self.forward_filled(self.steps)
+        steps = pl.DataFrame([filled[name].zip_with(here, self.steps[name]).alias(name) for name in filled.columns])
+        return replace(self, steps=steps).kept(rows >= np.repeat(first, self.lengths))
 
     def to_json(self) -> dict[str, Any]:
         """As plain lists; times as text or numbers."""

@@ -5,6 +5,7 @@ Knows columns and clocks; does not know networks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bilstm.data.windows import Windows
 from bilstm.errors import DataError
 
 LOG = "log-return"
+VIEWS = ("level", "difference", LOG)
 MISSING = " is missing"
 
 
@@ -65,11 +67,17 @@ class SeriesEncoder:
         encoder = cls(target_as, list(series.goals))
         encoder.span_years = series.clock.years(series.times.filter(covered)) if use_calendar else 0.0
         z = encoder._seen(series)[covered]
+        for name, values in zip(encoder.goals, z.T, strict=True):
+            if np.isnan(values).all():
+                raise DataError(
+                    f"expected values of target {name!r} in the training part, got none ({series.source}, until "
+                    f"{series.times.filter(covered).max()!s})",
+                    hint="leave out the steps before its first value",
+                )
         encoder.mean, deviation = np.nanmean(z, axis=0), np.nanstd(z, axis=0)
         constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(encoder.mean)
         encoder.scale = np.where(constant, 1.0, deviation)
-        known = series.steps.filter(covered & series.is_known)
-        encoder.flagged = [name for name in series.goals if known[name].null_count()]
+        encoder.flagged = [name for name in series.goals if series.steps[name].filter(covered).null_count()]
         encoder.columns = _fitted(encoder._beside(series), covered)
         encoder.ahead = _fitted(encoder._known_ahead(series), covered)
         return encoder
@@ -139,6 +147,8 @@ class SeriesEncoder:
         encoder = cls(**(data | encoders))
         if not encoder.goals or not encoder.mean.shape == encoder.scale.shape == (len(encoder.goals),):
             raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
+        if encoder.target_as not in VIEWS:
+            raise DataError(f"expected targets seen as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")
         return encoder
 
     def _seen(self, series: Series) -> Array:
@@ -173,6 +183,14 @@ class SeriesEncoder:
 
     def _calendar(self, series: Series) -> pl.DataFrame:
         return calendar(series.times, series.clock, self.span_years) if self.span_years else pl.DataFrame()
+
+
+def root_mean_squares(changes: Sequence[Array]) -> Array:
+    """Sizes of changes, (n, K) each with NaN where unknown; 1 where there is none: (len(changes), K)."""
+    counts = np.stack([(~np.isnan(change)).sum(axis=0) for change in changes])
+    sums = np.stack([np.nansum(np.square(change), axis=0) for change in changes])
+    result: Array = np.sqrt(np.where((counts > 0) & (sums > 0), sums / np.maximum(counts, 1), 1.0))
+    return result
 
 
 def _beside_each_other(frames: list[pl.DataFrame]) -> pl.DataFrame:

@@ -15,17 +15,17 @@ import numpy as np
 import polars as pl
 import torch
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from bilstm.baselines import LinearBaseline, naive_forecasts
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.series import Series
-from bilstm.data.series_encoder import LOG, SeriesEncoder
+from bilstm.data.series_encoder import VIEWS, SeriesEncoder, root_mean_squares
 from bilstm.data.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
-from bilstm.estimators.forecasts import INTERVALS, Forecasts
+from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
 from bilstm.estimators.parameters import store
 from bilstm.estimators.series_inputs import SeriesEstimator
 from bilstm.forecast_metrics import mase_scale
@@ -97,10 +97,6 @@ class BiLSTMForecaster(SeriesEstimator):
     rescale: bool | None
     calendar: bool
 
-    encoder_: SeriesEncoder
-    target_as_: str
-    mase_scale_: Array
-
     def __init__(
         self,
         *,
@@ -148,8 +144,11 @@ class BiLSTMForecaster(SeriesEstimator):
             DataFrame: one row a step: the series (where they have names), the time, ``predicted_NAME``, and the bounds
                 ``NAME_low_80``, ``NAME_high_80``, ``NAME_low_95``, ``NAME_high_95``, if there was a validation part.
         """
+        check_is_fitted(self)
         series = self.known_ if X is None else self._like_training(X, None)
-        found = self._forecasts(cut(series, self.history, self.horizon, at_end=True))
+        windows = cut(series, self.history, self.horizon, at_end=True)
+        self._warn_of_unknown_ahead(windows)
+        found = self._forecasts(windows)
         W, h = found.forecast.shape[:2]
         columns = [] if found.series is None else [found.series.gather(np.repeat(np.arange(W), h))]
         columns.append(found.times)
@@ -164,7 +163,8 @@ class BiLSTMForecaster(SeriesEstimator):
             X: series that reach behind those of ``fit``; only what lies behind them is judged. Where nothing does, all
                 is, with a warning.
         """
-        return self._forecasts(self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y)))
+        check_is_fitted(self)
+        return self._forecasts(self._with_targets(X if isinstance(X, Windows) else self._like_training(X, y)))
 
     def backtest(
         self, X: Any, y: Any = None, *, folds: int = 4, steps: int | None = None, refit: bool = True
@@ -184,7 +184,7 @@ class BiLSTMForecaster(SeriesEstimator):
             DataError: the horizon is longer than a fold, or nothing is left to train on before the first.
         """
         series = self._series_of(X, y)
-        clocked = series.times.unique().sort()
+        clocked = series.known_times
         steps = max(self.horizon, len(clocked) // 10) if steps is None else steps
         if steps < self.horizon:
             raise DataError(f"expected folds of at least horizon {self.horizon} steps, got {steps}")
@@ -210,8 +210,10 @@ class BiLSTMForecaster(SeriesEstimator):
         return Forecasts.joined(parts)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """1 − MSE / MSE of the last value: 0 is as good as the last value, 1 is perfect."""
+        """1 − MSE / MSE of the last value: 0 is as good as the last value (or it is perfect), 1 is perfect."""
         metrics = self.forecasts(X, y).metrics
+        if metrics["last value mse"] == 0:
+            return float(metrics["mse"] == 0)
         return 1 - metrics["mse"] / metrics["last value mse"]
 
     # -- hooks ---------------------------------------------------------------------------------------------
@@ -220,13 +222,14 @@ class BiLSTMForecaster(SeriesEstimator):
         assert isinstance(training, Windows)
         self.target_as_ = "level" if self.target_as == "auto" else self.target_as
         known = np.where(training.covered[:, None], training.cut_from.goal_values, np.nan)
-        self.mase_scale_ = mase_scale(known, training.cut_from.lengths, self.season_)
+        scales = [mase_scale(known, training.cut_from.lengths, season) for season in (self.season_, None)]
+        self.mase_scale_ = np.where(np.isnan(scales[0]), scales[1], scales[0])  # of steps where no season is over
         if self.target_as != "auto" or held_out is None:
             return
         assert isinstance(held_out, Windows)
         positive = not any(bool((windows.cut_from.goal_values <= 0).any()) for windows in (training, held_out))
         errors = {}
-        for view in ("level", "difference", *((LOG,) if positive else ())):
+        for view in VIEWS if positive else VIEWS[:2]:  # logarithms last
             self.target_as_ = view
             self._fit_features(training)
             self.history_ = self._train(
@@ -281,17 +284,21 @@ class BiLSTMForecaster(SeriesEstimator):
         network, ends = self._network, training.last_rows
         z = self.encoder_.standardised(training.cut_from)  # (S, K)
         steps = range(1, self.horizon + 1)
-        network.sizes.copy_(_sizes([z[ends + j] - z[ends] for j in steps]))
-        network.inside_size.copy_(_sizes([np.concatenate([z[ends - j] - z[ends] for j in range(1, self.history)])])[0])
-        network.change_size.copy_(_sizes([np.diff(z, axis=0)[training.covered[1:]]])[0])
+        inside = np.concatenate([z[ends - j] - z[ends] for j in range(1, self.history)])
+        found = root_mean_squares(
+            [z[ends + j] - z[ends] for j in steps] + [inside, np.diff(z, axis=0)[training.covered[1:]]]
+        )
+        network.sizes.copy_(torch.from_numpy(found[:-2]))
+        network.inside_size.copy_(torch.from_numpy(found[-2]))
+        network.change_size.copy_(torch.from_numpy(found[-1]))
         values, others = z, None
         if held_out is not None:
             assert isinstance(held_out, Windows)
             values = np.concatenate([z, self.encoder_.standardised(held_out.cut_from)])
             others = held_out.last_rows + len(z)
         ones = np.ones(z.shape[1])
-        found = LinearBaseline.fit(values, ends, self.history, self.horizon, validation_ends=others, scale=ones)
-        network.linear.copy_(torch.from_numpy(found.weights))
+        model = LinearBaseline.fit(values, ends, self.history, self.horizon, validation_ends=others, scale=ones)
+        network.linear.copy_(torch.from_numpy(model.weights))
 
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         known = ~targets.isnan()  # (B, h, K)
@@ -308,7 +315,7 @@ class BiLSTMForecaster(SeriesEstimator):
     def _metric(self, held_out: Dataset, outputs: Array) -> float:
         assert isinstance(held_out, Windows)
         error = np.abs(self._decode(outputs, held_out.lengths) - held_out.following)
-        return float(np.nanmean(error / self.mase_scale_))
+        return float(np.nanmean(error / np.where(self.mase_scale_ > 0, self.mase_scale_, 1.0)))
 
     def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         assert isinstance(dataset, Windows)
@@ -325,20 +332,20 @@ class BiLSTMForecaster(SeriesEstimator):
         known = ~np.isnan(truth)
         added = np.where(known, outputs - plain, 0.0).astype(np.float64)
         missed = np.where(known, truth - plain, 0.0)
-        network.share.fill_(_safe_share(added, missed, self.horizon))
+        network.share.fill_(supported_share(added, missed, self.horizon))
         outputs = plain + self.share_ * (outputs - plain)
         errors = np.abs(self._steps(truth - outputs)) / self._width(held_out)  # (W, h, K)
-        network.spread.copy_(torch.from_numpy(np.stack([_covering(errors, percent / 100) for percent in INTERVALS])))
+        network.spread.copy_(torch.from_numpy(np.stack([widths(errors, percent / 100) for percent in INTERVALS])))
         return outputs
 
     def _width(self, windows: Windows) -> Array:
         """How wide intervals are beside the usual ones, (W, 1, K)."""
-        sequences, rows = self._sequences(windows), torch.arange(len(windows))
+        network, sequences, rows = self._network, self._sequences(windows), torch.arange(len(windows))
         parts = [
-            self._network.width(sequences.batch(some).values[:, :, : len(self.target_names_)])
+            network.width(sequences.batch(some).values[:, :, : len(self.target_names_)].to(network.spread.device))
             for some in torch.split(rows, PREDICTION_BATCH)
         ]
-        return torch.cat(parts).numpy()
+        return torch.cat(parts).cpu().numpy()
 
     def _forecasts(self, windows: Windows) -> Forecasts:
         return self._judged(windows, self._outputs(windows))
@@ -347,11 +354,11 @@ class BiLSTMForecaster(SeriesEstimator):
         """Outputs of the network in the caller's units, beside what came and what simple rules say."""
         series, ends = windows.cut_from, windows.last_rows
         z = self._steps(outputs).astype(np.float64)
-        spread = self._network.spread.numpy().astype(np.float64)[:, None] * self._width(windows)  # (2, W, h, K)
+        spread = self._network.spread.cpu().numpy().astype(np.float64)[:, None] * self._width(windows)  # (2, W, h, K)
         if not spread.any():
             spread = spread[:0]
         baselines = naive_forecasts(series.goal_values, ends, windows.series_starts, self.horizon, self.season_)
-        weights = self._network.linear.numpy().astype(np.float64)
+        weights = self._network.linear.cpu().numpy().astype(np.float64)
         linear = LinearBaseline(weights, 0.0, np.ones(z.shape[2]))
         baselines["linear model"] = self.encoder_.inverse(linear.predict(self.encoder_.filled(series), ends))
         behind = (ends[:, None] + 1 + np.arange(self.horizon)).ravel()
@@ -370,48 +377,3 @@ class BiLSTMForecaster(SeriesEstimator):
             starts=windows.series_starts,
             folds=np.zeros(len(windows), dtype=np.int64),
         )
-
-    def _encoders(self) -> dict[str, Any]:
-        return {
-            "series": self.encoder_.to_json(),
-            "season": self.season_,
-            "mase_scale": self.mase_scale_.tolist(),
-            "known": self.known_.to_json(),
-        }
-
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
-        self.is_language_ = False
-        self.encoder_ = SeriesEncoder.from_json(encoders["series"])
-        self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]
-        self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
-        self.known_ = Series.from_json(encoders["known"])
-
-
-def _sizes(changes: list[Array]) -> Tensor:
-    """Root mean squares of changes (n, K) each, never zero: (steps, K)."""
-    found = np.stack([np.sqrt(np.nanmean(np.square(change), axis=0)) for change in changes])
-    return torch.from_numpy(np.where(np.isfinite(found) & (found > 0), found, 1.0))
-
-
-def _safe_share(added: Array, missed: Array, horizon: int) -> float:
-    """The share of ``added`` that best meets ``missed`` by least squares, less twice its standard error, in 0…1.
-
-    Windows that follow each other share most of what they forecast, so that blocks of them count as one (W, …).
-    """
-    blocks = np.arange(0, len(added), horizon)
-    products = np.add.reduceat((added * missed).sum(axis=1), blocks)
-    squares = np.add.reduceat((added * added).sum(axis=1), blocks)
-    if squares.sum() == 0:
-        return 0.0
-    best = products.sum() / squares.sum()
-    error = float(np.sqrt(np.square(products - best * squares).sum()) / squares.sum())
-    return min(max(float(best) - 2 * error, 0.0), 1.0)
-
-
-def _covering(errors: Array, share: float) -> Array:
-    """The error that a share of so many is at most, and one more: (W, h, K) → (h, K)."""
-    counts = np.sum(~np.isnan(errors), axis=0)
-    ordered = np.sort(errors, axis=0)  # NaN last
-    places = np.clip(np.ceil((counts + 1) * share).astype(int), 1, np.maximum(counts, 1)) - 1
-    found: Array = np.take_along_axis(ordered, places[None], axis=0)[0]
-    return np.nan_to_num(found)

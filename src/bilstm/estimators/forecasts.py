@@ -151,3 +151,27 @@ class Forecasts:
             name: np.concatenate([part.baselines[name] for part in parts]) for name in first.baselines
         }
         return cls(**found)
+
+
+def supported_share(added: Array, missed: Array, horizon: int) -> float:
+    """The share of ``added`` that best meets ``missed`` by least squares, less twice its standard error, in 0…1.
+
+    Windows that follow each other share most of what they forecast, so that blocks of them count as one (W, …).
+    """
+    blocks = np.arange(0, len(added), horizon)
+    products = np.add.reduceat((added * missed).sum(axis=1), blocks)
+    squares = np.add.reduceat((added * added).sum(axis=1), blocks)
+    if squares.sum() == 0:
+        return 0.0
+    best = products.sum() / squares.sum()
+    error = float(np.sqrt(np.square(products - best * squares).sum()) / squares.sum())
+    return min(max(float(best) - 2 * error, 0.0), 1.0)
+
+
+def widths(errors: Array, share: float) -> Array:
+    """The error that a share of so many is at most, and one more: (W, h, K), NaN where unknown, to (h, K)."""
+    counts = np.sum(~np.isnan(errors), axis=0)
+    ordered = np.sort(errors, axis=0)  # NaN last
+    places = np.clip(np.ceil((counts + 1) * share).astype(int), 1, np.maximum(counts, 1)) - 1
+    found: Array = np.take_along_axis(ordered, places[None], axis=0)[0]
+    return np.nan_to_num(found)

@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.columns import Array
-from bilstm.data.dataset import Dataset
+from bilstm.data.dataset import Dataset, is_frame
 from bilstm.data.leaks import find_leaks
 from bilstm.data.series import Series, read_series
+from bilstm.data.series_columns import open_source
+from bilstm.data.series_encoder import SeriesEncoder
 from bilstm.data.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.parameters import check_parameters
 
 
 class SeriesEstimator(BiLSTMEstimator):
@@ -26,12 +30,16 @@ class SeriesEstimator(BiLSTMEstimator):
     horizon: int
     season: int | None
 
+    encoder_: SeriesEncoder
+    target_as_: str
     season_: int | None
+    mase_scale_: Array
     known_: Series  # the last steps that fit was given
 
     def read(self, path: str | Path, *, with_targets: bool = False) -> Series:
         """Read a newer file of the series as this model needs it; see :func:`bilstm.data.series.read_series`."""
-        return self._series_of(path, None, like=True)
+        check_is_fitted(self)
+        return self._read_like_training(path)
 
     def _training_data(self, X: Any, y: Any) -> Windows:
         series = self._series_of(X, y)
@@ -43,54 +51,69 @@ class SeriesEstimator(BiLSTMEstimator):
             series.lengths,
             self.horizon,
         ):
-            warnings.warn(f"{found} ({series.source})", DataWarning, stacklevel=4)
+            warnings.warn(f"{found} ({series.source})", DataWarning, stacklevel=3)
         self.feature_names_ = series.steps.columns
         self.n_features_in_ = len(self.feature_names_)
         self.target_names_ = list(series.goals)
         self.read_with_ = dict(series.read_with)
-        self.season_ = self.season if self.season is not None else series.clock.season
+        self.season_ = int(self.season) if self.season is not None else series.clock.season
         self.known_ = series.ending(self.history)
         return cut(series, self.history, self.horizon)
 
-    def _series_of(self, X: Any, y: Any, *, like: bool = False) -> Series:
+    def _series_of(self, X: Any, y: Any) -> Series:
         """Series in any form: read, a frame with the names of its targets, arrays."""
-        if isinstance(X, Series):
-            return X
-        if like:
-            future = [name for name in self.feature_names_ if name in self.known_.future]
-            return read_series(
-                X,
-                target=list(self.target_names_),
-                future=future,
-                features=self.feature_names_,
-                time=self.read_with_.get("time"),
-                group=self.read_with_.get("group"),
-                clock=self.known_.clock,
-            )
-        if y is None or isinstance(y, str) or (isinstance(y, (list, tuple)) and all(isinstance(n, str) for n in y)):
+        if isinstance(X, Dataset):
+            return _as_series(X, y)
+        if y is None or _are_names(y):
             return read_series(X, target=y)
-        values = np.asarray(y, dtype=np.float64)
-        beside = np.asarray(X, dtype=np.float64)
-        names = ["y"] if values.ndim == 1 else [f"y{k}" for k in range(values.shape[1])]
-        frame = pl.from_numpy(values.reshape(len(values), -1), schema=names)
-        others = pl.from_numpy(beside.reshape(len(beside), -1)).rename(lambda name: name.replace("column_", "x"))
-        return read_series(pl.concat([frame, others], how="horizontal"), target=names)
+        frame, names = _together(X, y)
+        return read_series(frame, target=names)
 
     def _like_training(self, X: Any, y: Any) -> Series:
-        if isinstance(X, Series):
-            return X
-        if isinstance(X, np.ndarray) or (isinstance(X, (list, tuple)) and y is None):
-            X = np.asarray(X, dtype=np.float64)
-            X = pl.from_numpy(X.reshape(len(X), -1), schema=self.feature_names_)
-        return self._series_of(X, y, like=True)
+        if isinstance(X, Dataset):
+            return self._with_same_targets(_as_series(X, y))
+        is_plain = not (isinstance(X, (str, Path)) or is_frame(X) or hasattr(X, "to_frame"))
+        if y is not None and not _are_names(y):
+            X, _ = _together(X, y)
+        elif is_plain:
+            X = open_source(X).frame
+        if is_plain:
+            names = self.feature_names_
+            if X.width != len(names):
+                raise DataError(f"expected an array of {len(names)} columns ({', '.join(names)}), got {X.width} (X)")
+            X.columns = names
+        return self._read_like_training(X)
+
+    def _read_like_training(self, source: Any) -> Series:
+        return read_series(
+            source,
+            target=list(self.target_names_),
+            future=[name for name in self.feature_names_ if name in self.known_.future],
+            features=self.feature_names_,
+            time=self.read_with_.get("time"),
+            group=self.read_with_.get("group"),
+            clock=self.known_.clock,
+        )
+
+    def _with_same_targets(self, series: Series) -> Series:
+        """The series, if its targets are those of training."""
+        if list(series.goals) != self.target_names_:
+            raise DataError(
+                f"expected targets {', '.join(map(repr, self.target_names_))}, got "
+                f"{', '.join(map(repr, series.goals))} ({series.source})",
+                hint="read the series with the targets of training, in their order",
+            )
+        return series
 
     def _check_targets(self, dataset: Dataset) -> None:
         assert isinstance(dataset, Windows)
-        for k, name in enumerate(dataset.target_names):
-            values = dataset.cut_from.goal_values[:, k]
-            if np.nanmin(values) == np.nanmax(values):
+        for name, column in zip(dataset.target_names, dataset.cut_from.goal_values.T, strict=True):
+            values = column[~np.isnan(column)]
+            if not len(values):
+                raise DataError(f"expected values of target {name!r}, got none ({dataset.source})")
+            if values.min() == values.max():
                 raise DataError(
-                    f"expected target {name!r} to vary, got {np.nanmin(values):g} at every step ({dataset.source})",
+                    f"expected target {name!r} to vary, got {values[0]:g} at every step ({dataset.source})",
                     hint="there is nothing to learn; check the column",
                 )
 
@@ -98,9 +121,7 @@ class SeriesEstimator(BiLSTMEstimator):
         """Windows behind what training saw."""
         if isinstance(dataset, Windows):
             return dataset
-        if not isinstance(dataset, Series):
-            raise DataError(f"expected a series, got another Dataset ({dataset.source})", hint="use read_series")
-        windows = cut(dataset, self.history, self.horizon)
+        windows = cut(self._with_same_targets(_as_series(dataset, None)), self.history, self.horizon)
         if "time" not in self.read_with_:
             return windows
         newer = windows.after(self.known_.known_times.max())
@@ -113,6 +134,19 @@ class SeriesEstimator(BiLSTMEstimator):
             stacklevel=3,
         )
         return windows
+
+    def _warn_of_unknown_ahead(self, windows: Windows) -> None:
+        """Say which columns are known ahead in name only: the steps to come have no values of them."""
+        series = windows.cut_from
+        rows = np.unique(windows.rows_behind)
+        empty = [name for name in series.future if series.steps[name].gather(rows).null_count()]
+        if empty:
+            warnings.warn(
+                f"columns known ahead lack values for steps to come, so their last known ones are taken: "
+                f"{', '.join(map(repr, empty))} ({series.source})",
+                DataWarning,
+                stacklevel=3,
+            )
 
     def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
         """The last part of the time is held out; windows that would reach into both parts are in none."""
@@ -134,3 +168,52 @@ class SeriesEstimator(BiLSTMEstimator):
                 hint="choose a shorter history or horizon, or another validation_fraction",
             )
         return np.flatnonzero(rows), dataset.take(others)
+
+    def _encoders(self) -> dict[str, Any]:
+        return {
+            "series": self.encoder_.to_json(),
+            "season": self.season_,
+            "mase_scale": [None if np.isnan(scale) else float(scale) for scale in self.mase_scale_],
+            "known": self.known_.to_json(),
+        }
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.is_language_ = False
+        self.encoder_ = SeriesEncoder.from_json(encoders["series"])
+        self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]
+        self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
+        self.known_ = Series.from_json(encoders["known"])
+        check_parameters({"season": self.season_})
+        goals = {tuple(self.target_names_), tuple(self.encoder_.goals), self.known_.goals}
+        if len(goals) > 1 or self.mase_scale_.shape != (len(self.target_names_),):
+            raise DataError(f"expected targets {self.target_names_} everywhere, got others too")
+        if self.known_.feature_names != self.feature_names_ or not {*self.known_.future} <= {*self.feature_names_}:
+            raise DataError(f"expected steps of {self.feature_names_}, got {self.known_.feature_names}")
+
+
+def _as_series(data: Dataset, y: Any) -> Series:
+    """A Dataset, if it is a Series; it holds its targets."""
+    if not isinstance(data, Series):
+        raise DataError(f"expected a series, got another Dataset ({data.source})", hint="use read_series")
+    if y is not None:
+        raise DataError(f"expected no y beside a Series, which holds its targets, got one ({data.source})")
+    return data
+
+
+def _are_names(y: Any) -> bool:
+    """Whether y names columns, rather than being targets itself."""
+    return isinstance(y, str) or (isinstance(y, (list, tuple)) and all(isinstance(name, str) for name in y))
+
+
+def _together(X: Any, y: Any) -> tuple[pl.DataFrame, list[str]]:
+    """Targets and what stands beside them as one frame, targets first; and the names of these."""
+    targets, others = open_source(y).frame, open_source(X)
+    beside = others.frame.rename(lambda name: f"x{name[1:] or 0}") if others.is_array else others.frame
+    if targets.height != beside.height:
+        raise DataError(f"expected X and y of the same length, got {beside.height} and {targets.height} steps")
+    twice = [name for name in targets.columns if name in beside.columns]
+    if twice:
+        raise DataError(
+            f"expected targets beside X, got a column {twice[0]!r} in both", hint="name the target: fit(X, y='name')"
+        )
+    return targets.hstack(beside), targets.columns

@@ -106,21 +106,22 @@ class ForecastNetwork(nn.Module):
 
     def scale(self, z: Tensor) -> Tensor:
         """r: the size of a window's changes as a share of the usual one, (B, 1, K)."""
-        return self.restlessness(z).clamp(min=LEAST_SCALE) if self.rescale else torch.ones_like(z[:, :1])
+        return self.restlessness(z) if self.rescale else torch.ones_like(z[:, :1])
 
     def width(self, z: Tensor) -> Tensor:
         """How wide an interval is beside the usual one, (B, 1, K).
 
         Its square is two thirds of the window's own variance and a third of the usual; all its own with ``rescale``.
-
         A window tells its own variance badly and the past no longer tells it well; series of different sizes have
         nothing usual.
         """
-        return self.scale(z) if self.rescale else ((2 * self.restlessness(z).square() + 1) / 3).sqrt()
+        own = self.restlessness(z)
+        return own if self.rescale else ((2 * own.square() + 1) / 3).sqrt()
 
     def restlessness(self, z: Tensor) -> Tensor:
         """The root mean square of a window's changes as a share of the usual one, (B, 1, K)."""
-        return z.diff(dim=1).square().mean(dim=1, keepdim=True).sqrt() / self.change_size
+        square = (z.diff(dim=1) / self.change_size).square().mean(dim=1, keepdim=True)
+        return square.clamp(min=LEAST_SCALE**2).sqrt()  # in this order no gradient divides by zero
 
     def linear_part(self, distances: Tensor) -> Tensor:
         """Distances to the last value (B, T, K) to the changes to come, (B, h, K); all targets share one map."""
