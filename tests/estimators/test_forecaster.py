@@ -236,6 +236,18 @@ def test_forecasts_are_measured_beside_every_baseline():
         assert evaluate(model, read_series(table(150)))["n"] == 150 - 7
 
 
+@pytest.mark.parametrize("missing", [-1, 143, 144, 146])
+def test_arrays_are_known_again_by_their_values(missing):
+    y = np.where(np.arange(200) == missing, np.nan, wave(200))
+    model = small().fit(y[:150])
+    assert len(model.forecasts(y)) == 200 - 150 - 2 + 1
+    assert_close(model.forecasts(y).actual, model.forecasts(y.tolist()).actual)
+    with pytest.warns(DataWarning, match=r"known to fit \(until 149.0\): the figures flatter"):
+        assert len(model.forecasts(y[:150])) == 150 - 7
+    assert len(model.forecasts(y[150:])) == 50 - 7  # another series, or the same counted anew
+    assert len(model.forecasts(2 * y)) == 200 - 7
+
+
 def test_a_report_says_the_errors_the_coverage_and_a_verdict():
     model = small().fit(table(150), y="y")
     found = model.forecasts(table(200))
