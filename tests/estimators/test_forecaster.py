@@ -151,7 +151,16 @@ def test_without_a_share_the_forecast_is_the_linear_model():
     y = series.goal_values
     training, validation = np.arange(5, 158), np.arange(159, 198)
     linear = LinearBaseline.fit(y, training, 6, 2, validation_ends=validation, scale=y[:160].std(axis=0))
+    assert_close(model.network_.linear[:-1], linear.weights[:-1], atol=1e-5)
     assert_close(found.forecast, linear.predict(y, np.arange(5, 198)), atol=1e-4)
+
+
+def test_the_linear_model_is_fitted_to_known_values_alone():
+    y = np.where(np.arange(200) % 9 < 2, np.nan, wave(200))[:, None]
+    model = small(target_as="level").fit(y[:, 0])
+    scale = np.nanstd(y[:159], axis=0)  # the last known step is 197, so that the validation part begins at 159
+    linear = LinearBaseline.fit(y, np.arange(5, 157), 6, 2, validation_ends=np.arange(158, 196), scale=scale)
+    assert_close(model.network_.linear[:-1], linear.weights[:-1], atol=1e-5)
 
 
 @pytest.mark.parametrize("target_as", ["auto", "log-return"])
