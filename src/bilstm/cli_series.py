@@ -92,10 +92,9 @@ def fit_report(model: BiLSTMForecaster, training: Series, validation: Series | N
     from bilstm.data.windows import cut
 
     seen = f"the target is seen as {model.target_as_}"
-    if model.linear:
-        seen += f"; of what the BiLSTM adds to the linear model {model.share_:.0%} is kept"
     if validation is None and model.validation_fraction == 0:
         return f"{seen}; nothing was held out to measure it by"
+    seen += f"; of what the BiLSTM adds {model.share_:.0%} is kept"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fit has told it all
         windows = cut(training, model.history, model.horizon)
