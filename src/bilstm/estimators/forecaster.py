@@ -84,7 +84,7 @@ class BiLSTMForecaster(SeriesEstimator):
         >>> wave = np.sin(np.arange(300) / 5)
         >>> model = BiLSTMForecaster(history=20, horizon=3, max_epochs=2).fit(wave)
         >>> model.predict()["predicted_y"].round(1).to_list()
-        [-0.2, -0.4, -0.6]
+        [-0.3, -0.5, -0.7]
 
     Source: see ForecastNetwork; intervals: Lei, G'Sell, Rinaldo, Tibshirani and Wasserman 2018 (split conformal).
     """
