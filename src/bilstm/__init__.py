@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from bilstm.data.batch import Batch as Batch
     from bilstm.data.builtin import boston as boston
     from bilstm.data.builtin import digits as digits
+    from bilstm.data.builtin import sunspots as sunspots
     from bilstm.data.dataset import Dataset as Dataset
     from bilstm.data.sentences import read_sentences as read_sentences
+    from bilstm.data.series import read_series as read_series
     from bilstm.data.tables import read_table as read_table
     from bilstm.data.text import read_texts as read_texts
     from bilstm.errors import BilstmError as BilstmError
     from bilstm.estimators.classifier import BiLSTMClassifier as BiLSTMClassifier
+    from bilstm.estimators.forecaster import BiLSTMForecaster as BiLSTMForecaster
     from bilstm.estimators.regressor import BiLSTMRegressor as BiLSTMRegressor
     from bilstm.estimators.tagger import BiLSTMTagger as BiLSTMTagger
     from bilstm.history import History as History
@@ -47,6 +50,7 @@ _HOMES = {
     "read_series": "bilstm.data.series",
     "read_table": "bilstm.data.tables",
     "read_texts": "bilstm.data.text",
+    "sunspots": "bilstm.data.builtin",
 }
 
 __all__ = [
@@ -69,6 +73,7 @@ __all__ = [
     "read_series",
     "read_table",
     "read_texts",
+    "sunspots",
 ]
 
 

@@ -189,6 +189,21 @@ class Clock:
             return 0.0
         return float(np.ptp(times.to_physical().to_numpy())) / MICROSECONDS / (365.25 * DAY)
 
+    def plain(self, times: pl.Series) -> pl.Series:
+        """Times as they are best written: whole numbers as such, days without a time of day, UTC as such.
+
+        Args:
+            times: (S,), Datetime or Float64.
+
+        Returns:
+            (S,) Int64 or Float64; Date where steps are a day or longer and all times are midnight; else Datetime.
+        """
+        if times.dtype == pl.Float64:
+            return times.cast(pl.Int64) if bool((times == times.round()).all()) else times
+        if self.zoned:
+            return times.dt.replace_time_zone("UTC")
+        return times.cast(pl.Date) if self.step >= DAY and bool((times == times.dt.truncate("1d")).all()) else times
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -85,7 +85,14 @@ class Forecasts:
 
     @property
     def follows_last(self) -> str | None:
-        """A sentence where one-step forecasts are yesterday's value shifted; None where they are not."""
+        """A sentence where one-step forecasts are yesterday's value shifted; None where they are not.
+
+        On a smooth series a good forecast changes as the last value did, and errs less: that is no such forecast.
+        """
+        last = self.last[:, None]
+        scale = None if len(self.names) == 1 else self.scale
+        if compared(self.actual[:, :1], self.forecast[:, :1], last, 1, scale=scale, starts=self.starts).high < 0:
+            return None
         return lag_sentence(lag_of(self.actual, self.forecast, self.last))
 
     def report(self) -> str:
