@@ -151,7 +151,16 @@ def test_without_a_share_the_forecast_is_the_linear_model():
     y = series.goal_values
     training, validation = np.arange(5, 158), np.arange(159, 198)
     linear = LinearBaseline.fit(y, training, 6, 2, validation_ends=validation, scale=y[:160].std(axis=0))
+    assert_close(model.network_.linear[:-1], linear.weights[:-1], atol=1e-5)
     assert_close(found.forecast, linear.predict(y, np.arange(5, 198)), atol=1e-4)
+
+
+def test_the_linear_model_is_fitted_to_known_values_alone():
+    y = np.where(np.arange(200) % 9 < 2, np.nan, wave(200))[:, None]
+    model = small(target_as="level").fit(y[:, 0])
+    scale = np.nanstd(y[:159], axis=0)  # the last known step is 197, so that the validation part begins at 159
+    linear = LinearBaseline.fit(y, np.arange(5, 157), 6, 2, validation_ends=np.arange(158, 196), scale=scale)
+    assert_close(model.network_.linear[:-1], linear.weights[:-1], atol=1e-5)
 
 
 @pytest.mark.parametrize("target_as", ["auto", "log-return"])
@@ -234,6 +243,18 @@ def test_forecasts_are_measured_beside_every_baseline():
     assert_close(found.baselines["seasonal naive"][0, :, 0], y[143:145])
     with pytest.warns(DataWarning, match=r"known to fit \(until 2024-05-29 00:00:00\): the figures flatter"):
         assert evaluate(model, read_series(table(150)))["n"] == 150 - 7
+
+
+@pytest.mark.parametrize("missing", [-1, 143, 144, 146])
+def test_arrays_are_known_again_by_their_values(missing):
+    y = np.where(np.arange(200) == missing, np.nan, wave(200))
+    model = small().fit(y[:150])
+    assert len(model.forecasts(y)) == 200 - 150 - 2 + 1
+    assert_close(model.forecasts(y).actual, model.forecasts(y.tolist()).actual)
+    with pytest.warns(DataWarning, match=r"known to fit \(until 149.0\): the figures flatter"):
+        assert len(model.forecasts(y[:150])) == 150 - 7
+    assert len(model.forecasts(y[150:])) == 50 - 7  # another series, or the same counted anew
+    assert len(model.forecasts(2 * y)) == 200 - 7
 
 
 def test_a_report_says_the_errors_the_coverage_and_a_verdict():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import polars as pl
 import pytest
@@ -157,7 +159,8 @@ def test_arrays_lists_and_frames_give_the_same_model():
         assert_close(weights(small().fit(X, wave().tolist())), weights(both))
     assert both.feature_names_ == ["y", "x0"]
     assert both.predict(np.column_stack([wave(), OTHER])).equals(both.predict())
-    assert both.score(OTHER, wave()) == both.score(np.column_stack([wave(), OTHER]))
+    newer = wave(90, seed=8)
+    assert both.score(OTHER, newer) == both.score(np.column_stack([newer, OTHER]))
 
 
 def test_a_frame_beside_targets_keeps_its_names_and_its_times():
@@ -205,6 +208,22 @@ def test_a_series_must_have_the_targets_of_training():
         small().fit(series, wave())
     with pytest.raises(DataError, match="expected a column 'past', got none"):
         model.predict(series.steps.drop("past").with_columns(day=days(90)))
+
+
+def test_a_series_goes_on_with_the_clock_of_training_or_is_refused():
+    weekdays = [day for day in days(130).to_list() if day.weekday() < 5]
+    model = small().fit(pl.DataFrame({"day": weekdays[:90], "y": wave()}), y="y")
+    week = read_series(pl.DataFrame({"day": weekdays[:20][-5:], "y": wave(5)}))  # it shows no free days
+    with pytest.raises(DataError, match="expected a series of at least 6 steps"):
+        model.predict(week)
+    model = small(history=4).fit(pl.DataFrame({"day": weekdays[:90], "y": wave()}), y="y")
+    assert model.predict(week)["day"].dt.weekday().to_list() == [1, 2]
+    hours = pl.DataFrame({"day": [days(1)[0] + dt.timedelta(hours=h) for h in range(30)], "y": wave(30)})
+    for use in (model.predict, model.forecasts):
+        with pytest.raises(DataError, match="expected times in steps of business day, got hour"):
+            use(read_series(hours))
+        with pytest.raises(DataError, match="expected times in steps of business day, got"):
+            use(hours)
 
 
 def test_newer_data_of_another_form_are_refused():

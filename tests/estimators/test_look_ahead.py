@@ -184,6 +184,16 @@ def test_a_planted_leak_is_named(name):
     assert caught[0].filename == __file__
 
 
+def test_a_backtest_says_once_what_is_wrong_with_the_data():
+    y = np.random.default_rng(1).normal(size=200).cumsum()
+    series = read_series(pl.DataFrame({"day": days(200), "y": y, "leak": np.roll(y, -1)}), target="y")
+    with pytest.warns(DataWarning, match="column 'leak' knows the future of 'y'") as caught:
+        small().backtest(series, folds=3)
+    assert len(caught) == 1
+    with pytest.raises(DataWarning, match="column 'leak'"):  # warnings are errors here, and it does not change that
+        small().backtest(series, folds=3)
+
+
 def test_shuffled_rows_are_named():
     with pytest.warns(DataWarning, match="rows look shuffled: neighbouring values of 'y'"):
         small().fit(np.random.default_rng(0).permutation(wave(300)))

@@ -161,7 +161,8 @@ class BiLSTMForecaster(SeriesEstimator):
 
         Args:
             X: series that reach behind those of ``fit``; only what lies behind them is judged. Where nothing does, all
-                is, with a warning.
+                is, with a warning. Arrays whose steps are counted are known again by their values, if they begin as in
+                ``fit``; others are taken to be new.
         """
         check_is_fitted(self)
         return self._forecasts(self._with_targets(X if isinstance(X, Windows) else self._like_training(X, y)))
@@ -201,7 +202,8 @@ class BiLSTMForecaster(SeriesEstimator):
             if model is None or refit:
                 model = clone(self).set_params(checkpoint=None, verbose=0)
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore" if fold else "default", DataWarning)
+                    if fold:  # the first has said it
+                        warnings.simplefilter("ignore", DataWarning)
                     model.fit(series.until(start))
                 say(f"fold {fold + 1} of {folds}: fitted to all before {start}", self.verbose)
             inside = windows.take(windows.between(start, stop))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from bilstm.data.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import check_parameters
+
+NEAR = 0.1  # by how much of a step the median of other times may differ from it: months have 28 to 31 days
 
 
 class SeriesEstimator(BiLSTMEstimator):
@@ -71,7 +74,7 @@ class SeriesEstimator(BiLSTMEstimator):
 
     def _like_training(self, X: Any, y: Any) -> Series:
         if isinstance(X, Dataset):
-            return self._with_same_targets(_as_series(X, y))
+            return self._fitting(_as_series(X, y))
         is_plain = not (isinstance(X, (str, Path)) or is_frame(X) or hasattr(X, "to_frame"))
         if y is not None and not _are_names(y):
             X, _ = _together(X, y)
@@ -95,15 +98,23 @@ class SeriesEstimator(BiLSTMEstimator):
             clock=self.known_.clock,
         )
 
-    def _with_same_targets(self, series: Series) -> Series:
-        """The series, if its targets are those of training."""
+    def _fitting(self, series: Series) -> Series:
+        """The series on the clock of training, if its targets and its steps are those of training."""
         if list(series.goals) != self.target_names_:
             raise DataError(
                 f"expected targets {', '.join(map(repr, self.target_names_))}, got "
                 f"{', '.join(map(repr, series.goals))} ({series.source})",
                 hint="read the series with the targets of training, in their order",
             )
-        return series
+        clock, known = series.clock, self.known_.clock
+        if clock == known or known.unit == "irregular":
+            return series
+        if series.times.dtype != self.known_.times.dtype or not 1 - NEAR < clock.step / known.step < 1 + NEAR:
+            raise DataError(
+                f"expected times in steps of {known.name}, got {clock.name} ({series.source})",
+                hint="bring the data to that step first, by sums or means",
+            )
+        return replace(series, clock=known)
 
     def _check_targets(self, dataset: Dataset) -> None:
         assert isinstance(dataset, Windows)
@@ -121,8 +132,9 @@ class SeriesEstimator(BiLSTMEstimator):
         """Windows behind what training saw."""
         if isinstance(dataset, Windows):
             return dataset
-        windows = cut(self._with_same_targets(_as_series(dataset, None)), self.history, self.horizon)
-        if "time" not in self.read_with_:
+        series = self._fitting(_as_series(dataset, None))
+        windows = cut(series, self.history, self.horizon)
+        if "time" not in self.read_with_ and not self._goes_on_in(series):
             return windows
         newer = windows.after(self.known_.known_times.max())
         if newer.any():
@@ -134,6 +146,13 @@ class SeriesEstimator(BiLSTMEstimator):
             stacklevel=3,
         )
         return windows
+
+    def _goes_on_in(self, series: Series) -> bool:
+        """Whether a series whose steps are counted holds the last ones of training at their places."""
+        kept = self.known_.is_known.copy()
+        kept[self.known_.starts] = False  # it may be filled in
+        known = _places(self.known_.kept(kept))
+        return known.join(_places(series), on=known.columns, how="semi").height == known.height
 
     def _warn_of_unknown_ahead(self, windows: Windows) -> None:
         """Say which columns are known ahead in name only: the steps to come have no values of them."""
@@ -198,6 +217,16 @@ def _as_series(data: Dataset, y: Any) -> Series:
     if y is not None:
         raise DataError(f"expected no y beside a Series, which holds its targets, got one ({data.source})")
     return data
+
+
+def _places(series: Series) -> pl.DataFrame:
+    """The targets of every step, beside the series and the time that they belong to."""
+    owner = np.repeat(np.arange(len(series)), series.lengths)
+    names = pl.Series(owner.astype(str)) if series.ids is None else series.ids.gather(owner)
+    targets = pl.from_numpy(
+        np.nan_to_num(series.goal_values, nan=np.inf), schema=[f"y{k}" for k in range(len(series.goals))]
+    )
+    return targets.with_columns(names.alias("series"), series.times.alias("time"))
 
 
 def _are_names(y: Any) -> bool:
