@@ -145,6 +145,67 @@ def language() -> str:
     return "\n".join(lines)
 
 
+LSTMA = {  # mean squared errors of the Informer paper (Zhou et al. 2021), by horizon
+    "multivariate": {"24": 0.650, "48": 0.702, "168": 1.212, "336": 1.424, "720": 1.960},
+    "univariate": {"24": 0.114, "48": 0.193, "168": 0.236, "336": 0.590, "720": 0.683},
+}
+RULES = ("last value", "drift", "seasonal naive", "linear model")
+
+
+def forecasts() -> str:
+    """How good the forecaster is beside simple rules, published figures and neuralforecast."""
+    result = stored("forecasting")
+    lines = [
+        "Forecasts with the defaults. ETTh1 by the Informer paper's protocol (mean squared error of z-scored columns",
+        "over all test windows), all seven columns from all seven and OT from OT alone; the linear model has the same",
+        "window:",
+        "",
+        "| columns | hours ahead | window | ours | linear model | last value | LSTMa, published "
+        "| 80 % / 95 % interval held | BiLSTM's share | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for task, published in LSTMA.items():
+        for horizon, theirs in published.items():
+            row = result[task][horizon]
+            errors = " | ".join(f"{row[name]:.4f}" for name in ("mse", "linear model mse", "last value mse"))
+            columns = "seven" if task == "multivariate" else "OT"
+            lines.append(
+                f"| {columns} | {horizon} | {row['history']} | {errors} | {theirs:.3f} | "
+                f"{row['coverage_80']:.1%} / {row['coverage_95']:.1%} | {row['share']:.2f} | {row['seconds']:.0f} |"
+            )
+    lines += [
+        "",
+        "S&P 500, walked forward over the last four years, fitted anew before each; MASE beside each rule's, and the",
+        "share of right directions with its 95 % interval:",
+        "",
+        f"| days ahead | ours | {' | '.join(RULES)} | direction | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for horizon, row in result["stocks"].items():
+        errors = " | ".join(f"{row[name]:.3f}" for name in ("mase", *(f"{rule} mase" for rule in RULES)))
+        direction = f"{row['direction']:.1%} ({row['direction_low']:.1%} to {row['direction_high']:.1%})"
+        lines.append(f"| {horizon} | {errors} | {direction} | {row['verdict']} |")
+    lines += _race(result.get("neuralforecast"))
+    lines += ["", f"Made by `benchmarks/forecasting.py` on {made_on(result)}{_provisional(result)}."]
+    return "\n".join(lines)
+
+
+def _race(race: dict[str, Any] | None) -> list[str]:
+    """neuralforecast beside ours, if both have run."""
+    if race is None:
+        return []
+    theirs, last = race["theirs"], race["ours"][-1]
+    reached = last["mse"] <= theirs["mse"]
+    return [
+        "",
+        f"neuralforecast {race['versions']['neuralforecast']}'s LSTM as it comes, OT 24 hours ahead from the same",
+        f"window: {theirs['seconds']:.1f} s to an error of {theirs['mse']:.4f}; ours",
+        f"{'reaches' if reached else 'ends with'} {last['mse']:.4f} after {last['seconds']:.1f} s",
+        f"({theirs['seconds'] / last['seconds']:.1f} times as fast; the linear model alone "
+        f"{race['linear model mse']:.4f}).",
+    ]
+
+
 def _comparison(result: dict[str, Any], lengths: str, peer: str, peers: dict[str, list[str]]) -> list[str]:
     """A table with one line a shape: both tasks, the fastest of the peers, ours, and the ratio."""
     lines = [

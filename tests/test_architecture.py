@@ -20,11 +20,21 @@ ROOMS = [
     ["errors"],
     ["data"],
     ["nn"],
-    ["tensor_file", "history", "checkpoint", "progress", "training", "metrics"],
+    [
+        "tensor_file",
+        "history",
+        "checkpoint",
+        "progress",
+        "training",
+        "metrics",
+        "baselines",
+        "forecast_comparison",
+        "forecast_metrics",
+    ],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
-    ["cli", "cli_fit", "cli_predict"],
+    ["cli", "cli_fit", "cli_predict", "cli_series"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 

@@ -46,7 +46,30 @@ def folder(tmp_path, monkeypatch):
     pl.DataFrame(reviews[:5]).write_csv("new_reviews.csv")
     for name in ("train.conll", "dev.conll"):
         (tmp_path / name).write_text("Ann B-PER\nlives O\nin O\nRome B-LOC\n\nRome B-LOC\nsleeps O\n\n" * 20)
+    _write_series()
     return tmp_path
+
+
+def _write_series():
+    """Prices of business days, a newer file of them, and the load of two stations by the hour."""
+    generator = np.random.default_rng(1)
+    days = pl.date_range(pl.date(2022, 1, 3), pl.date(2023, 9, 1), eager=True)
+    days = days.filter(days.dt.weekday() <= 5)
+    prices = 100 * np.exp(generator.normal(0, 0.01, len(days)).cumsum())
+    frame = pl.DataFrame({"Date": days, "Adj Close": prices, "Volume": generator.integers(10, 99, len(days))})
+    frame[:300].write_csv("sp500.csv")
+    frame.write_csv("newer.csv")
+    hours = np.arange(500)
+    when = pl.Series(hours * 3600 * 10**6).cast(pl.Datetime("us"))
+    load = [50 + 10 * np.sin(2 * np.pi * hours / 24) + generator.normal(0, 1, len(hours)) for _ in range(2)]
+    stations = [
+        pl.DataFrame({"station": name, "hour": when, "load": values, "holiday": hours // 24 % 7 == 6})
+        for name, values in zip("ab", load, strict=True)
+    ]
+    table = pl.concat(stations).with_columns(pl.col("holiday").cast(pl.Int64))
+    table.with_columns(
+        load=pl.when(pl.col("hour") < pl.col("hour").max() - pl.duration(hours=23)).then("load")
+    ).write_csv("load.csv", datetime_format="%Y-%m-%d %H:%M")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -116,6 +116,12 @@ def test_files_of_every_format_version_keep_loading(path):
         for found, was in zip(model.predict_proba(expected["X"]), expected["probabilities"], strict=True):
             assert_close(found, np.array(was), atol=1e-6)
         return
+    if model.task == "forecaster":
+        coming = model.predict()
+        assert coming["month"].dt.to_string("%Y-%m-%d").to_list() == expected["months"]
+        for name, values in expected["predictions"].items():
+            assert_close(coming[name].to_numpy(), np.array(values), rtol=1e-5)
+        return
     assert_close(model.predict(pd.DataFrame(expected["X"])), np.array(expected["predictions"]), rtol=1e-5)
 
 

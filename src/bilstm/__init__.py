@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from bilstm.data.batch import Batch as Batch
     from bilstm.data.builtin import boston as boston
     from bilstm.data.builtin import digits as digits
+    from bilstm.data.builtin import sunspots as sunspots
     from bilstm.data.dataset import Dataset as Dataset
     from bilstm.data.sentences import read_sentences as read_sentences
+    from bilstm.data.series import read_series as read_series
     from bilstm.data.tables import read_table as read_table
     from bilstm.data.text import read_texts as read_texts
     from bilstm.errors import BilstmError as BilstmError
     from bilstm.estimators.classifier import BiLSTMClassifier as BiLSTMClassifier
+    from bilstm.estimators.forecaster import BiLSTMForecaster as BiLSTMForecaster
     from bilstm.estimators.regressor import BiLSTMRegressor as BiLSTMRegressor
     from bilstm.estimators.tagger import BiLSTMTagger as BiLSTMTagger
     from bilstm.history import History as History
@@ -31,6 +34,7 @@ _HOMES = {
     "Batch": "bilstm.data.batch",
     "BiLSTM": "bilstm.nn.bilstm",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
+    "BiLSTMForecaster": "bilstm.estimators.forecaster",
     "BiLSTMRegressor": "bilstm.estimators.regressor",
     "BiLSTMTagger": "bilstm.estimators.tagger",
     "BilstmError": "bilstm.errors",
@@ -43,14 +47,17 @@ _HOMES = {
     "evaluate": "bilstm.metrics",
     "load": "bilstm.model_file",
     "read_sentences": "bilstm.data.sentences",
+    "read_series": "bilstm.data.series",
     "read_table": "bilstm.data.tables",
     "read_texts": "bilstm.data.text",
+    "sunspots": "bilstm.data.builtin",
 }
 
 __all__ = [
     "Batch",
     "BiLSTM",
     "BiLSTMClassifier",
+    "BiLSTMForecaster",
     "BiLSTMRegressor",
     "BiLSTMTagger",
     "BilstmError",
@@ -63,8 +70,10 @@ __all__ = [
     "evaluate",
     "load",
     "read_sentences",
+    "read_series",
     "read_table",
     "read_texts",
+    "sunspots",
 ]
 
 

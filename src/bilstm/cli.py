@@ -35,7 +35,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, or a built-in set: boston, digits.")]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, or a built-in set: boston, digits, sunspots.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -53,14 +55,16 @@ def common(
 
 @app.command()
 def demo(
-    task: Annotated[str, typer.Argument(metavar="[TASK]", help="regressor, classifier or tagger.")] = "regressor",
+    task: Annotated[
+        str, typer.Argument(metavar="[TASK]", help="regressor, classifier, tagger or forecaster.")
+    ] = "regressor",
     folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, metavar="N", help="Fewer for a quick look.")] = None,
 ) -> None:
     """Train on real data that needs no download, and show the result.
 
     regressor: the classic Boston housing job, 10,000 epochs. classifier: handwritten digits.
-    tagger: names in Chinese sentences that are made up.
+    tagger: names in Chinese sentences that are made up. forecaster: the sunspots of three hundred years.
 
     Example: bilstm demo regressor
     """
@@ -80,11 +84,13 @@ def demo(
 def predict(
     file: ModelFile,
     data: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="DATA", help="A table, a built-in set, a CoNLL file, a .txt file of lines, or - for lines of text."
+            metavar="DATA",
+            help="A table, a built-in set, a CoNLL file, a .txt file of lines, or - for lines of text. A forecaster "
+            "needs none: it goes on from the end of its training series.",
         ),
-    ],
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="A file instead of stdout.")
     ] = None,
@@ -94,6 +100,7 @@ def predict(
 
     Numbers give CSV with a row for each. Language comes back in its own form with columns added: CSV, JSON lines,
     CoNLL; lines of text as words with tags, or as label, probability and text. On a terminal entities are coloured.
+    A forecaster gives the steps that come after DATA, with the bounds of its intervals.
 
     Example: bilstm predict boston.bilstm new_houses.csv -o prices.csv
 
@@ -102,6 +109,13 @@ def predict(
     from bilstm.model_file import load
 
     model = load(file)
+    if model.task == "forecaster":
+        from bilstm.cli_series import predict_series
+
+        predict_series(model, data, output)
+        return
+    if data is None:
+        raise ParameterError(f"expected DATA beside a {model.task}, got none", hint="name a file to predict")
     if model.is_language_:
         from bilstm.cli_predict import painted, predicted_text
 
@@ -138,15 +152,32 @@ def evaluate(
     file: ModelFile,
     data: Data,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    folds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Forecaster: walk through the last N parts of DATA.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of a fold; by default a tenth.")] = None,
+    refit: Annotated[bool, typer.Option(help="Fit anew before every fold, or once before the first.")] = True,
 ) -> None:
     """Measure a model on DATA that holds the true targets.
 
+    Of a forecaster what lies behind its training is measured, beside what simple rules say; --folds fits it again
+    to what lies before each fold instead.
+
     Example: bilstm evaluate boston.bilstm test.csv --json
+
+    Example: bilstm evaluate prices.bilstm prices.csv --folds 4 --steps 250
     """
     from bilstm import metrics
     from bilstm.model_file import load
 
     model = load(file)
+    if model.task == "forecaster":
+        from bilstm.cli_series import evaluate_series
+
+        evaluate_series(model, data, folds, steps, refit, as_json)
+        return
+    if folds is not None or steps is not None or not refit:
+        raise ParameterError(f"expected no --folds, --steps or --no-refit beside a {model.task}, got one")
     rows = read_for(model, data, with_targets=True)
     if rows.fingerprint() == model.trained_on_:
         talk("note: the model was trained on these very rows; what it knows of new ones, other data must show")
@@ -170,14 +201,23 @@ def plot(
 ) -> None:
     """Draw the loss curves of a model's training; with DATA, its predictions against the truth.
 
+    Of a forecaster the coming steps and their intervals are drawn too; with DATA, what it said of them before they
+    came.
+
     Example: bilstm plot boston.bilstm test.csv -o predictions.png
     """
+    from bilstm.cli_series import series_for
     from bilstm.model_file import load
-    from bilstm.plots import predictions, save_figure
+    from bilstm.plots import forecasts, predictions, save_figure
 
     model = load(file)
-    figure = model.history_.plot() if data is None else predictions(model, read_for(model, data, with_targets=True))
-    output = output or Path(f"{file.stem}-{'loss' if data is None else 'predictions'}.png")
+    if model.task == "forecaster":
+        figure, name = forecasts(model, None if data is None else series_for(model, data)), "forecast"
+    elif data is None:
+        figure, name = model.history_.plot(), "loss"
+    else:
+        figure, name = predictions(model, read_for(model, data, with_targets=True)), "predictions"
+    output = output or Path(f"{file.stem}-{name}.png")
     save_figure(figure, output)
     print(output)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bilstm.cli_series import fit_report, newer_part, read_steps
 from bilstm.errors import BilstmError, DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -25,16 +26,20 @@ TASKS = {
     "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor", "One or more numbers for a row or a sequence."),
     "classifier": ("bilstm.estimators.classifier", "BiLSTMClassifier", "A label for a row, a sequence or a text."),
     "tagger": ("bilstm.estimators.tagger", "BiLSTMTagger", "A tag for every word of a sentence."),
+    "forecaster": ("bilstm.estimators.forecaster", "BiLSTMForecaster", "The next steps of series, with intervals."),
 }
 EXAMPLES = {
     "regressor": "houses.csv --target price -o houses.bilstm",
     "classifier": "reviews.csv --text review --target stars -o reviews.bilstm",
     "tagger": "train.conll --valid dev.conll -o names.bilstm",
+    "forecaster": "prices.csv --time Date --target Close --history 60 --horizon 5 -o prices.bilstm",
 }
 DATA_HELP = {
     "tagger": "CoNLL columns, CoNLL-U, or JSON lines with lists of words and tags.",
+    "forecaster": "CSV, Parquet or JSON lines with a row for every step, or sunspots.",
     "": "CSV, Parquet or JSON lines, or boston, digits.",
 }
+FORECAST = "bilstm fit forecaster reads it"
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
 
 
@@ -86,9 +91,11 @@ def run(
     checkpoint = output.with_name(output.name + ".checkpoint")
     if restart:
         checkpoint.unlink(missing_ok=True)
-    reader = read_language if "tag" in reading or reading.get("text") else read
+    reader = _reader_for(reading)
     training = reader(data, **reading)
     validation = None if valid is None else reader(valid, **reading, like=training)
+    if validation is not None and "time" in reading:
+        validation = newer_part(validation, training, parameters["history"])
     estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every)
     try:
         estimator.fit(training, validation=validation)
@@ -99,7 +106,16 @@ def run(
     checkpoint.unlink(missing_ok=True)
     figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
     measured = f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
+    if "time" in reading:
+        measured = fit_report(estimator, training, validation)
     print(f"wrote {output}; {measured}", file=sys.stderr)
+
+
+def _reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
+    """What reads DATA, by the options that say how."""
+    if "time" in reading:
+        return read_steps
+    return read_language if "tag" in reading or reading.get("text") else read
 
 
 def shown(value: float) -> str:
@@ -127,6 +143,8 @@ def read(
         told = {"target": target, "category": category, "group": group, "order": order}
         for option in [name for name, value in told.items() if value]:
             raise ParameterError(f"expected no --{option} beside the built-in set {data!r}, got {told[option]!r}")
+        if not builtin.target_names:
+            raise ParameterError(f"expected rows or sequences with targets, got the series {data!r}", hint=FORECAST)
         return builtin
     if not target:
         columns = read_frame(data).columns
@@ -176,6 +194,8 @@ def reading_options(kind: Any) -> list[str]:
     """The options that say how DATA of a task is read."""
     if kind.task == "tagger":
         return ["text", "tag"]
+    if kind.task == "forecaster":
+        return ["time", "target", "group", "future", "drop"]
     return ["target", "drop", "category", "group", "order", *(["text"] if kind.reads_language else [])]
 
 
@@ -189,7 +209,9 @@ def _data_options(kind: Any) -> list[inspect.Parameter]:
             Annotated[Path, option("--output", "-o", metavar="FILE", help="The model file to write.")],
             ...,
         ),
+        ("time", Annotated[str | None, column(help="Column of times; by default the only one there is.")], None),
         ("target", Annotated[list[str], column(help="Column to predict; give it twice for two targets.")], []),
+        ("future", Annotated[list[str], column(help="Column that is known ahead; may be given again.")], []),
         ("drop", Annotated[list[str], column(help="Column to leave out; may be given again.")], []),
         ("category", Annotated[list[str], column(help="Column of numbers that are names.")], []),
         ("group", Annotated[str | None, column(help="Long table: column that names the sequence.")], None),
@@ -245,7 +267,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _metavar(annotation: str) -> str:
-    word = {"int": "N", "float": "X", "str": "NAME"}.get(annotation.split(" ")[0], "VALUE")
+    word = {"int": "N", "float": "X", "str": "NAME", "bool": "true|false"}.get(annotation.split(" ")[0], "VALUE")
     word = "FILE" if "Path" in annotation else word
     return f"{word}|none" if "None" in annotation or annotation == "Any" else word
 
@@ -253,7 +275,8 @@ def _metavar(annotation: str) -> str:
 def _reader(annotation: str) -> Callable[[Any], Any]:
     """Words of the command line to a value of the annotated type; ``none`` is None where that is allowed."""
     optional = "None" in annotation or annotation == "Any"
-    kind = {"int": int, "float": float}.get(annotation.split(" ")[0], _value if annotation == "Any" else str)
+    kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": _truth, "Any": _value}
+    kind = kinds.get(annotation.split(" ")[0], str)
 
     def parse(word: Any) -> Any:
         if not isinstance(word, str):  # a default, already of the right type
@@ -262,6 +285,12 @@ def _reader(annotation: str) -> Callable[[Any], Any]:
 
     parse.__name__ = annotation
     return parse
+
+
+def _truth(word: str) -> bool:
+    if word.lower() not in ("true", "false"):
+        raise ValueError(word)
+    return word.lower() == "true"
 
 
 def _value(word: str) -> Any:

@@ -14,18 +14,21 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bilstm.data.builtin import boston, digits
+from bilstm.data.builtin import boston, digits, sunspots
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.invented import invented_sentences
 from bilstm.estimators.classifier import BiLSTMClassifier
+from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.metrics import evaluate, regression_metrics
-from bilstm.plots import confusion, predicted_against_true, save_figure
+from bilstm.plots import confusion, forecasts, predicted_against_true, save_figure
 
 Say = Callable[[str], None]
 CLASSIC_EPOCHS = 10_000
+SUN_CYCLE = 11  # years from one maximum to the next, about
+FOLDS = 4  # parts of the sun's history that are forecast, of two cycles each
 HELD_OUT = 0.2  # share of the rows that the demonstrations never train on
 
 
@@ -175,6 +178,52 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
     say(f"  bilstm fit tagger {folder / 'train.conll'} -o mine.bilstm --hidden-size 128")
 
 
+def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
+    """Three hundred years of sunspots: a walk through the last of them, then the years to come.
+
+    Args:
+        folder: where sunspots.bilstm, forecast.png, backtest.csv and predictions.csv are written.
+        say: called with each line of the story.
+        epochs: how many.
+    """
+    data = sunspots()
+    years = data.times.cast(pl.Int64).to_list()
+    say(
+        f"Sunspots: yearly means of {years[0]} to {years[-1]}, which rise and fall about every {SUN_CYCLE} years. "
+        f"{3 * SUN_CYCLE} years are read from both ends, 5 years are forecast."
+    )
+    model = BiLSTMForecaster(
+        history=3 * SUN_CYCLE, horizon=5, season=SUN_CYCLE, batch_size=64, max_epochs=epochs, verbose=1
+    )
+    steps = 2 * SUN_CYCLE
+    say(f"\nWould it have been of use? {FOLDS} folds of {steps} years, each forecast by a model of what came before:")
+    started = time.perf_counter()
+    walked = model.backtest(data, folds=FOLDS, steps=steps)
+    say(f"{len(walked)} forecasts in {time.perf_counter() - started:.1f} s.\n\n{walked.report()}")
+    say(
+        "\nThe linear model is a ridge regression on the same years, and part of the forecaster: where there is\n"
+        "nothing beyond it to be learnt for sure, as in so short a series, the forecaster adds little to it.\n"
+    )
+    model.fit(data)
+    coming = model.predict().with_columns(pl.col("year").cast(pl.Int64))
+    say(f"\nThe years after the last: {'sunspots':>12}{'80 % interval':>20}")
+    for year, middle, low, high in coming.select(coming.columns[:4]).iter_rows():
+        say(f"{year:>24}  {middle:>12.0f}{f'{low:.0f} to {high:.0f}':>20}")
+    say("What came is not in the data. Intervals do not know that nothing is below zero.\n")
+    model.save(folder / "sunspots.bilstm")
+    save_figure(forecasts(model), folder / "forecast.png")
+    told = walked.frame().with_columns(pl.col("made_at", "time").cast(pl.Int64))
+    told.write_csv(folder / "backtest.csv", float_precision=2)
+    coming.write_csv(folder / "predictions.csv", float_precision=2)
+    say(f"In {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
+    say("Try next:")
+    say(f"  bilstm predict {folder / 'sunspots.bilstm'}")
+    say(f"  bilstm plot {folder / 'sunspots.bilstm'} sunspots -o sunspots.png")
+    say(f"  bilstm evaluate {folder / 'sunspots.bilstm'} sunspots --folds 2 --steps 22")
+    say("  bilstm fit forecaster sunspots --season 11 --history 44 --horizon 3 -o mine.bilstm")
+    say("  bilstm fit forecaster --help")
+
+
 def _tags(data: Dataset) -> list[str]:
     assert data.tags is not None
     return data.tags.to_series().to_list()
@@ -187,7 +236,12 @@ def _as_conll(data: Dataset) -> str:
     return "".join("\n".join(rows[a:b]) + "\n\n" for a, b in ranges)
 
 
-DEMOS: dict[str, Callable[..., None]] = {"regressor": regressor, "classifier": classifier, "tagger": tagger}
+DEMOS: dict[str, Callable[..., None]] = {
+    "regressor": regressor,
+    "classifier": classifier,
+    "tagger": tagger,
+    "forecaster": forecaster,
+}
 
 
 def _split(data: Dataset, strata: Array | None) -> tuple[Dataset, Dataset]:

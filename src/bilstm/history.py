@@ -10,6 +10,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     import polars as pl
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLUMNS = (
@@ -70,7 +71,11 @@ class History:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.subplots()
+        self.draw(figure.subplots())
+        return figure
+
+    def draw(self, axes: Axes) -> None:
+        """The loss curves into the axes of somebody's figure."""
         curves = [("loss", "training", "C0")]
         if self.has_validation:
             curves.append(("validation_loss", "validation", "C1"))
@@ -85,7 +90,6 @@ class History:
         axes.set_ylabel("loss")
         axes.grid(alpha=0.3)
         axes.legend()
-        return figure
 
     def to_tensor(self) -> Tensor:
         """All columns as one float64 tensor (epochs, columns), for a checkpoint."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from polars.exceptions import PolarsError
 
 from bilstm import tensor_file
 from bilstm.errors import ModelFileError
@@ -31,8 +32,9 @@ ESTIMATORS = {  # the only classes that a file can name
     "BiLSTMRegressor": "bilstm.estimators.regressor",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
     "BiLSTMTagger": "bilstm.estimators.tagger",
+    "BiLSTMForecaster": "bilstm.estimators.forecaster",
 }
-READ_WITH = ("group", "order", "text", "tag")  # what Dataset.read_with may say
+READ_WITH = ("group", "order", "text", "tag", "time", "target", "future")  # what Dataset.read_with may say
 CORRECTIONS = "reader.corrections.weight"
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars")
 
@@ -93,7 +95,16 @@ def load(path: str | Path) -> Any:
         return _restore(header, tensors)
     except ModelFileError as error:
         raise ModelFileError(f"{error.message} ({path})", error.hint) from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RuntimeError,
+        PolarsError,
+    ) as error:
         raise ModelFileError(
             f"expected a whole model file, got a damaged header: {type(error).__name__} {error} ({path})"
         ) from None

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
+from bilstm.data.series import Series
+from bilstm.data.windows import cut
 from bilstm.errors import BilstmError
 from bilstm.estimators.classifier import BiLSTMClassifier
+from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
+
+# of Okabe and Ito's palette, which the colour-blind can tell apart
+KNOWN, CAME, FORECAST = "#3b3b3b", "#d55e00", "#0072b2"
+MOST_FANS = 12  # forecasts of the past that a panel shows
+MOST_PANELS = 6  # series and targets that a figure shows
 
 
 def predictions(estimator: BiLSTMRegressor | BiLSTMClassifier | BiLSTMTagger, dataset: Dataset) -> Figure:
@@ -99,6 +111,99 @@ def _write_counts(axes: Axes, counts: Array, shares: Array) -> None:
         if count:
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
+
+
+def forecasts(estimator: BiLSTMForecaster, series: Series | None = None) -> Figure:
+    """The end of series, what comes after it and how sure that is; a panel for each of the first series and targets.
+
+    Args:
+        estimator: fitted.
+        series: as of :func:`bilstm.read_series`. Where it goes on behind training, forecasts of what came are drawn
+            too, each made with what was known then. None draws the steps after training, and the loss curves.
+    """
+    shown = estimator.known_ if series is None else series
+    coming = estimator._forecasts(cut(shown, estimator.history, estimator.horizon, at_end=True))
+    earlier = None if series is None or not _goes_on(estimator, series) else estimator.forecasts(series)
+    owners = _owners(shown, estimator.horizon, coming)
+    panels = [(row, k) for row in range(len(coming)) for k in range(len(coming.names))][:MOST_PANELS]
+    figure = Figure(figsize=(10, 1.2 + 3.2 * len(panels)), layout="constrained")
+    grid = figure.add_gridspec(len(panels), 1 if series is not None else 2, width_ratios=[3, 1][: 1 + (series is None)])
+    for place, (row, k) in enumerate(panels):
+        axes = figure.add_subplot(grid[place, 0])
+        fans = [_fan(coming, row, k)]
+        if earlier is not None:
+            rows = np.flatnonzero(_owners(shown, estimator.horizon, earlier) == owners[row])
+            rows = rows[::-1][: MOST_FANS * estimator.horizon : estimator.horizon][::-1]
+            fans = [*(_fan(earlier, int(made), k) for made in rows), *fans]
+        _draw_series(axes, shown, int(owners[row]), k, fans, estimator)
+        axes.set_ylabel(coming.names[k])
+        if coming.series is not None:
+            axes.set_title(str(coming.series[row]), loc="left", fontsize=10)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=5, frameon=False)
+    if series is None:
+        axes = figure.add_subplot(grid[0, 1])
+        estimator.history_.draw(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes.set_yscale("linear")  # a loss of 1 is that of the last value: it moves little
+    return figure
+
+
+def _goes_on(estimator: BiLSTMForecaster, series: Series) -> bool:
+    """Whether there is something behind training that can be compared with its forecasts."""
+    windows = cut(series, estimator.history, estimator.horizon, at_end=True)
+    longest = int((windows.last_rows - windows.series_starts).max()) + 1
+    if longest < estimator.history + estimator.horizon:
+        return False
+    known, end = series.known_times, estimator.known_.known_times.max()
+    return "time" not in estimator.read_with_ or bool((known > end).sum() >= estimator.horizon)
+
+
+def _owners(series: Series, horizon: int, found: Forecasts) -> Array:
+    """Which series each forecast is of, (W,)."""
+    starts = series.starts + horizon * np.arange(len(series.starts))  # cut has made each longer by so many steps
+    owners: Array = np.searchsorted(starts, found.starts, side="right") - 1
+    return owners
+
+
+def _fan(found: Forecasts, row: int, k: int) -> tuple[Array, Array, Array, Array]:
+    """One forecast from its last known value on: times (h + 1,), values, lower and upper bounds (intervals, h + 1)."""
+    steps = slice(row * found.horizon, (row + 1) * found.horizon)
+    times = np.concatenate([found.origins.slice(row, 1).to_numpy(), found.times[steps].to_numpy()])
+    last = found.last[row, k]
+    bounds = [
+        np.concatenate([np.full((len(side), 1), last), side[:, row, :, k]], axis=1)
+        for side in (found.lows, found.highs)
+    ]
+    return times, np.append(last, found.forecast[row, :, k]), bounds[0], bounds[1]
+
+
+def _draw_series(axes: Axes, series: Series, owner: int, k: int, fans: list[Any], estimator: BiLSTMForecaster) -> None:
+    """A series' last steps and the fans of forecasts made in it; what came after the first in another colour."""
+    rows = slice(int(series.starts[owner]), int(series.starts[owner] + series.lengths[owner]))
+    times, values = series.times[rows].to_numpy(), series.goal_values[rows, k]
+    made = int(np.searchsorted(times, fans[0][0][0]))
+    start = max(0, made + 1 - max(estimator.history, 4 * estimator.horizon))
+    axes.plot(times[start : made + 1], values[start : made + 1], color=KNOWN, linewidth=1.3, label="known")
+    if len(fans) > 1:
+        axes.plot(times[made:], values[made:], color=CAME, linewidth=1.3, label="what came")
+    for number, (when, middle, lows, highs) in enumerate(fans):
+        for percent, low, high, alpha in zip(INTERVALS[::-1], lows[::-1], highs[::-1], (0.16, 0.28), strict=False):
+            label = f"{percent} % interval" if number == 0 else None
+            axes.fill_between(when, low, high, color=FORECAST, alpha=alpha, linewidth=0, label=label)
+        marker = "o" if len(when) < 16 else ""
+        label = None if number else "forecast"
+        axes.plot(when, middle, color=FORECAST, linewidth=1.5, label=label, marker=marker, markersize=2.5)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.01)
+    if series.times.dtype.is_temporal():
+        locator = AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True))
+        axes.set_xlabel(series.times.name)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -29,15 +29,20 @@ PREDICTION_BATCH = 512  # rows at a time, so that memory does not grow with the 
 
 @dataclass(frozen=True)
 class Examples:
-    """Sequences with their encoded targets (N, …) and weights (N,), all in one order; or a target a step (S,)."""
+    """Sequences with their encoded targets and weights (N,), all in one order.
+
+    Targets are (N, …), one a sequence; or (S,), one a step; or the steps that follow each sequence, as Sequences.
+    """
 
     sequences: Sequences
-    targets: Tensor
+    targets: Tensor | Sequences
     weights: Tensor
     each_step: bool = False
 
     def targets_of(self, batch: Batch) -> Tensor:
-        """The targets of a batch: (B, …), or (B, T) with zeros behind the ends where each step has one."""
+        """The targets of a batch: (B, …), or (B, T) with zeros behind the ends for one a step, or (B, h, K)."""
+        if isinstance(self.targets, Sequences):
+            return self.targets.padded(self.targets.matrix, batch.rows)
         return self.sequences.padded(self.targets, batch.rows) if self.each_step else self.targets[batch.rows]
 
     def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:

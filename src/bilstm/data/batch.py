@@ -25,20 +25,26 @@ class Batch:
         lengths: (B,) int64 on the CPU.
         rows: (B,) int64 on the CPU: where each sequence stands in the caller's order.
         forms: (U, C) int64: the distinct words of the batch, each once, as numbers; None where steps are vectors.
+        future: (B, h, F'): what is known of the steps behind each sequence; None where nothing is.
     """
 
     values: Tensor
     lengths: Tensor
     rows: Tensor
     forms: Tensor | None = None
+    future: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its values on ``device``; lengths and rows stay on the CPU."""
-        forms = None if self.forms is None else self.forms.to(device)
-        return replace(self, values=self.values.to(device), forms=forms)
+        moved = {
+            name: tensor.to(device)
+            for name, tensor in (("values", self.values), ("forms", self.forms), ("future", self.future))
+            if tensor is not None
+        }
+        return replace(self, **moved)
 
 
 class Sequences:
@@ -48,14 +54,26 @@ class Sequences:
         matrix: all steps of all sequences, one below the other, (S, F) float32; of words (S, 1) int64.
         lengths: (N,) integers, zeros allowed.
         forms: what the numbers of words stand for, (U, C) integers, or None.
+        starts: row of ``matrix`` at which each sequence begins, (N,), so that sequences may overlap; by default one
+            follows the other.
+        future: what is known of the steps behind each sequence, in the order of the sequences, or None.
     """
 
-    def __init__(self, matrix: Array, lengths: Array, forms: Array | None = None) -> None:
+    def __init__(
+        self,
+        matrix: Array,
+        lengths: Array,
+        forms: Array | None = None,
+        *,
+        starts: Array | None = None,
+        future: Sequences | None = None,
+    ) -> None:
         kind = np.float32 if forms is None else np.int64
         self.matrix = torch.from_numpy(np.ascontiguousarray(matrix, dtype=kind))  # (S, F)
         self.forms = None if forms is None else torch.from_numpy(np.ascontiguousarray(forms, dtype=np.int32))  # (U, C)
         self.lengths = torch.from_numpy(np.asarray(lengths, dtype=np.int64))  # (N,)
-        self.starts = self.lengths.cumsum(0) - self.lengths  # (N,)
+        self.starts = self.lengths.cumsum(0) - self.lengths if starts is None else torch.from_numpy(starts)  # (N,)
+        self.future = future
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -73,7 +91,8 @@ class Sequences:
         if self.forms is not None:
             used, values = torch.unique(values, return_inverse=True)  # padding is counted as one more word at most
             forms = self.forms[used].long()
-        return Batch(values, self.lengths[rows], rows, forms)
+        future = None if self.future is None else self.future.padded(self.future.matrix, rows)
+        return Batch(values, self.lengths[rows], rows, forms, future)
 
     def padded(self, steps: Tensor, rows: Tensor) -> Tensor:
         """What belongs to each step, (S, …), for the sequences at ``rows``: (B, T, …), zero behind their ends."""

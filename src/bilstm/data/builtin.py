@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import numpy as np
 import polars as pl
 
 from bilstm.data.dataset import Dataset
+from bilstm.data.series import Series, read_series
 from bilstm.data.tables import read_table
 from bilstm.errors import DataError, did_you_mean
 
@@ -53,4 +54,21 @@ def digits(drop: Sequence[str] = ()) -> Dataset:
     return Dataset(steps.drop(drop), lengths, pl.DataFrame({"digit": bunch.target}), source="digits")
 
 
-BUILTIN = {"boston": boston, "digits": digits}
+def sunspots(drop: Sequence[str] = ()) -> Series:
+    """The yearly mean sunspot number from 1700 to 2008: a series of 309 steps that rises and falls about every 11.
+
+    It is the first version of the number; that in use since 2015 is higher.
+
+    Source: World Data Center SILSO, Royal Observatory of Belgium, Brussels; by way of statsmodels, which has the
+    numbers from NOAA and gives them as public domain.
+
+    Example:
+        >>> data = sunspots()
+        >>> data.goals, data.lengths.tolist(), data.clock.name
+        (('sunspots',), [309], 'step of 1')
+    """
+    with resources.as_file(resources.files("bilstm.data") / "sunspots.csv") as path:
+        return read_series(path, time="year", target="sunspots", drop=drop)
+
+
+BUILTIN: dict[str, Callable[..., Dataset]] = {"boston": boston, "digits": digits, "sunspots": sunspots}

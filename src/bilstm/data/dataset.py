@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -35,8 +35,8 @@ class Dataset:
         targets: one row a sequence, one column a target, or None where they are not known.
         ids: a name for each sequence (N,), or None: then it is known by its position.
         source: what error messages call this data.
-        read_with: which columns of the file gave its form (``group``, ``order``, ``text``, ``tag``), for the next
-            file like it.
+        read_with: which columns of the file gave its form (``group``, ``order``, ``text``, ``tag``; of series ``time``,
+            ``group``, ``target``, ``future``), for the next file like it.
         tags: of sentences whose every word has a target: one row a step; ``targets`` is then None.
         texts: what the words were cut from, (N,) String, or None where they came as words.
         spans: first character and the one past the last of each word in its text, (S, 2), beside ``texts``.
@@ -112,7 +112,7 @@ class Dataset:
         values = self.targets.to_numpy()
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def take(self, rows: Sequence[int] | Array) -> Dataset:
+    def take(self, rows: Sequence[int] | Array) -> Self:
         """The sequences at positions ``rows``, in that order; or those where a mask (N,) is true."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
@@ -122,14 +122,20 @@ class Dataset:
         steps = np.repeat(self.starts[rows], lengths) + within
         return replace(
             self,
-            steps=self.steps[steps],
             lengths=lengths,
             targets=None if self.targets is None else self.targets[rows],
             ids=None if self.ids is None else self.ids[rows],
-            tags=None if self.tags is None else self.tags[steps],
             texts=None if self.texts is None else self.texts[rows],
-            spans=None if self.spans is None else self.spans[steps],
+            **self._at(steps),
         )
+
+    def _at(self, steps: Array) -> dict[str, Any]:
+        """The fields that have a row for every step, at ``steps``."""
+        return {
+            "steps": self.steps[steps],
+            "tags": None if self.tags is None else self.tags[steps],
+            "spans": None if self.spans is None else self.spans[steps],
+        }
 
     def check_lengths(self) -> None:
         """Raise a DataError if there are no sequences, or one without steps; a text without words is none."""
@@ -143,7 +149,7 @@ class Dataset:
                 hint="leave it out; there is nothing in it to learn from",
             )
 
-    def renamed(self, names: Sequence[str]) -> Dataset:
+    def renamed(self, names: Sequence[str]) -> Self:
         """The same data with the features called ``names``, position by position."""
         return replace(self, steps=self.steps.rename(dict(zip(self.feature_names, names, strict=True))))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -77,8 +78,8 @@ class BiLSTMEstimator(Inputs, ABC):
 
     # -- hooks ---------------------------------------------------------------------------------------------
     @abstractmethod
-    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
-        """Encoded targets (N, …), or (S,) where each step has one.
+    def _targets(self, dataset: Dataset, *, fit: bool) -> Array | Sequences:
+        """Encoded targets (N, …), or (S,) where each step has one, or the steps behind each sequence.
 
         With ``fit``, learn the encoding from this training part first.
         """
@@ -142,19 +143,41 @@ class BiLSTMEstimator(Inputs, ABC):
 
         rows, held_out = self._split(dataset, validation, seed)
         training = dataset.take(rows)
+        self._choose(training, held_out, seed)
         self._fit_features(training)
-        examples = self._examples(training, weights[rows], fit=True)
-        held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
         checkpoint = self._open_checkpoint(dataset, held_out, weights)
-        with torch.random.fork_rng(), progress(self.verbose, self._chosen("max_epochs")) as show:
+        with progress(self.verbose, self._chosen("max_epochs")) as show:
+            self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=show)
+        self.metrics_ = {}
+        if held_out is not None:
+            outputs = self._calibrate(held_out, self._outputs(held_out))
+            self.metrics_ = self._metrics(held_out, outputs)
+        return self
+
+    def _train(
+        self,
+        training: Dataset,
+        held_out: Dataset | None,
+        weights: Array | None,
+        seed: int,
+        *,
+        max_epochs: int | None = None,
+        checkpoint: Checkpoint | None = None,
+        on_epoch: Callable[[History], None] | None = None,
+    ) -> History:
+        """Build a network for the encoders as fitted, and train it."""
+        examples = self._examples(training, weights, fit=True)
+        held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
+        with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network_ = self._build()
-            history = train(
+            self._start(training, held_out)
+            return train(
                 self.network_,
                 examples,
                 held_out_examples,
                 loss=self._loss,
-                metric=None if held_out is None else lambda out: self._metrics(held_out, out)[self.metric_name],
+                metric=None if held_out is None else lambda out: self._metric(held_out, out),
                 metric_name=self.metric_name,
                 keep_best_metric=self.keeps_best_metric,
                 optimizer=self.optimizer,
@@ -163,22 +186,27 @@ class BiLSTMEstimator(Inputs, ABC):
                 schedule=self.schedule,
                 clip_norm=self.clip_norm,
                 batch_size=self.batch_size,
-                max_epochs=self._chosen("max_epochs"),
+                max_epochs=max_epochs or self._chosen("max_epochs"),
                 patience=self.patience,
                 seed=seed,
                 device=self._device(),
                 checkpoint=checkpoint,
-                on_epoch=show,
+                on_epoch=on_epoch,
             )
-        self.history_, self.metrics_ = history, {}
-        if held_out is not None:
-            outputs = self._outputs(held_out)
-            self._calibrate(held_out, outputs)
-            self.metrics_ = self._metrics(held_out, outputs)
-        return self
 
-    def _calibrate(self, held_out: Dataset, outputs: Array) -> None:
-        """Learn from the validation part how sure the model may be."""
+    def _choose(self, training: Dataset, held_out: Dataset | None, seed: int) -> None:
+        """Settle before training what the validation part is to decide."""
+
+    def _start(self, training: Dataset, held_out: Dataset | None) -> None:
+        """Give the fresh network what is known before training."""
+
+    def _metric(self, held_out: Dataset, outputs: Array) -> float:
+        """The one figure of merit that the history shows of each epoch."""
+        return self._metrics(held_out, outputs)[self.metric_name]
+
+    def _calibrate(self, held_out: Dataset, outputs: Array) -> Array:
+        """Learn from the validation part how sure the model may be; returns its outputs after that."""
+        return outputs
 
     def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
         """Rows to learn from, and what to stop by: the given validation data, a part set aside, or None."""
@@ -198,7 +226,8 @@ class BiLSTMEstimator(Inputs, ABC):
         return np.sort(rows), dataset.take(np.sort(others))
 
     def _examples(self, dataset: Dataset, weights: Array | None, *, fit: bool) -> Examples:
-        targets = torch.from_numpy(self._targets(dataset, fit=fit))
+        found = self._targets(dataset, fit=fit)
+        targets = found if isinstance(found, Sequences) else torch.from_numpy(found)
         weights = np.ones(len(dataset)) if weights is None else weights
         if self.each_step:
             weights = weights * dataset.lengths

@@ -267,7 +267,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         probabilities: Array = expit(scores) if self.several_ else softmax(scores, axis=1)
         return probabilities  # (N, K)
 
-    def _calibrate(self, held_out: Dataset, outputs: Array) -> None:
+    def _calibrate(self, held_out: Dataset, outputs: Array) -> Array:
         """The temperature that makes the held-out labels most probable."""
         targets = self._targets(held_out, fit=False)
 
@@ -279,6 +279,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
         found = minimize_scalar(lost, bounds=(np.log(0.05), np.log(20)), method="bounded")
         self.temperature_ = float(np.exp(found.x)) if found.fun < lost(0.0) else 1.0
+        return outputs
 
     def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         probabilities = self._decode(outputs, dataset.lengths)

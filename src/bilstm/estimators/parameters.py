@@ -17,6 +17,7 @@ from bilstm.nn.network import POOLING_NAMES
 from bilstm.training import OPTIMIZERS, SCHEDULES
 
 TABLE_AS = ("one step", "steps")
+TARGET_AS = ("auto", "level", "difference", "log-return")
 
 
 class Limit(NamedTuple):
@@ -76,6 +77,13 @@ LIMITS: dict[str, Limit] = {
     "max_epochs": whole(1),
     "patience": or_none(whole(1)),
     "validation_fraction": real(0, 1, open_high=True),
+    "history": whole(2),
+    "horizon": whole(1),
+    "target_as": one_of(*TARGET_AS),
+    "season": or_none(whole(1)),
+    "linear": Limit("True or False", lambda v: isinstance(v, bool)),
+    "calendar": Limit("True or False", lambda v: isinstance(v, bool)),
+    "rescale": or_none(Limit("True or False", lambda v: isinstance(v, bool))),
     "embedding_size": whole(0),
     "char_hidden_size": whole(0),
     "embedding_dropout": real(0, 1, open_high=True),

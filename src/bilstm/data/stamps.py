@@ -1,0 +1,236 @@
+"""What a written time stamp says: ISO dates, days and months in either order, names of months, offsets, plain numbers.
+
+Knows how times are written, one stamp at a time and over a whole column; steps between them are of ``clock``.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+
+import polars as pl
+
+from bilstm.errors import DataError, DataWarning
+
+TIME = pl.Datetime("us")
+HINT = "write times like 1999-01-31 or 1999-01-31 14:30:00; --time names the column that holds them"
+EARLIEST_YEAR = 1000  # a year of two digits read as one of four falls below
+NUMBERED_DATES = (1500, 2200)  # years between which numbers such as 19990131 are dates
+DAY_OR_MONTH = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})(?!\d)")
+DATES = (
+    (re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}(?!\d)"), "%Y{0}%m{0}%d"),
+    (re.compile(r"\d{8}(?!\d)()"), "%Y%m%d"),
+    (re.compile(r"[A-Za-z]{3,9}( )\d{1,2}, \d{4}"), "%b %d, %Y"),
+    (re.compile(r"[A-Za-z]{3,9}( )\d{1,2} \d{4}"), "%b %d %Y"),
+    (re.compile(r"\d{1,2}([- ])[A-Za-z]{3,9}\1\d{4}"), "%d{0}%b{0}%Y"),
+    (re.compile(r"\d{1,2}([- ])[A-Za-z]{3,9}\1\d{2}(?!\d)"), "%d{0}%b{0}%y"),
+)
+MONTHS = (  # a month stands for its first day
+    (re.compile(r"\d{4}([-/.])\d{1,2}"), "%Y{0}%m"),
+    (re.compile(r"\d{1,2}([-/.])\d{4}"), "%m{0}%Y"),
+    (re.compile(r"[A-Za-z]{3,9}([- ])\d{4}"), "%b{0}%Y"),
+    (re.compile(r"\d{4}([- ])[A-Za-z]{3,9}"), "%Y{0}%b"),
+)
+OF_DAY = re.compile(r"([T ])\d{1,2}:\d{2}(:\d{2}(?:\.\d+)?)?( ?[AaPp][Mm])?( ?(?:Z|[+-]\d{2}:?(?:\d{2})?))?")
+FIRST = " @01"  # added to a month
+QUARTER = r"^(\d{4})[- ]?[Qq]([1-4])$"
+QUARTER_MONTHS = {"@1": "01", "@2": "04", "@3": "07", "@4": "10"}
+
+
+def read_times(
+    column: pl.Series, source: str = "X", where: Callable[[int], str] | None = None
+) -> tuple[pl.Series, bool]:
+    """Read a column of time stamps.
+
+    Args:
+        column: text, dates, dates with times, or numbers.
+        source: what error messages call the data.
+        where: tells the place of a row (0 = first) for messages; by default the number of the row, 1 for the first.
+
+    Returns:
+        the times, as ``Datetime("us")`` or, for numbers such as years and counters, Float64; and whether they carried
+        offsets or time zones: then they are UTC, else as written.
+
+    Raises:
+        DataError: a stamp is missing, cannot be read, or stands with an offset among others without.
+
+    The trap: 1/2/1999 is read month first or day first, whichever reads every stamp and leaves them in order; where
+    both do, month first, with a DataWarning.
+
+    Example:
+        >>> times, zoned = read_times(pl.Series("day", ["31/1/1999", "1/2/1999"]))
+        >>> times.dt.to_string("%Y-%m-%d").to_list(), zoned
+        (['1999-01-31', '1999-02-01'], False)
+    """
+    at = where or (lambda row: f"{source}, row {row + 1}")
+    if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+        column = column.set(column == "", None)
+    elif column.dtype.is_float():
+        column = column.fill_nan(None)
+    if column.null_count():
+        row = int(column.is_null().arg_true()[0])
+        raise DataError(
+            f"expected a time in every row of column {column.name!r}, got none ({at(row)})",
+            hint="leave the row out, or name another column of times",
+        )
+    if isinstance(column.dtype, pl.Datetime):
+        zoned = column.dtype.time_zone is not None
+        if zoned:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return column.cast(TIME), zoned
+    if column.dtype == pl.Date:
+        return column.cast(TIME), False
+    if column.dtype == pl.String:
+        return _read_text(column, at)
+    if column.dtype.is_numeric():
+        return _read_numbers(column.cast(pl.Float64), at), False
+    raise DataError(f"expected times in column {column.name!r}, got {column.dtype} ({source})", hint=HINT)
+
+
+def parse_times(column: pl.Series, source: str) -> pl.Series:
+    """The times of :func:`read_times` alone.
+
+    Example:
+        >>> parse_times(pl.Series(["Jan 31, 1999"]), "X").dt.to_string("%Y-%m-%d").to_list()
+        ['1999-01-31']
+    """
+    return read_times(column, source)[0]
+
+
+def looks_like_times(column: pl.Series) -> bool:
+    """Whether a column of text holds stamps that are no plain numbers, as far as its first value tells."""
+    present = column.drop_nulls()
+    if column.dtype != pl.String or not len(present):
+        return False
+    text = _rewritten(present.head(1).str.strip_chars())
+    if text.cast(pl.Float64, strict=False)[0] is not None:
+        return False  # a volume may look like 19990131
+    return any(_read_as(text, order)[1] is None for order in ("month", "day"))
+
+
+def _read_numbers(values: pl.Series, at: Callable[[int], str]) -> pl.Series:
+    if not values.is_finite().all():
+        row = int((~values.is_finite()).arg_true()[0])
+        raise DataError(f"expected a finite time in column {values.name!r}, got {values[row]} ({at(row)})")
+    if len(values) and values.is_between(1e7, 99991231).all() and (values == values.floor()).all():
+        dates = values.cast(pl.Int64).cast(pl.String).str.to_datetime("%Y%m%d", time_unit="us", strict=False)
+        if dates.dt.year().is_between(*NUMBERED_DATES).fill_null(False).all():
+            return dates
+    return values
+
+
+def _read_text(text: pl.Series, at: Callable[[int], str]) -> tuple[pl.Series, bool]:
+    numbers = text.cast(pl.Float64, strict=False)
+    if not numbers.null_count():
+        return _read_numbers(numbers, at), False
+    rewritten = _rewritten(text)
+    read = {order: _read_as(rewritten, order) for order in ("month", "day")}
+    failed = {order: row for order, (_, row) in read.items() if row is not None}
+    if len(failed) == len(read):
+        row = max(failed.values())
+        raise DataError(f"expected a time in column {text.name!r}, got {text[row]!r} ({at(row)})", hint=HINT)
+    orders = [order for order in read if order not in failed]
+    times = read[orders[0] if len(orders) == 1 else _order(text, read["month"][0], read["day"][0])][0]
+    zoned = rewritten.str.contains(r":\d{2}.*(?:Z|[+-]\d{2}:?(?:\d{2})?)$")
+    if zoned.any() and not zoned.all():
+        row = int(zoned.arg_true()[0] if not zoned[0] else (~zoned).arg_true()[0])
+        raise DataError(
+            f"expected times that all carry an offset from UTC, or none, got {text[0]!r} and {text[row]!r} ({at(row)})",
+            hint="give every time its offset, such as +01:00 or Z, or leave all of them out",
+        )
+    return times.alias(text.name), bool(zoned.any())
+
+
+def _rewritten(text: pl.Series) -> pl.Series:
+    """Quarters as months, and all names of UTC as Z."""
+    if text.str.contains(r"(?i)(?:utc|gmt|z)$").any():
+        text = text.str.replace(r"(?i) ?(?:utc|gmt|z)$", "Z")
+    if text.str.contains(QUARTER).any():
+        text = text.str.replace(QUARTER, "$1-@$2").str.replace_many(QUARTER_MONTHS)
+    return text
+
+
+def _read_as(text: pl.Series, order: str) -> tuple[pl.Series, int | None]:
+    """The times of stamps that may be written in several ways; and the first row that cannot be read, if there is one.
+
+    Every way is found by the first stamp that none before has read.
+    """
+    times = pl.Series(text.name, [None], dtype=TIME).new_from_index(0, len(text))
+    tried: set[str] = set()
+    while times.null_count():
+        row = int(times.is_null().arg_true()[0])
+        form = _form(text[row], order)
+        if form is None or form in tried:
+            return times, row
+        tried.add(form)
+        rest = text if row == 0 else text.set(times.is_not_null(), None)
+        if FIRST in form:
+            rest, form = rest + FIRST, form.replace(FIRST, " @%d")
+        found = rest.str.to_datetime(form, time_unit="us", strict=False)
+        if "%#z" in form:
+            found = found.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        found = found.set(found.dt.year() < EARLIEST_YEAR, None)
+        times = found if row == 0 else times.fill_null(found)
+    return times, None
+
+
+def _form(stamp: str, order: str) -> str | None:
+    """The way in which a stamp is written, as strptime's format; None for one that is not known."""
+    numbered = DAY_OR_MONTH.match(stamp)
+    if numbered:
+        mark, year = numbered[1], "%Y" if len(numbered[2]) == 4 else "%y"
+        date = mark.join(["%m", "%d", year] if order == "month" else ["%d", "%m", year])
+        return _with_time(stamp, numbered.end(), date)
+    for pattern, date in DATES:
+        found = pattern.match(stamp)
+        if found:
+            return _with_time(stamp, found.end(), _full_month(date.format(found[1]), found[0]))
+    for pattern, date in MONTHS:
+        found = pattern.fullmatch(stamp)
+        if found:
+            return _full_month(date.format(found[1]), stamp) + FIRST
+    return None
+
+
+def _full_month(form: str, date: str) -> str:
+    return form.replace("%b", "%B") if re.search("[A-Za-z]{4}", date) else form
+
+
+def _with_time(stamp: str, end: int, date: str) -> str | None:
+    if end == len(stamp):
+        return date
+    found = OF_DAY.fullmatch(stamp, end)
+    if not found:
+        return None
+    mark, seconds, half, offset = found.groups()
+    form = date + mark + ("%I" if half else "%H") + ":%M" + (":%S%.f" if seconds else "")
+    form += (" %p" if half.startswith(" ") else "%p") if half else ""
+    return form + ((" " if offset.startswith(" ") else "") + "%#z" if offset else "")
+
+
+def _order(text: pl.Series, month: pl.Series, day: pl.Series) -> str:
+    """Whether months or days come first in stamps that can be read both ways: the way in which times are sorted."""
+    if (month == day).all():
+        return "month"
+    disorder = {"month": _disorder(month), "day": _disorder(day)}
+    if disorder["month"] != disorder["day"]:
+        return min(disorder, key=lambda order: disorder[order])
+    row = int((month != day).arg_true()[0])
+    if "." in text[row]:
+        return "day"  # dates with points are written day first
+    warnings.warn(
+        f"times such as {text[row]!r} in column {text.name!r} are read month first; day first would be as good",
+        DataWarning,
+        stacklevel=5,
+    )
+    return "month"
+
+
+def _disorder(times: pl.Series) -> int:
+    """Steps against the direction that most of them have."""
+    steps = times.to_physical().diff()
+    return min(int((steps < 0).sum()), int((steps > 0).sum()))

@@ -1,0 +1,381 @@
+"""BiLSTMForecaster: the next steps of a series, with intervals, beside what simple rules would say.
+
+Knows the order of the work; how series become numbers is data/series_encoder.py, how forecasts are judged forecasts.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from bilstm.baselines import LinearBaseline, naive_forecasts
+from bilstm.data.batch import Sequences
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
+from bilstm.data.series_encoder import VIEWS, SeriesEncoder, root_mean_squares
+from bilstm.data.windows import Windows, cut
+from bilstm.errors import DataError, DataWarning
+from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
+from bilstm.estimators.parameters import store
+from bilstm.estimators.series_inputs import SeriesEstimator
+from bilstm.forecast_metrics import mase_scale
+from bilstm.nn.forecast import ForecastNetwork
+from bilstm.progress import say
+from bilstm.training import PREDICTION_BATCH
+
+PROBE = 8  # one in so many epochs is spent on each way to see the target, to choose among them
+
+
+class BiLSTMForecaster(SeriesEstimator):
+    """Forecasts the next steps of one or many series from the steps before, with intervals.
+
+    .. math:: \\hat z_{t+j} = z_t + A_j (z_{t-T+1:t} - z_t) + s \\, \\sigma_j u_j(x_{t-T+1:t}), \\quad j = 1 \\dots h
+
+    A is a ridge regression, u a BiLSTM over the window, s in 0…1 the share of it that the validation part supports. The
+    BiLSTM reads only the window, in both directions: all of it is past when the forecast is made. Nothing is fitted on
+    steps that are to be forecast.
+
+    Args:
+        history: steps that a forecast is made from.
+        horizon: steps to forecast.
+        target_as: level, difference or log-return: how the BiLSTM sees the targets; auto: what validates best.
+        hidden_size: H, units of each direction in each layer.
+        num_layers: BiLSTM layers, one on top of the other.
+        dropout: share of units dropped between the layers and before the output while training.
+        linear: add the ridge regression; without it the BiLSTM alone moves the forecast from the last value.
+        rescale: measure each window by the size of its own changes; none does so where there are several series.
+        calendar: tell the hour, the day of the week and the season, where the steps have them.
+        season: steps of a season, for the seasonal naive forecast and MASE; none takes the clock's (24 of hours).
+        optimizer: adam or adamw.
+        learning_rate: size of an optimiser step at the start.
+        weight_decay: pull of the weights towards zero.
+        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
+        clip_norm: largest norm of the whole gradient; none leaves it alone.
+        batch_size: windows in an optimiser step; none takes all at once.
+        max_epochs: passes over the training windows, at most.
+        patience: epochs without a better validation loss after which training stops; none never stops early.
+        validation_fraction: last part of the time set aside to stop by, to choose by and to measure intervals on.
+        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
+        device: auto, cpu or cuda:0.
+        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
+        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    Attributes:
+        target_as_: level, difference or log-return, as given or chosen.
+        share_: s, the share of the BiLSTM's part that the validation part supports; 0: a linear model is all there is.
+        season_: steps of a season, or None.
+        network_: the trained network.
+        history_: what training did, a History; a loss of 1 is that of the last value.
+        metrics_: of the validation part, beside those of the baselines.
+
+    The trap: the validation part chose the model and the width of its intervals, so it flatters; ``backtest`` does not.
+
+    Example:
+        >>> wave = np.sin(np.arange(300) / 5)
+        >>> model = BiLSTMForecaster(history=20, horizon=3, max_epochs=2).fit(wave)
+        >>> model.predict()["predicted_y"].round(1).to_list()
+        [-0.3, -0.5, -0.7]
+
+    Source: see ForecastNetwork; intervals: Lei, G'Sell, Rinaldo, Tibshirani and Wasserman 2018 (split conformal).
+    """
+
+    task = "forecaster"
+    metric_name = "mase"
+
+    target_as: str
+    linear: bool
+    rescale: bool | None
+    calendar: bool
+
+    def __init__(
+        self,
+        *,
+        history: int = 60,
+        horizon: int = 5,
+        target_as: str = "auto",
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.2,
+        linear: bool = True,
+        rescale: bool | None = None,
+        calendar: bool = True,
+        season: int | None = None,
+        optimizer: str = "adam",
+        learning_rate: float = 0.002,
+        weight_decay: float = 0.0,
+        schedule: str = "cosine",
+        clip_norm: float | None = 1.0,
+        batch_size: int | None = 128,
+        max_epochs: int = 16,
+        patience: int | None = 4,
+        validation_fraction: float = 0.2,
+        random_state: Any = 0,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+        verbose: int = 0,
+    ) -> None:
+        store(self, locals())
+
+    @property
+    def share_(self) -> float:
+        """The share of the BiLSTM's part that the validation part supports."""
+        return float(self._network.share)
+
+    # -- predict -------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any = None) -> pl.DataFrame:
+        """The next steps after the training series, or after newer ones, in the caller's units.
+
+        Args:
+            X: newer series with at least ``history`` steps, in any form that ``fit`` takes; None goes on from the last
+                step that ``fit`` was given.
+
+        Returns:
+            DataFrame: one row a step: the series (where they have names), the time, ``predicted_NAME``, and the bounds
+                ``NAME_low_80``, ``NAME_high_80``, ``NAME_low_95``, ``NAME_high_95``, if there was a validation part.
+        """
+        check_is_fitted(self)
+        series = self.known_ if X is None else self._like_training(X, None)
+        windows = cut(series, self.history, self.horizon, at_end=True)
+        self._warn_of_unknown_ahead(windows)
+        found = self._forecasts(windows)
+        W, h = found.forecast.shape[:2]
+        columns = [] if found.series is None else [found.series.gather(np.repeat(np.arange(W), h))]
+        columns.append(found.times)
+        for k, name in enumerate(found.names):
+            columns += found.columns_of(k, name)
+        return pl.DataFrame(columns)
+
+    def forecasts(self, X: Any, y: Any = None) -> Forecasts:
+        """Every forecast that could have been made in a series with what came after it, for figures and a verdict.
+
+        Args:
+            X: series that reach behind those of ``fit``; only what lies behind them is judged. Where nothing does, all
+                is, with a warning. Arrays whose steps are counted are known again by their values, if they begin as in
+                ``fit``; others are taken to be new.
+        """
+        check_is_fitted(self)
+        return self._forecasts(self._with_targets(X if isinstance(X, Windows) else self._like_training(X, y)))
+
+    def backtest(
+        self, X: Any, y: Any = None, *, folds: int = 4, steps: int | None = None, refit: bool = True
+    ) -> Forecasts:
+        """Walk forward: fit to all before a fold, forecast inside it, go on to the next fold.
+
+        No training window and nothing that it forecasts reaches into its fold, and no forecast reaches from one fold
+        into the next.
+
+        Args:
+            X: the series, in any form that ``fit`` takes; y: as in ``fit``.
+            folds: parts at the end of the time that are forecast.
+            steps: steps of a fold; by default a tenth of the series, and at least ``horizon``.
+            refit: fit anew before every fold, or once before the first.
+
+        Raises:
+            DataError: the horizon is longer than a fold, or nothing is left to train on before the first.
+        """
+        series = self._series_of(X, y)
+        clocked = series.known_times
+        steps = max(self.horizon, len(clocked) // 10) if steps is None else steps
+        if steps < self.horizon:
+            raise DataError(f"expected folds of at least horizon {self.horizon} steps, got {steps}")
+        if len(clocked) < folds * steps + self.history + self.horizon + 2:
+            raise DataError(
+                f"expected more than {folds} folds of {steps} steps and a window of {self.history} + {self.horizon}, "
+                f"got {len(clocked)} steps ({series.source})",
+                hint="take fewer or shorter folds, or a shorter history",
+            )
+        windows = cut(series, self.history, self.horizon)
+        limits = [clocked[len(clocked) - k * steps] for k in range(folds, 0, -1)] + [None]
+        parts, model = [], None
+        for fold, (start, stop) in enumerate(itertools.pairwise(limits)):
+            if model is None or refit:
+                model = clone(self).set_params(checkpoint=None, verbose=0)
+                with warnings.catch_warnings():
+                    if fold:  # the first has said it
+                        warnings.simplefilter("ignore", DataWarning)
+                    model.fit(series.until(start))
+                say(f"fold {fold + 1} of {folds}: fitted to all before {start}", self.verbose)
+            inside = windows.take(windows.between(start, stop))
+            if len(inside):
+                parts.append(replace(model._forecasts(inside), folds=np.full(len(inside), fold)))
+        return Forecasts.joined(parts)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """1 − MSE / MSE of the last value: 0 is as good as the last value (or it is perfect), 1 is perfect."""
+        metrics = self.forecasts(X, y).metrics
+        if metrics["last value mse"] == 0:
+            return float(metrics["mse"] == 0)
+        return 1 - metrics["mse"] / metrics["last value mse"]
+
+    # -- hooks ---------------------------------------------------------------------------------------------
+
+    def _choose(self, training: Dataset, held_out: Dataset | None, seed: int) -> None:
+        assert isinstance(training, Windows)
+        self.target_as_ = "level" if self.target_as == "auto" else self.target_as
+        known = np.where(training.covered[:, None], training.cut_from.goal_values, np.nan)
+        scales = [mase_scale(known, training.cut_from.lengths, season) for season in (self.season_, None)]
+        self.mase_scale_ = np.where(np.isnan(scales[0]), scales[1], scales[0])  # of steps where no season is over
+        if self.target_as != "auto" or held_out is None:
+            return
+        assert isinstance(held_out, Windows)
+        positive = not any(bool((windows.cut_from.goal_values <= 0).any()) for windows in (training, held_out))
+        errors = {}
+        for view in VIEWS if positive else VIEWS[:2]:  # logarithms last
+            self.target_as_ = view
+            self._fit_features(training)
+            self.history_ = self._train(
+                training, held_out, np.ones(len(training)), seed, max_epochs=max(1, self.max_epochs // PROBE)
+            )
+            errors[view] = self._metric(held_out, self._outputs(held_out))
+        del self.history_
+        self.target_as_ = min(errors, key=lambda view: errors[view])
+        told = ", ".join(f"{view} {error:.4g}" for view, error in errors.items())
+        say(f"the target is seen as {self.target_as_} (MASE of the validation part: {told})", self.verbose)
+
+    def _fit_features(self, training: Dataset) -> None:
+        assert isinstance(training, Windows)
+        self.encoder_ = SeriesEncoder.fit(training, self.target_as_, use_calendar=self.calendar)
+
+    def _sequences(self, dataset: Dataset) -> Sequences:
+        assert isinstance(dataset, Windows)
+        return self.encoder_.sequences(dataset)
+
+    def _targets(self, dataset: Dataset, *, fit: bool) -> Sequences:
+        assert isinstance(dataset, Windows)
+        return self.encoder_.targets(dataset)
+
+    def _head(self) -> int:
+        return self.horizon * len(self.encoder_.goals)
+
+    def _build(self) -> nn.Module:
+        several = len(self.known_) > 1
+        return ForecastNetwork(
+            self.encoder_.input_size,
+            len(self.encoder_.goals),
+            history=self.history,
+            horizon=self.horizon,
+            hidden_size=self.hidden_size,
+            future_size=self.encoder_.future_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            changes=self.target_as_ != "level",
+            rescale=several if self.rescale is None else self.rescale,
+            levels=len(INTERVALS),
+            with_linear=self.linear,
+        )
+
+    @property
+    def _network(self) -> ForecastNetwork:
+        assert isinstance(self.network_, ForecastNetwork)
+        return self.network_
+
+    def _start(self, training: Dataset, held_out: Dataset | None) -> None:
+        """The usual sizes of changes, and the ridge regression: worked out, not trained."""
+        assert isinstance(training, Windows)
+        network, ends = self._network, training.last_rows
+        z = self.encoder_.standardised(training.cut_from)  # (S, K)
+        steps = range(1, self.horizon + 1)
+        inside = np.concatenate([z[ends - j] - z[ends] for j in range(1, self.history)])
+        found = root_mean_squares(
+            [z[ends + j] - z[ends] for j in steps] + [inside, np.diff(z, axis=0)[training.covered[1:]]]
+        )
+        network.sizes.copy_(torch.from_numpy(found[:-2]))
+        network.inside_size.copy_(torch.from_numpy(found[-2]))
+        network.change_size.copy_(torch.from_numpy(found[-1]))
+        values, others = z, None
+        if held_out is not None:
+            assert isinstance(held_out, Windows)
+            values = np.concatenate([z, self.encoder_.standardised(held_out.cut_from)])
+            others = held_out.last_rows + len(z)
+        ones = np.ones(z.shape[1])
+        model = LinearBaseline.fit(values, ends, self.history, self.horizon, validation_ends=others, scale=ones)
+        network.linear.copy_(torch.from_numpy(model.weights))
+
+    def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        known = ~targets.isnan()  # (B, h, K)
+        error = (outputs.view_as(targets) - targets.nan_to_num()) * known
+        mean = error.square().sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
+        return mean / self._network.sizes.square().mean()  # 1: as good as the last value
+
+    def _decode(self, outputs: Array, lengths: Array) -> Array:
+        return self.encoder_.inverse(self._steps(outputs))  # (W, h, K)
+
+    def _steps(self, outputs: Array) -> Array:
+        return outputs.reshape(len(outputs), self.horizon, -1)
+
+    def _metric(self, held_out: Dataset, outputs: Array) -> float:
+        assert isinstance(held_out, Windows)
+        error = np.abs(self._decode(outputs, held_out.lengths) - held_out.following)
+        return float(np.nanmean(error / np.where(self.mase_scale_ > 0, self.mase_scale_, 1.0)))
+
+    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+        assert isinstance(dataset, Windows)
+        return self._judged(dataset, outputs).metrics
+
+    def _calibrate(self, held_out: Dataset, outputs: Array) -> Array:
+        """The share of the BiLSTM's part that would have been best, and the widths that would have held."""
+        assert isinstance(held_out, Windows)
+        network = self._network
+        network.share.fill_(0.0)
+        plain = self._outputs(held_out)
+        network.share.fill_(1.0)
+        truth = self.encoder_.following(held_out).reshape(len(outputs), -1)  # z (W, h·K)
+        known = ~np.isnan(truth)
+        added = np.where(known, outputs - plain, 0.0).astype(np.float64)
+        missed = np.where(known, truth - plain, 0.0)
+        network.share.fill_(supported_share(added, missed, self.horizon))
+        outputs = plain + self.share_ * (outputs - plain)
+        errors = np.abs(self._steps(truth - outputs)) / self._width(held_out)  # (W, h, K)
+        network.spread.copy_(torch.from_numpy(np.stack([widths(errors, percent / 100) for percent in INTERVALS])))
+        return outputs
+
+    def _width(self, windows: Windows) -> Array:
+        """How wide intervals are beside the usual ones, (W, 1, K)."""
+        network, sequences, rows = self._network, self._sequences(windows), torch.arange(len(windows))
+        parts = [
+            network.width(sequences.batch(some).values[:, :, : len(self.target_names_)].to(network.spread.device))
+            for some in torch.split(rows, PREDICTION_BATCH)
+        ]
+        return torch.cat(parts).cpu().numpy()
+
+    def _forecasts(self, windows: Windows) -> Forecasts:
+        return self._judged(windows, self._outputs(windows))
+
+    def _judged(self, windows: Windows, outputs: Array) -> Forecasts:
+        """Outputs of the network in the caller's units, beside what came and what simple rules say."""
+        series, ends = windows.cut_from, windows.last_rows
+        z = self._steps(outputs).astype(np.float64)
+        spread = self._network.spread.cpu().numpy().astype(np.float64)[:, None] * self._width(windows)  # (2, W, h, K)
+        if not spread.any():
+            spread = spread[:0]
+        baselines = naive_forecasts(series.goal_values, ends, windows.series_starts, self.horizon, self.season_)
+        weights = self._network.linear.cpu().numpy().astype(np.float64)
+        linear = LinearBaseline(weights, 0.0, np.ones(z.shape[2]))
+        baselines["linear model"] = self.encoder_.inverse(linear.predict(self.encoder_.filled(series), ends))
+        behind = (ends[:, None] + 1 + np.arange(self.horizon)).ravel()
+        return Forecasts(
+            names=self.target_names_,
+            series=windows.names,
+            origins=series.times.gather(ends),
+            times=series.times.gather(behind),
+            actual=windows.following,
+            forecast=self.encoder_.inverse(z),
+            lows=self.encoder_.inverse(z - spread),
+            highs=self.encoder_.inverse(z + spread),
+            baselines=baselines,
+            last=baselines["last value"][:, 0],
+            scale=self.mase_scale_,
+            starts=windows.series_starts,
+            folds=np.zeros(len(windows), dtype=np.int64),
+        )

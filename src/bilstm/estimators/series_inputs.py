@@ -1,0 +1,248 @@
+"""What a forecaster does with data: series in any form, windows of them, the split in time. Knows no network."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.utils.validation import check_is_fitted
+
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset, is_frame
+from bilstm.data.leaks import find_leaks
+from bilstm.data.series import Series, read_series
+from bilstm.data.series_columns import open_source
+from bilstm.data.series_encoder import SeriesEncoder
+from bilstm.data.windows import Windows, cut
+from bilstm.errors import DataError, DataWarning
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.parameters import check_parameters
+
+NEAR = 0.1  # by how much of a step the median of other times may differ from it: months have 28 to 31 days
+
+
+class SeriesEstimator(BiLSTMEstimator):
+    """Base of the estimator that reads series; not for direct use."""
+
+    history: int
+    horizon: int
+    season: int | None
+
+    encoder_: SeriesEncoder
+    target_as_: str
+    season_: int | None
+    mase_scale_: Array
+    known_: Series  # the last steps that fit was given
+
+    def read(self, path: str | Path, *, with_targets: bool = False) -> Series:
+        """Read a newer file of the series as this model needs it; see :func:`bilstm.data.series.read_series`."""
+        check_is_fitted(self)
+        return self._read_like_training(path)
+
+    def _training_data(self, X: Any, y: Any) -> Windows:
+        series = self._series_of(X, y)
+        for found in find_leaks(
+            series.steps.to_numpy(),
+            series.steps.columns,
+            list(series.goals),
+            list(series.future),
+            series.lengths,
+            self.horizon,
+        ):
+            warnings.warn(f"{found} ({series.source})", DataWarning, stacklevel=3)
+        self.feature_names_ = series.steps.columns
+        self.n_features_in_ = len(self.feature_names_)
+        self.target_names_ = list(series.goals)
+        self.read_with_ = dict(series.read_with)
+        self.season_ = int(self.season) if self.season is not None else series.clock.season
+        self.known_ = series.ending(self.history)
+        return cut(series, self.history, self.horizon)
+
+    def _series_of(self, X: Any, y: Any) -> Series:
+        """Series in any form: read, a frame with the names of its targets, arrays."""
+        if isinstance(X, Dataset):
+            return _as_series(X, y)
+        if y is None or _are_names(y):
+            return read_series(X, target=y)
+        frame, names = _together(X, y)
+        return read_series(frame, target=names)
+
+    def _like_training(self, X: Any, y: Any) -> Series:
+        if isinstance(X, Dataset):
+            return self._fitting(_as_series(X, y))
+        is_plain = not (isinstance(X, (str, Path)) or is_frame(X) or hasattr(X, "to_frame"))
+        if y is not None and not _are_names(y):
+            X, _ = _together(X, y)
+        elif is_plain:
+            X = open_source(X).frame
+        if is_plain:
+            names = self.feature_names_
+            if X.width != len(names):
+                raise DataError(f"expected an array of {len(names)} columns ({', '.join(names)}), got {X.width} (X)")
+            X.columns = names
+        return self._read_like_training(X)
+
+    def _read_like_training(self, source: Any) -> Series:
+        return read_series(
+            source,
+            target=list(self.target_names_),
+            future=[name for name in self.feature_names_ if name in self.known_.future],
+            features=self.feature_names_,
+            time=self.read_with_.get("time"),
+            group=self.read_with_.get("group"),
+            clock=self.known_.clock,
+        )
+
+    def _fitting(self, series: Series) -> Series:
+        """The series on the clock of training, if its targets and its steps are those of training."""
+        if list(series.goals) != self.target_names_:
+            raise DataError(
+                f"expected targets {', '.join(map(repr, self.target_names_))}, got "
+                f"{', '.join(map(repr, series.goals))} ({series.source})",
+                hint="read the series with the targets of training, in their order",
+            )
+        clock, known = series.clock, self.known_.clock
+        if clock == known or known.unit == "irregular":
+            return series
+        if series.times.dtype != self.known_.times.dtype or not 1 - NEAR < clock.step / known.step < 1 + NEAR:
+            raise DataError(
+                f"expected times in steps of {known.name}, got {clock.name} ({series.source})",
+                hint="bring the data to that step first, by sums or means",
+            )
+        return replace(series, clock=known)
+
+    def _check_targets(self, dataset: Dataset) -> None:
+        assert isinstance(dataset, Windows)
+        for name, column in zip(dataset.target_names, dataset.cut_from.goal_values.T, strict=True):
+            values = column[~np.isnan(column)]
+            if not len(values):
+                raise DataError(f"expected values of target {name!r}, got none ({dataset.source})")
+            if values.min() == values.max():
+                raise DataError(
+                    f"expected target {name!r} to vary, got {values[0]:g} at every step ({dataset.source})",
+                    hint="there is nothing to learn; check the column",
+                )
+
+    def _with_targets(self, dataset: Dataset) -> Windows:
+        """Windows behind what training saw."""
+        if isinstance(dataset, Windows):
+            return dataset
+        series = self._fitting(_as_series(dataset, None))
+        windows = cut(series, self.history, self.horizon)
+        if "time" not in self.read_with_ and not self._goes_on_in(series):
+            return windows
+        newer = windows.after(self.known_.known_times.max())
+        if newer.any():
+            return windows.take(newer)
+        warnings.warn(
+            f"all of these steps were known to fit (until {self.known_.known_times.max()!s}): the figures flatter "
+            f"({dataset.source})",
+            DataWarning,
+            stacklevel=3,
+        )
+        return windows
+
+    def _goes_on_in(self, series: Series) -> bool:
+        """Whether a series whose steps are counted holds the last ones of training at their places."""
+        kept = self.known_.is_known.copy()
+        kept[self.known_.starts] = False  # it may be filled in
+        known = _places(self.known_.kept(kept))
+        return known.join(_places(series), on=known.columns, how="semi").height == known.height
+
+    def _warn_of_unknown_ahead(self, windows: Windows) -> None:
+        """Say which columns are known ahead in name only: the steps to come have no values of them."""
+        series = windows.cut_from
+        rows = np.unique(windows.rows_behind)
+        empty = [name for name in series.future if series.steps[name].gather(rows).null_count()]
+        if empty:
+            warnings.warn(
+                f"columns known ahead lack values for steps to come, so their last known ones are taken: "
+                f"{', '.join(map(repr, empty))} ({series.source})",
+                DataWarning,
+                stacklevel=3,
+            )
+
+    def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
+        """The last part of the time is held out; windows that would reach into both parts are in none."""
+        assert isinstance(dataset, Windows)
+        everything = np.arange(len(dataset))
+        if validation is not None:
+            pair = validation if isinstance(validation, tuple) else (validation, None)
+            return everything, cut(self._like_training(*pair), self.history, self.horizon)
+        if self.validation_fraction == 0:
+            return everything, None
+        clocked = dataset.cut_from.known_times
+        start = clocked[min(math.ceil(len(clocked) * (1 - self.validation_fraction)), len(clocked) - 1)]
+        rows, others = dataset.before(start), dataset.between(start)
+        if not rows.any() or not others.any():
+            part = "training" if not rows.any() else "validation"
+            raise DataError(
+                f"expected a {part} part that holds a window of {self.history} steps and {self.horizon} to come, got "
+                f"{len(clocked)} steps in all ({dataset.source})",
+                hint="choose a shorter history or horizon, or another validation_fraction",
+            )
+        return np.flatnonzero(rows), dataset.take(others)
+
+    def _encoders(self) -> dict[str, Any]:
+        return {
+            "series": self.encoder_.to_json(),
+            "season": self.season_,
+            "mase_scale": [None if np.isnan(scale) else float(scale) for scale in self.mase_scale_],
+            "known": self.known_.to_json(),
+        }
+
+    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.is_language_ = False
+        self.encoder_ = SeriesEncoder.from_json(encoders["series"])
+        self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]
+        self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
+        self.known_ = Series.from_json(encoders["known"])
+        check_parameters({"season": self.season_})
+        goals = {tuple(self.target_names_), tuple(self.encoder_.goals), self.known_.goals}
+        if len(goals) > 1 or self.mase_scale_.shape != (len(self.target_names_),):
+            raise DataError(f"expected targets {self.target_names_} everywhere, got others too")
+        if self.known_.feature_names != self.feature_names_ or not {*self.known_.future} <= {*self.feature_names_}:
+            raise DataError(f"expected steps of {self.feature_names_}, got {self.known_.feature_names}")
+
+
+def _as_series(data: Dataset, y: Any) -> Series:
+    """A Dataset, if it is a Series; it holds its targets."""
+    if not isinstance(data, Series):
+        raise DataError(f"expected a series, got another Dataset ({data.source})", hint="use read_series")
+    if y is not None:
+        raise DataError(f"expected no y beside a Series, which holds its targets, got one ({data.source})")
+    return data
+
+
+def _places(series: Series) -> pl.DataFrame:
+    """The targets of every step, beside the series and the time that they belong to."""
+    owner = np.repeat(np.arange(len(series)), series.lengths)
+    names = pl.Series(owner.astype(str)) if series.ids is None else series.ids.gather(owner)
+    targets = pl.from_numpy(
+        np.nan_to_num(series.goal_values, nan=np.inf), schema=[f"y{k}" for k in range(len(series.goals))]
+    )
+    return targets.with_columns(names.alias("series"), series.times.alias("time"))
+
+
+def _are_names(y: Any) -> bool:
+    """Whether y names columns, rather than being targets itself."""
+    return isinstance(y, str) or (isinstance(y, (list, tuple)) and all(isinstance(name, str) for name in y))
+
+
+def _together(X: Any, y: Any) -> tuple[pl.DataFrame, list[str]]:
+    """Targets and what stands beside them as one frame, targets first; and the names of these."""
+    targets, others = open_source(y).frame, open_source(X)
+    beside = others.frame.rename(lambda name: f"x{name[1:] or 0}") if others.is_array else others.frame
+    if targets.height != beside.height:
+        raise DataError(f"expected X and y of the same length, got {beside.height} and {targets.height} steps")
+    twice = [name for name in targets.columns if name in beside.columns]
+    if twice:
+        raise DataError(
+            f"expected targets beside X, got a column {twice[0]!r} in both", hint="name the target: fit(X, y='name')"
+        )
+    return targets.hstack(beside), targets.columns

@@ -1,0 +1,197 @@
+"""Whether a forecast is better than another, and whether it runs behind. Knows arrays; not who made them, no words.
+
+Arrays are (W, h, K): windows in time order within each series, steps, targets. An actual value that is NaN is not
+known and left out everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from bilstm.errors import DataError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# fewer pairs of changes than these give no correlation worth a sentence
+_PAIRS = 30
+
+
+class Comparison(NamedTuple):
+    """Mean absolute error less that of a baseline, its 95 % interval, and the chance of as much without a difference.
+
+    Negative: the forecast is better. Where there are too few windows the interval is infinite and p_value 1.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+class Lag(NamedTuple):
+    """The number of steps by which a forecast runs behind, the correlation there, and that with the same step."""
+
+    lag: int
+    correlation: float
+    at_zero: float
+
+
+def compared(
+    actual: Array,
+    forecast: Array,
+    baseline: Array,
+    horizon: int,
+    *,
+    scale: Array | None = None,
+    starts: Array | None = None,
+) -> Comparison:
+    """Whether a forecast errs less than a baseline, or may just have been lucky.
+
+    .. math:: \\frac{\\bar d}{\\sqrt{V / n}} \\sqrt{\\frac{n + 1 - 2h + h (h - 1) / n}{n}} \\sim t_{n/h - 1},
+        \\qquad V = \\gamma_0 + 2 \\sum_{j=1}^{h-1} \\gamma_j
+
+    where d is the difference of the absolute errors of a window and γ its autocovariances; where V is not positive
+    these are weighted by 1 − j / h. At h = 1 this is the test as published; for more steps it was published with n − 1
+    degrees of freedom, which calls luck better or worse in 16 % of cases where n is four times h, and these in 6 %.
+
+    Args:
+        actual: (W, h, K), one window for every step of time.
+        forecast: of the same shape.
+        baseline: of the same shape.
+        horizon: h, by which the errors of windows overlap.
+        scale: (K,), divides the errors of each target; with that of :func:`mase_scale` the difference is that of
+            ``mase``, without one that of ``mae``.
+        starts: the series that each window belongs to, as any number, (W,); autocovariances then do not cross series.
+
+    Raises:
+        DataError: the shapes differ.
+
+    The trap: with no more known windows than h nothing can be said: the interval is infinite, p_value 1.
+
+    Source: Diebold and Mariano 1995; Harvey, Leybourne and Newbold 1997; the weights, Newey and West 1987.
+
+    Example:
+        >>> actual = np.cos(np.arange(200.0)).reshape(-1, 1, 1)
+        >>> compared(actual, 0.9 * actual, 0.5 * actual, 1).high < 0
+        True
+    """
+    check_shapes(actual, forecast, baseline)
+    known = ~np.isnan(actual)
+    losses = np.abs(forecast - actual) - np.abs(baseline - actual)
+    weights = _weights(known, scale)
+    present = (known & (weights > 0)).any(axis=(1, 2))
+    count = int(present.sum())
+    # weighted so that their mean is exactly the difference of the two figures
+    windows = count * np.sum(losses * weights, axis=(1, 2), where=known)
+    if not count or np.isnan(windows[present]).any():
+        return Comparison(float("nan"), -np.inf, np.inf, 1.0)
+    mean = float(windows[present].mean())
+    if count <= horizon:
+        return Comparison(mean, -np.inf, np.inf, 1.0)
+    deviations = np.where(present, windows - mean, 0.0)
+    variance = _long_variance(deviations, np.zeros(len(actual)) if starts is None else starts, horizon, count)
+    correction = (count - horizon) * (count - horizon + 1) / count**2  # = (n + 1 − 2h + h (h − 1) / n) / n
+    error = float(np.sqrt(variance / (count * correction)))
+    if error == 0:
+        return Comparison(mean, mean, mean, float(mean == 0))
+    freedom = max(count / horizon - 1, 1.0)  # windows that overlap are not independent
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
+    return Comparison(mean, mean - reach, mean + reach, p_value)
+
+
+def lag_of(actual: Array, forecast: Array, last: Array, most: int = 5) -> Lag:
+    """By how many steps a forecast of the next step runs behind what it forecasts.
+
+    .. math:: \\arg\\max_j \\; \\mathrm{corr}(f_t - f_{t-1}, \\; y_{t-j} - y_{t-j-1}), \\qquad j = 0 \\ldots
+
+    A forecast that is the last value has lag 1 and correlation 1.
+
+    Args:
+        actual: (W,), (W, K) or (W, h, K), one window for every step of time; of h steps the first is taken.
+        forecast: of the same shape.
+        last: the last known value of each window, (W,) or (W, K).
+        most: the largest lag looked at.
+
+    Returns:
+        Lag: of several targets the mean correlation; lag 0 and NaN where fewer than 30 pairs are known.
+
+    The trap: windows follow each other where the last value of one is the actual value of the one before; pairs across
+    any other place are left out, so that windows several steps apart give NaN.
+
+    Example:
+        >>> prices = np.random.default_rng(0).normal(size=500).cumsum()
+        >>> lag_of(prices[1:], prices[:-1], prices[:-1]).lag
+        1
+    """
+    actual, forecast = (values[:, 0] if values.ndim == 3 else values for values in (actual, forecast))
+    actual, forecast, last = (values.reshape(len(values), -1) for values in (actual, forecast, last))
+    found = np.array([_correlations(*columns, most) for columns in zip(actual.T, forecast.T, last.T, strict=True)])
+    found = means(found, ~np.isnan(found), axis=0)
+    if np.isnan(found).all():
+        return Lag(0, float("nan"), float("nan"))
+    lag = int(np.nanargmax(found))
+    return Lag(lag, float(found[lag]), float(found[0]))
+
+
+def means(values: Array, known: Array, axis: int | tuple[int, ...]) -> Array:
+    """Means of the known values; NaN where there is none."""
+    count = known.sum(axis=axis)
+    sums = np.sum(values, axis=axis, where=known)
+    means: Array = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+    return means
+
+
+def check_shapes(actual: Array, *others: Array) -> None:
+    """Raise unless all have the shape of actual: windows, steps, targets.
+
+    Raises:
+        DataError: the first that differs.
+    """
+    for other in others:
+        if other.shape != actual.shape or actual.ndim != 3:
+            raise DataError(f"expected forecasts of shape (windows, steps, targets) {actual.shape}, got {other.shape}")
+
+
+def _correlations(actual: Array, forecast: Array, last: Array, most: int) -> list[float]:
+    """The correlation of changes of the forecast with changes of the actual values 0 … most steps earlier."""
+    tolerance = 1e-9 * (float(np.nanstd(actual)) if np.isfinite(actual).any() else 0.0)
+    follows = np.isnan(actual[:-1]) | (np.abs(last[1:] - actual[:-1]) <= tolerance)
+    run = np.cumsum(np.append(True, ~follows))
+    moved = np.append(np.nan, np.diff(forecast))
+    moved[np.append(True, ~follows)] = np.nan
+    change = actual - last
+    result = []
+    for lag in range(most + 1):
+        here, there = moved[lag:], change[: len(change) - lag]
+        pairs = ~np.isnan(here) & ~np.isnan(there) & (run[lag:] == run[: len(run) - lag])
+        x, y = here[pairs], there[pairs]
+        if len(x) < _PAIRS or x.std() == 0 or y.std() == 0:
+            result.append(float("nan"))
+        else:
+            result.append(float(np.corrcoef(x, y)[0, 1]))
+    return result
+
+
+def _weights(known: Array, scale: Array | None) -> Array:
+    """What one error of each target counts for in ``mae``, or with a scale in ``mase``, (K,)."""
+    count = known.sum(axis=(0, 1))
+    used = (count > 0) if scale is None else (count > 0) & (scale > 0)
+    unit = np.ones(len(count)) if scale is None else np.where(used, scale, 1.0)
+    weights: Array = np.where(used, 1 / (np.maximum(count, 1) * unit * max(int(used.sum()), 1)), 0.0)
+    return weights
+
+
+def _long_variance(deviations: Array, starts: Array, horizon: int, count: int) -> float:
+    """n times the variance of the mean of differences whose errors overlap by h − 1."""
+    products = [float((deviations**2).sum()) / count]
+    for lag in range(1, min(horizon, len(deviations))):
+        together = starts[lag:] == starts[:-lag]
+        products.append(float((deviations[lag:] * deviations[:-lag])[together].sum()) / count)
+    plain = products[0] + 2 * sum(products[1:])
+    if plain > 0:
+        return plain
+    return max(products[0] + 2 * sum((1 - j / horizon) * p for j, p in enumerate(products) if j), 0.0)
