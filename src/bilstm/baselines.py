@@ -28,7 +28,7 @@ def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, sea
 
     Args:
         values: all steps of all series one below the other, (S, K), NaN where missing: there the last known value of
-            the series counts; before the first known one, that.
+            the series counts; before the first known one, that, if it is not after the origin.
         ends: row of the last known step of each window, (W,).
         starts: row of the first step of the series that each window belongs to, (W,).
         horizon: steps to forecast, h.
@@ -36,14 +36,13 @@ def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, sea
 
     Returns:
         dict: name to forecasts (W, h, K) in the units of values. Where a series is not yet a season old, seasonal naive
-            is the last value; NaN only where a series has no known value at all.
+            is the last value; NaN where a series has no known value up to the origin.
 
     Raises:
         ParameterError: horizon or season is below 1.
         DataError: a window ends outside of values or before its series starts.
 
-    The trap: nothing looks after its origin, with one exception in the baselines' favour: where a series has no known
-    value up to the origin, its first known one is taken.
+    The trap: nothing looks after its origin; a series that begins with a gap has no forecast inside it.
 
     Source: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.2.
 
@@ -58,7 +57,7 @@ def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, sea
         raise DataError(f"expected windows that end in their series and within {len(values)} rows, got others")
     known = _Known(values)
     steps = np.arange(1, horizon + 1)
-    last, first = known.at(ends, starts), known.at(starts, starts)
+    last, first = known.at(ends, starts, ends), known.at(starts, starts, ends)
     slope = (last - first) / np.maximum(ends - starts, 1)[:, None]
     result = {
         "last value": np.repeat(last[:, None], horizon, axis=1),
@@ -67,8 +66,8 @@ def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, sea
     if season is not None:
         rows = ends[:, None] + steps - season * -(-steps // season)
         rows = np.where(rows < starts[:, None], ends[:, None], rows)  # (W, h)
-        origins = np.repeat(starts, horizon)
-        result["seasonal naive"] = known.at(rows.ravel(), origins).reshape(len(ends), horizon, -1)
+        bounds = np.repeat(starts, horizon), np.repeat(ends, horizon)
+        result["seasonal naive"] = known.at(rows.ravel(), *bounds).reshape(len(ends), horizon, -1)
     return result
 
 
@@ -177,7 +176,7 @@ class LinearBaseline:
         if values.shape[1] != len(self.scale):
             raise DataError(f"expected {len(self.scale)} targets, got {values.shape[1]}")
         result = np.empty((len(ends), self.horizon, values.shape[1]))
-        empty = _Known(values).at(ends, np.zeros_like(ends)) if np.isnan(values).any() else None
+        empty = _Known(values).at(ends, np.zeros_like(ends), ends) if np.isnan(values).any() else None
         done = 0
         for windows, _ in _windows(values, ends, self.history, 0):  # (w, K, history)
             part = slice(done, done + len(windows))
@@ -191,7 +190,7 @@ class LinearBaseline:
 
 
 class _Known:
-    """The last known value at or before any row of a series; before the first known one, that."""
+    """The last known value at or before any row of a series; before the first known one, that, if it is past."""
 
     def __init__(self, values: Array) -> None:
         rows = np.arange(len(values))[:, None]
@@ -200,11 +199,12 @@ class _Known:
         self.before = np.maximum.accumulate(np.where(known, rows, -1), axis=0)
         self.after = np.minimum.accumulate(np.where(known, rows, len(values) - 1)[::-1], axis=0)[::-1]
 
-    def at(self, rows: Array, starts: Array) -> Array:
-        """(N, K) for rows (N,) of the series that start at starts (N,)."""
+    def at(self, rows: Array, starts: Array, ends: Array) -> Array:
+        """(N, K) for rows (N,) of the series that start at starts; NaN where nothing is known up to ends, (N,)."""
         before, after = self.before[rows], self.after[starts]
-        found: Array = np.take_along_axis(self.values, np.where(before < starts[:, None], after, before), axis=0)
-        return found
+        places = np.where(before < starts[:, None], after, before)
+        found = np.take_along_axis(self.values, places, axis=0)
+        return np.where(places > ends[:, None], np.nan, found)
 
 
 @dataclass(frozen=True)

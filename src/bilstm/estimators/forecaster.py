@@ -363,18 +363,19 @@ class BiLSTMForecaster(SeriesEstimator):
         weights = self._network.linear.cpu().numpy().astype(np.float64)
         linear = LinearBaseline(weights, 0.0, np.ones(z.shape[2]))
         baselines["linear model"] = self.encoder_.inverse(linear.predict(self.encoder_.filled(series), ends))
+        last = baselines["last value"][:, 0]  # (W, K)
         behind = (ends[:, None] + 1 + np.arange(self.horizon)).ravel()
         return Forecasts(
             names=self.target_names_,
             series=windows.names,
             origins=series.times.gather(ends),
             times=series.times.gather(behind),
-            actual=windows.following,
+            actual=np.where(np.isnan(last)[:, None], np.nan, windows.following),  # without a past nothing is judged
             forecast=self.encoder_.inverse(z),
             lows=self.encoder_.inverse(z - spread),
             highs=self.encoder_.inverse(z + spread),
             baselines=baselines,
-            last=baselines["last value"][:, 0],
+            last=last,
             scale=self.mase_scale_,
             starts=windows.series_starts,
             folds=np.zeros(len(windows), dtype=np.int64),
