@@ -116,9 +116,10 @@ def test_the_tree_in_the_readme_is_the_tree():
 
 
 def test_the_readmes_figures_are_the_stored_ones():
-    from benchmarks.tables import tables
+    from benchmarks.tables import forecasts, tables
 
     assert tables().strip() in (ROOT / "README.md").read_text()
+    assert forecasts() in (ROOT / "benchmarks" / "README.md").read_text()
 
 
 def test_the_commands_of_the_readme_that_make_are_in_the_makefile():
