@@ -189,9 +189,8 @@ def forecasts() -> str:
     made = result["multivariate made"]
     lines += [
         "",
-        f"Made by `benchmarks/forecasting.py` on {made_on(result)}. The seconds of ETTh1 are those of",
-        f"{made['threads']} thread(s) beside other work (others kept {made['busy_cores']:g} cores busy), the choice of how",
-        "to see the target included.",
+        f"Made by `benchmarks/forecasting.py` on {made_on(result)}. The seconds of ETTh1",
+        f"are those of {made['threads']} thread(s) beside other work (others kept {made['busy_cores']:g} cores busy).",
     ]
     return "\n".join(lines)
 
