@@ -5,7 +5,7 @@
 DATA is a folder with ud_english_ewt/{train,dev}.conllu, wnut17/{train,dev}.conll, trec6/train.csv and
 sst2/{train,dev,train_phrases}.csv (columns label, text). Every model is trained on the whole training file to the
 last epoch: no part of a dev set is used to stop or to calibrate. TREC-6 has no dev set and is cross-validated in ten
-stratified folds. Defaults and settings were chosen after some fifty trials on these dev sets and folds, so they flatter.
+stratified folds. Defaults and settings were chosen after some fifty trials on these dev sets and folds: they flatter.
 Settings that are not the estimators' defaults stand in ``SETTINGS``.
 """
 
