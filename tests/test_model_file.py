@@ -248,18 +248,17 @@ json_values = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=60_000)
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
-    def change(header):
-        node = header
-        while True:
-            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-            key = data.draw(st.sampled_from(keys))
-            if isinstance(node[key], (dict, list)) and node[key] and data.draw(st.booleans()):
-                node = node[key]
-            else:
-                node[key] = data.draw(json_values)
-                return
+    try_to_load(tmp_path / "exchanged.bilstm", with_header(saved[0], lambda header: exchange(header, data)))
 
-    try_to_load(tmp_path / "exchanged.bilstm", with_header(saved[0], change))
+
+def exchange(node, data):
+    """Put something else in the place of one value, however deep it lies."""
+    keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+    key = data.draw(st.sampled_from(keys))
+    if isinstance(node[key], (dict, list)) and node[key] and data.draw(st.booleans()):
+        exchange(node[key], data)
+    else:
+        node[key] = data.draw(json_values)
 
 
 def try_to_load(path, raw):

@@ -12,7 +12,7 @@ from bilstm.data.series import read_series
 from bilstm.errors import DataWarning, ModelFileError
 from tests.compare import assert_close
 from tests.series import read_shops, shops, small, table, wave
-from tests.test_model_file import json_values, put, try_to_load, with_header
+from tests.test_model_file import exchange, put, try_to_load, with_header
 
 MODELS = {
     "numbers": lambda: small().fit(wave()),
@@ -94,14 +94,6 @@ def test_a_header_of_a_forecaster_that_is_wrong_is_refused(saved, tmp_path, name
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     def change(header):
-        node = header["encoders"] if data.draw(st.booleans()) else header
-        while True:
-            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-            key = data.draw(st.sampled_from(keys))
-            if isinstance(node[key], (dict, list)) and node[key] and data.draw(st.booleans()):
-                node = node[key]
-            else:
-                node[key] = data.draw(json_values)
-                return
+        exchange(header["encoders"] if data.draw(st.booleans()) else header, data)
 
     try_to_load(tmp_path / "exchanged.bilstm", with_header(saved[0], change))
