@@ -89,17 +89,13 @@ def newer_part(series: Series, training: Series, history: int) -> Series:
 
 def fit_report(model: BiLSTMForecaster, training: Series, validation: Series | None) -> str:
     """What fit found: how the target is seen, what the BiLSTM adds, and the validation part beside simple rules."""
-    from bilstm.data.windows import cut
-
     seen = f"the target is seen as {model.target_as_}"
     if validation is None and model.validation_fraction == 0:
         return f"{seen}; nothing was held out to measure it by"
     seen += f"; of what the BiLSTM adds {model.share_:.0%} is kept"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fit has told it all
-        windows = cut(training, model.history, model.horizon)
-        held_out = model._split(windows, validation, 0)[1]
-        found = model.forecasts(held_out)
+        found = model.forecasts(model.validation_windows(training, validation))
     return f"{seen}\non the validation part, {span(found, training)}, which chose the model:\n{found.report()}"
 
 

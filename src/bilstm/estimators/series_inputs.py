@@ -167,6 +167,12 @@ class SeriesEstimator(BiLSTMEstimator):
                 stacklevel=3,
             )
 
+    def validation_windows(self, series: Series, validation: Any = None) -> Windows | None:
+        """The windows that ``fit(series, validation=validation)`` stops by and measures intervals on, or None."""
+        held_out = self._split(cut(series, self.history, self.horizon), validation, 0)[1]  # by time, not by chance
+        assert held_out is None or isinstance(held_out, Windows)
+        return held_out
+
     def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
         """The last part of the time is held out; windows that would reach into both parts are in none."""
         assert isinstance(dataset, Windows)
