@@ -4,13 +4,16 @@ BilstmError                 everything this package raises on purpose
 ├── DataError               the data given is not the data needed     (also a ValueError)
 ├── ParameterError          a parameter is out of its range           (also a ValueError)
 ├── ModelFileError          a model file cannot be used               (also a ValueError)
+├── ExtraError              a package that only some tasks need is missing (also an ImportError)
 └── TrainingError           training cannot go on                     (also an ArithmeticError)
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
 
 class BilstmError(Exception):
@@ -56,6 +59,31 @@ class ModelFileError(BilstmError, ValueError):
 
 class TrainingError(BilstmError, ArithmeticError):
     """Training cannot go on; the message names the epoch and the quantity."""
+
+
+class ExtraError(BilstmError, ImportError):
+    """A package that only some tasks need is not installed."""
+
+
+def from_extra(module: str, extra: str) -> ModuleType:
+    """Import a module that comes with one of this package's extras.
+
+    Args:
+        module: its name.
+        extra: the extra that brings it, for the message.
+
+    Raises:
+        ExtraError: it is not installed, or cannot be loaded.
+
+    Example:
+        >>> from_extra("json", "audio").__name__
+        'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:  # OSError: a library of the system that the module needs is missing
+        reason = f"no module {module!r}" if isinstance(error, ModuleNotFoundError) else f"{module!r}: {error}"
+        raise ExtraError(f"expected the extra {extra!r}, got {reason}", f"pip install 'bilstm[{extra}]'") from None
 
 
 def did_you_mean(word: str, choices: Iterable[object], limit: int = 8) -> str:
