@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bilstm.data.builtin import digits as digits
     from bilstm.data.builtin import sunspots as sunspots
     from bilstm.data.dataset import Dataset as Dataset
+    from bilstm.data.recordings import read_recordings as read_recordings
     from bilstm.data.sentences import read_sentences as read_sentences
     from bilstm.data.series import read_series as read_series
     from bilstm.data.tables import read_table as read_table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bilstm.estimators.forecaster import BiLSTMForecaster as BiLSTMForecaster
     from bilstm.estimators.regressor import BiLSTMRegressor as BiLSTMRegressor
     from bilstm.estimators.tagger import BiLSTMTagger as BiLSTMTagger
+    from bilstm.estimators.transcriber import BiLSTMTranscriber as BiLSTMTranscriber
     from bilstm.history import History as History
     from bilstm.metrics import evaluate as evaluate
     from bilstm.model_file import load as load
@@ -37,6 +39,7 @@ _HOMES = {
     "BiLSTMForecaster": "bilstm.estimators.forecaster",
     "BiLSTMRegressor": "bilstm.estimators.regressor",
     "BiLSTMTagger": "bilstm.estimators.tagger",
+    "BiLSTMTranscriber": "bilstm.estimators.transcriber",
     "BilstmError": "bilstm.errors",
     "Dataset": "bilstm.data.dataset",
     "History": "bilstm.history",
@@ -46,6 +49,7 @@ _HOMES = {
     "digits": "bilstm.data.builtin",
     "evaluate": "bilstm.metrics",
     "load": "bilstm.model_file",
+    "read_recordings": "bilstm.data.recordings",
     "read_sentences": "bilstm.data.sentences",
     "read_series": "bilstm.data.series",
     "read_table": "bilstm.data.tables",
@@ -60,6 +64,7 @@ __all__ = [
     "BiLSTMForecaster",
     "BiLSTMRegressor",
     "BiLSTMTagger",
+    "BiLSTMTranscriber",
     "BilstmError",
     "Dataset",
     "History",
@@ -69,6 +74,7 @@ __all__ = [
     "digits",
     "evaluate",
     "load",
+    "read_recordings",
     "read_sentences",
     "read_series",
     "read_table",

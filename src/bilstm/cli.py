@@ -39,6 +39,26 @@ Data = Annotated[
     str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, or a built-in set: boston, digits, sunspots.")
 ]
 
+LanguageModel = Annotated[
+    Path | None, typer.Option("--lm", metavar="FILE", help="Transcriber: a language model, as ARPA text.")
+]
+LanguageModelWeight = Annotated[
+    float | None, typer.Option("--lm-weight", metavar="X", help="How much it counts beside the sound.")
+]
+WordBonus = Annotated[
+    float | None, typer.Option("--word-bonus", metavar="X", help="Transcriber: added for every word.")
+]
+HotWord = Annotated[
+    list[str] | None, typer.Option("--hot-word", metavar="WORD", help="Transcriber: to be expected; give it again.")
+]
+Beam = Annotated[
+    int | None, typer.Option("--beam", min=1, metavar="N", help="Transcriber: readings kept; 1 is quickest.")
+]
+LookAhead = Annotated[
+    float | None,
+    typer.Option("--look-ahead", min=0, metavar="SECONDS", help="Transcriber: hear no more ahead, as in a stream."),
+]
+
 
 @app.callback(invoke_without_command=True)
 def common(
@@ -84,17 +104,24 @@ def demo(
 def predict(
     file: ModelFile,
     data: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
             metavar="DATA",
             help="A table, a built-in set, a CoNLL file, a .txt file of lines, or - for lines of text. A forecaster "
-            "needs none: it goes on from the end of its training series.",
+            "needs none: it goes on from the end of its training series. A transcriber takes sound files, folders, "
+            "a table of paths, or - for a sound file.",
         ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="A file instead of stdout.")
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of texts, if not as in training.")] = None,
+    lm: LanguageModel = None,
+    lm_weight: LanguageModelWeight = None,
+    word_bonus: WordBonus = None,
+    hot_word: HotWord = None,
+    beam: Beam = None,
+    look_ahead: LookAhead = None,
 ) -> None:
     """Predict every row, sequence or sentence of DATA, in its order.
 
@@ -105,17 +132,32 @@ def predict(
     Example: bilstm predict boston.bilstm new_houses.csv -o prices.csv
 
     Example: echo "Angela Merkel besuchte Paris" | bilstm predict ner.bilstm -
+
+    Example: bilstm predict digits.bilstm *.wav -o out.csv
     """
     from bilstm.model_file import load
 
     model = load(file)
-    if model.task == "forecaster":
+    decoding = decoding_options(model.task, lm, lm_weight, word_bonus, hot_word, beam, look_ahead)
+    if not data and model.task != "forecaster":
+        raise ParameterError(f"expected DATA beside a {model.task}, got none", hint="name a file to predict")
+    if model.task == "transcriber":
+        from bilstm.cli_sound import predict_sounds
+
+        predict_sounds(model, data or [], output, decoding)
+        return
+    if data and len(data) > 1:
+        raise ParameterError(f"expected one DATA beside a {model.task}, got {len(data)}: {' '.join(data[:3])}")
+    _predict_one(model, data[0] if data else None, output, text)
+
+
+def _predict_one(model: Any, data: str | None, output: Path | None, text: str | None) -> None:
+    """Predictions for one file."""
+    if data is None or model.task == "forecaster":
         from bilstm.cli_series import predict_series
 
         predict_series(model, data, output)
         return
-    if data is None:
-        raise ParameterError(f"expected DATA beside a {model.task}, got none", hint="name a file to predict")
     if model.is_language_:
         from bilstm.cli_predict import painted, predicted_text
 
@@ -157,20 +199,29 @@ def evaluate(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of a fold; by default a tenth.")] = None,
     refit: Annotated[bool, typer.Option(help="Fit anew before every fold, or once before the first.")] = True,
+    lm: LanguageModel = None,
+    lm_weight: LanguageModelWeight = None,
+    word_bonus: WordBonus = None,
+    hot_word: HotWord = None,
+    beam: Beam = None,
+    look_ahead: LookAhead = None,
 ) -> None:
     """Measure a model on DATA that holds the true targets.
 
     Of a forecaster what lies behind its training is measured, beside what simple rules say; --folds fits it again
-    to what lies before each fold instead.
+    to what lies before each fold instead. Of a transcriber every mistake is shown, truth above transcript.
 
     Example: bilstm evaluate boston.bilstm test.csv --json
 
     Example: bilstm evaluate prices.bilstm prices.csv --folds 4 --steps 250
+
+    Example: bilstm evaluate names.bilstm test.csv --lm names.arpa
     """
     from bilstm import metrics
     from bilstm.model_file import load
 
     model = load(file)
+    decoding = decoding_options(model.task, lm, lm_weight, word_bonus, hot_word, beam, look_ahead)
     if model.task == "forecaster":
         from bilstm.cli_series import evaluate_series
 
@@ -178,6 +229,11 @@ def evaluate(
         return
     if folds is not None or steps is not None or not refit:
         raise ParameterError(f"expected no --folds, --steps or --no-refit beside a {model.task}, got one")
+    if model.task == "transcriber":
+        from bilstm.cli_sound import evaluate_sounds
+
+        evaluate_sounds(model, data, decoding, as_json)
+        return
     rows = read_for(model, data, with_targets=True)
     if rows.fingerprint() == model.trained_on_:
         talk("note: the model was trained on these very rows; what it knows of new ones, other data must show")
@@ -234,6 +290,24 @@ def doctor() -> None:
         print(title)
         for name, found in lines:
             print(f"  {name:<20}{found}")
+
+
+def decoding_options(
+    task: str,
+    lm: Path | None,
+    lm_weight: float | None,
+    word_bonus: float | None,
+    hot_word: Sequence[str] | None,
+    beam: int | None,
+    look_ahead: float | None,
+) -> dict[str, Any]:
+    """The options that say how sound becomes text, as far as they were given; no other task has any."""
+    options = {"lm": lm, "lm_weight": lm_weight, "word_bonus": word_bonus, "hot_words": hot_word or None}
+    given = {name: v for name, v in (options | {"beam": beam, "look_ahead": look_ahead}).items() if v is not None}
+    if given and task != "transcriber":
+        option = next(iter(given)).rstrip("s").replace("_", "-")
+        raise ParameterError(f"expected no --{option} beside a {task}, got one", hint="a transcriber knows it")
+    return given
 
 
 def read_for(model: Any, data: str, *, with_targets: bool = False) -> Dataset:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bilstm.cli_series import fit_report, newer_part, read_steps
+from bilstm.cli_sound import read_recordings_for_fit
 from bilstm.errors import BilstmError, DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -27,17 +28,28 @@ TASKS = {
     "classifier": ("bilstm.estimators.classifier", "BiLSTMClassifier", "A label for a row, a sequence or a text."),
     "tagger": ("bilstm.estimators.tagger", "BiLSTMTagger", "A tag for every word of a sentence."),
     "forecaster": ("bilstm.estimators.forecaster", "BiLSTMForecaster", "The next steps of series, with intervals."),
+    "transcriber": ("bilstm.estimators.transcriber", "BiLSTMTranscriber", "The text of a recording."),
 }
 EXAMPLES = {
     "regressor": "houses.csv --target price -o houses.bilstm",
     "classifier": "reviews.csv --text review --target stars -o reviews.bilstm",
     "tagger": "train.conll --valid dev.conll -o names.bilstm",
     "forecaster": "prices.csv --time Date --target Close --history 60 --horizon 5 -o prices.bilstm",
+    "transcriber": "train.csv --group speaker -o digits.bilstm",
 }
 DATA_HELP = {
     "tagger": "CoNLL columns, CoNLL-U, or JSON lines with lists of words and tags.",
     "forecaster": "CSV, Parquet or JSON lines with a row for every step, or sunspots.",
+    "transcriber": "CSV, Parquet or JSON lines with columns path and text; paths start in its folder.",
     "": "CSV, Parquet or JSON lines, or boston, digits.",
+}
+GROUP_HELP = {
+    "transcriber": "Column that names the speaker: whole speakers are held out to stop by.",
+    "": "Long table: column that names the sequence.",
+}
+TEXT_HELP = {
+    "transcriber": "Column of what is said, if it is not called text.",
+    "": "Column of texts; of a tagger, of lists of words.",
 }
 FORECAST = "bilstm fit forecaster reads it"
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
@@ -115,6 +127,8 @@ def _reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
     """What reads DATA, by the options that say how."""
     if "time" in reading:
         return read_steps
+    if "sound" in reading:
+        return read_recordings_for_fit
     return read_language if "tag" in reading or reading.get("text") else read
 
 
@@ -194,6 +208,8 @@ def reading_options(kind: Any) -> list[str]:
     """The options that say how DATA of a task is read."""
     if kind.task == "tagger":
         return ["text", "tag"]
+    if kind.task == "transcriber":
+        return ["sound", "text", "group"]
     if kind.task == "forecaster":
         return ["time", "target", "group", "future", "drop"]
     return ["target", "drop", "category", "group", "order", *(["text"] if kind.reads_language else [])]
@@ -210,13 +226,14 @@ def _data_options(kind: Any) -> list[inspect.Parameter]:
             ...,
         ),
         ("time", Annotated[str | None, column(help="Column of times; by default the only one there is.")], None),
+        ("sound", Annotated[str | None, column(help="Column of paths, if it is not called path.")], None),
         ("target", Annotated[list[str], column(help="Column to predict; give it twice for two targets.")], []),
         ("future", Annotated[list[str], column(help="Column that is known ahead; may be given again.")], []),
         ("drop", Annotated[list[str], column(help="Column to leave out; may be given again.")], []),
         ("category", Annotated[list[str], column(help="Column of numbers that are names.")], []),
-        ("group", Annotated[str | None, column(help="Long table: column that names the sequence.")], None),
+        ("group", Annotated[str | None, column(help=GROUP_HELP.get(kind.task, GROUP_HELP[""]))], None),
         ("order", Annotated[str | None, column(help="Long table: column that orders its rows.")], None),
-        ("text", Annotated[str | None, column(help="Column of texts; of a tagger, of lists of words.")], None),
+        ("text", Annotated[str | None, column(help=TEXT_HELP.get(kind.task, TEXT_HELP[""]))], None),
         (
             "tag",
             Annotated[str | None, column(help="Tags: a column's number, upos or xpos, or a name; last by default.")],

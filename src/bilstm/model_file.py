@@ -33,8 +33,9 @@ ESTIMATORS = {  # the only classes that a file can name
     "BiLSTMClassifier": "bilstm.estimators.classifier",
     "BiLSTMTagger": "bilstm.estimators.tagger",
     "BiLSTMForecaster": "bilstm.estimators.forecaster",
+    "BiLSTMTranscriber": "bilstm.estimators.transcriber",
 }
-READ_WITH = ("group", "order", "text", "tag", "time", "target", "future")  # what Dataset.read_with may say
+READ_WITH = ("group", "order", "text", "tag", "time", "target", "future", "sound")  # what Dataset.read_with may say
 CORRECTIONS = "reader.corrections.weight"
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars")
 

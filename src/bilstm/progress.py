@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from bilstm.history import History
 
 Show = Callable[[History], None]
+Item = TypeVar("Item")
+QUIET = 10.0  # seconds between two lines of a count, where there is no terminal
 
 
 def say(text: str, verbose: int) -> None:
@@ -75,3 +79,14 @@ def _live(max_epochs: int) -> Iterator[Show]:
             bar.update(task, completed=history["epoch"][-1], description=describe(history))
 
         yield show
+
+
+def counted(items: Sequence[Item], what: str, verbose: int) -> Iterator[Item]:
+    """The items one by one; work that takes longer than some seconds says how far it has come."""
+    told = time.monotonic()
+    for done, item in enumerate(items):
+        yield item
+        if verbose and time.monotonic() - told > (1.0 if sys.stderr.isatty() else QUIET):
+            told = time.monotonic()
+            end = "\r" if sys.stderr.isatty() else "\n"
+            print(f"{what}: {done + 1} of {len(items)}", end=end, file=sys.stderr, flush=True)

@@ -76,6 +76,7 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[History], None] | None = None,
+    on_infinite: Callable[[Tensor], None] | None = None,
 ) -> History:
     """Train a network in place, epoch by epoch, and leave the best weights in it.
 
@@ -89,6 +90,8 @@ def train(
             the lowest validation loss. A CRF's loss grows where it is sure and wrong while its f1 still rises.
         optimizer: ``adam`` or ``adamw``; the others are the estimator's parameters of the same name.
         checkpoint: where the state is written after every epoch and read from at the start.
+        on_infinite: told the rows (in the order of ``training``) whose loss is +inf, since the model rules out their
+            targets; they are left out of the step. By default such a loss is an error.
 
     Returns:
         History: one row an epoch.
@@ -120,9 +123,12 @@ def train(
             rate = learning_rate * rate_factor(schedule, (epoch - 1 + step / steps) / max_epochs)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            weight = float(weights.sum())
             outputs = network(batch.to(device))  # (B, K)
             each = loss(outputs, targets.to(device), batch.lengths)  # (B,)
+            if on_infinite is not None and (ruled_out := each.detach().cpu() == math.inf).any():
+                on_infinite(batch.rows[ruled_out])
+                each, weights = each.masked_fill(ruled_out.to(device), 0), weights.masked_fill(ruled_out, 0)
+            weight = float(weights.sum())
             value = each @ (weights / max(weight, 1e-12)).to(device)
             gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
             torch.cat([part.flatten() for part in gradients], out=gradient)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +133,32 @@ def sound_blocks(
         raise ParameterError(f"expected blocks longer than 0 seconds, got {seconds}")
     with _opened(source, name, array_rate or rate) as opened:
         yield from _at_rate(opened, rate, seconds)
+
+
+def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
+    """Bring a waveform that comes in chunks to another rate; the same samples come however it is cut.
+
+    Args:
+        chunks: (T_i,) in ±1, one behind the other.
+        rate: of the chunks, in Hz.
+        to: rate of the result, in Hz.
+
+    Example:
+        >>> sum(len(chunk) for chunk in resampled([np.zeros(100), np.zeros(60)], 16_000, 8000))
+        80
+    """
+    _check_rate(rate)
+    if rate == to:
+        yield from chunks
+        return
+    stream = from_extra("soxr", EXTRA).ResampleStream(rate, to, 1, dtype="float32", quality=RESAMPLING)
+    for chunk in chunks:
+        part = stream.resample_chunk(np.ascontiguousarray(chunk, dtype=np.float32))
+        if len(part):
+            yield part
+    rest = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+    if len(rest):
+        yield rest
 
 
 def sound_facts(source: Sound, *, name: str | None = None, array_rate: float | None = None) -> SoundFacts:
@@ -262,19 +288,7 @@ class _Opened:
 
 
 def _at_rate(opened: _Opened, rate: int, seconds: float) -> Iterator[Array]:
-    """Blocks at ``rate``; soxr's stream gives the same samples however they are cut."""
-    blocks = opened.blocks(max(1, round(seconds * opened.rate)))
-    if opened.rate == rate:
-        yield from blocks
-        return
-    stream = from_extra("soxr", EXTRA).ResampleStream(opened.rate, rate, 1, dtype="float32", quality=RESAMPLING)
-    for block in blocks:
-        resampled = stream.resample_chunk(np.ascontiguousarray(block))
-        if len(resampled):
-            yield resampled
-    rest = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-    if len(rest):
-        yield rest
+    return resampled(opened.blocks(max(1, round(seconds * opened.rate))), opened.rate, rate)
 
 
 @contextmanager

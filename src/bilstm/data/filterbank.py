@@ -92,8 +92,21 @@ class SoundEncoder:
         return 0 if samples < self.window else 1 + (samples - self.window) // self.shift
 
     def steps_of(self, samples: int) -> int:
-        """The steps that so many samples give: ⌈T / stack⌉."""
-        return -(-self.frames_of(samples) // self.stack)
+        """The steps that so many samples give."""
+        return self.steps(self.frames_of(samples))
+
+    def steps(self, frames: int) -> int:
+        """The steps that T frames give: ⌈T / stack⌉."""
+        return -(-frames // self.stack)
+
+    @property
+    def step_seconds(self) -> float:
+        """From one step to the next, in seconds."""
+        return self.stack * SHIFT_MS / 1000
+
+    def whole_steps(self, seconds: float) -> int:
+        """So many seconds in steps, to the nearest."""
+        return round(seconds / self.step_seconds)
 
     def fit(self, mels: Iterable[Array]) -> Self:
         """Learn μ and σ from the raw log-mel frames of training recordings, in one pass.
@@ -136,7 +149,11 @@ class SoundEncoder:
 
     def transform(self, waveform: Array) -> Array:
         """A waveform (samples,) as float32 (⌈T / stack⌉, stack · mels); one shorter than a window gives no steps."""
-        return self.stacked(self.normalised(self.mel(waveform)))
+        return self.encoded(self.mel(waveform))
+
+    def encoded(self, mel: Array) -> Array:
+        """Raw log-mel energies (T, mels) as float32 (⌈T / stack⌉, stack · mels)."""
+        return self.stacked(self.normalised(mel))
 
     def stream(self) -> FeatureStream:
         """Encode a waveform while it arrives.

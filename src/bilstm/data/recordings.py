@@ -39,6 +39,7 @@ class Recordings(Dataset):
 
     Args:
         sounds: what :func:`bilstm.data.audio.read_sound` reads, (N,): paths, bytes, or pairs (waveform, rate).
+        groups: what each recording belongs to, (N,), for instance who speaks; a validation part takes whole groups.
 
     Raises:
         DataError: there is not a sound for every step.
@@ -50,6 +51,7 @@ class Recordings(Dataset):
     """
 
     sounds: tuple[Sound, ...]
+    groups: pl.Series | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,9 +69,15 @@ class Recordings(Dataset):
         return self.steps.to_series().to_list()
 
     @property
-    def texts_said(self) -> list[str] | None:
-        """What is said in each, (N,), or None where it is not known."""
-        return None if self.targets is None else self.targets[TEXT].to_list()
+    def texts_said(self) -> list[str]:
+        """What is said in each, (N,).
+
+        Raises:
+            DataError: that is not known.
+        """
+        if self.targets is None:
+            raise DataError(f"expected recordings with their texts, got none ({self.source})")
+        return self.targets[TEXT].to_list()
 
     def fingerprint(self) -> str:
         """A digest of the contents of files and arrays, names and texts; a file that is missing counts as none."""
@@ -79,34 +87,43 @@ class Recordings(Dataset):
         return digest.hexdigest()
 
     def _at(self, steps: Array) -> dict[str, Any]:
-        return super()._at(steps) | {"sounds": tuple(self.sounds[step] for step in steps)}
+        return super()._at(steps) | {
+            "sounds": tuple(self.sounds[step] for step in steps),
+            "groups": None if self.groups is None else self.groups[steps],
+        }
 
 
 def read_recordings(
-    path: str | Path | Sequence[str | Path], *, text: str = TEXT, sound: str = "path", with_targets: bool = True
+    path: str | Path | Sequence[str | Path],
+    *,
+    text: str = TEXT,
+    sound: str = "path",
+    group: str | None = None,
+    with_targets: bool = True,
 ) -> Recordings:
     """Read which recordings there are from a table of paths and texts, a folder or a sound file, or a list of these.
 
     Args:
         path: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file whose paths start in its own folder; a folder, whose
             sound files are taken by their suffixes, also from folders in it, sorted; or a sound file.
-        text: the column of texts. An empty field is an error; where nothing is said, write ``""``.
+        text: the column of texts; an empty field is an empty text.
         sound: the column of paths.
+        group: a column of names, of speakers for instance: a validation part takes whole groups.
         with_targets: whether texts are to be read; other sources than tables have none.
 
     Returns:
         Recordings: ``targets`` has the texts, or is None. Files that are missing are kept: they are found when read.
 
     Raises:
-        DataError: no such file, folder or column; a row without a path or text; none of the files is there; a list
+        DataError: no such file, folder or column; a row without a path; none of the files is there; a list
             of which some have texts and some do not.
 
     Example:
         >>> data = read_recordings("train.csv", text="sentence")  # doctest: +SKIP
     """
     if isinstance(path, (str, Path)):
-        return _read_one(Path(path), text, sound, with_targets)
-    parts = [_read_one(Path(one), text, sound, with_targets, may_be_missing=True) for one in path]
+        return _read_one(Path(path), text, sound, group, with_targets)
+    parts = [_read_one(Path(one), text, sound, group, with_targets, may_be_missing=True) for one in path]
     if not parts:
         raise DataError("expected at least one recording, got an empty list")
     if len({part.targets is None for part in parts}) > 1:
@@ -115,7 +132,7 @@ def read_recordings(
     whole = _recordings(
         [name for part in parts for name in part.names],
         [sound for part in parts for sound in part.sounds],
-        None if parts[0].targets is None else [said for part in parts for said in part.texts_said or []],
+        None if parts[0].targets is None else [said for part in parts for said in part.texts_said],
         parts[0].source if len(parts) == 1 else f"{parts[0].source} and {len(parts) - 1} more",
         dict(parts[0].read_with),
     )
@@ -191,9 +208,11 @@ def most_common_rate(recordings: Recordings) -> int:
     return min(max(rate for rate, count in rates.items() if count == most), BEST_RATE)
 
 
-def _read_one(path: Path, text: str, sound: str, with_targets: bool, may_be_missing: bool = False) -> Recordings:
+def _read_one(
+    path: Path, text: str, sound: str, group: str | None, with_targets: bool, may_be_missing: bool = False
+) -> Recordings:
     if has_suffix(path, TABLES):
-        return _read_table(path, text, sound, with_targets)
+        return _read_table(path, text, sound, group, with_targets)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SOUNDS and file.is_file())
         if not found:
@@ -204,25 +223,24 @@ def _read_one(path: Path, text: str, sound: str, with_targets: bool, may_be_miss
     return _recordings([str(path)], [path], None, str(path), {})
 
 
-def _read_table(path: Path, text: str, sound: str, with_targets: bool) -> Recordings:
+def _read_table(path: Path, text: str, sound: str, group: str | None, with_targets: bool) -> Recordings:
     frame = read_raw(path)
-    wanted = [sound, text] if with_targets else [sound]
-    for name in wanted:
+    read_with = {"sound": sound} | ({"text": text} if with_targets else {}) | ({"group": group} if group else {})
+    for name in read_with.values():
         if name not in frame.columns:
             raise missing_column(name, frame.columns, path)
-        column = frame[name]
-        if column.dtype != pl.String:
-            raise DataError(f"expected text in column {name!r}, got {column.dtype} ({path})")
-        if column.null_count():
-            where = _where(path, int(column.is_null().arg_true()[0]))
-            hint = 'write "" where nothing is said, or leave the row out' if name == text else None
-            raise DataError(f"expected a value of {name!r} in every row, got none ({where})", hint=hint)
+        if frame[name].dtype != pl.String and name != group:
+            raise DataError(f"expected text in column {name!r}, got {frame[name].dtype} ({path})")
+    if frame[sound].null_count():
+        where = _where(path, int(frame[sound].is_null().arg_true()[0]))
+        raise DataError(f"expected a value of {sound!r} in every row, got none ({where})")
     recordings = _recordings(
         frame[sound].to_list(),
         [path.parent / file for file in frame[sound]],
-        frame[text].to_list() if with_targets else None,
+        frame[text].fill_null("").to_list() if with_targets else None,
         str(path),
-        {"text": text, "sound": sound} if with_targets else {"sound": sound},
+        read_with,
+        frame[group].cast(pl.String) if group else None,
     )
     _check_some_exist(recordings, f"paths start in the folder of the table, {path.parent.resolve()}")
     return recordings
@@ -243,7 +261,12 @@ def _where(path: Path, row: int) -> str:
 
 
 def _recordings(
-    names: list[str], sounds: list[Sound], texts: list[Any] | None, source: str, read_with: dict[str, str]
+    names: list[str],
+    sounds: list[Sound],
+    texts: list[Any] | None,
+    source: str,
+    read_with: dict[str, str],
+    groups: pl.Series | None = None,
 ) -> Recordings:
     return Recordings(
         steps=pl.DataFrame({SOUND: pl.Series(names, dtype=pl.String)}),
@@ -252,6 +275,7 @@ def _recordings(
         source=source,
         read_with=read_with,
         sounds=tuple(sounds),
+        groups=groups,
     )
 
 

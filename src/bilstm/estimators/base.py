@@ -192,7 +192,12 @@ class BiLSTMEstimator(Inputs, ABC):
                 device=self._device(),
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
+                on_infinite=self._infinite(training),
             )
+
+    def _infinite(self, training: Dataset) -> Callable[[Tensor], None] | None:
+        """What is told the rows whose loss is infinite and goes on without them; None: such a loss is an error."""
+        return None
 
     def _choose(self, training: Dataset, held_out: Dataset | None, seed: int) -> None:
         """Settle before training what the validation part is to decide."""

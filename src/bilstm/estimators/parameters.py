@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bilstm.data.filterbank import WAYS as NORMALISE
 from bilstm.errors import ParameterError, did_you_mean
 from bilstm.nn.network import POOLING_NAMES
 from bilstm.training import OPTIMIZERS, SCHEDULES
@@ -84,6 +85,13 @@ LIMITS: dict[str, Limit] = {
     "linear": Limit("True or False", lambda v: isinstance(v, bool)),
     "calendar": Limit("True or False", lambda v: isinstance(v, bool)),
     "rescale": or_none(Limit("True or False", lambda v: isinstance(v, bool))),
+    "sample_rate": or_none(whole(1000)),
+    "mels": whole(3),
+    "stack": whole(1),
+    "normalise": one_of(*NORMALISE),
+    "speed_change": real(0, 0.5),
+    "masks": Limit("True or False", lambda v: isinstance(v, bool)),
+    "strict": Limit("True or False", lambda v: isinstance(v, bool)),
     "embedding_size": whole(0),
     "char_hidden_size": whole(0),
     "embedding_dropout": real(0, 1, open_high=True),

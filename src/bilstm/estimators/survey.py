@@ -1,0 +1,100 @@
+"""Looks at every recording and text before anything is learned of them, and says which cannot be used, and why.
+
+Knows what makes a recording useless; does not know networks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bilstm.data.audio import fault_of, read_sound
+from bilstm.data.characters import plain
+from bilstm.data.columns import Array
+from bilstm.data.filterbank import SoundEncoder
+from bilstm.data.recordings import Recordings
+from bilstm.data.sound_sequences import SoundCache
+from bilstm.data.utterances import SAME, keep, key_of
+from bilstm.errors import DataError, DataWarning
+from bilstm.nn.ctc import needed_steps
+from bilstm.progress import counted
+
+MOST_LINES = 20  # of a report; the rest is counted
+
+
+class Finding(NamedTuple):
+    """What is wrong with one recording, and whether that makes it useless."""
+
+    row: int
+    name: str
+    what: str
+    is_useless: bool
+
+
+def listen(recordings: Recordings, encoder: SoundEncoder, features: SoundCache, verbose: int = 0) -> list[Finding]:
+    """Read every recording once and keep its features; say which cannot be read, are silent, too short or clipped."""
+    found = []
+    names = recordings.names
+    for row in counted(range(len(recordings)), "reading", verbose):
+        name, sound = names[row], recordings.sounds[row]
+        try:
+            waveform = read_sound(sound, encoder.rate, name=name, array_rate=encoder.rate)
+        except DataError as error:
+            found.append(Finding(row, name, error.message, True))
+            continue
+        fault = fault_of(waveform, encoder.rate)
+        if fault is not None:
+            found.append(Finding(row, name, fault.words, fault.is_unusable))
+        if fault is None or not fault.is_unusable:
+            keep(features, (key_of(sound), SAME), encoder.mel(waveform))
+    return found
+
+
+def read_texts(recordings: Recordings, encoder: SoundEncoder, features: SoundCache) -> list[Finding]:
+    """Which texts are empty, or too long for the steps of their recordings, as far as these were read."""
+    found = []
+    texts, names, fewest = recordings.texts_said, recordings.names, steps_needed(recordings)
+    for row, (text, name, needed) in enumerate(zip(texts, names, fewest, strict=True)):
+        key = key_of(recordings.sounds[row]), SAME
+        if not plain(text):
+            found.append(Finding(row, name, "has an empty text", True))
+        elif features.has(key) and needed > (steps := encoder.steps(len(features.get(key)))):
+            seconds = steps * encoder.step_seconds
+            what = f"its text of {len(plain(text))} characters needs {needed} steps, its {seconds:.2f} s have {steps}"
+            found.append(Finding(row, name, what, True))
+    return found
+
+
+def steps_needed(recordings: Recordings) -> Array:
+    """The fewest steps in which CTC can write each text, (N,): one a character, one more between two equal ones."""
+    texts = [[ord(character) for character in plain(text)] for text in recordings.texts_said]
+    return np.array([needed_steps(text) for text in texts], dtype=np.int64)
+
+
+def report(found: Sequence[Finding], count: int, source: str, strict: bool) -> None:
+    """Tell what was found: as a warning, or as an error where anything useless must not pass.
+
+    Raises:
+        DataError: ``strict``, and a recording is useless.
+    """
+    useless = [finding for finding in found if finding.is_useless]
+    for findings, told in ((useless, "cannot be used"), ([f for f in found if not f.is_useless], "may be bad")):
+        if not findings:
+            continue
+        lines = [f"  {finding.name}: {finding.what}" for finding in findings[:MOST_LINES]]
+        if len(findings) > MOST_LINES:
+            lines.append(f"  and {len(findings) - MOST_LINES} more")
+        rows = len({finding.row for finding in findings})
+        message = "\n".join([f"{rows} of {count} recordings {told} ({source}):", *lines])
+        if strict and findings is useless:
+            raise DataError(message, hint="mend them or leave them out; without strict they are left out")
+        warnings.warn(message, DataWarning, stacklevel=2)
+
+
+def usable(found: Sequence[Finding], count: int) -> Array:
+    """Positions of the recordings that nothing makes useless."""
+    useless = {finding.row for finding in found if finding.is_useless}
+    return np.array([row for row in range(count) if row not in useless], dtype=np.int64)

@@ -1,0 +1,279 @@
+"""BiLSTMTranscriber: the text of a recording, by CTC. Knows the order of the work; sound, characters and search are
+others' work: data/filterbank.py, data/characters.py, nn/ctc.py."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from bilstm.data.audio import resampled
+from bilstm.data.characters import BLANK
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
+from bilstm.data.recordings import Recordings
+from bilstm.errors import DataError, DataWarning
+from bilstm.estimators.listening import texts_of_stream
+from bilstm.estimators.parameters import store
+from bilstm.estimators.sound_inputs import SoundEstimator
+from bilstm.estimators.survey import report
+from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
+from bilstm.nn.ctc import ctc_loss
+from bilstm.speech_metrics import transcript_metrics
+
+LOST = "its text has no alignment with its sound, so its loss is infinite"
+
+
+class BiLSTMTranscriber(SoundEstimator):
+    """Writes down what is said in recordings, character by character, with a BiLSTM trained by CTC.
+
+    .. math:: P(y \\mid x) = \\sum_{a \\in \\mathcal{B}^{-1}(y)} \\prod_t p_\\theta(a_t \\mid x)
+
+    a is an alignment: at each step a character or the blank; B joins equal neighbours and takes the blanks out. The
+    characters are those of the training texts, of any script; nobody has to say when each of them is spoken.
+
+    Args:
+        hidden_size: H, units of each direction in each layer.
+        num_layers: BiLSTM layers, one on top of the other.
+        dropout: share of units dropped between the layers and before the output while training.
+        sample_rate: Hz that every sound is brought to; none takes the most common one in training, at most 16000.
+        mels: bands of the log-mel spectrum.
+        stack: frames of 10 ms in a step.
+        normalise: running (less the mean so far: can be streamed) or utterance (less the mean of the recording).
+        speed_change: recordings are also played faster and slower by this share while training; 0 does not.
+        masks: cover random bands and spans of time while training.
+        optimizer: adam or adamw.
+        learning_rate: size of an optimiser step at the start.
+        weight_decay: pull of the weights towards zero.
+        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
+        clip_norm: largest norm of the whole gradient; none leaves it alone.
+        batch_size: recordings in an optimiser step; none takes all at once.
+        max_epochs: passes over the training recordings, at most.
+        patience: epochs without fewer wrong words after which training stops; none never stops early.
+        validation_fraction: share of the recordings (of whole groups, if any) to stop by; 0 trains on all to the end.
+        strict: a recording or text that cannot be learned from is an error; otherwise it is left out and reported.
+        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
+        device: auto, cpu or cuda:0.
+        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
+        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    Attributes:
+        characters_: the characters, and their numbers.
+        sound_: the encoder of sound, fitted on the training recordings.
+        left_out_: what could not be learned from, as pairs (name, why).
+        network_: the trained network.
+        history_: what training did, a History; its loss is that of a character.
+
+    The trap: the error on voices that were heard in training flatters; hold out whole speakers (``groups``).
+
+    Example:
+        >>> from bilstm.data.tones import dial_tones
+        >>> sounds, texts = dial_tones(8, rate=8000)
+        >>> model = BiLSTMTranscriber(hidden_size=8, num_layers=1, sample_rate=8000, max_epochs=1).fit(sounds, texts)
+        >>> len(model.predict(sounds[:3]))
+        3
+
+    Source: Graves, Fernández, Gomez and Schmidhuber 2006 (CTC); Graves and Jaitly 2014 (characters, deep BiLSTM).
+    """
+
+    task = "transcriber"
+    metric_name = "word accuracy"
+    keeps_best_metric = True
+
+    def __init__(
+        self,
+        *,
+        hidden_size: int = 320,
+        num_layers: int = 3,
+        dropout: float = 0.3,
+        sample_rate: int | None = None,
+        mels: int = 40,
+        stack: int = 3,
+        normalise: str = "running",
+        speed_change: float = 0.1,
+        masks: bool = True,
+        optimizer: str = "adam",
+        learning_rate: float = 0.001,
+        weight_decay: float = 0.0,
+        schedule: str = "cosine",
+        clip_norm: float | None = 5.0,
+        batch_size: int | None = 8,
+        max_epochs: int = 40,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        strict: bool = False,
+        random_state: Any = 0,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+        verbose: int = 0,
+    ) -> None:
+        store(self, locals())
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None) -> Self:
+        """Train on recordings and their texts.
+
+        Args:
+            X: Recordings; or a list of paths, of bytes of sound files, of waveforms (T,) in ±1 at ``sample_rate``, or
+                of pairs (waveform, rate).
+            y: what is said in each, (N,); None where X is Recordings.
+            sample_weight: weight of each recording in the loss, (N,), or None.
+            validation: Recordings or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
+
+        Returns:
+            self.
+
+        Raises:
+            DataError: nothing can be learned from; with ``strict`` also if one recording or text cannot.
+            ParameterError: a constructor parameter out of its limits.
+            TrainingError: the loss or a gradient is not finite.
+        """
+        try:
+            return super().fit(X, y, sample_weight, validation=validation)
+        finally:
+            self._forget_features()
+
+    # -- predict -------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any, **decoding: Any) -> list[str]:
+        """The text of each recording, in the caller's order.
+
+        Args:
+            X: as in ``fit``.
+            decoding: see :class:`bilstm.estimators.transcripts.Decoding`: ``lm``, ``hot_words``, ``beam``, ….
+
+        Raises:
+            DataError: a recording cannot be read; :meth:`transcribe` goes on with the others.
+        """
+        transcripts = self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=True)
+        return [transcript.text for transcript in transcripts]
+
+    def transcribe(self, X: Any, **decoding: Any) -> list[Transcript]:
+        """Text, words with times and confidences, and other readings of each recording, in the caller's order.
+
+        What cannot be read or heard has an empty text, and a ``note`` that says why.
+
+        Args:
+            X: as in ``fit``.
+            decoding: as in :meth:`predict`.
+        """
+        return self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=False)
+
+    def _transcribed(self, recordings: Recordings, decoding: Decoding, strict: bool) -> list[Transcript]:
+        check_is_fitted(self)
+        decoder = self._decoder(decoding)
+        scores, found = self._heard(recordings, decoding.look_ahead)
+        if strict:
+            report([f for f in found if f.is_useless], len(recordings), recordings.source, strict=True)
+        notes = {finding.row: finding.what for finding in reversed(found)}
+        heard = decoder.transcripts([one for one in scores if one is not None])
+        parts = iter(heard)
+        transcripts = [Transcript("", 0.0) if one is None else next(parts) for one in scores]
+        return [_noted(transcript, notes.get(row)) for row, transcript in enumerate(transcripts)]
+
+    def _decoder(self, decoding: Decoding) -> Decoder:
+        return Decoder(self.characters_, self.sound_.step_seconds, decoding)
+
+    def stream(
+        self, chunks: Iterable[Array], *, rate: int | None = None, look_ahead: float = 0.5, block: float = 0.25
+    ) -> Iterator[str]:
+        """The text of a recording while it comes in: all of it so far, each time that it has grown.
+
+        The forward direction of the BiLSTM goes on from block to block; the backward direction starts anew at the end
+        of each look-ahead (Zhang et al. 2016). Text comes at most ``look_ahead + block`` seconds after its sound, and
+        is never taken back. With a look-ahead of the whole recording it is the text of ``predict(…, beam=1)``.
+
+        Args:
+            chunks: parts of a waveform in ±1, of any sizes.
+            rate: of the chunks, in Hz; None: the model's own, ``sound_.rate``.
+            look_ahead: seconds of sound to wait for behind the sound that is written down.
+            block: seconds of sound that are written down together; short blocks take more work.
+
+        Raises:
+            ParameterError: the model was trained with normalise='utterance', which needs the whole recording.
+
+        Example:
+            >>> for text in model.stream(sound_blocks("talk.wav", model.sound_.rate, 0.1)):  # doctest: +SKIP
+            ...     print(text)
+        """
+        check_is_fitted(self)
+        network, heard = self.network_.to(self._device()), resampled(chunks, rate or self.sound_.rate, self.sound_.rate)
+        return texts_of_stream(network, self.sound_, self.characters_, heard, look_ahead, block)
+
+    # -- measure -------------------------------------------------------------------------------------------
+
+    def score(self, X: Any, y: Any = None, **decoding: Any) -> float:
+        """1 − WER: the share of words that are right, less the share of words that are too many."""
+        return 1 - self.compare(X, y, **decoding).metrics["wer"]
+
+    def compare(self, X: Any, y: Any = None, **decoding: Any) -> Comparison:
+        """True texts beside understood ones: ``.metrics`` (wer, cer, exact, n) and ``.alignment()``, in words.
+
+        Recordings that cannot be heard, or have no text, are left out with a report; with ``strict`` they are errors.
+
+        Args:
+            X: as in ``fit``.
+            y: what is said in each.
+            decoding: as in :meth:`predict`.
+        """
+        recordings = self._with_targets(self._like_training(X, y))
+        how = Decoding(**decoding)
+        decoder = self._decoder(how)
+        scores, found = self._heard(recordings, how.look_ahead)
+        report(found, len(recordings), recordings.source, self.strict)
+        return _compared(recordings, scores, decoder)
+
+    # -- hooks ---------------------------------------------------------------------------------------------
+
+    def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        """−log P(text) a character, (B,)."""
+        texts = targets[..., 0].long()  # (B, U), 0 behind their ends
+        counts = (texts != BLANK).sum(dim=1)
+        return ctc_loss(outputs, texts, lengths, counts) / counts.clamp(min=1).to(outputs.device)
+
+    def _decode(self, outputs: Array, lengths: Array) -> list[str]:
+        """The best character of every step: outputs (S, K) of recordings one below the other, lengths (N,)."""
+        scores = np.split(outputs, np.cumsum(lengths)[:-1])
+        return self._decoder(Decoding(beam=1)).texts(scores)
+
+    def _metric(self, held_out: Dataset, outputs: Array) -> float:
+        assert isinstance(held_out, Recordings)
+        understood = self._decode(outputs, self._sequences(held_out).lengths.numpy())
+        return 1 - transcript_metrics(held_out.texts_said, understood)["wer"]
+
+    def _metrics(self, dataset: Dataset, outputs: Any) -> dict[str, float]:
+        assert isinstance(dataset, Recordings)
+        return _compared(dataset, outputs, self._decoder(Decoding())).metrics
+
+    def _infinite(self, training: Dataset) -> Callable[[Tensor], None]:
+        """Names a recording whose text CTC rules out, once, and goes on without it."""
+        assert isinstance(training, Recordings)
+        names = training.names
+
+        def leave_out(rows: Tensor) -> None:
+            for row in rows.tolist():
+                name = names[row]
+                if name not in dict(self.left_out_):
+                    self.left_out_.append((name, LOST))
+                    warnings.warn(f"{name}: {LOST}; it is left out of such steps", DataWarning, stacklevel=2)
+
+        return leave_out
+
+
+def _noted(transcript: Transcript, note: str | None) -> Transcript:
+    return transcript if note is None else replace(transcript, note=note)
+
+
+def _compared(recordings: Recordings, scores: Sequence[Array | None], decoder: Decoder) -> Comparison:
+    """Of the recordings that could be heard and have a text."""
+    texts, names = recordings.texts_said, recordings.names
+    heard = [(row, one) for row, one in enumerate(scores) if one is not None and texts[row].strip()]
+    if not heard:
+        raise DataError(f"expected recordings that can be heard, with texts, got none ({recordings.source})")
+    understood = decoder.texts([one for _, one in heard])
+    return Comparison([texts[row] for row, _ in heard], understood, [names[row] for row, _ in heard])

@@ -1,0 +1,238 @@
+"""What is understood of a recording: text, words with times and confidence, other readings.
+
+Knows characters, steps and seconds; how scores become numbers of characters, nn/ctc.py knows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bilstm.data.arpa import Arpa, read_arpa
+from bilstm.data.characters import SPACE, CharacterEncoder, plain
+from bilstm.data.columns import Array
+from bilstm.errors import DataError, ParameterError
+from bilstm.nn.ctc import Alignment, align, beam_search, ctc_loss, greedy
+from bilstm.nn.ngrams import NGrams
+from bilstm.speech_metrics import transcript_alignment, transcript_metrics
+
+BEAM = 32  # prefixes kept at each step
+TOGETHER = 65_536  # padded steps that are decoded together, so that memory does not grow with the data
+
+
+class Word(NamedTuple):
+    """A word of a transcript: from ``start`` to ``stop`` in seconds; ``confidence`` in 0…1.
+
+    The confidence is the product of the highest probabilities that its characters have in their own steps.
+    """
+
+    text: str
+    start: float
+    stop: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was understood of one recording.
+
+    Args:
+        text: the words.
+        confidence: the probability of exactly this text, all its alignments together, without a language model.
+        words: each with its time.
+        alternatives: other readings, best first, with their probabilities; only if asked for.
+        note: what is wrong with the recording; None if nothing is.
+    """
+
+    text: str
+    confidence: float
+    words: list[Word] = field(default_factory=list)
+    alternatives: list[tuple[str, float]] = field(default_factory=list)
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How scores become text.
+
+    Args:
+        beam: prefixes kept at each step; 1 takes the best character of every step.
+        alternatives: other readings to find beside the best one.
+        lm: a language model in an ARPA file, or None.
+        lm_weight: how much the language model counts beside the sound.
+        word_bonus: added for every word, so that a language model does not favour few long ones.
+        hot_words: words to be expected.
+        hot_weight: added for each of them.
+        look_ahead: seconds heard behind what is written down, as in a stream; None hears each recording as a whole.
+
+    Raises:
+        ParameterError: a number out of its range.
+    """
+
+    beam: int = BEAM
+    alternatives: int = 0
+    lm: str | Path | None = None
+    lm_weight: float = 1.0
+    word_bonus: float = 0.0
+    hot_words: Sequence[str] = ()
+    hot_weight: float = 5.0
+    look_ahead: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.beam < 1 or self.alternatives < 0:
+            raise ParameterError(
+                f"expected a beam of at least 1 and no fewer than 0 alternatives, got {self.beam}, {self.alternatives}"
+            )
+        if isinstance(self.hot_words, str):
+            raise ParameterError(f"expected a list of hot words, got one text, {self.hot_words!r}")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the best character of every step is all that is wanted."""
+        return self.beam == 1 and self.lm is None and not self.hot_words and not self.alternatives
+
+
+class Decoder:
+    """Makes transcripts of scores, by one way of decoding.
+
+    Args:
+        characters: what the numbers stand for.
+        step_seconds: how long a step lasts.
+        decoding: how.
+
+    Raises:
+        DataError: the language model cannot be read, or has no word that the characters can write.
+    """
+
+    def __init__(self, characters: CharacterEncoder, step_seconds: float, decoding: Decoding) -> None:
+        self.characters = characters
+        self.step_seconds = step_seconds
+        self.decoding = decoding
+        self.ngrams = None if decoding.lm is None else spelled(read_arpa(decoding.lm), characters, decoding.lm)
+        self.hot_words = [characters.transform(word) for word in decoding.hot_words]
+        strange = characters.unknown(decoding.hot_words)
+        if strange:
+            raise DataError(
+                f"expected hot words in characters that the model knows, got {', '.join(map(repr, sorted(strange)))}"
+            )
+
+    def texts(self, scores: Sequence[Array]) -> list[str]:
+        """The best text of each recording's scores (T_i, K)."""
+        return [plain(self.characters.inverse(readings[0][0])) for readings in self._readings(scores)]
+
+    def transcripts(self, scores: Sequence[Array]) -> list[Transcript]:
+        """The best text of each recording's scores (T_i, K), with words, times and confidence."""
+        found: list[Transcript] = []
+        readings = self._readings(scores)
+        for rows in _together(scores):
+            outputs, lengths = _padded([scores[row] for row in rows])
+            best = [list(readings[row][0][0]) for row in rows]
+            texts = torch.nn.utils.rnn.pad_sequence([torch.tensor(one, dtype=torch.int64) for one in best], True)
+            counts = torch.tensor([len(one) for one in best])
+            chances = torch.exp(-ctc_loss(outputs, texts, lengths, counts))
+            places = align(outputs, texts, lengths, counts)
+            for row, numbers, chance, place in zip(rows, best, chances, places, strict=True):
+                others = [(plain(self.characters.inverse(one)), math.exp(log)) for one, log in readings[row][1:]]
+                words = self._words(numbers, place)
+                found.append(Transcript(plain(self.characters.inverse(numbers)), float(chance), words, others))
+        return found
+
+    def _readings(self, scores: Sequence[Array]) -> list[list[tuple[Sequence[int], float]]]:
+        """Numbers of characters with the logarithm of their probability, best first, for each recording."""
+        found: list[list[tuple[Sequence[int], float]]] = []
+        how = self.decoding
+        for rows in _together(scores):
+            outputs, lengths = _padded([scores[row] for row in rows])
+            if how.is_greedy:
+                found += [[(one, math.nan)] for one in greedy(outputs, lengths)]
+                continue
+            for hypotheses in beam_search(
+                outputs,
+                lengths,
+                width=max(how.beam, how.alternatives + 1),
+                n_best=how.alternatives + 1,
+                ngrams=self.ngrams,
+                ngram_weight=how.lm_weight,
+                word_bonus=how.word_bonus,
+                hot_words=self.hot_words,
+                hot_weight=how.hot_weight,
+                space=self.characters.space,
+            ):
+                found.append([(one.tokens, one.log_probability) for one in hypotheses])
+        return found
+
+    def _words(self, numbers: Sequence[int], place: Alignment | None) -> list[Word]:
+        if place is None:
+            return []
+        text, words, first = self.characters.inverse(numbers), [], 0
+        for word in text.split(SPACE):
+            last = first + len(word)
+            if word:
+                start, stop = place.begin[first] * self.step_seconds, place.end[last - 1] * self.step_seconds
+                words.append(Word(word, float(start), float(stop), float(np.prod(place.confidence[first:last]))))
+            first = last + 1
+        return words
+
+
+def spelled(arpa: Arpa, characters: CharacterEncoder, source: str | Path) -> NGrams:
+    """A language model whose words are written in a model's characters.
+
+    Raises:
+        DataError: none of its words can be; other capitals, most of the time.
+    """
+    markers = {"<s>", "</s>", "<unk>"}
+    words = [None if word.lower() in markers or characters.unknown([word]) else word for word in arpa.words]
+    if not any(words):
+        shown = ", ".join(map(repr, [word for word in arpa.words if word.lower() not in markers][:3]))
+        raise DataError(
+            f"expected words in characters that the model knows, got {shown} ({source})",
+            hint="does the language model write capitals, and the training texts small letters?",
+        )
+    return NGrams.from_words(arpa, [None if word is None else characters.transform(word) for word in words])
+
+
+def _together(scores: Sequence[Array]) -> list[range]:
+    """Neighbours that are decoded in one go."""
+    groups, first = [], 0
+    while first < len(scores):
+        last, longest = first, 0
+        while last < len(scores):
+            longest = max(longest, len(scores[last]), 1)
+            if last > first and longest * (last + 1 - first) > TOGETHER:
+                break
+            last += 1
+        groups.append(range(first, last))
+        first = last
+    return groups
+
+
+def _padded(scores: Sequence[Array]) -> tuple[Tensor, Tensor]:
+    """Scores of some recordings as (B, T, K), and their lengths (B,)."""
+    lengths = torch.tensor([len(one) for one in scores], dtype=torch.int64)
+    parts: list[Any] = [torch.from_numpy(np.ascontiguousarray(one, dtype=np.float32)) for one in scores]
+    return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True), lengths
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """True texts beside understood ones, with the names of their recordings."""
+
+    truth: list[str]
+    understood: list[str]
+    names: list[str]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """``wer``, ``cer``, ``exact`` and ``n``; see :func:`bilstm.speech_metrics.transcript_metrics`."""
+        return transcript_metrics(self.truth, self.understood)
+
+    def alignment(self) -> str:
+        """True and understood words one above the other, for every text with a mistake."""
+        return transcript_alignment(self.truth, self.understood, self.names)
