@@ -37,7 +37,7 @@ INTEGERS = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
 WINDOW_MS = 25  # the shortest sound that features can be made of
 SILENT_PEAK = 1e-3  # −60 dBFS; rooms lie near it, speech 20 dB and more above
-FULL_SCALE = 0.999  # what a converter's highest level is, but for rounding
+FULL_SCALE = 0.9999  # what a converter's highest level is, but for rounding
 CLIPPED_RUN = 3  # samples next to each other at full scale; a loud sound's own peak is sharper
 CLIPPED_SHARE = 1e-3  # of all samples; single overshoots do no harm
 TOP, BELOW_TOP = 0.95, 0.8  # resampling rounds off flat tops: then so many samples lie near the top that no whole sound

@@ -280,9 +280,10 @@ class _Frames:
             # a list is what the library takes in fastest, in pieces that fit into the cache
             self._bank.accept_waveform(self._encoder.rate, samples[start : start + size].tolist())
             ready = self._bank.num_frames_ready
-            blocks += [np.stack([self._bank.get_frame(t) for t in range(self._done, ready)])] * (ready > self._done)
-            self._bank.pop(ready - self._done)
-            self._done = ready
+            if ready > self._done:
+                blocks.append(np.stack([self._bank.get_frame(t) for t in range(self._done, ready)]))
+                self._bank.pop(ready - self._done)
+                self._done = ready
         return np.concatenate(blocks)
 
 

@@ -6,6 +6,7 @@ Knows arrays and one temporary file. Knows no formats, texts or models.
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Hashable
 from threading import Lock
 from typing import Any, Self
@@ -38,6 +39,7 @@ class SoundCache:
 
     def __init__(self, folder: str | None = None) -> None:
         self._file: Any = tempfile.TemporaryFile(dir=folder, prefix="bilstm-", buffering=0)  # noqa: SIM115
+        self._close = weakref.finalize(self, self._file.close)  # also where nobody closes the cache
         self._places: dict[Hashable, tuple[int, tuple[int, int]]] = {}
         self._end = 0
         self._lock = Lock()  # a place and what is read there belong together
@@ -92,7 +94,7 @@ class SoundCache:
 
     def close(self) -> None:
         """Give the room on the disk back."""
-        self._file.close()
+        self._close()
         self._places.clear()
 
     def __enter__(self) -> Self:
