@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "crf.hpp"
+#include "ctc.hpp"
 #include "isa.hpp"
 #include "lstm.hpp"
 
@@ -121,6 +122,63 @@ void crf_viterbi(const CrfSizes& sizes, const CrfAddresses& at, int threads, Add
     bilstm::crf_viterbi(crf(sizes, at, threads), pointer<int64_t>(tags), pointer<double>(score));
 }
 
+using CtcSizes = std::tuple<int64_t, int64_t, int64_t, int64_t>;
+using CtcAddresses = std::tuple<Address, Address, Address>;  // lengths, texts, their lengths
+
+bilstm::Ctc ctc(const CtcSizes& sizes, const CtcAddresses& at, int threads) {
+    const auto& [B, T, K, U] = sizes;
+    const auto& [lengths, texts, text_lengths] = at;
+    return {B, T, K, U, pointer<const int64_t>(lengths), pointer<const int64_t>(texts),
+            pointer<const int64_t>(text_lengths), threads};
+}
+
+void ctc_loss(const CtcSizes& sizes, const CtcAddresses& at, int threads, Address outputs, Address loss,
+              Address gradients) {
+    nb::gil_scoped_release release;
+    bilstm::ctc_loss(ctc(sizes, at, threads), pointer<const float>(outputs), pointer<double>(loss),
+                     pointer<float>(gradients));
+}
+
+void ctc_align(const CtcSizes& sizes, const CtcAddresses& at, int threads, Address log_p, Address begin, Address end,
+               Address confidence, Address log_probability) {
+    nb::gil_scoped_release release;
+    bilstm::ctc_align(ctc(sizes, at, threads), pointer<const double>(log_p),
+                      {pointer<int64_t>(begin), pointer<int64_t>(end), pointer<double>(confidence),
+                       pointer<double>(log_probability)});
+}
+
+using TrieAddresses = std::tuple<Address, Address>;  // label, first
+using LanguageNumbers = std::tuple<int64_t, int64_t, int64_t, int64_t, double, double, double>;  // order, start, end, …
+using LanguageAddresses = std::tuple<TrieAddresses, Address, Address, TrieAddresses, Address, Address>;
+using HotAddresses = std::tuple<TrieAddresses, Address, Address>;
+using SearchNumbers = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, double>;  // B, T, K, width, …
+
+bilstm::Trie trie(const TrieAddresses& at) {
+    return {pointer<const int64_t>(std::get<0>(at)), pointer<const int64_t>(std::get<1>(at))};
+}
+
+bilstm::Language language(const LanguageNumbers& numbers, const LanguageAddresses& at) {
+    const auto& [order, start, end, unknown, weight, word_bonus, unknown_score] = numbers;
+    const auto& [ngrams, log_probability, back_off, spelling, word, best] = at;
+    return {order, trie(ngrams), pointer<const double>(log_probability), pointer<const double>(back_off),
+            start, end, unknown, trie(spelling), pointer<const int64_t>(word), pointer<const double>(best),
+            weight, word_bonus, unknown_score};
+}
+
+void ctc_search(const SearchNumbers& numbers, int threads, Address lengths, Address log_p,
+                const LanguageNumbers& language_numbers, const LanguageAddresses& language_at, const HotAddresses& hot,
+                Address tokens, Address found_lengths, Address score, Address log_probability) {
+    const auto& [B, T, K, width, n_best, space, log_prune] = numbers;
+    const auto& [spelling, on_the_way, whole] = hot;
+    const bilstm::Search search{B, T, K, pointer<const int64_t>(lengths), pointer<const double>(log_p), width, n_best,
+                                space, log_prune, language(language_numbers, language_at),
+                                {trie(spelling), pointer<const double>(on_the_way), pointer<const double>(whole)},
+                                threads};
+    nb::gil_scoped_release release;
+    bilstm::ctc_search(search, {pointer<int64_t>(tokens), pointer<int64_t>(found_lengths), pointer<double>(score),
+                                pointer<double>(log_probability)});
+}
+
 double fma_rate(double seconds, int threads) {
     nb::gil_scoped_release release;
     return bilstm::fma_rate(seconds, threads);
@@ -146,4 +204,7 @@ NB_MODULE(_native, m) {
     m.def("crf_backward", &crf_backward);
     m.def("crf_marginals", &crf_marginals);
     m.def("crf_viterbi", &crf_viterbi);
+    m.def("ctc_loss", &ctc_loss, "See native/ctc.hpp for this and the next two.");
+    m.def("ctc_align", &ctc_align);
+    m.def("ctc_search", &ctc_search);
 }

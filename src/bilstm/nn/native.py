@@ -1,7 +1,7 @@
 """The native kernel: tensors in, addresses out, one call of C++ for a whole stack of layers or for a CRF.
 
-The only file that imports the compiled module, and it survives its absence. Knows which calls the module serves
-and how tensors must lie in memory for it; computes nothing and knows no autograd.
+The only file that imports the compiled module, and it survives its absence (``ctc_native`` calls it for CTC). Knows
+which calls the module serves and how tensors must lie in memory for it; computes nothing and knows no autograd.
 """
 
 from __future__ import annotations
@@ -101,11 +101,21 @@ def watched() -> bool:
 
 def serves_crf(chain: Chain) -> str | None:
     """None, or in words why the native kernel cannot serve a CRF."""
+    return serves_eagerly((chain.emissions, chain.transitions, chain.start, chain.end))
+
+
+def serves_eagerly(given: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
+    """The same for what is no stack of layers: a CRF, or CTC; of the tensors the first is the input."""
     if _compiled is None:
         return NOT_BUILT
     if watched() or transformed() or torch._C._get_tracing_state() is not None:
-        return "computes a CRF only eagerly, without transforms of torch.func"
-    return takes((chain.emissions, chain.transitions, chain.start, chain.end))
+        return "computes a CRF or CTC only eagerly, without transforms of torch.func"
+    return takes(given, dtypes)
+
+
+def call(function: str, *arguments: Any) -> None:
+    """Call a function of the compiled module by its name: for CTC, whose addresses ``ctc_native`` makes."""
+    _call(getattr(_compiled, function), *arguments)
 
 
 def isas() -> list[str]:
