@@ -21,9 +21,9 @@ namespace {
 constexpr double INF = std::numeric_limits<double>::infinity();
 
 // Scaled vectors sum to 1, so what underflows in a step is below 1e-307 of all that was there. If every step's scale
-// is at least FLOOR, that is below 1e-207 of what is left; and if forward and backward vector have a product of at
-// least FLOOR at every step, what was lost on the way is below 1e-107 of the result for each state and step.
-constexpr double FLOOR = 1e-100;
+// is at least FLOOR, that is below 1e-167 of what is left; and if forward and backward vector have a product of at
+// least FLOOR at every step, what was lost on the way is below 1e-27 of the result for each state and step.
+constexpr double FLOOR = 1e-140;
 
 std::unique_ptr<double[]> room(int64_t size) {
     return std::unique_ptr<double[]>(new double[static_cast<size_t>(size)]);

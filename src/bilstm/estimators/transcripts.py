@@ -20,7 +20,7 @@ from bilstm.data.characters import SPACE, CharacterEncoder, plain
 from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn.ctc import Alignment, align, beam_search, ctc_loss, greedy
-from bilstm.nn.ngrams import NGrams
+from bilstm.nn.ngrams import NGrams, spell
 from bilstm.speech_metrics import transcript_alignment, transcript_metrics
 
 BEAM = 32  # prefixes kept at each step
@@ -187,15 +187,16 @@ def spelled(arpa: Arpa, characters: CharacterEncoder, source: str | Path) -> NGr
     Raises:
         DataError: none of its words can be; other capitals, most of the time.
     """
-    markers = {"<s>", "</s>", "<unk>"}
-    words = [None if word.lower() in markers or characters.unknown([word]) else word for word in arpa.words]
-    if not any(words):
-        shown = ", ".join(map(repr, [word for word in arpa.words if word.lower() not in markers][:3]))
+    words = spell(arpa.words, characters.numbers)
+    markers = {arpa.start, arpa.end, arpa.unknown}
+    plain_words = [number for number in range(len(words)) if number not in markers]
+    if not any(words[number] for number in plain_words):
+        shown = ", ".join(repr(arpa.words[number]) for number in plain_words[:3])
         raise DataError(
             f"expected words in characters that the model knows, got {shown} ({source})",
             hint="does the language model write capitals, and the training texts small letters?",
         )
-    return NGrams.from_words(arpa, [None if word is None else characters.transform(word) for word in words])
+    return NGrams.from_words(words, arpa.tables, start=arpa.start, end=arpa.end, unknown=arpa.unknown)
 
 
 def _together(scores: Sequence[Array]) -> list[range]:

@@ -11,4 +11,15 @@ from bilstm.nn.kernels import explain as explain
 from bilstm.nn.kernels import last_kernel as last_kernel
 from bilstm.nn.kernels import use_kernel as use_kernel
 
-__all__ = ["BiLSTM", "CRF", "explain", "last_kernel", "use_kernel"]
+__all__ = [
+    "BiLSTM",
+    "CRF",
+    "align",
+    "beam_search",
+    "ctc_loss",
+    "explain",
+    "greedy",
+    "last_kernel",
+    "needed_steps",
+    "use_kernel",
+]

@@ -1,0 +1,216 @@
+"""Reads back-off models of n-grams from ARPA text files, plain or compressed by gzip.
+
+Knows lines, sections and counts; how a word is spelled in tokens and how a sentence is scored ``nn.ngrams`` knows.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bilstm.data.files import existing_file
+from bilstm.errors import DataError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+GZIP = b"\x1f\x8b"
+KENLM = b"mmap lm "  # how KenLM's binary files begin
+LOWEST = -99.0  # how the format writes log10 of 0
+LOG_10 = math.log(10)
+HINT = "lines of an ARPA file: \\data\\, ngram 1=…, \\1-grams:, probability TAB words TAB back-off, …, \\end\\"
+CUT = "the file seems to be cut; write or copy it again"
+
+
+class NGramTable(NamedTuple):
+    """The n-grams of one n, N of them."""
+
+    words: Array  # (N, n) int64, numbers of words
+    log_probability: Array  # (N,) float64, natural logarithms
+    back_off: Array  # (N,) float64, natural logarithms; 0 where the file has none
+
+
+@dataclass(frozen=True)
+class Arpa:
+    """A back-off model as it stands in a file.
+
+    Args:
+        words: the V words of the 1-grams in their order, the marks <s>, </s> and <unk> among them; their places are
+            their numbers.
+        tables: of the 1-grams, the 2-grams, …
+        start: the number of <s> (in any case), None where the model has none.
+        end: the number of </s>.
+        unknown: the number of <unk>.
+    """
+
+    words: list[str]
+    tables: list[NGramTable]
+    start: int | None
+    end: int | None
+    unknown: int | None
+
+
+class _Line(NamedTuple):
+    number: int  # the first is 1
+    text: str
+
+
+class _Lines:
+    """The lines of a file that hold something, and where a mistake stands."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = 0
+        self._lines = _read(path)
+
+    def __iter__(self) -> Iterator[_Line]:
+        for line in self._lines:
+            self.number = line.number
+            if line.text:
+                yield line
+
+    def mistake(self, message: str, hint: str | None = None) -> DataError:
+        return DataError(f"{message} ({self.path}, line {self.number})", hint=hint)
+
+
+def read_arpa(path: str | Path) -> Arpa:
+    """Read an ARPA file; what stands before the line ``\\data\\`` is skipped, as are empty lines.
+
+    Args:
+        path: of the file, plain or compressed by gzip, in UTF-8.
+
+    Returns:
+        Words, tables of n-grams and the numbers of the marks.
+
+    Raises:
+        DataError: no such file, or a file that is no ARPA text (a binary one of KenLM), was cut, or whose sections,
+            counts, numbers or words are wrong; with the line.
+
+    Note:
+        The trap: words are compared letter by letter. A model of ``FIVE`` does not know ``five``: change ``words``.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "model.arpa"
+        >>> _ = file.write_text("\\\\data\\\\\\nngram 1=2\\n\\\\1-grams:\\n-0.3 </s>\\n-0.3 five -0.2\\n\\\\end\\\\")
+        >>> model = read_arpa(file)
+        >>> model.words, model.end, model.tables[0].log_probability.round(3).tolist()
+        (['</s>', 'five'], 0, [-0.691, -0.691])
+    """
+    lines = _Lines(existing_file(path, "a language model"))
+    content = iter(lines)
+    if not any(line.text == "\\data\\" for line in content):
+        raise lines.mistake("expected a line \\data\\, got none to the end", hint=HINT)
+    counts, header = _counts(lines, content)
+    words: dict[str, int] = {}
+    tables: list[NGramTable] = []
+    for n, count in enumerate(counts, 1):
+        if header != f"\\{n}-grams:":
+            if count == 0 and n > 1:  # some tools leave empty sections out
+                tables.append(_table([], [], [], n))
+                continue
+            raise lines.mistake(f"expected the section \\{n}-grams:, got {header or 'the end of the file'}", hint=HINT)
+        table, header = _section(lines, content, n, count, words)
+        tables.append(table)
+    if header != "\\end\\":
+        raise lines.mistake(f"expected the line \\end\\, got {header or 'the end of the file'}", hint=CUT)
+    folded = {word.lower(): number for word, number in reversed(words.items())}
+    return Arpa(list(words), tables, folded.get("<s>"), folded.get("</s>"), folded.get("<unk>"))
+
+
+def _counts(lines: _Lines, content: Iterator[_Line]) -> tuple[list[int], str]:
+    """How many n-grams of each n there should be, and the line after them."""
+    counts: list[int] = []
+    for line in content:
+        if line.text.startswith("\\"):
+            if not counts:
+                raise lines.mistake(f"expected counts such as ngram 1=100, got {line.text}", hint=HINT)
+            return counts, line.text
+        name, _, count = line.text.partition("=")
+        if name.split() != ["ngram", str(len(counts) + 1)] or not count.strip().isdecimal():
+            raise lines.mistake(f"expected ngram {len(counts) + 1}= and a whole number, got {line.text!r}", hint=HINT)
+        counts.append(int(count))
+    raise lines.mistake("expected the section \\1-grams:, got the end of the file", hint=CUT)
+
+
+def _section(
+    lines: _Lines, content: Iterator[_Line], n: int, count: int, words: dict[str, int]
+) -> tuple[NGramTable, str]:
+    """The n-grams of a section and the line that ends it; 1-grams are entered among the words."""
+    grams: dict[tuple[int, ...], None] = {}
+    log_probability: list[float] = []
+    back_off: list[float] = []
+    end = ""
+    for line in content:
+        if line.text.startswith("\\") and line.text.endswith((":", "\\")):
+            end = line.text
+            break
+        first, *others = line.text.replace("\t", " ").split(" ")
+        columns = [column for column in others if column]
+        if not n <= len(columns) <= n + 1:
+            got = f"{len(columns) + 1} columns"
+            raise lines.mistake(f"expected a probability, {n} words and perhaps a back-off, got {got}", hint=HINT)
+        gram = _numbers(lines, columns[:n], words)
+        if gram in grams:
+            raise lines.mistake(f"expected every {n}-gram once, got {' '.join(columns[:n])!r} again")
+        grams[gram] = None
+        log_probability.append(_logarithm(lines, first, "a log10 of a probability", at_most=0.0))
+        back_off.append(_logarithm(lines, columns[n], "a back-off weight", math.inf) if len(columns) > n else 0.0)
+    if len(grams) != count:
+        hint = "the count in \\data\\ says so; the file was cut or changed by hand"
+        raise lines.mistake(f"expected {count} {n}-grams, got {len(grams)}", hint=hint)
+    return _table(list(grams), log_probability, back_off, n), end
+
+
+def _numbers(lines: _Lines, gram: list[str], words: dict[str, int]) -> tuple[int, ...]:
+    if len(gram) == 1:
+        return (words.setdefault(gram[0], len(words)),)
+    for word in gram:
+        if word not in words:
+            raise lines.mistake(
+                f"expected words of the 1-grams, got {word!r} in a {len(gram)}-gram",
+                hint="every word needs a 1-gram; columns stand between tabs or blanks",
+            )
+    return tuple(words[word] for word in gram)
+
+
+def _logarithm(lines: _Lines, text: str, what: str, at_most: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number) or number > at_most or number == math.inf:
+        limit = " of at most 0" if at_most == 0 else ""
+        raise lines.mistake(f"expected {what}{limit}, got {text!r}", hint=HINT)
+    return max(number, LOWEST)
+
+
+def _table(grams: list[tuple[int, ...]], log_probability: list[float], back_off: list[float], n: int) -> NGramTable:
+    words = np.array(grams, np.int64).reshape(-1, n)
+    return NGramTable(words, np.array(log_probability, float) * LOG_10, np.array(back_off, float) * LOG_10)
+
+
+def _read(path: Path) -> Iterator[_Line]:
+    """All lines without blanks at their ends."""
+    with path.open("rb") as file:
+        start = file.read(256)
+    if start.startswith(KENLM) or (b"\0" in start and not start.startswith(GZIP)):
+        kind = "a binary file of KenLM" if start.startswith(KENLM) else "a binary file"
+        raise DataError(f"expected an ARPA text file, got {kind} ({path})", hint="give the .arpa it was made of")
+    number = 0
+    try:
+        with (gzip.open if start.startswith(GZIP) else open)(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                yield _Line(number, line.decode("utf-8-sig" if number == 1 else "utf-8").strip(" \t\r\n"))
+    except UnicodeDecodeError:
+        raise DataError(
+            f"expected text in UTF-8, got other bytes ({path}, line {number})", hint="convert the file to UTF-8"
+        ) from None
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"expected a whole gzip file, got {error} ({path}, line {number})", hint=CUT) from None
