@@ -127,7 +127,13 @@ class SoundEncoder:
 
     def mel(self, waveform: Array) -> Array:
         """A waveform (samples,) as raw log-mel energies, float32 (T, mels)."""
-        return _Frames(self).push(waveform)
+        return self.mel_of([waveform])
+
+    def mel_of(self, blocks: Iterable[Array]) -> Array:
+        """The same for a waveform that comes in blocks (n,), so that it never lies in memory as a whole."""
+        frames = _Frames(self)
+        parts = [frames.push(block) for block in blocks]
+        return np.concatenate(parts) if parts else np.zeros((0, self.mels), np.float32)
 
     def normalised(self, mel: Array) -> Array:
         """Raw log-mel energies (T, mels) less the recording's mean, in training deviations, float32."""

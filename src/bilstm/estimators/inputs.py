@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bilstm.data.dataset import Dataset, is_frame, target_frame
 from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.recordings import Recordings
 from bilstm.data.tables import read_table
 from bilstm.data.text import from_texts, from_words, is_text, is_words, read_texts
 from bilstm.errors import DataError, did_you_mean
@@ -51,6 +52,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             raise DataError(
                 f"expected data with targets, got none ({dataset.source})", hint="name the column with --target"
             )
+        if isinstance(dataset, Recordings):
+            raise DataError(f"expected numbers or words, got recordings ({dataset.source})", hint="a transcriber hears")
         if dataset.is_language and not self.reads_language:
             raise DataError(
                 f"expected numbers, got text ({dataset.source})", hint="a classifier or a tagger reads text"

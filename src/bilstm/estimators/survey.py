@@ -6,12 +6,12 @@ Knows what makes a recording useless; does not know networks.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from bilstm.data.audio import fault_of, read_sound
+from bilstm.data.audio import Fault, fault_of, sound_blocks
 from bilstm.data.characters import plain
 from bilstm.data.columns import Array
 from bilstm.data.filterbank import SoundEncoder
@@ -22,6 +22,7 @@ from bilstm.errors import DataError, DataWarning
 from bilstm.nn.ctc import needed_steps
 from bilstm.progress import counted
 
+LONGEST = 60.0  # seconds of a recording that training takes: all of its steps are in memory at once
 MOST_LINES = 20  # of a report; the rest is counted
 
 
@@ -40,29 +41,47 @@ def listen(recordings: Recordings, encoder: SoundEncoder, features: SoundCache, 
     names = recordings.names
     for row in counted(range(len(recordings)), "reading", verbose):
         name, sound = names[row], recordings.sounds[row]
+        faults: list[Fault | None] = []
         try:
-            waveform = read_sound(sound, encoder.rate, name=name, array_rate=encoder.rate)
+            mel = encoder.mel_of(_watched(sound_blocks(sound, encoder.rate, name=name), encoder.rate, faults))
         except DataError as error:
             found.append(Finding(row, name, error.message, True))
             continue
-        fault = fault_of(waveform, encoder.rate)
+        fault = _worst(faults)
         if fault is not None:
             found.append(Finding(row, name, fault.words, fault.is_unusable))
         if fault is None or not fault.is_unusable:
-            keep(features, (key_of(sound), SAME), encoder.mel(waveform))
+            keep(features, (key_of(sound), SAME), mel)
     return found
 
 
+def _watched(blocks: Iterable[Array], rate: int, faults: list[Fault | None]) -> Iterator[Array]:
+    """The blocks of a recording as they pass, with what is wrong with each."""
+    for block in blocks:
+        faults.append(fault_of(block, rate))
+        yield block
+
+
+def _worst(faults: Sequence[Fault | None]) -> Fault | None:
+    """What is wrong with a recording: useless if all of its blocks are, else the first thing that may be bad."""
+    if faults and all(fault is not None and fault.is_unusable for fault in faults):
+        return faults[0]
+    return next((fault for fault in faults if fault is not None and not fault.is_unusable), None)
+
+
 def read_texts(recordings: Recordings, encoder: SoundEncoder, features: SoundCache) -> list[Finding]:
-    """Which texts are empty, or too long for the steps of their recordings, as far as these were read."""
+    """Which texts are empty or too long for the steps of their recordings, and which recordings are too long."""
     found = []
     texts, names, fewest = recordings.texts_said, recordings.names, steps_needed(recordings)
     for row, (text, name, needed) in enumerate(zip(texts, names, fewest, strict=True)):
         key = key_of(recordings.sounds[row]), SAME
+        steps = encoder.steps(len(features.get(key))) if features.has(key) else None
+        seconds = 0 if steps is None else steps * encoder.step_seconds
         if not plain(text):
             found.append(Finding(row, name, "has an empty text", True))
-        elif features.has(key) and needed > (steps := encoder.steps(len(features.get(key)))):
-            seconds = steps * encoder.step_seconds
+        elif seconds > LONGEST:
+            found.append(Finding(row, name, f"{seconds:.0f} s long; cut it, training takes {LONGEST:.0f} s", True))
+        elif steps is not None and needed > steps:
             what = f"its text of {len(plain(text))} characters needs {needed} steps, its {seconds:.2f} s have {steps}"
             found.append(Finding(row, name, what, True))
     return found
@@ -80,6 +99,7 @@ def report(found: Sequence[Finding], count: int, source: str, strict: bool) -> N
     Raises:
         DataError: ``strict``, and a recording is useless.
     """
+    found = sorted(found)  # by row
     useless = [finding for finding in found if finding.is_useless]
     for findings, told in ((useless, "cannot be used"), ([f for f in found if not f.is_useless], "may be bad")):
         if not findings:

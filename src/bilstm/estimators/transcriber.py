@@ -226,6 +226,13 @@ class BiLSTMTranscriber(SoundEstimator):
         decoder = self._decoder(how)
         scores, found = self._heard(recordings, how.look_ahead)
         report(found, len(recordings), recordings.source, self.strict)
+        if strange := self.characters_.unknown(recordings.texts_said):
+            told = ", ".join(map(repr, sorted(strange)))
+            warnings.warn(
+                f"the texts have characters that the model cannot write: {told} ({recordings.source})",
+                DataWarning,
+                stacklevel=2,
+            )
         return _compared(recordings, scores, decoder)
 
     # -- hooks ---------------------------------------------------------------------------------------------

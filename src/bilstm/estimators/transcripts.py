@@ -19,7 +19,7 @@ from bilstm.data.arpa import Arpa, read_arpa
 from bilstm.data.characters import SPACE, CharacterEncoder, plain
 from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn.ctc import Alignment, align, beam_search, ctc_loss, greedy
+from bilstm.nn.ctc import HOT_WEIGHT, NGRAM_WEIGHT, WORD_BONUS, Alignment, align, beam_search, ctc_loss, greedy
 from bilstm.nn.ngrams import NGrams, spell
 from bilstm.speech_metrics import transcript_alignment, transcript_metrics
 
@@ -79,10 +79,10 @@ class Decoding:
     beam: int = BEAM
     alternatives: int = 0
     lm: str | Path | None = None
-    lm_weight: float = 1.0
-    word_bonus: float = 0.0
+    lm_weight: float = NGRAM_WEIGHT
+    word_bonus: float = WORD_BONUS
     hot_words: Sequence[str] = ()
-    hot_weight: float = 5.0
+    hot_weight: float = HOT_WEIGHT
     look_ahead: float | None = None
 
     def __post_init__(self) -> None:
