@@ -126,7 +126,7 @@ def recordings() -> tuple[Tensor, list[tuple[int, ...]], NGrams]:
     generator = np.random.default_rng(0)
     letters = [generator.integers(1, TOKENS - 1, generator.integers(2, 9)) for _ in range(WORDS)]
     words = [tuple(word.tolist()) for word in letters]
-    outputs = generator.normal(0, 1.5, (ROWS, STEPS, TOKENS))
+    outputs = generator.normal(0, 1.2, (ROWS, STEPS, TOKENS))
     outputs[:, :, 0] += 6
     spoken = []
     for row in outputs:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bilstm.nn import native
 from bilstm.surgery import accelerate
 from tests.cases import Case
 from tests.surgery.test_transplant import LENGTHS
@@ -42,6 +43,13 @@ def test_epochs_are_timed_once_their_losses_agree():
     shown = run("training.py", "--rounds", "1", "--batches", "1")
     assert "boston: plain PyTorch " in shown
     assert "sentences: plain PyTorch " in shown
+
+
+@pytest.mark.skipif(not native.isas(), reason="the equations search for minutes")
+def test_ctc_is_timed_beside_torch_once_losses_agree_and_texts_are_found():
+    shown = run("ctc.py", "--rounds", "1", "--budget", "1")
+    assert shown.count("bilstm ") == shown.count("torch ") == 2
+    assert "search with bigrams, nothing pruned" in shown
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read as Linux tells it")
