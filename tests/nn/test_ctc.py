@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from bilstm.nn import align, ctc, ctc_equations, ctc_loss, greedy, last_kernel, native, needed_steps, use_kernel
+from bilstm.nn import align, ctc_equations, ctc_loss, greedy, last_kernel, native, needed_steps, use_kernel
 from tests import transcripts
 from tests.compare import assert_close
 from tests.strategies import FUZZ
@@ -220,6 +220,19 @@ def test_batch_mates_and_threads_change_no_bit():
         assert_close(gradient, mates[0][1])
 
 
+def test_torch_func_goes_to_the_equations():
+    case = TextCase((6, 4), (2, 3), 6, 4)
+    expected = observed(case)[1]
+
+    def weighted(x):
+        losses = ctc_loss(x, case.texts, case.lengths, case.text_lengths)
+        return (losses * torch.tensor([1.0, 2.0])).sum()
+
+    found = torch.func.grad(weighted)(case.outputs)
+    assert last_kernel() == "equations"
+    assert_close(found, expected, atol=1e-6)
+
+
 def test_how_tensors_lie_in_memory_changes_nothing():
     case = RECORDINGS
     expected = ctc_loss(case.outputs, case.texts, case.lengths, case.text_lengths)
@@ -313,7 +326,3 @@ def test_a_wrong_ctc_is_rejected(name, monkeypatch):
     expected = torch.stack([transcripts.loss(*case.row(row)) for row in range(2)])
     with pytest.raises(AssertionError):
         assert_close(found, expected, rtol=1e-6)
-
-
-def test_the_module_says_what_it_knows():
-    assert "blank" in (ctc.__doc__ or "")
