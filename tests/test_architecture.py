@@ -27,6 +27,7 @@ ROOMS = [
         "progress",
         "training",
         "metrics",
+        "speech_metrics",
         "baselines",
         "forecast_comparison",
         "forecast_metrics",
@@ -34,7 +35,7 @@ ROOMS = [
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
-    ["cli", "cli_fit", "cli_predict", "cli_series"],
+    ["cli", "cli_fit", "cli_predict", "cli_series", "cli_sound"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import glob
 import importlib
 import pkgutil
 import re
@@ -47,7 +48,23 @@ def folder(tmp_path, monkeypatch):
     for name in ("train.conll", "dev.conll"):
         (tmp_path / name).write_text("Ann B-PER\nlives O\nin O\nRome B-LOC\n\nRome B-LOC\nsleeps O\n\n" * 20)
     _write_series()
+    _write_sounds(tmp_path)
     return tmp_path
+
+
+def _write_sounds(folder):
+    """Dialled digits of two speakers, and language models of their words."""
+    from bilstm.data.tones import WORDS, write_dial_tones
+
+    table = pl.read_csv(write_dial_tones(folder / "made", 40))
+    (folder / "made" / "audio").rename(folder / "recordings")
+    table = table.with_columns(pl.col("path").str.replace("audio", "recordings"), pl.Series("speaker", ["a", "b"] * 20))
+    table.write_csv("train.csv")
+    table.write_csv("test.csv")
+    (folder / "recording.wav").write_bytes((folder / table["path"][0]).read_bytes())
+    grams = "".join(f"-1.1\t{word}\n" for word in ("<s>", "</s>", *WORDS))
+    for name in ("digits.arpa", "names.arpa"):
+        (folder / name).write_text(f"\\data\\\nngram 1=12\n\n\\1-grams:\n{grams}\n\\end\\\n")
 
 
 def _write_series():
@@ -83,7 +100,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, folder):
 def test_the_commands_of_a_page_run_in_their_order(page, folder, capsys):
     for block in blocks(page, "sh"):
         for line in block.splitlines():
-            words = shlex.split(line, comments=True)
+            words = [part for word in shlex.split(line, comments=True) for part in sorted(glob.glob(word)) or [word]]
             if not words:
                 continue
             assert words[0] == "bilstm", line

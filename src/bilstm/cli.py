@@ -76,7 +76,7 @@ def common(
 @app.command()
 def demo(
     task: Annotated[
-        str, typer.Argument(metavar="[TASK]", help="regressor, classifier, tagger or forecaster.")
+        str, typer.Argument(metavar="[TASK]", help="regressor, classifier, tagger, forecaster or transcriber.")
     ] = "regressor",
     folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, metavar="N", help="Fewer for a quick look.")] = None,
@@ -85,6 +85,7 @@ def demo(
 
     regressor: the classic Boston housing job, 10,000 epochs. classifier: handwritten digits.
     tagger: names in Chinese sentences that are made up. forecaster: the sunspots of three hundred years.
+    transcriber: digits from the tones of a telephone's keys.
 
     Example: bilstm demo regressor
     """
@@ -250,7 +251,9 @@ def evaluate(
 @app.command()
 def plot(
     file: ModelFile,
-    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Data with targets: plots predictions.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="Data with targets: plots predictions; or a sound.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="A .png, .svg or .pdf file.")
     ] = None,
@@ -258,19 +261,21 @@ def plot(
     """Draw the loss curves of a model's training; with DATA, its predictions against the truth.
 
     Of a forecaster the coming steps and their intervals are drawn too; with DATA, what it said of them before they
-    came.
+    came. Of a transcriber DATA is one recording: its spectrum, and the characters that are heard in it.
 
     Example: bilstm plot boston.bilstm test.csv -o predictions.png
     """
     from bilstm.cli_series import series_for
     from bilstm.model_file import load
-    from bilstm.plots import forecasts, predictions, save_figure
+    from bilstm.plots import forecasts, predictions, save_figure, transcript
 
     model = load(file)
     if model.task == "forecaster":
         figure, name = forecasts(model, None if data is None else series_for(model, data)), "forecast"
     elif data is None:
         figure, name = model.history_.plot(), "loss"
+    elif model.task == "transcriber":
+        figure, name = transcript(model, Path(data)), Path(data).stem
     else:
         figure, name = predictions(model, read_for(model, data, with_targets=True)), "predictions"
     output = output or Path(f"{file.stem}-{name}.png")

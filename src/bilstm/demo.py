@@ -18,12 +18,15 @@ from bilstm.data.builtin import boston, digits, sunspots
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.invented import invented_sentences
+from bilstm.data.recordings import read_recordings
+from bilstm.data.tones import write_dial_tones
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.metrics import evaluate, regression_metrics
-from bilstm.plots import confusion, forecasts, predicted_against_true, save_figure
+from bilstm.plots import confusion, forecasts, predicted_against_true, save_figure, transcript
 
 Say = Callable[[str], None]
 CLASSIC_EPOCHS = 10_000
@@ -236,11 +239,55 @@ def _as_conll(data: Dataset) -> str:
     return "".join("\n".join(rows[a:b]) + "\n\n" for a, b in ranges)
 
 
+def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
+    """The tones of a telephone's keys in noise, to digits in words: sounds that the package makes itself.
+
+    Args:
+        folder: where tones.bilstm, the sounds, their tables and the figures are written.
+        say: called with each line of the story.
+        epochs: how many.
+    """
+    learned, unheard = write_dial_tones(folder / "train", 400), write_dial_tones(folder / "test", 100, seed=1)
+    training, held_out = read_recordings(learned), read_recordings(unheard)
+    say(
+        f"Dialled digits: {len(training)} recordings of one to five keys, each the sum of two tones in noise, to learn "
+        f"from, {len(held_out)} held out. Nobody says when a digit is dialled."
+    )
+    model = BiLSTMTranscriber(
+        hidden_size=64,
+        num_layers=2,
+        mels=24,
+        stack=1,
+        learning_rate=0.004,
+        max_epochs=epochs,
+        speed_change=0.0,  # a tone of another height is another key
+        masks=False,
+        verbose=1,
+    ).fit(training)
+    found = model.compare(held_out)
+    say(f"\n{found.alignment()}\n")
+    say("of the held-out words {wer:.2%} are wrong, of the characters {cer:.2%}\n".format(**found.metrics))
+    sound = folder / "test" / held_out.names[0]
+    for word in model.transcribe([sound])[0].words:
+        say(f"{word.start:6.2f} to {word.stop:4.2f} s  {word.text:<8}{word.confidence:.3f}")
+    model.save(folder / "tones.bilstm")
+    save_figure(model.history_.plot(), folder / "loss.png")
+    save_figure(transcript(model, sound), folder / "transcript.png")
+    say(f"\nIn {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
+    say("Try next:")
+    say(f"  bilstm predict {folder / 'tones.bilstm'} {sound}")
+    say(f"  bilstm evaluate {folder / 'tones.bilstm'} {unheard} --look-ahead 0.1")
+    say(f"  bilstm plot {folder / 'tones.bilstm'} {sound} -o transcript.png")
+    say(f"  bilstm fit transcriber {learned} -o mine.bilstm --stack 1 --speed-change 0 --no-masks --hidden-size 64")
+    say("  bilstm fit transcriber --help")
+
+
 DEMOS: dict[str, Callable[..., None]] = {
     "regressor": regressor,
     "classifier": classifier,
     "tagger": tagger,
     "forecaster": forecaster,
+    "transcriber": transcriber,
 }
 
 

@@ -10,9 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.special import softmax
 
+from bilstm.data.audio import sound_blocks
+from bilstm.data.characters import BLANK
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
+from bilstm.data.recordings import from_sounds
 from bilstm.data.series import Series
 from bilstm.data.windows import cut
 from bilstm.errors import BilstmError
@@ -21,6 +25,7 @@ from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.transcriber import BiLSTMTranscriber
 
 # of Okabe and Ito's palette, which the colour-blind can tell apart
 KNOWN, CAME, FORECAST = "#3b3b3b", "#d55e00", "#0072b2"
@@ -204,6 +209,41 @@ def _draw_series(axes: Axes, series: Series, owner: int, k: int, fans: list[Any]
     else:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True))
         axes.set_xlabel(series.times.name)
+
+
+def transcript(estimator: BiLSTMTranscriber, sound: Any) -> Figure:
+    """What a transcriber hears in a recording: the spectrum in bands, and above it the characters as they are heard.
+
+    Args:
+        estimator: fitted.
+        sound: a path, bytes of a sound file, or a pair (waveform, rate).
+    """
+    recordings = from_sounds([sound], rate=estimator.sound_.rate)
+    found, scores = estimator.transcribe(recordings)[0], estimator._outputs(recordings)[0]
+    if scores is None:
+        raise BilstmError(f"expected sound with something in it, got {found.note}")
+    mel = estimator.sound_.mel_of(sound_blocks(recordings.sounds[0], estimator.sound_.rate))  # (T, bands)
+    seconds = len(scores) * estimator.sound_.step_seconds
+    chances = softmax(scores, axis=1)  # (T, K)
+    figure = Figure(figsize=(max(6.0, min(2.5 * seconds, 16.0)), 5.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
+    times = (np.arange(len(scores)) + 0.5) * estimator.sound_.step_seconds
+    above.plot(times, chances[:, BLANK], color="0.8", linewidth=1)
+    best = chances.argmax(axis=1)
+    for number in sorted(set(best.tolist()) - {BLANK}):
+        above.plot(times, chances[:, number], linewidth=1.5)
+    for start in np.flatnonzero((best != BLANK) & (np.diff(best, prepend=BLANK) != 0)):
+        above.annotate(estimator.characters_.inverse([best[start]]), (times[start], 1.03), ha="center")
+    above.set(ylim=(0, 1.15), ylabel="probability", title=found.text or "(nothing)")
+    below.imshow(mel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, mel.shape[1]), cmap="magma")
+    for word in found.words:
+        for axes in (above, below):
+            axes.axvspan(word.start, word.stop, color=FORECAST, alpha=0.15 if axes is above else 0.0)
+        below.annotate(
+            word.text, ((word.start + word.stop) / 2, 1), ha="center", va="bottom", color="white", fontsize=9
+        )
+    below.set(xlabel="seconds", ylabel="mel band")
+    return figure
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
