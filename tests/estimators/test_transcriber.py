@@ -312,3 +312,13 @@ def test_what_cannot_be_learned_from_is_refused(X, y, message):
 def test_a_parameter_out_of_its_limits_is_named(spoken, parameters, message):
     with pytest.raises(ParameterError, match=message):
         tiny(**parameters).fit(*spoken)
+
+
+def test_a_model_that_was_not_fitted_says_so():
+    sound = np.zeros(RATE)
+    for name in ("predict", "transcribe", "stream"):
+        with pytest.raises(NotFittedError):
+            getattr(tiny(), name)([sound])
+    for name in ("score", "compare"):
+        with pytest.raises(NotFittedError):
+            getattr(tiny(), name)([sound], ["1"])

@@ -150,6 +150,7 @@ class BiLSTMTranscriber(SoundEstimator):
         Raises:
             DataError: a recording cannot be read; :meth:`transcribe` goes on with the others.
         """
+        check_is_fitted(self)
         transcripts = self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=True)
         return [transcript.text for transcript in transcripts]
 
@@ -162,10 +163,10 @@ class BiLSTMTranscriber(SoundEstimator):
             X: as in ``fit``.
             decoding: as in :meth:`predict`.
         """
+        check_is_fitted(self)
         return self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=False)
 
     def _transcribed(self, recordings: Recordings, decoding: Decoding, strict: bool) -> list[Transcript]:
-        check_is_fitted(self)
         decoder = self._decoder(decoding)
         scores, found = self._heard(recordings, decoding.look_ahead)
         if strict:
@@ -221,6 +222,7 @@ class BiLSTMTranscriber(SoundEstimator):
             y: what is said in each.
             decoding: as in :meth:`predict`.
         """
+        check_is_fitted(self)
         recordings = self._with_targets(self._like_training(X, y))
         how = Decoding(**decoding)
         decoder = self._decoder(how)
