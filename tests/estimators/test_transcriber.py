@@ -208,6 +208,12 @@ def test_whole_groups_are_held_out(spoken):
     assert set(held_out.names).isdisjoint(data.names[row] for row in rows)
 
 
+def test_recordings_of_unknown_speakers_are_one_group(spoken):
+    groups = pl.Series(["a", None, "b", None] * 4)
+    model = tiny(validation_fraction=0.3).fit(replace(from_sounds(*spoken, rate=RATE), groups=groups))
+    assert model.metrics_["n"] in (4, 8)
+
+
 def test_one_group_is_split_like_none(spoken):
     data = from_sounds(*spoken, rate=RATE)
     alone = tiny().fit(replace(data, groups=pl.Series(["a"] * 16)))
@@ -322,3 +328,9 @@ def test_a_model_that_was_not_fitted_says_so():
     for name in ("score", "compare"):
         with pytest.raises(NotFittedError):
             getattr(tiny(), name)([sound], ["1"])
+
+
+def test_a_validation_part_of_which_nothing_can_be_used_is_refused(spoken):
+    with pytest.warns(DataWarning, match="2 of 2 recordings cannot be used"):  # noqa: SIM117
+        with pytest.raises(DataError, match="expected a recording to stop by that can be used, got none"):
+            tiny().fit(*spoken, validation=([np.zeros(RATE)] * 2, ["1", "2"]))
