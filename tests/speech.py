@@ -1,4 +1,4 @@
-"""What tests of speech share: dial tones, parameters that learn them in seconds, one model that has, and edit distances."""
+"""What tests of speech share: parameters that learn dial tones in seconds, a model that has, and edit distances."""
 
 from __future__ import annotations
 
