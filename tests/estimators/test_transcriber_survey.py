@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 
 import numpy as np
 import pytest
@@ -183,6 +184,17 @@ def test_predict_refuses_what_cannot_be_read_and_transcribe_goes_on(tmp_path):
     assert silent.note.startswith("silent")
     assert clipped.note.startswith("clipped")
     assert clipped.text
+
+
+def test_evaluation_leaves_out_what_cannot_be_heard_and_says_so():
+    sounds, texts = dial_tones(4, rate=RATE)
+    sounds[1], texts[2] = np.zeros(RATE), " "
+    with pytest.warns(DataWarning, match=r"2 of 4 .*\n  X\[1\]: silent.*\n  X\[2\]: has an empty text$"):
+        found = untrained().compare(sounds, texts)
+    assert (found.names, found.metrics["n"]) == (["X[0]", "X[3]"], 2)
+    strict = copy(untrained()).set_params(strict=True)
+    with pytest.raises(DataError, match="2 of 4 recordings cannot be used"):
+        strict.compare(sounds, texts)
 
 
 def test_evaluation_of_nothing_is_refused():

@@ -22,7 +22,7 @@ from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.listening import texts_of_stream
 from bilstm.estimators.parameters import store
 from bilstm.estimators.sound_inputs import SoundEstimator
-from bilstm.estimators.survey import report
+from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
 from bilstm.nn.ctc import ctc_loss
 from bilstm.speech_metrics import transcript_metrics
@@ -227,7 +227,7 @@ class BiLSTMTranscriber(SoundEstimator):
         how = Decoding(**decoding)
         decoder = self._decoder(how)
         scores, found = self._heard(recordings, how.look_ahead)
-        report(found, len(recordings), recordings.source, self.strict)
+        report(found + empty_texts(recordings), len(recordings), recordings.source, self.strict)
         if strange := self.characters_.unknown(recordings.texts_said):
             told = ", ".join(map(repr, sorted(strange)))
             warnings.warn(
