@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 
 import numpy as np
 import pytest
@@ -127,6 +128,24 @@ def _until_the_end(model, sound, look_ahead, block):
             yield next(stream)
     except NotYet:
         return
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        *[("block", value) for value in (0, -1, math.nan, math.inf)],
+        *[("look_ahead", value) for value in (-0.1, math.nan, math.inf)],
+    ],
+)
+def test_times_out_of_their_range_are_refused(name, value):
+    with pytest.raises(ParameterError, match="expected a block above 0 seconds and a look-ahead of at least 0"):
+        next(untrained().stream([heard()[0][0]], **{name: value}))
+
+
+@pytest.mark.parametrize("look_ahead", [-1.0, math.nan, math.inf])
+def test_predict_refuses_a_look_ahead_out_of_its_range(look_ahead):
+    with pytest.raises(ParameterError, match="expected a look-ahead of at least 0 seconds"):
+        untrained().predict(heard()[0][:1], look_ahead=look_ahead)
 
 
 def test_a_rate_that_is_none_is_refused():
