@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm.data.tones import dial_tones
-from bilstm.errors import ParameterError
+from bilstm.errors import DataError, ParameterError
 from bilstm.estimators import sound_inputs
 from tests.compare import assert_close
 from tests.speech import RATE, heard, learned, untrained
@@ -146,6 +146,13 @@ def test_times_out_of_their_range_are_refused(name, value):
 def test_predict_refuses_a_look_ahead_out_of_its_range(look_ahead):
     with pytest.raises(ParameterError, match="expected a look-ahead of at least 0 seconds"):
         untrained().predict(heard()[0][:1], look_ahead=look_ahead)
+
+
+@pytest.mark.parametrize("rate", [RATE, 16_000])
+def test_whole_numbers_are_no_sound(rate):
+    chunk = np.zeros(4000, np.int16)
+    with pytest.raises(DataError, match=r"expected samples .*float in ±1, got int16"):
+        next(untrained().stream([chunk], rate=rate))
 
 
 def test_a_rate_that_is_none_is_refused():
