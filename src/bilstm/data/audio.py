@@ -153,6 +153,10 @@ def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
         return
     stream = from_extra("soxr", EXTRA).ResampleStream(rate, to, 1, dtype="float32", quality=RESAMPLING)
     for chunk in chunks:
+        if np.asarray(chunk).dtype.kind != "f":
+            raise DataError(
+                f"expected samples of float in ±1, got {np.asarray(chunk).dtype}", hint="divide int16 by 32768"
+            )
         part = stream.resample_chunk(np.ascontiguousarray(chunk, dtype=np.float32))
         if len(part):
             yield part

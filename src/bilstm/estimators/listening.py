@@ -36,7 +36,7 @@ def texts_of_stream(
     Raises:
         ParameterError: a time out of its range, or an encoder that needs the whole recording.
     """
-    if not (math.isfinite(block) and block > 0 and look_ahead >= 0):
+    if not (0 < block < math.inf and 0 <= look_ahead < math.inf):
         raise ParameterError(
             f"expected a block above 0 seconds and a look-ahead of at least 0, got {block} and {look_ahead}"
         )

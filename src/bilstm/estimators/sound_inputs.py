@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils.validation import check_is_fitted
 
@@ -91,19 +92,23 @@ class SoundEstimator(BiLSTMEstimator):
             share = self.validation_fraction
             if share == 0:
                 return rows, None
+            groups = chosen.groups.cast(pl.String).fill_null("")  # those of unknown speakers stay together
             splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
-            learned, held_out = next(splitter.split(rows, groups=chosen.groups.to_numpy()))
+            learned, held_out = next(splitter.split(rows, groups=groups.to_numpy()))
             return rows[learned], chosen.take(held_out)
         learned, others = super()._split(chosen, validation, seed)
         if validation is not None:
             assert isinstance(others, Recordings)
-            others = others.take(self._survey(others))
+            kept = self._survey(others)
+            if not len(kept):
+                raise DataError(f"expected a recording to stop by that can be used, got none ({others.source})")
+            others = others.take(kept)
         return rows[learned], others
 
     def _survey(self, recordings: Recordings) -> Array:
         """Positions of the recordings that can be learned from; the others are reported."""
         found = listen(recordings, self.sound_, self._features, self.verbose)
-        found += read_texts(recordings, self.sound_, self._features)
+        found = sorted(found + read_texts(recordings, self.sound_, self._features))
         report(found, len(recordings), recordings.source, self.strict)
         self.left_out_ += [(finding.name, finding.what) for finding in found if finding.is_useless]
         return usable(found, len(recordings))

@@ -71,20 +71,26 @@ def _worst(faults: Sequence[Fault | None]) -> Fault | None:
 
 def read_texts(recordings: Recordings, encoder: SoundEncoder, features: SoundCache) -> list[Finding]:
     """Which texts are empty or too long for the steps of their recordings, and which recordings are too long."""
-    found = []
+    found = empty_texts(recordings)
     texts, names, fewest = recordings.texts_said, recordings.names, steps_needed(recordings)
     for row, (text, name, needed) in enumerate(zip(texts, names, fewest, strict=True)):
         key = key_of(recordings.sounds[row]), SAME
         steps = encoder.steps(len(features.get(key))) if features.has(key) else None
         seconds = 0 if steps is None else steps * encoder.step_seconds
         if not plain(text):
-            found.append(Finding(row, name, "has an empty text", True))
-        elif seconds > LONGEST:
+            continue
+        if seconds > LONGEST:
             found.append(Finding(row, name, f"{seconds:.0f} s long; cut it, training takes {LONGEST:.0f} s", True))
         elif steps is not None and needed > steps:
             what = f"its text of {len(plain(text))} characters needs {needed} steps, its {seconds:.2f} s have {steps}"
             found.append(Finding(row, name, what, True))
     return found
+
+
+def empty_texts(recordings: Recordings) -> list[Finding]:
+    """Which texts have nothing in them."""
+    pairs = zip(recordings.names, recordings.texts_said, strict=True)
+    return [Finding(row, name, "has an empty text", True) for row, (name, text) in enumerate(pairs) if not plain(text)]
 
 
 def steps_needed(recordings: Recordings) -> Array:

@@ -22,7 +22,7 @@ from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.listening import texts_of_stream
 from bilstm.estimators.parameters import store
 from bilstm.estimators.sound_inputs import SoundEstimator
-from bilstm.estimators.survey import report
+from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
 from bilstm.nn.ctc import ctc_loss
 from bilstm.speech_metrics import transcript_metrics
@@ -150,6 +150,7 @@ class BiLSTMTranscriber(SoundEstimator):
         Raises:
             DataError: a recording cannot be read; :meth:`transcribe` goes on with the others.
         """
+        check_is_fitted(self)
         transcripts = self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=True)
         return [transcript.text for transcript in transcripts]
 
@@ -162,10 +163,10 @@ class BiLSTMTranscriber(SoundEstimator):
             X: as in ``fit``.
             decoding: as in :meth:`predict`.
         """
+        check_is_fitted(self)
         return self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=False)
 
     def _transcribed(self, recordings: Recordings, decoding: Decoding, strict: bool) -> list[Transcript]:
-        check_is_fitted(self)
         decoder = self._decoder(decoding)
         scores, found = self._heard(recordings, decoding.look_ahead)
         if strict:
@@ -221,11 +222,12 @@ class BiLSTMTranscriber(SoundEstimator):
             y: what is said in each.
             decoding: as in :meth:`predict`.
         """
+        check_is_fitted(self)
         recordings = self._with_targets(self._like_training(X, y))
         how = Decoding(**decoding)
         decoder = self._decoder(how)
         scores, found = self._heard(recordings, how.look_ahead)
-        report(found, len(recordings), recordings.source, self.strict)
+        report(found + empty_texts(recordings), len(recordings), recordings.source, self.strict)
         if strange := self.characters_.unknown(recordings.texts_said):
             told = ", ".join(map(repr, sorted(strange)))
             warnings.warn(

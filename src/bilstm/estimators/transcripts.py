@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,10 +87,11 @@ class Decoding:
     look_ahead: float | None = None
 
     def __post_init__(self) -> None:
-        if self.beam < 1 or self.alternatives < 0:
-            raise ParameterError(
-                f"expected a beam of at least 1 and no fewer than 0 alternatives, got {self.beam}, {self.alternatives}"
-            )
+        for name, value, least in (("beam", self.beam, 1), ("alternatives", self.alternatives, 0)):
+            if not isinstance(value, Integral) or value < least:
+                raise ParameterError(f"expected {name} to be a whole number of at least {least}, got {value!r}")
+        if self.look_ahead is not None and not 0 <= self.look_ahead < math.inf:
+            raise ParameterError(f"expected a look-ahead of at least 0 seconds, got {self.look_ahead}")
         if isinstance(self.hot_words, str):
             raise ParameterError(f"expected a list of hot words, got one text, {self.hot_words!r}")
 
