@@ -114,15 +114,19 @@ def test_a_listed_file_that_is_missing_is_kept_but_not_if_all_are(folder):
 @pytest.mark.parametrize(
     "rows,message",
     [
-        ("c.wav,\n", "'text' in every row, got none .*line 2"),
         ("c.wav,a\n,b\n", "'path' in every row, got none .*line 3"),
         ("", "expected rows"),
     ],
 )
-def test_a_row_without_a_path_or_a_text_is_named(folder, rows, message):
+def test_a_row_without_a_path_is_named(folder, rows, message):
     (folder / "w.csv").write_text("path,text\n" + rows)
     with pytest.raises(DataError, match=message):
         read_recordings(folder / "w.csv")
+
+
+def test_an_empty_field_is_an_empty_text(folder):
+    (folder / "w.csv").write_text("path,text\nc.wav,\nc.wav,a\n")
+    assert read_recordings(folder / "w.csv").texts_said == ["", "a"]
 
 
 def test_numbers_in_a_table_of_paths_are_named(folder):

@@ -6,7 +6,7 @@ Knows characters, steps and seconds; how scores become numbers of characters, nn
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bilstm.data.arpa import Arpa, read_arpa
-from bilstm.data.characters import SPACE, CharacterEncoder, plain
+from bilstm.data.characters import BLANK, SPACE, CharacterEncoder, plain
 from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn.ctc import HOT_WEIGHT, NGRAM_WEIGHT, WORD_BONUS, Alignment, align, beam_search, ctc_loss, greedy
@@ -25,6 +25,7 @@ from bilstm.nn.ngrams import NGrams, spell
 from bilstm.speech_metrics import transcript_alignment, transcript_metrics
 
 BEAM = 32  # prefixes kept at each step
+PIECE = 20.0, 30.0  # seconds of a piece, at least and at most, in which more than a minute is searched
 TOGETHER = 65_536  # padded steps that are decoded together, so that memory does not grow with the data
 
 
@@ -65,7 +66,7 @@ class Decoding:
 
     Args:
         beam: prefixes kept at each step; 1 takes the best character of every step.
-        alternatives: other readings to find beside the best one.
+        alternatives: other readings to find beside the best one; none of a recording of more than a minute.
         lm: a language model in an ARPA file, or None.
         lm_weight: how much the language model counts beside the sound.
         word_bonus: added for every word, so that a language model does not favour few long ones.
@@ -87,7 +88,8 @@ class Decoding:
     look_ahead: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value, least in (("beam", self.beam, 1), ("alternatives", self.alternatives, 0)):
+        counts: list[tuple[str, Any, int]] = [("beam", self.beam, 1), ("alternatives", self.alternatives, 0)]
+        for name, value, least in counts:
             if not isinstance(value, Integral) or value < least:
                 raise ParameterError(f"expected {name} to be a whole number of at least {least}, got {value!r}")
         if self.look_ahead is not None and not 0 <= self.look_ahead < math.inf:
@@ -99,6 +101,18 @@ class Decoding:
     def is_greedy(self) -> bool:
         """Whether the best character of every step is all that is wanted."""
         return self.beam == 1 and self.lm is None and not self.hot_words and not self.alternatives
+
+
+Reading = tuple[Sequence[int], float]  # numbers of characters, and the logarithm of their probability
+
+
+class Heard(NamedTuple):
+    """What was understood of one piece of a recording."""
+
+    numbers: list[int]
+    log_probability: float
+    place: Alignment
+    others: list[Reading]
 
 
 class Decoder:
@@ -127,28 +141,63 @@ class Decoder:
 
     def texts(self, scores: Sequence[Array]) -> list[str]:
         """The best text of each recording's scores (T_i, K)."""
-        return [plain(self.characters.inverse(readings[0][0])) for readings in self._readings(scores)]
+        pieces = [self._pieces(one) for one in scores]
+        best = (readings[0][0] for readings in self._readings([piece for parts in pieces for piece in parts]))
+        return [plain(self.characters.inverse([n for _ in parts for n in next(best)])) for parts in pieces]
 
     def transcripts(self, scores: Sequence[Array]) -> list[Transcript]:
         """The best text of each recording's scores (T_i, K), with words, times and confidence."""
-        found: list[Transcript] = []
+        pieces = [self._pieces(one) for one in scores]
+        heard = self._heard([piece for parts in pieces for piece in parts])
+        return [self._joined([next(heard) for _ in parts], [len(part) for part in parts]) for parts in pieces]
+
+    def _pieces(self, scores: Array) -> list[Array]:
+        """A long recording's scores in pieces, cut where nothing is said for longest; a short one's as they are.
+
+        The search for one long text would cost its square; at a blank the cut takes nothing from the best characters.
+        """
+        least, most = (round(seconds / self.step_seconds) for seconds in PIECE)
+        pieces = []
+        while len(scores) > 2 * most:
+            blanks = scores[least:most].argmax(axis=1) == BLANK
+            edges = np.flatnonzero(np.diff(blanks, prepend=False, append=False)).reshape(-1, 2)  # of runs of blanks
+            longest = edges[np.diff(edges, axis=1).argmax()] if len(edges) else edges
+            cut = least + (int(longest.mean()) if len(edges) else int(scores[least:most, BLANK].argmax()))
+            pieces.append(scores[:cut])
+            scores = scores[cut:]
+        return [*pieces, scores]
+
+    def _heard(self, scores: Sequence[Array]) -> Iterator[Heard]:
         readings = self._readings(scores)
         for rows in _together(scores):
             outputs, lengths = _padded([scores[row] for row in rows])
             best = [list(readings[row][0][0]) for row in rows]
             texts = torch.nn.utils.rnn.pad_sequence([torch.tensor(one, dtype=torch.int64) for one in best], True)
             counts = torch.tensor([len(one) for one in best])
-            chances = torch.exp(-ctc_loss(outputs, texts, lengths, counts))
+            logs = -ctc_loss(outputs, texts, lengths, counts)
             places = align(outputs, texts, lengths, counts)
-            for row, numbers, chance, place in zip(rows, best, chances, places, strict=True):
-                others = [(plain(self.characters.inverse(one)), math.exp(log)) for one, log in readings[row][1:]]
-                words = self._words(numbers, place)
-                found.append(Transcript(plain(self.characters.inverse(numbers)), float(chance), words, others))
-        return found
+            for row, numbers, log, place in zip(rows, best, logs, places, strict=True):
+                assert place is not None  # what was read fits
+                yield Heard(numbers, float(log), place, readings[row][1:])
 
-    def _readings(self, scores: Sequence[Array]) -> list[list[tuple[Sequence[int], float]]]:
+    def _joined(self, parts: list[Heard], lengths: list[int]) -> Transcript:
+        """The transcript of a recording from those of its pieces; other readings only of one that was not cut."""
+        starts = np.cumsum(lengths) - lengths
+        numbers = [number for part in parts for number in part.numbers]
+        begin = [step + start for part, start in zip(parts, starts, strict=True) for step in part.place.begin]
+        end = [step + start for part, start in zip(parts, starts, strict=True) for step in part.place.end]
+        sure = [chance for part in parts for chance in part.place.confidence]
+        others = parts[0].others if len(parts) == 1 else []
+        return Transcript(
+            plain(self.characters.inverse(numbers)),
+            math.exp(sum(part.log_probability for part in parts)),
+            self._words(numbers, begin, end, sure),
+            [(plain(self.characters.inverse(one)), math.exp(log)) for one, log in others],
+        )
+
+    def _readings(self, scores: Sequence[Array]) -> list[list[Reading]]:
         """Numbers of characters with the logarithm of their probability, best first, for each recording."""
-        found: list[list[tuple[Sequence[int], float]]] = []
+        found: list[list[Reading]] = []
         how = self.decoding
         for rows in _together(scores):
             outputs, lengths = _padded([scores[row] for row in rows])
@@ -170,15 +219,15 @@ class Decoder:
                 found.append([(one.tokens, one.log_probability) for one in hypotheses])
         return found
 
-    def _words(self, numbers: Sequence[int], place: Alignment | None) -> list[Word]:
-        if place is None:
-            return []
-        text, words, first = self.characters.inverse(numbers), [], 0
-        for word in text.split(SPACE):
+    def _words(
+        self, numbers: Sequence[int], begin: Sequence[int], end: Sequence[int], sure: Sequence[float]
+    ) -> list[Word]:
+        words, first = [], 0
+        for word in self.characters.inverse(numbers).split(SPACE):
             last = first + len(word)
             if word:
-                start, stop = place.begin[first] * self.step_seconds, place.end[last - 1] * self.step_seconds
-                words.append(Word(word, float(start), float(stop), float(np.prod(place.confidence[first:last]))))
+                start, stop = begin[first] * self.step_seconds, end[last - 1] * self.step_seconds
+                words.append(Word(word, float(start), float(stop), float(np.prod(sure[first:last]))))
             first = last + 1
         return words
 
