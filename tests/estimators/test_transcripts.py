@@ -60,6 +60,22 @@ def test_the_confidence_is_the_probability_of_the_text_over_all_alignments(T, se
     assert_close(found.confidence, math.exp(chances[best]), rtol=1e-4)
 
 
+@FUZZ
+@given(T=st.integers(1, 5), seed=st.integers(0, 10_000))
+def test_other_readings_are_texts_of_their_own_best_first_with_their_probabilities(T, seed):
+    scores = random_scores(T, seed)
+    (found,) = Decoder(LETTERS, 0.02, Decoding(beam=500, alternatives=4)).transcripts([scores])
+    readings = [found.text, *(text for text, _ in found.alternatives)]
+    assert len(set(readings)) == len(readings)
+    assert [p for _, p in found.alternatives] == sorted((p for _, p in found.alternatives), reverse=True)
+    chances = {}
+    for tokens, log_p in oracle.all_texts(torch.from_numpy(scores)).items():
+        chances.setdefault(" ".join(LETTERS.inverse(tokens).split()), []).append(math.exp(log_p))
+    for text, p in found.alternatives:
+        assert_close(p, max(chances[text]), rtol=1e-3)
+    assert len(readings) == min(5, len(chances))
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 12])
 def test_as_many_other_readings_come_as_are_asked_for(count):
     (found,) = untrained().transcribe(heard()[0][:1], alternatives=count)
