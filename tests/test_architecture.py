@@ -30,11 +30,12 @@ ROOMS = [
         "baselines",
         "forecast_comparison",
         "forecast_metrics",
+        "speech_metrics",
     ],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
-    ["cli", "cli_fit", "cli_predict", "cli_series"],
+    ["cli", "cli_fit", "cli_predict", "cli_series", "cli_sound"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
