@@ -306,6 +306,14 @@ def regressor(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("option", [*OPTIONS, ["--look-ahead", "1"]], ids=lambda option: option[0])
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_options_of_decoding_are_a_transcribers_alone(run, regressor, command, option):
+    status, out, err = run(command, regressor, "boston", *option)
+    assert (status, out) == (2, "")
+    assert f"expected no {option[0]} beside a regressor, got one\nhint: a transcriber knows it" in err
+
+
 def test_other_tasks_take_one_file(run, regressor):
     status, out, err = run("predict", regressor, "boston", "digits")
     assert (status, out) == (2, "")
