@@ -20,8 +20,8 @@ class CharacterEncoder:
     Example:
         >>> characters = CharacterEncoder().fit(["one two", "zwölf"])
         >>> characters.transform("two  one")
-        [8, 10, 6, 1, 6, 5, 2]
-        >>> characters.inverse([8, 10, 6]), characters.unknown(["one?"])
+        [7, 8, 6, 1, 6, 5, 2]
+        >>> characters.inverse([7, 8, 6]), characters.unknown(["one?"])
         ('two', {'?'})
     """
 
