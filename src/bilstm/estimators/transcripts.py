@@ -87,7 +87,8 @@ class Decoding:
     look_ahead: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value, least in (("beam", self.beam, 1), ("alternatives", self.alternatives, 0)):
+        counts: list[tuple[str, Any, int]] = [("beam", self.beam, 1), ("alternatives", self.alternatives, 0)]
+        for name, value, least in counts:
             if not isinstance(value, Integral) or value < least:
                 raise ParameterError(f"expected {name} to be a whole number of at least {least}, got {value!r}")
         if self.look_ahead is not None and not 0 <= self.look_ahead < math.inf:
