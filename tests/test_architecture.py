@@ -31,6 +31,7 @@ ROOMS = [
         "baselines",
         "forecast_comparison",
         "forecast_metrics",
+        "speech_metrics",
     ],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "tune", "cluster", "export"],

@@ -23,6 +23,7 @@ import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits, model_file
 from bilstm.errors import ModelFileError
 from tests.compare import assert_close
+from tests.sounds import sine
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = {"hidden_size": 4, "max_epochs": 2}
@@ -121,6 +122,15 @@ def test_files_of_every_format_version_keep_loading(path):
         assert coming["month"].dt.to_string("%Y-%m-%d").to_list() == expected["months"]
         for name, values in expected["predictions"].items():
             assert_close(coming[name].to_numpy(), np.array(values), rtol=1e-5)
+        return
+    if model.task == "transcriber":
+        sound = np.concatenate([sine(frequency, 8000, seconds) for frequency, seconds in expected["tones"]])
+        (found,) = model.transcribe([(sound, 8000)])
+        assert (found.text, model.predict([(sound, 8000)], beam=1)) == (expected["text"], [expected["greedy"]])
+        assert [word.text for word in found.words] == [text for text, *_ in expected["words"]]
+        assert_close([word[1:3] for word in found.words], [times for _, *times in expected["words"]], atol=1e-9)
+        assert_close(found.confidence, expected["confidence"], rtol=1e-2)
+        assert_close(model._outputs([(sound, 8000)])[0], np.array(expected["scores"]), atol=1e-3)
         return
     assert_close(model.predict(pd.DataFrame(expected["X"])), np.array(expected["predictions"]), rtol=1e-5)
 

@@ -310,7 +310,7 @@ def decoding_options(
     options = {"lm": lm, "lm_weight": lm_weight, "word_bonus": word_bonus, "hot_words": hot_word or None}
     given = {name: v for name, v in (options | {"beam": beam, "look_ahead": look_ahead}).items() if v is not None}
     if given and task != "transcriber":
-        option = next(iter(given)).rstrip("s").replace("_", "-")
+        option = next(iter(given)).replace("hot_words", "hot_word").replace("_", "-")
         raise ParameterError(f"expected no --{option} beside a {task}, got one", hint="a transcriber knows it")
     return given
 

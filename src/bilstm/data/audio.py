@@ -143,6 +143,9 @@ def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
         rate: of the chunks, in Hz.
         to: rate of the result, in Hz.
 
+    Raises:
+        DataError: samples that are no floats, where the rates differ.
+
     Example:
         >>> sum(len(chunk) for chunk in resampled([np.zeros(100), np.zeros(60)], 16_000, 8000))
         80
@@ -153,10 +156,8 @@ def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
         return
     stream = from_extra("soxr", EXTRA).ResampleStream(rate, to, 1, dtype="float32", quality=RESAMPLING)
     for chunk in chunks:
-        if np.asarray(chunk).dtype.kind != "f":
-            raise DataError(
-                f"expected samples of float in ±1, got {np.asarray(chunk).dtype}", hint="divide int16 by 32768"
-            )
+        if (kind := np.asarray(chunk).dtype).kind != "f":
+            raise DataError(f"expected samples of float in ±1, got {kind}", hint="divide int16 by 32768")
         part = stream.resample_chunk(np.ascontiguousarray(chunk, dtype=np.float32))
         if len(part):
             yield part

@@ -204,11 +204,12 @@ class Decoder:
             if how.is_greedy:
                 found += [[(one, math.nan)] for one in greedy(outputs, lengths)]
                 continue
+            width = max(how.beam, how.alternatives + 1)
             for hypotheses in beam_search(
                 outputs,
                 lengths,
-                width=max(how.beam, how.alternatives + 1),
-                n_best=how.alternatives + 1,
+                width=width,
+                n_best=width if how.alternatives else 1,
                 ngrams=self.ngrams,
                 ngram_weight=how.lm_weight,
                 word_bonus=how.word_bonus,
@@ -216,7 +217,10 @@ class Decoder:
                 hot_weight=how.hot_weight,
                 space=self.characters.space,
             ):
-                found.append([(one.tokens, one.log_probability) for one in hypotheses])
+                texts: dict[str, tuple[Sequence[int], float]] = {}  # some differ in their white space alone
+                for one in hypotheses:
+                    texts.setdefault(plain(self.characters.inverse(one.tokens)), (one.tokens, one.log_probability))
+                found.append(list(texts.values())[: how.alternatives + 1])
         return found
 
     def _words(
