@@ -9,7 +9,7 @@ import polars as pl
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils.validation import check_is_fitted
 
-from bilstm.data.audio import read_sound
+from bilstm.data.audio import EXTRA, read_sound
 from bilstm.data.batch import Sequences
 from bilstm.data.characters import CharacterEncoder
 from bilstm.data.columns import Array
@@ -18,7 +18,7 @@ from bilstm.data.filterbank import SoundEncoder
 from bilstm.data.recordings import Recordings, from_sounds, most_common_rate, read_recordings
 from bilstm.data.sound_sequences import SoundCache, at_speed
 from bilstm.data.utterances import SAME, Utterances, key_of
-from bilstm.errors import DataError
+from bilstm.errors import DataError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.listening import in_blocks
 from bilstm.estimators.survey import Finding, listen, read_texts, report, steps_needed, usable
@@ -50,6 +50,7 @@ class SoundEstimator(BiLSTMEstimator):
     # -- fit -----------------------------------------------------------------------------------------------
 
     def _training_data(self, X: Any, y: Any) -> Recordings:
+        from_extra("jiwer", EXTRA)  # which measures epochs: better missed now than after the first
         recordings = self._recordings(X, y, self.sample_rate)
         if recordings.targets is None:
             raise DataError(
