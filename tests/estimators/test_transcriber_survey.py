@@ -186,6 +186,14 @@ def test_predict_refuses_what_cannot_be_read_and_transcribe_goes_on(tmp_path):
     assert clipped.text
 
 
+def test_notes_belong_to_their_recordings_however_many_are_read_together(monkeypatch):
+    sounds = [*dial_tones(5, rate=RATE)[0], np.zeros(RATE), noise(RATE), np.zeros(9, np.float32)]
+    expected = [one.note and one.note[:6] for one in untrained().transcribe(sounds)]
+    assert expected == [None] * 5 + ["silent", None, "too sh"]
+    monkeypatch.setattr(sound_inputs, "TOGETHER", 2)
+    assert [one.note and one.note[:6] for one in untrained().transcribe(sounds)] == expected
+
+
 def test_evaluation_leaves_out_what_cannot_be_heard_and_says_so():
     sounds, texts = dial_tones(4, rate=RATE)
     sounds[1], texts[2] = np.zeros(RATE), " "

@@ -190,6 +190,12 @@ def test_masks_reach_every_band_and_every_step_and_their_largest_size():
     assert hidden_bands.sum(1).max() == BANDS * 4
 
 
+def test_spans_of_a_long_recording_stay_short():
+    torch.manual_seed(0)
+    hidden_steps = ~masked(torch.ones(2000, 300, 5), torch.full((2000,), 300), 1).any(2)
+    assert hidden_steps.sum(1).max() == SPANS * MOST_STEPS
+
+
 def test_each_row_has_its_own_masks():
     torch.manual_seed(0)
     kept = masked(torch.ones(50, 40, 20), torch.full((50,), 40), 1).bool()
