@@ -33,7 +33,13 @@ from record import busy_cores, store  # noqa: E402
 
 HELD_OUT = 100  # utterances of AN4, at least
 LOOK_AHEADS = (0.0, 0.12, 0.25, 0.5, 0.75, 1.0, 2.0)
-DIGITS: dict[str, Any] = {"hidden_size": 128, "num_layers": 2, "batch_size": 16, "max_epochs": 40, "dropout": 0.3}
+DIGITS: dict[str, Any] = {
+    "hidden_size": 128,
+    "num_layers": 2,
+    "dropout": 0.3,
+    "learning_rate": 0.002,
+    "max_epochs": 40,
+}
 
 
 def parts_of_an4(data: Recordings) -> tuple[Recordings, Recordings]:
