@@ -1,12 +1,12 @@
 """What does a training step of the acoustic model cost, ours beside the same in plain PyTorch with nn.LSTM?
 
-    python benchmarks/transcription.py FOLDER [--batch 8] [--rounds 9] [--store]
+    python benchmarks/transcription.py FOLDER [--rounds 3] [--store]
 
-Three layers of 320 units in each direction on log-mel features of the recordings in FOLDER/train.csv, batches of
-unequal lengths. The plain model packs its sequences and takes torch's CTC loss; ours takes lengths and its own. Both
-start from equal weights; losses and gradients are compared before anything is timed; then they take turns on the same
-batches in one process. A step is forward, loss, backward, norm and Adam; ours is timed without the reading of
-features, which both would share.
+Three layers of 320 units in each direction on log-mel features of the recordings in FOLDER/train.csv, in batches of
+8, 16 and 32: of neighbours in length, as our training has them, and at random, as a plain DataLoader has them. The
+plain model packs its sequences and takes torch's CTC loss; ours takes lengths and its own. Both start from equal
+weights; losses and gradients are compared before anything is timed; then they take turns on the same batches in one
+process. A step is forward, loss, backward, norm and Adam; the reading of features, which both would share, is not.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from tests.compare import assert_close  # noqa: E402
 from bilstm import BiLSTMTranscriber, read_recordings  # noqa: E402
 from bilstm.data.batch import Batch  # noqa: E402
 from bilstm.nn import last_kernel  # noqa: E402
+from bilstm.training import Examples  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
-BATCHES = 8  # different ones, of neighbours in length, as training has them
+BATCHES = 6  # different ones
+SIZES = (8, 16, 32)
 
 
 class PlainNetwork(nn.Module):
@@ -67,65 +69,77 @@ def step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> 
     optimizer.step()
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    data = read_recordings(options.folder / "train.csv").take(range(options.batch * BATCHES * 4))
+def batches_of(examples: Examples, size: int, order: str) -> list[tuple[Batch, Tensor]]:
+    """Some batches with their texts: of neighbours in length, or at random."""
+    if order == "neighbours":
+        return [(batch, texts) for batch, texts, _ in examples.batches(size, 0)][:BATCHES]
+    rows = torch.randperm(len(examples.sequences), generator=torch.Generator().manual_seed(0))
+    batches = [examples.sequences.batch(part) for part in torch.split(rows, size)[:BATCHES]]
+    return [(batch, examples.targets_of(batch)) for batch in batches]
+
+
+def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each size and order of batches."""
+    data = read_recordings(options.folder / "train.csv").take(range(600))
     model = BiLSTMTranscriber(max_epochs=1, validation_fraction=0, hidden_size=8, num_layers=1).fit(data)
     model.set_params(hidden_size=320, num_layers=3, dropout=0.0, masks=False, speed_change=0.0)
     model._survey(data)
+    examples = model._examples(data, None, fit=False)
+    cases = [(size, order, batches_of(examples, size, order)) for size in SIZES for order in ("neighbours", "random")]
+    model._forget_features()
+    rows = []
+    for size, order, batches in cases:
+        rows.append({"batch": size, "order": order} | compare(model, batches, options.rounds))
+        print("a step of {batch} ({order}): plain {plain} s, ours {ours} s, {ratio} times as fast".format(**rows[-1]))
+    return rows
+
+
+def compare(model: BiLSTMTranscriber, batches: list[tuple[Batch, Tensor]], rounds: int) -> dict[str, Any]:
+    """Medians of both on the same batches, after their losses and gradients were found equal."""
     ours: Any = model._build()
     plain = PlainNetwork(ours)
-    examples = model._examples(data, None, fit=False)
-    batches = [(batch, texts) for batch, texts, _ in examples.batches(options.batch, 0)][:BATCHES]
-    model._forget_features()
-    for batch, texts in batches[:2]:
-        own, other = (
-            model._loss(ours(batch), texts, batch.lengths),
-            plain_loss(plain(batch), texts[..., 0].long(), batch.lengths),
-        )
-        assert_close(own, other, rtol=1e-4, what="losses")
-        own.mean().backward()
-        other.mean().backward()
-        for (name, mine), theirs in zip(ours.named_parameters(), plain.parameters(), strict=True):
-            assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-5, what=name)
-        ours.zero_grad()
-        plain.zero_grad()
+    check(model, ours, plain, batches[0])
     makers = {"ours": torch.optim.Adam(ours.parameters(), fused=True), "plain": torch.optim.Adam(plain.parameters())}
     taken: dict[str, list[float]] = {"ours": [], "plain": []}
-    kernel = None
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         for batch, texts in batches:
             started = time.perf_counter()
             step(ours, makers["ours"], model._loss(ours(batch), texts, batch.lengths))
             taken["ours"].append(time.perf_counter() - started)
-            kernel = last_kernel()
+            assert last_kernel() == "native"
             started = time.perf_counter()
             step(plain, makers["plain"], plain_loss(plain(batch), texts[..., 0].long(), batch.lengths))
             taken["plain"].append(time.perf_counter() - started)
     medians = {name: round(statistics.median(seconds), 4) for name, seconds in taken.items()}
-    steps = int(sum(int(batch.lengths.sum()) for batch, _ in batches))
-    return {
-        "batch": options.batch,
-        "steps": steps,
-        "kernel": kernel,
-        "ratio": round(medians["plain"] / medians["ours"], 2),
-        **medians,
-    }
+    steps = sum(int(batch.lengths.sum()) for batch, _ in batches)
+    padded = sum(batch.values.shape[0] * batch.values.shape[1] for batch, _ in batches)
+    ratio = round(medians["plain"] / medians["ours"], 2)
+    return {"steps": steps, "share_of_steps_that_exist": round(steps / padded, 3), "ratio": ratio, **medians}
+
+
+def check(model: BiLSTMTranscriber, ours: nn.Module, plain: nn.Module, case: tuple[Batch, Tensor]) -> None:
+    batch, texts = case
+    own = model._loss(ours(batch), texts, batch.lengths)
+    other = plain_loss(plain(batch), texts[..., 0].long(), batch.lengths)
+    assert_close(own, other, rtol=1e-4, what="losses")
+    own.mean().backward()
+    other.mean().backward()
+    for (name, mine), theirs in zip(ours.named_parameters(), plain.parameters(), strict=True):
+        assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-5, what=name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="with train.csv (path,text) and its sounds")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/transcription.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     busy = busy_cores()
     found = measure(options)
-    print(f"plain {found['plain']} s, ours {found['ours']} s a step of {options.batch}: {found['ratio']} times as fast")
     if options.store:
-        print("stored", store("transcription", found | {"busy_cores": busy, "data": options.folder.name}))
+        print("stored", store("transcription", {"rows": found, "busy_cores": busy, "data": options.folder.name}))
 
 
 if __name__ == "__main__":
