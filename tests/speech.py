@@ -14,6 +14,7 @@ RATE = 8000
 TINY = {"hidden_size": 6, "num_layers": 1, "mels": 8, "stack": 4, "sample_rate": RATE, "max_epochs": 2}
 LEARNS = {"hidden_size": 48, "num_layers": 2, "mels": 24, "stack": 2, "sample_rate": RATE, "max_epochs": 12} | {
     "learning_rate": 0.004,
+    "dropout": 0.1,
     "masks": False,
     "speed_change": 0,
 }
