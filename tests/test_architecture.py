@@ -34,9 +34,9 @@ ROOMS = [
         "speech_metrics",
     ],
     ["estimators", "model_file"],
-    ["surgery", "xray", "plots", "tune", "cluster", "export"],
+    ["surgery", "xray", "plots", "charts", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
-    ["cli", "cli_fit", "cli_predict", "cli_series", "cli_sound"],
+    ["cli", "cli_fit", "cli_predict", "cli_series", "cli_sound", "cli_see", "cli_serve"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
