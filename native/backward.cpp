@@ -180,7 +180,7 @@ void zero_padding(const Call& call, const Order& order, const Steps<float>& d_in
 
 void backward(const Call& call, const Result& result, float* reserve, const Gradients& gradients) {
     const Kernels& kernels = by_number(static_cast<int>(reserve[0]));
-    const Shape shape(call.sizes, kernels);
+    const Shape shape(call.sizes, kernels.lanes);
     const Sizes& z = shape.sizes;
     const Order order(call);
     const std::vector<Slice> parts = slices(call, order);

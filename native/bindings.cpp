@@ -46,7 +46,7 @@ bilstm::Sizes sizes(const SixSizes& of) {
 bilstm::Call call(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
                   const std::vector<Address>& flat, Address lengths, const std::vector<Strided>& masks) {
     bilstm::Call call{sizes(of), pointer<const int64_t>(lengths), steps<const float>(input), pointer<const float>(h0),
-                      pointer<const float>(c0), weights<const float>(flat), {}, threads, false};
+                      pointer<const float>(c0), weights<const float>(flat), {}, threads, false, false};
     for (const Strided& mask : masks) call.masks.push_back(steps<const float>(mask));
     return call;
 }
@@ -64,8 +64,20 @@ void forward(const SixSizes& of, int threads, const Strided& input, Address h0, 
              const Strided& output, Address h_n, Address c_n, Address reserve, bool bf16) {
     bilstm::Call given = call(of, threads, input, h0, c0, flat, lengths, masks);
     given.bf16 = bf16;
+    given.training = reserve != 0;
     nb::gil_scoped_release release;
     bilstm::forward(given, {steps<float>(output), pointer<float>(h_n), pointer<float>(c_n)}, pointer<float>(reserve));
+}
+
+void trace(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
+           const std::vector<Address>& flat, Address lengths, const std::vector<Strided>& masks, const Strided& output,
+           Address h_n, Address c_n, const std::vector<Address>& parts, bool bf16) {
+    bilstm::Call given = call(of, threads, input, h0, c0, flat, lengths, masks);
+    given.bf16 = bf16;
+    const auto part = [&](size_t k) { return pointer<float>(parts.at(k)); };
+    nb::gil_scoped_release release;
+    bilstm::trace(given, {steps<float>(output), pointer<float>(h_n), pointer<float>(c_n)},
+                  {{part(0), part(1), part(2), part(3)}, part(4), part(5)});
 }
 
 void backward(const SixSizes& of, int threads, const Strided& input, Address h0, Address c0,
@@ -198,6 +210,7 @@ NB_MODULE(_native, m) {
     m.def("forward", &forward, at("sizes"), at("threads"), at("input"), at("h0"), at("c0"), at("weights"),
           at("lengths"), at("masks"), at("output"), at("h_n"), at("c_n"), at("reserve"), at("bf16") = false,
           "See Call and Result in native/lstm.hpp; addresses are integers, 0 is none.");
+    m.def("trace", &trace, "See Trace in native/lstm.hpp, whose parts come as a list of six.");
     m.def("backward", &backward, "See Gradients in native/lstm.hpp; overwrites the reserve.");
     m.def("crf_reserve_size", &crf_reserve_size, "Doubles that a training crf_forward keeps for its backward.");
     m.def("crf_forward", &crf_forward, "See native/crf.hpp for this and the next three.");

@@ -164,7 +164,7 @@ int64_t reserve_size(const Call& call) {
     const int64_t total = Order(call).total();
     int64_t most = 0;
     for (int number = 0; number < static_cast<int>(isas().size()); ++number)  // whichever will run
-        most = std::max(most, reserve_floats(Shape(call.sizes, by_number(number)), total, !call.masks.empty()));
+        most = std::max(most, reserve_floats(Shape(call.sizes, by_number(number).lanes), total, !call.masks.empty()));
     return most;
 }
 
@@ -174,8 +174,8 @@ void forward(const Call& call, const Result& result, float* reserve) {
     const int64_t total = order.total();
     // not the rows of a slice: the choice must not depend on the number of threads
     const int64_t rows = total / std::max<int64_t>(1, order.steps);
-    const Kernels& kernels = select({reserve != nullptr, call.bf16, call.sizes.H, rows});
-    const Shape shape(call.sizes, kernels);
+    const Kernels& kernels = select({call.training, call.bf16, call.sizes.H, rows});
+    const Shape shape(call.sizes, kernels.lanes);
     const Sizes& z = shape.sizes;
     const bool masked = !call.masks.empty();
 
@@ -191,6 +191,7 @@ void forward(const Call& call, const Result& result, float* reserve) {
     Floats between[4];  // in inference: what the layers pass on, by turns, and its masked copies
     if (reserve) {
         reserve[0] = static_cast<float>(number_of(kernels));
+        reserve[1] = static_cast<float>(kernels.lanes);
         kept = keep(shape, total, masked, reserve);
     } else {
         for (int64_t l = 0; l + 1 < z.L; ++l) {

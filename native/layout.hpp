@@ -52,8 +52,8 @@ struct Shape {
     Sizes sizes;
     int64_t lanes, units, blocks, pitch;  // units padded to whole blocks; pitch: gates of a row
 
-    Shape(const Sizes& s, const Kernels& kernels)
-        : sizes(s), lanes(kernels.lanes), units(round_up(s.H, lanes)), blocks(units / lanes), pitch(4 * units) {}
+    Shape(const Sizes& s, int64_t lanes)
+        : sizes(s), lanes(lanes), units(round_up(s.H, lanes)), blocks(units / lanes), pitch(4 * units) {}
     int64_t features(int64_t layer) const { return layer == 0 ? sizes.F : sizes.D * sizes.H; }
     int64_t width() const { return sizes.D * sizes.H; }
 };
@@ -67,7 +67,7 @@ struct Kept {
     float *hidden, *input;       // [packed row][D·H]
 };
 
-// The reserve, layer by layer; its first number tells the instruction set that filled it.
+// The reserve, layer by layer; its first numbers tell the instruction set that filled it, and how many lanes that has.
 constexpr int64_t RESERVE_HEAD = 16;
 int64_t reserve_floats(const Shape& shape, int64_t total, bool masks);
 std::vector<Kept> keep(const Shape& shape, int64_t total, bool masks, float* reserve);

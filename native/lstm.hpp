@@ -37,12 +37,19 @@ struct Call {
     std::vector<Weights<const float>> weights;  // [layer · D + direction]
     std::vector<Steps<const float>> masks;      // (B, T, D·H) for each layer but the last, or empty
     int threads;
-    bool bf16;  // the numbers are those of a bf16 layer: products of bf16 will do (inference only)
+    bool bf16;      // the numbers are those of a bf16 layer: products of bf16 will do (inference only)
+    bool training;  // a backward follows: a row's bits may depend on its batch mates where that is faster
 };
 
 struct Result {
     Steps<float> output;  // (B, T, D·H), written whole: zero on padding
     float *h_n, *c_n;     // (L·D, B, H)
+};
+
+// What a run computes at each step, (L, D, B, T, H) each, written whole: zero on padding. The time axis is the input's
+// in both directions.
+struct Trace {
+    float *gates[4], *cell, *hidden;
 };
 
 // What is to be differentiated and where the gradients go; null where a gradient is not given or not wanted.
@@ -57,8 +64,11 @@ struct Gradients {
 // How many floats a training run keeps for its backward.
 int64_t reserve_size(const Call& call);
 
-// Run all layers. `reserve` is null in inference, else room for reserve_size(call) floats.
+// Run all layers. `reserve` is null, or room for reserve_size(call) floats.
 void forward(const Call& call, const Result& result, float* reserve);
+
+// The same run with all its steps: `result` has the bits that it has without them.
+void trace(const Call& call, const Result& result, const Trace& steps);
 
 // The gradients of the run that filled `reserve`; `reserve` holds something else afterwards.
 void backward(const Call& call, const Result& result, float* reserve, const Gradients& gradients);

@@ -170,7 +170,7 @@ class BiLSTM(nn.LSTM):
             >>> BiLSTM(8, 16).trace(torch.randn(5, 3, 8)).forget_gate.shape
             torch.Size([1, 2, 3, 5, 16])
         """
-        return equations.trace(self._call(input, hx, lengths, dropout=0.0))
+        return kernels.trace(self._call(input, hx, lengths, dropout=0.0))
 
     def _forward_packed(
         self, input: PackedSequence, hx: States | None, lengths: object

@@ -97,8 +97,12 @@ def run(call: Call) -> Final:
 
 
 def trace(call: Call) -> Trace:
-    """Every gate, cell and hidden state of the same run, (L, D, B, T, H) each; needs at least one step."""
+    """Every gate, cell and hidden state of the same run, (L, D, B, T, H) each."""
     layers = _stack(call)[1]  # [L][D][T] of (B, H)
+    if not call.input.shape[1]:
+        H = call.weights[0][0].hidden.shape[0] // 4
+        nothing = call.input.new_empty(len(layers), len(layers[0]), call.input.shape[0], 0, H)
+        return Trace(*(nothing for _ in Trace._fields))
     return Trace(
         *(
             torch.stack([torch.stack([torch.stack([now[k] for now in way], 1) for way in ways]) for ways in layers])

@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bilstm.errors import ParameterError, did_you_mean
 from bilstm.nn import equations, native, operators
-from bilstm.nn.equations import Call, Final, Weights, flat, initial_states, needs_gradient, valid_steps
+from bilstm.nn.equations import Call, Final, Trace, Weights, flat, initial_states, needs_gradient, valid_steps
 
 # --- which kernel runs --------------------------------------------------------------------------------------
 
@@ -39,6 +39,12 @@ def run(call: Call) -> Final:
     if not torch.compiler.is_compiling():
         _last.set(kernel.name)
     return kernel.run(call)
+
+
+def trace(call: Call) -> Trace:
+    """Every gate and cell of the run, by the native kernel or else by the equations: torch's routines show none."""
+    native_runs = native_or_equations(native.serves_trace(call)) == "native"
+    return operators.trace(call) if native_runs else equations.trace(call)
 
 
 def choose(call: Call) -> Kernel:

@@ -17,7 +17,7 @@ from torch.autograd import forward_ad
 
 from bilstm.errors import ParameterError, did_you_mean
 from bilstm.nn.crf_equations import Chain
-from bilstm.nn.equations import Call, needs_gradient, tensors
+from bilstm.nn.equations import Call, Trace, needs_gradient, tensors
 
 PLAIN = (Tensor, nn.Parameter)  # what a subclass means by its numbers, only the subclass knows
 FLOAT32 = (torch.float32,)
@@ -25,6 +25,7 @@ NOT_BUILT = "not built"
 
 Maybe = Tensor | None
 Results = tuple[Tensor, Tensor, Tensor]  # output, h_n, c_n
+Steps = tuple[Tensor, ...]  # the parts of an equations.Trace
 
 
 class Given(NamedTuple):
@@ -69,6 +70,11 @@ def serves(call: Call) -> str | None:
     if watched():
         return "has no ONNX operator" if torch.onnx.is_in_onnx_export() else _foreign(call.input, FLOAT32)
     return takes(tensors(call))
+
+
+def serves_trace(call: Call) -> str | None:
+    """The same for a trace, of which there is no operator."""
+    return "traces only eagerly" if watched() else serves(call)
 
 
 def _serves_bfloat16(call: Call) -> str | None:
@@ -134,16 +140,23 @@ def _foreign(tensor: Tensor, dtypes: Sequence[torch.dtype]) -> str | None:
     return None if tensor.dtype in dtypes else f"computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
 
 
-# --- the two functions of the compiled module ---------------------------------------------------------------
+# --- the three functions of the compiled module -------------------------------------------------------------
 
 
 def infer(given: Given) -> Results:
     """Run all layers without a thought of gradients, in float32 or bfloat16."""
-    if given.input.dtype is torch.float32 and not torch.is_autocast_enabled("cpu"):
+    if _in_float32(given):
         return forward(given, None)
     # in float32 every bfloat16 is itself; the products may be made of bfloat16 where that is faster
     output, h_n, c_n = forward(_widened(given), None, bfloat16=True)
     return output.bfloat16(), h_n.bfloat16(), c_n.bfloat16()
+
+
+def trace(given: Given) -> Steps:
+    """Each step of the run that ``infer`` makes, to the bit: i, f, g, o, c and h, (L, D, B, T, H) each."""
+    if _in_float32(given):
+        return _trace(given)
+    return tuple(part.bfloat16() for part in _trace(_widened(given), bfloat16=True))
 
 
 def forward(given: Given, reserve: Maybe, bfloat16: bool = False) -> Results:
@@ -153,6 +166,16 @@ def forward(given: Given, reserve: Maybe, bfloat16: bool = False) -> Results:
     _call(_compiled.forward, *arguments, _address(reserve), bfloat16)
     del alive
     return results
+
+
+def _trace(given: Given, bfloat16: bool = False) -> Steps:
+    B, T, _, H, L, D = given.sizes
+    parts = tuple(given.input.new_empty(L, D, B, T, H) for _ in Trace._fields)
+    results = empty_results(given)
+    arguments, alive = _arguments(given, results)
+    _call(_compiled.trace, *arguments, [_address(part) for part in parts], bfloat16)
+    del alive, results
+    return parts
 
 
 def backward(
@@ -285,6 +308,10 @@ def _reserve_size(given: Given, sizes: tuple[int, ...], lengths: Maybe) -> int:
     return int(_call(_compiled.reserve_size, sizes, _address(lengths), len(given.masks) > 0))
 
 
+def _in_float32(given: Given) -> bool:
+    return given.input.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
 def _widened(given: Given) -> Given:
     input, h0, c0, weights, _, masks, _ = given
     return given._replace(
@@ -297,7 +324,7 @@ def _widened(given: Given) -> Given:
 
 
 def _arguments(given: Given, results: Results) -> tuple[tuple[Any, ...], Any]:
-    """What both functions of the module begin with, and the tensors that must live as long as their addresses."""
+    """What all three functions of the module begin with, and the tensors that must live as long as their addresses."""
     input, h0, c0, lengths = _adjacent(given.input), _packed(given.h0), _packed(given.c0), _packed(given.lengths)
     weights, masks = [_packed(weight) for weight in given.weights], [_adjacent(mask) for mask in given.masks]
     output, h_n, c_n = results

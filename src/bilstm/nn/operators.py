@@ -5,14 +5,14 @@ Knows autograd and torch.library; knows nothing of addresses and of the compiled
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bilstm.nn import equations, native
-from bilstm.nn.equations import Call, Final, Weights
+from bilstm.nn.equations import Call, Final, Trace, Weights
 from bilstm.nn.native import Given, Maybe
 
 _is_exporting = getattr(torch.compiler, "is_exporting", bool)  # before torch 2.7 nobody can tell: bool() is False
@@ -20,16 +20,7 @@ _is_exporting = getattr(torch.compiler, "is_exporting", bool)  # before torch 2.
 
 def run(call: Call) -> Final:
     """Run a call that the native kernel serves: as an operator where somebody looks on, else the shortest way."""
-    needed = equations.needs_gradient(call)
-    given = Given(
-        call.input,
-        call.h0,
-        call.c0,
-        equations.flat(call.weights),
-        call.lengths,
-        call.masks or (),
-        len(call.weights[0]),
-    )
+    needed, given = equations.needs_gradient(call), _given(call)
     if native.watched():
         # an exported program seldom trains; where it does, the backward runs the forward once more
         keep = needed and not _is_exporting()
@@ -38,6 +29,15 @@ def run(call: Call) -> Final:
         function: Any = _Eager
         return Final(*function.apply(given, given.input, given.h0, given.c0, *given.weights))
     return Final(*native.infer(given))
+
+
+def trace(call: Call) -> Trace:
+    """Each step of a call that the native kernel serves eagerly; its gradient is that of the equations."""
+    given = _given(call)
+    if equations.needs_gradient(call):
+        function: Any = _Traced
+        return Trace(*function.apply(given, given.input, given.h0, given.c0, *given.weights))
+    return Trace(*native.trace(given))
 
 
 # --- eager: a registered operator costs several times as much per call --------------------------------------
@@ -49,12 +49,12 @@ class _Eager(torch.autograd.Function):
         """The tensors after ``given`` are its own: so autograd knows of them."""
         reserve = native.empty_reserve(given)
         results = native.forward(given, reserve)
-        _save(ctx, given, results, reserve)
+        _save(ctx, given, *results, reserve)
         return results
 
     @staticmethod
     def backward(ctx: Any, *d_results: Maybe) -> tuple[Maybe, ...]:
-        given, results, reserve = _saved(ctx)
+        given, (*results, reserve) = _saved(ctx)
         wanted = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():  # create_graph: the gradients are to have some themselves
             return None, *_gradients_of_the_equations(given, d_results, wanted)
@@ -66,21 +66,41 @@ class _Eager(torch.autograd.Function):
         return None, *native.backward(given, results, reserve, d_results, wanted)
 
 
-def _save(ctx: Any, given: Given, results: Sequence[Tensor], reserve: Tensor) -> None:
+class _Traced(torch.autograd.Function):
+    """A trace is for looking at: its gradient, seldom wanted, is worth no backward of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Given, *_: Maybe) -> native.Steps:
+        _save(ctx, given)
+        return native.trace(given)
+
+    @staticmethod
+    def backward(ctx: Any, *d_steps: Maybe) -> tuple[Maybe, ...]:
+        given, _ = _saved(ctx)
+        return None, *_gradients_of_the_equations(given, d_steps, ctx.needs_input_grad[1:], equations.trace)
+
+
+def _save(ctx: Any, given: Given, *kept: Tensor) -> None:
     """In the way that torch knows of: it frees tensors after the backward, and sees if one was changed before."""
     input, h0, c0, weights, lengths, masks, _ = given
-    ctx.save_for_backward(*results, reserve, input, h0, c0, lengths, *weights, *masks)
-    ctx.directions, ctx.weights, ctx.used_up = given.directions, len(weights), False
+    ctx.save_for_backward(*kept, input, h0, c0, lengths, *weights, *masks)
+    ctx.directions, ctx.kept, ctx.weights, ctx.used_up = given.directions, len(kept), len(weights), False
     ctx.set_materialize_grads(False)
 
 
-def _saved(ctx: Any) -> tuple[Given, native.Results, Tensor]:
-    output, h_n, c_n, reserve, input, h0, c0, lengths, *rest = ctx.saved_tensors
+def _saved(ctx: Any) -> tuple[Given, Any]:
+    saved = ctx.saved_tensors  # to be asked for once: a checkpoint computes them anew
+    kept, (input, h0, c0, lengths, *rest) = saved[: ctx.kept], saved[ctx.kept :]
     weights, masks = rest[: ctx.weights], rest[ctx.weights :]
-    return Given(input, h0, c0, weights, lengths, masks, ctx.directions), (output, h_n, c_n), reserve
+    return Given(input, h0, c0, weights, lengths, masks, ctx.directions), kept
 
 
-def _gradients_of_the_equations(given: Given, d_results: Sequence[Maybe], wanted: Sequence[bool]) -> list[Maybe]:
+def _gradients_of_the_equations(
+    given: Given,
+    d_results: Sequence[Maybe],
+    wanted: Sequence[bool],
+    run: Callable[[Call], Sequence[Tensor]] = equations.run,
+) -> list[Maybe]:
     """Of input, h0, c0 and every weight, None where not wanted; differentiable themselves where gradients are on."""
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -90,9 +110,9 @@ def _gradients_of_the_equations(given: Given, d_results: Sequence[Maybe], wanted
         if not create_graph:
             leaves = [None if leaf is None else leaf.detach().requires_grad_() for leaf in leaves]
         input, h0, c0, *weights = leaves
-        final = equations.run(_call(given._replace(input=input, h0=h0, c0=c0, weights=weights)))
-        ends = [(result, d) for result, d in zip(final, d_results, strict=True) if d is not None]
-        found = iter(
+        found = run(_call(given._replace(input=input, h0=h0, c0=c0, weights=weights)))
+        ends = [(result, d) for result, d in zip(found, d_results, strict=True) if d is not None]
+        gradients = iter(
             torch.autograd.grad(
                 [result for result, _ in ends],
                 [leaf for leaf, want in zip(leaves, wanted, strict=True) if want],
@@ -102,7 +122,7 @@ def _gradients_of_the_equations(given: Given, d_results: Sequence[Maybe], wanted
                 materialize_grads=True,
             )
         )
-    return [next(found) if want else None for want in wanted]
+    return [next(gradients) if want else None for want in wanted]
 
 
 def _gradients_of_the_operator(
@@ -110,6 +130,11 @@ def _gradients_of_the_operator(
 ) -> list[Maybe]:
     found = iter(torch.ops.bilstm.lstm_backward(*given, *results, reserve, *d_results, wanted))
     return [next(found) if want else None for want in wanted]
+
+
+def _given(call: Call) -> Given:
+    states, weights = (call.h0, call.c0), equations.flat(call.weights)
+    return Given(call.input, *states, weights, call.lengths, call.masks or (), len(call.weights[0]))
 
 
 def _call(given: Given) -> Call:
@@ -178,11 +203,11 @@ def _backward_arguments(arguments: Sequence[Any]) -> tuple[Given, Any, Any, Any,
 def _lstm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     *results, reserve = output
     ctx.mark_non_differentiable(reserve)
-    _save(ctx, Given(*inputs[:7]), results, reserve)
+    _save(ctx, Given(*inputs[:7]), *results, reserve)
 
 
 def _lstm_gradients(ctx: Any, *d_results: Maybe) -> tuple[Any, ...]:
-    given, results, reserve = _saved(ctx)
+    given, (*results, reserve) = _saved(ctx)
     needed = ctx.needs_input_grad
     wanted = [*needed[:3], *needed[3]]
     if torch.is_grad_enabled():
