@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bilstm.nn import native
+from bilstm.nn import BiLSTM, native
 from bilstm.surgery import accelerate
 from tests.cases import Case
 from tests.surgery.test_transplant import LENGTHS
@@ -37,6 +37,25 @@ def test_the_layer_is_timed_beside_its_peers_in_every_task():
     if find_spec("onnx") and find_spec("onnxruntime"):
         assert all("onnxruntime " in rows[k] for k in (0, 3))
     assert "| lengths, training, against torch packed | ≥ 8" in shown
+
+
+def test_a_trace_is_timed_by_both_kernels_once_it_is_right():
+    shown = run("tracing.py", "--shapes", "3x4x2x5x2", "--rounds", "3", "--budget", "1")
+    assert shown.startswith("3x4x2x5x2 (3, 4, 2, 5, 2), ms: run ")
+    assert "  trace by the equations " in shown
+
+
+def test_a_wrong_trace_is_not_timed(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from tracing import check
+
+    case = Case(3, 5, 2, 4, layers=2)
+    layer = case.layer(BiLSTM)
+    with torch.inference_mode():
+        check(case, layer, torch.tensor([2, 5, 3]))
+        layer.weight_hh_l1.data.neg_()
+        with pytest.raises(AssertionError, match="input_gate of Case"):
+            check(case, layer, torch.tensor([2, 5, 3]))
 
 
 def test_epochs_are_timed_once_their_losses_agree():

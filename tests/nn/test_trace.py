@@ -7,7 +7,9 @@ from contextlib import contextmanager
 import pytest
 import torch
 from hypothesis import given
+from torch.nn.utils.rnn import pack_sequence
 
+from bilstm.errors import DataError
 from bilstm.nn import BiLSTM, equations, kernels, last_kernel, native, use_kernel
 from bilstm.nn.equations import Trace
 from tests.cases import CASES, Case
@@ -235,3 +237,8 @@ def test_a_single_sequence_is_a_batch_of_one():
     layer, x = BiLSTM(3, 4), torch.randn(5, 3)
     assert layer.trace(x).cell.shape == (1, 2, 1, 5, 4)
     assert_same(layer.trace(x), layer.trace(x.unsqueeze(1)))
+
+
+def test_a_packed_sequence_is_refused_with_the_way_out():
+    with pytest.raises(DataError, match="expected a tensor to trace, got a PackedSequence\nhint: pad_packed_sequence"):
+        BiLSTM(3, 4).trace(pack_sequence([torch.randn(5, 3)]))

@@ -149,27 +149,49 @@ class BiLSTM(nn.LSTM):
         return output if self.batch_first else output.transpose(0, 1), (h_n, c_n)
 
     def trace(self, input: Tensor, hx: States | None = None, lengths: Iterable[int] | Tensor | None = None) -> Trace:
-        """Every gate, cell and hidden state of every step, by the equations and without dropout.
+        """Every gate, cell and hidden state of every step, as the layer computes them without dropout.
+
+        It runs on the native kernel as ``forward`` does, at a similar speed; the equations trace what that kernel
+        cannot serve (a projection, float64, another device). ``last_kernel()`` tells which it was.
 
         Args:
-            input: as in ``forward``, without PackedSequence; T at least 1.
+            input: as in ``forward``, without PackedSequence.
             hx: as in ``forward``.
             lengths: as in ``forward``.
 
         Returns:
             input_gate, forget_gate, candidate, output_gate, cell and hidden, each (L, D, B, T, H), zero after
             each row's length. The time axis is the input's in both directions; hidden is before the
-            projection.
+            projection. B is 1 for one sequence.
+
+            Traced natively, hidden of the top layer equals the output of ``forward`` in evaluation without
+            gradients bit for bit, and so do h_n and c_n each direction's last steps; traced by the equations,
+            up to rounding.
 
         Raises:
             DataError: input, hx or lengths do not fit the layer or each other.
 
+        Note:
+            The trap: a trace is six times L·D·B·T·H numbers, and takes twice that while it is made. Trace the
+            rows that are looked at, and under ``torch.no_grad()``: a gradient of a trace is there, but it runs
+            the slow equations.
+
         Example:
             >>> import torch
             >>> from bilstm.nn import BiLSTM
-            >>> BiLSTM(8, 16).trace(torch.randn(5, 3, 8)).forget_gate.shape
+            >>> layer, x = BiLSTM(8, 16, batch_first=True), torch.randn(3, 5, 8)
+            >>> with torch.no_grad():
+            ...     trace, (output, _) = layer.trace(x), layer(x)
+            >>> trace.forget_gate.shape
             torch.Size([1, 2, 3, 5, 16])
+            >>> bool((torch.cat([*trace.hidden[-1]], dim=2) - output).abs().max() < 1e-6)
+            True
         """
+        if isinstance(input, PackedSequence):
+            raise DataError(
+                "expected a tensor to trace, got a PackedSequence",
+                hint="pad_packed_sequence makes input and lengths of it",
+            )
         return kernels.trace(self._call(input, hx, lengths, dropout=0.0))
 
     def _forward_packed(
