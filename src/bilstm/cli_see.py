@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST = 10  # contributions that are printed of one output
 LARGEST_OF_SEVERAL = 3  # and of each where there are several
-STDIN = "-"
+LONGEST = 400  # characters of a title or a prediction
 COLUMN = 24  # characters of a label on a terminal
 
 
@@ -58,7 +58,10 @@ def xray(
     from bilstm.cli import talk
     from bilstm.model_file import load
     from bilstm.xray import x_ray
+    from bilstm.xray.result import ending_of
 
+    if output is not None:
+        ending_of(output)  # before the work rather than after it
     model = load(file)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the contributions to", DataWarning)  # the notes say it too
@@ -90,6 +93,10 @@ def _data_for(model: Any, data: Sequence[str], text: str | None) -> Any:
     if model.is_language_:
         from bilstm.cli_predict import _any_dataset
 
+        if " " in data[0] and not Path(data[0]).exists():
+            raise ParameterError(
+                f"expected a file, got a text: {data[0][:40]!r}", hint="echo 'a text' | bilstm xray FILE -"
+            )
         return _any_dataset(model, data[0], text)
     from bilstm.cli import read_for
 
@@ -101,7 +108,9 @@ def _data_for(model: Any, data: Sequence[str], text: str | None) -> Any:
 
 def table(found: XRay) -> str:
     """The prediction and the largest contributions as lines of text."""
-    lines = [found.title, found.prediction, ""]
+    from bilstm.xray.drawing import clipped
+
+    lines = [clipped(found.title, LONGEST), clipped(found.prediction, LONGEST), ""]
     if len(found.contributions) == 1 and found.contributions[0].at is None:
         lines += _of_one(found, found.contributions[0])
     else:

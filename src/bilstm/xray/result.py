@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.errors import BilstmError
+from bilstm.errors import BilstmError, ParameterError
 from bilstm.xray.gates import Gates
 
 if TYPE_CHECKING:
@@ -160,10 +160,11 @@ class XRay:
         """Write a file whose ending says what: .npz (all arrays), .json, .html (all charts), .png, .svg or .pdf.
 
         Raises:
-            BilstmError: another ending, or the file cannot be written.
+            ParameterError: another ending.
+            BilstmError: the file cannot be written.
         """
         path = Path(path)
-        ending = path.suffix.lower()
+        ending = ending_of(path)
         try:
             if ending in FIGURES:
                 from bilstm.plots import save_figure
@@ -175,15 +176,29 @@ class XRay:
                     np.savez_compressed(file, **arrays)
             elif ending == ".json":
                 path.write_text(json.dumps(self.plain(), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-            elif ending in (".html", ".htm"):
-                path.write_text(self.page(), encoding="utf-8")
             else:
-                raise BilstmError(
-                    f"expected a file that ends in .html, .png, .svg, .pdf, .npz or .json, got {path.name!r}",
-                    hint="the ending says what is written",
-                )
+                path.write_text(self.page(), encoding="utf-8")
         except OSError as error:
             raise BilstmError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file that an X-ray can be saved as.
+
+    Raises:
+        ParameterError: it is another one.
+
+    Example:
+        >>> ending_of(Path("paris.HTML"))
+        '.html'
+    """
+    ending = path.suffix.lower()
+    if ending not in (*FIGURES, ".npz", ".json", ".html", ".htm"):
+        raise ParameterError(
+            f"expected a file that ends in .html, .png, .svg, .pdf, .npz or .json, got {path.name!r}",
+            hint="the ending says what is written",
+        )
+    return ending
 
 
 def _stacked(contributions: list[Contribution], T: int) -> dict[str, Array]:

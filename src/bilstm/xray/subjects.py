@@ -147,7 +147,7 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
         title=one.texts[0] if one.texts is not None else " ".join(words),
         batch=replace(coded, values=vectors, forms=None),
         baseline=torch.zeros_like(vectors[0]),
-        against="no words: every word's vector is zero",
+        against="as many words whose vectors are all zero",
         steps=words,
         axis="word",
         features=["word"],

@@ -1,0 +1,139 @@
+"""An X-ray as files, figures and charts: complete, of bounded size, closed to what stands in texts."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+from bilstm.charts import place
+from bilstm.errors import BilstmError, ParameterError
+from bilstm.xray import drawing, x_ray
+from bilstm.xray.charts import charts
+from bilstm.xray.figures import drawable
+from tests.compare import assert_close
+from tests.xray import models
+from tests.xray.models import EXAMPLES
+
+SIGNS = "good <b>bad</b> 好 😀 $5 & $6 </script> good"
+
+
+@pytest.fixture(scope="module", params=list(EXAMPLES))
+def found(request):
+    model, data = EXAMPLES[request.param]()
+    return x_ray(model, data, outputs=4)
+
+
+def test_every_form_can_be_written(found, tmp_path):
+    for ending in ("npz", "json", "html", "png", "svg", "pdf"):
+        found.save(tmp_path / f"x.{ending}")
+        assert (tmp_path / f"x.{ending}").stat().st_size > 500
+
+
+def test_arrays_hold_everything(found, tmp_path):
+    found.save(tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as kept:
+        assert_close(kept["forget_gate"], found.gates.forget_gate)
+        assert_close(kept["half_life"], found.half_life)
+        assert kept["steps"].tolist() == found.steps
+        assert str(kept["prediction"]) == found.prediction
+        for number, one in enumerate(found.contributions):
+            assert_close(kept["output_amount"][number], one.amount)
+            assert kept["output_name"][number] == one.output
+
+
+def test_json_holds_all_but_gates_in_six_digits(found, tmp_path):
+    found.save(tmp_path / "x.json")
+    kept = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert kept["prediction"] == found.prediction
+    assert_close([one["value"] for one in kept["contributions"]], [one.value for one in found.contributions], rtol=1e-5)
+    assert_close(kept["contributions"][0]["amount"], found.contributions[0].amount, rtol=1e-5)
+    assert ("transitions" in kept) == (found.transitions is not None)
+
+
+def test_charts_are_small_and_say_what_to_see(found):
+    for chart in charts(found):
+        assert len(place(chart)) < 230_000, chart.title
+        assert chart.note.endswith((".", ". "))
+        assert chart.title
+        for trace in chart.figure["data"]:
+            if trace["type"] == "heatmap":
+                assert len(trace["z"]) == len(trace["y"])
+                assert len(trace["z"][0]) == len(trace["x"]) == len(set(trace["x"]))
+
+
+def test_a_menu_shows_one_choice_and_hides_the_others(found):
+    for chart in charts(found):
+        for menu in chart.figure["layout"].get("updatemenus", []):
+            shown = np.array([button["args"][0]["visible"] for button in menu["buttons"]])
+            assert shown.shape[1] == len(chart.figure["data"])
+            assert_close(shown.sum(axis=0), np.ones(shown.shape[1], dtype=int))
+            assert [trace["visible"] for trace in chart.figure["data"]] == shown[0].tolist()
+
+
+def test_long_sound_is_thinned_and_the_note_says_so(monkeypatch):
+    monkeypatch.setattr("bilstm.xray.contribution_charts.MOST_BLOCKS", 5)
+    found = x_ray(models.transcriber(), models.sounds(1), outputs=2)
+    chart = charts(found)[0]
+    assert f"{len(found.steps)} steps are shown as 5 blocks" in chart.note
+    whole = np.stack([one.amount.sum(axis=1) for one in found.contributions])
+    assert_close(np.sum(chart.figure["data"][0]["z"], axis=1), whole.sum(axis=1), rtol=0.01, atol=0.05)
+
+
+def test_markup_in_texts_stays_text():
+    found = x_ray(models.texts(), [SIGNS])
+    page = found.page()
+    body = page[page.index("<body>") :]
+    outside = re.sub(r'<script type="application/json">.*?</script>', "", body, flags=re.DOTALL)
+    assert "<b>" not in outside
+    assert "</script" not in outside
+    assert "&lt;" in outside
+    assert not re.search(r'(src|href)="http', body)
+    labels = charts(found)[0].figure["data"][0]["x"]
+    assert not any("<" in label for label in labels)
+
+
+def test_figures_can_be_drawn_whatever_the_signs(tmp_path):
+    found = x_ray(models.texts(), [SIGNS])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found.save(tmp_path / "x.png")
+        x_ray(models.tagger(), [SIGNS]).save(tmp_path / "y.svg")
+
+
+def test_signs_without_a_font_are_replaced_and_dollars_are_no_mathematics():
+    assert drawable("a $ b") == r"a \$ b"
+    assert drawable("\U000f0000") == "▯"
+
+
+def test_words_that_come_twice_are_two_columns():
+    assert len(set(drawing.unique(["a", "b", "a", "a"]))) == 4
+    assert drawing.clipped("x" * 50, 10) == "x" * 9 + "…"
+
+
+def test_columns_beyond_the_largest_are_one_bar():
+    found = x_ray(*EXAMPLES["regressor"]())
+    one = found.contributions[0]
+    bars = drawing.largest_columns(found, one, most=2)
+    assert bars.labels[0] == "2 other columns"
+    assert_close(bars.amounts.sum(), one.amount.sum(), atol=1e-9)
+
+
+def test_an_x_ray_without_outputs_can_be_shown(tmp_path):
+    model = models.transcriber()
+    found = x_ray(model, models.sounds(1), outputs=1)
+    silent = type(found)(**{**vars(found), "contributions": []})
+    for ending in ("npz", "json", "html", "png"):
+        silent.save(tmp_path / f"x.{ending}")
+
+
+def test_what_cannot_be_written_is_an_error(tmp_path):
+    found = x_ray(models.tagger(), ["Ann"])
+    with pytest.raises(ParameterError, match=r"ends in \.html"):
+        found.save(tmp_path / "x.doc")
+    for ending in ("html", "npz", "json", "png"):
+        with pytest.raises(BilstmError, match="cannot write"):
+            found.save(tmp_path / "nowhere" / f"x.{ending}")
