@@ -138,10 +138,10 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
     words = one.steps[WORD].to_list()
     if not words:
         raise DataError(f"expected at least one word, got none ({one.source})", hint="choose another row")
-    network = estimator.network_.cpu().eval()
-    coded = estimator._sequences(one).whole
+    network, coded = estimator.network_.eval(), estimator._sequences(one).whole
+    device = next(network.parameters()).device
     with torch.no_grad():
-        vectors: Tensor = network.reader(coded)  # type: ignore[operator]
+        vectors: Tensor = network.reader(coded.to(device)).cpu()  # type: ignore[operator]
     return Subject(
         data=one,
         title=one.texts[0] if one.texts is not None else " ".join(words),
