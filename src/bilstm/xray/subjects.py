@@ -25,6 +25,7 @@ from bilstm.data.filterbank import HIGHEST, LOWEST, SoundEncoder
 from bilstm.data.recordings import Recordings
 from bilstm.data.series import Series
 from bilstm.data.series_encoder import MISSING
+from bilstm.data.vocabulary import COLUMNS, UNKNOWN_CHARACTER
 from bilstm.data.windows import Windows, cut
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -142,12 +143,13 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
     device = next(network.parameters()).device
     with torch.no_grad():
         vectors: Tensor = network.reader(coded.to(device)).cpu()  # type: ignore[operator]
+        unknown: Tensor = network.reader(_unknown_words(coded).to(device)).cpu()  # type: ignore[operator]
     return Subject(
         data=one,
         title=one.texts[0] if one.texts is not None else " ".join(words),
         batch=replace(coded, values=vectors, forms=None),
-        baseline=torch.zeros_like(vectors[0]),
-        against="as many words whose vectors are all zero",
+        baseline=unknown[0],
+        against="as many words that nobody knows",
         steps=words,
         axis="word",
         features=["word"],
@@ -155,6 +157,14 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
         inputs=np.full((len(words), 1), np.nan),
         shown=["word"],
     )
+
+
+def _unknown_words(coded: Batch) -> Batch:
+    """The same sentence of words without number, vector and known character: what dropped words taught to ignore."""
+    assert coded.forms is not None
+    unknown = torch.zeros_like(coded.forms[:1])
+    unknown[:, COLUMNS] = UNKNOWN_CHARACTER
+    return replace(coded, values=torch.zeros_like(coded.values), forms=unknown)
 
 
 # --- tables and sequences of numbers ------------------------------------------------------------------------
