@@ -1,0 +1,231 @@
+"""What there is to explain of each task: outputs on a scale on which contributions add up, and their names.
+
+Knows estimators and what their outputs mean; does not know gradients or gates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bilstm.data.columns import Array
+from bilstm.data.series_encoder import LOG
+from bilstm.data.windows import Windows
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.classifier import BiLSTMClassifier
+from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.regressor import BiLSTMRegressor
+from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.transcriber import BiLSTMTranscriber
+from bilstm.estimators.transcripts import Decoding
+from bilstm.nn.crf import CRF
+from bilstm.nn.ctc import align
+from bilstm.xray.opened import Opened, Score
+from bilstm.xray.subjects import Subject, times_written
+
+OUTSIDE = "O"  # the tag of words that belong to nothing
+LOG_ODDS = "log-odds"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outputs of one example that are explained.
+
+    Args:
+        prediction: what the model says, in words.
+        names: of the outputs, K.
+        units: of each.
+        score: outputs of the network and a number in 0…K−1 for each row to what is explained, (M,).
+        at: the step that each output belongs to; empty where they belong to the whole sequence.
+        scale, shift: what a score is multiplied with and what is added to have it in its unit, (K,).
+        notes: what a reader should be told.
+    """
+
+    prediction: str
+    names: list[str]
+    units: list[str]
+    score: Score
+    at: list[int] = field(default_factory=list)
+    scale: Array | None = None
+    shift: Array | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def answer_of(estimator: BiLSTMEstimator, subject: Subject, opened: Opened, most: int) -> Answer:
+    """What the model says of an example, and at most ``most`` outputs of it to explain."""
+    outputs = opened.outputs(subject.batch.values)[0]  # (K,), or (T, K)
+    if isinstance(estimator, BiLSTMRegressor):
+        return _numbers(estimator, outputs, most)
+    if isinstance(estimator, BiLSTMClassifier):
+        return _labels(estimator, outputs, most)
+    if isinstance(estimator, BiLSTMTagger):
+        return _tags(estimator, subject, outputs, opened, most)
+    if isinstance(estimator, BiLSTMForecaster):
+        return _coming(estimator, subject, outputs, most)
+    assert isinstance(estimator, BiLSTMTranscriber)
+    return _characters(estimator, subject, outputs, most)
+
+
+def log_odds(scores: Tensor, chosen: Tensor) -> Tensor:
+    """log p / (1 − p) of one class a row, p the softmax of scores (M, K): (M,)."""
+    here = torch.zeros(scores.shape, dtype=torch.bool).scatter_(1, chosen[:, None], True)
+    own = scores.gather(1, chosen[:, None]).squeeze(1)
+    return own - scores.masked_fill(here, -torch.inf).logsumexp(dim=1)
+
+
+# --- outputs of a whole sequence ----------------------------------------------------------------------------
+
+
+def _numbers(estimator: BiLSTMRegressor, outputs: Tensor, most: int) -> Answer:
+    names, scaler = estimator.target_names_[:most], estimator.scaler_
+    values = scaler.inverse(outputs[None].numpy())[0]
+    return Answer(
+        prediction=", ".join(f"{name} = {value:.5g}" for name, value in zip(scaler.names, values, strict=True)),
+        names=names,
+        units=names,
+        score=lambda out, which: out.gather(1, which[:, None]).squeeze(1),
+        scale=scaler.scale[: len(names)],
+        shift=scaler.mean[: len(names)],
+        notes=_left_out(len(scaler.names), len(names), "targets"),
+    )
+
+
+def _labels(estimator: BiLSTMClassifier, outputs: Tensor, most: int) -> Answer:
+    chances = estimator._decode(outputs[None].numpy(), np.zeros(0))[0]
+    classes, temperature = [str(label) for label in estimator.classes_.tolist()], estimator.temperature_
+    best = int(chances.argmax())
+    if not estimator.several_:
+        chosen = torch.tensor([best])
+        return Answer(
+            f"{classes[best]} ({chances[best]:.2f})",
+            [f"class {classes[best]}"],
+            [LOG_ODDS],
+            lambda out, which: log_odds(out / temperature, chosen[which]),
+        )
+    found = np.flatnonzero(chances >= 0.5)
+    told = found if len(found) else np.array([best])
+    told = told[np.argsort(-chances[told], kind="stable")][:most]
+    numbers = torch.from_numpy(told)
+    said = ", ".join(f"{classes[k]} ({chances[k]:.2f})" for k in found)
+    return Answer(
+        said or "no label",
+        [f"label {classes[k]}" for k in told],
+        [LOG_ODDS] * len(told),
+        lambda out, which: out.gather(1, numbers[which][:, None]).squeeze(1) / temperature,
+        notes=_left_out(len(found), len(told), "labels")
+        + ([] if len(found) else ["no label was found; the likeliest one is looked at"]),
+    )
+
+
+def _coming(estimator: BiLSTMForecaster, subject: Subject, outputs: Tensor, most: int) -> Answer:
+    window, encoder, h = subject.data, estimator.encoder_, estimator.horizon
+    assert isinstance(window, Windows)
+    times = times_written(window, window.rows_behind[0])
+    values = encoder.inverse(outputs.view(1, h, -1).numpy())[0, :, 0]
+    chosen = np.unique(np.linspace(0, h - 1, min(most, h)).round().astype(int))
+    places = torch.from_numpy(chosen * len(encoder.goals))
+    goal, is_log = encoder.goals[0], encoder.target_as == LOG
+    told = [f"{times[j]}: {values[j]:.5g}" for j in chosen]
+    return Answer(
+        prediction=f"{goal} at {', '.join(told)}",
+        names=[times[j] for j in chosen],
+        units=[f"log {goal}" if is_log else goal] * len(chosen),
+        score=lambda out, which: out.gather(1, places[which][:, None]).squeeze(1),
+        scale=np.full(len(chosen), encoder.scale[0]),
+        shift=np.full(len(chosen), encoder.mean[0]),
+        notes=_left_out(h, len(chosen), "steps to come"),
+    )
+
+
+# --- outputs of a step --------------------------------------------------------------------------------------
+
+
+def _tags(estimator: BiLSTMTagger, subject: Subject, outputs: Tensor, opened: Opened, most: int) -> Answer:
+    emissions, T = outputs[None], len(outputs)
+    crf = getattr(opened.network, "crf", None)
+    codes = outputs.argmax(dim=1) if crf is None else crf.decode(emissions)[0][0]
+    tags = [str(estimator.classes_[int(code)]) for code in codes]
+    common = OUTSIDE if OUTSIDE in estimator.classes_ else Counter(tags).most_common(1)[0][0]
+    ranked = sorted(range(T), key=lambda t: (tags[t] == common, t))
+    at = sorted(ranked[:most])
+    places = torch.tensor(at)
+
+    def score(out: Tensor, which: Tensor) -> Tensor:
+        return tag_log_odds(out, places[which], codes[places[which]], crf)
+
+    finite = score(emissions.expand(len(at), -1, -1), torch.arange(len(at))).isfinite().tolist()
+    notes = _left_out(T, len(at), "words")
+    if not all(finite):
+        at = [step for step, known in zip(at, finite, strict=True) if known]
+        places = torch.tensor(at, dtype=torch.int64)
+        notes.append("tags without an alternative that the rules allow need no explanation and have none")
+    return Answer(
+        prediction=" ".join(f"{word}/{tag}" for word, tag in zip(subject.steps, tags, strict=True)),
+        names=[f"{subject.steps[t]} → {tags[t]}" for t in at],
+        units=[LOG_ODDS] * len(at),
+        score=score,
+        at=at,
+        notes=notes,
+    )
+
+
+def tag_log_odds(emissions: Tensor, steps: Tensor, tags: Tensor, crf: CRF | None) -> Tensor:
+    """log p / (1 − p) of one tag at one step of each row, p its share of all sequences of tags: (M,).
+
+    .. math:: \\log Z_{y_t = k} - \\log Z_{y_t \\ne k}
+
+    Args:
+        emissions: (M, T, K).
+        steps: t of each row, (M,).
+        tags: k of each row, (M,).
+        crf: what scores sequences; None where every word is tagged alone.
+    """
+    rows = torch.arange(len(emissions))
+    if crf is None:
+        return log_odds(emissions[rows, steps], tags)
+    forced = torch.ones(emissions.shape, dtype=torch.bool)
+    forced[rows, steps] = False
+    others = torch.ones(emissions.shape, dtype=torch.bool)
+    forced[rows, steps, tags], others[rows, steps, tags] = True, False
+    lengths = [emissions.shape[1]] * len(emissions)
+    return crf.log_probability(emissions, lengths, forced) - crf.log_probability(emissions, lengths, others)
+
+
+def _characters(estimator: BiLSTMTranscriber, subject: Subject, outputs: Tensor, most: int) -> Answer:
+    characters = estimator.characters_
+    text = estimator._decoder(Decoding()).texts([outputs.numpy()])[0]
+    numbers = characters.transform(text)
+    found = align(outputs[None], torch.tensor([numbers], dtype=torch.int64), None, [len(numbers)])[0]
+    assert found is not None  # what was read fits
+    chances = outputs.softmax(dim=1)
+    peaks = [
+        begin + int(chances[begin:end, number].argmax())
+        for begin, end, number in zip(found.begin, found.end, numbers, strict=True)
+    ]
+    chosen = np.unique(np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)).tolist()
+    places, own = torch.tensor([peaks[k] for k in chosen]), torch.tensor([numbers[k] for k in chosen])
+    seconds = estimator.sound_.step_seconds
+    return Answer(
+        prediction=text,
+        names=[f"'{characters.inverse([numbers[k]])}' at {peaks[k] * seconds:.2f} s" for k in chosen],
+        units=[LOG_ODDS] * len(chosen),
+        score=lambda out, which: log_odds(out[torch.arange(len(out)), places[which]], own[which]),
+        at=[peaks[k] for k in chosen],
+        notes=_left_out(len(numbers), len(chosen), "characters")
+        + ([] if chosen else ["nothing was heard: there is no character to explain"]),
+    )
+
+
+def _left_out(count: int, told: int, things: str) -> list[str]:
+    return [f"{told} of {count} {things} are looked at"] if told < count else []
+
+
+def arrays_of(answer: Answer) -> tuple[Array, Array]:
+    """Scale and shift of every output, (K,) each."""
+    ones: Any = np.ones(len(answer.names))
+    return (ones if answer.scale is None else answer.scale), (0 * ones if answer.shift is None else answer.shift)

@@ -1,0 +1,162 @@
+"""The X-ray: one example through a fitted model, its gates, and what each of its steps contributed.
+
+Knows the order of the work; the parts know the rest.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from bilstm.data.columns import Array
+from bilstm.errors import DataWarning, ParameterError
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.nn.crf import CRF
+from bilstm.xray.answers import Answer, answer_of, arrays_of
+from bilstm.xray.gates import Gates, dead, half_life, saturated
+from bilstm.xray.opened import Opened
+from bilstm.xray.paths import NODES, PIECES, Path, integrate
+from bilstm.xray.result import Contribution, XRay
+from bilstm.xray.subjects import Subject, subject_of
+
+MOST_WORK = 2.5e11  # multiplications of the forward passes that a first round may take: some ten seconds of two cores
+FEWEST_STEPS, MOST_STEPS = 100, 5000  # of a sequence that is looked at, whatever the work
+
+
+def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> XRay:
+    """Look into a fitted model while it reads one example: its gates, and what each step contributed to what it says.
+
+    .. math:: A_i = (x_i - x'_i) \\int_0^1 \\frac{\\partial s}{\\partial x_i}(x' + a (x - x')) \\, da
+
+    x are the network's inputs, x' a baseline, s the output that is explained: a number in the caller's units, or the
+    log-odds of a class, tag or character. The amounts A add up to s(x) − s(x').
+
+    Args:
+        estimator: any of the five, fitted.
+        X: data as ``predict`` takes them; None for a forecaster goes on from the end of its training series.
+        row: which example of X; of a forecaster which of several series.
+        outputs: how many outputs are explained, where there are many.
+
+    Raises:
+        DataError: the data do not fit the estimator, or there is nothing in the example.
+        ParameterError: there is no such row, or outputs is below 1.
+
+    The trap: an amount says what the model did with its input, not what is true of the world; and always against the
+    baseline, which ``XRay.against`` names.
+
+    Example:
+        >>> from bilstm import BiLSTMRegressor, boston
+        >>> model = BiLSTMRegressor(hidden_size=8, max_epochs=2).fit(boston())
+        >>> found = x_ray(model, boston(), row=3)
+        >>> one = found.contributions[0]
+        >>> abs(float(one.amount.sum()) - (one.value - one.baseline)) < 0.01
+        True
+
+    Source: Sundararajan, Taly and Yan 2017, Axiomatic Attribution for Deep Networks.
+    """
+    check_is_fitted(estimator)
+    if isinstance(outputs, bool) or not isinstance(outputs, (int, np.integer)) or outputs < 1:
+        raise ParameterError(f"expected outputs of at least 1, got {outputs!r}")
+    subject = subject_of(estimator, X, row, _most_steps(estimator, int(outputs)))
+    opened = Opened(estimator.network_, subject.batch)
+    answer = answer_of(estimator, subject, opened, int(outputs))
+    ways = opened.together if estimator.task in ("tagger", "transcriber") else opened.directions
+    paths = (
+        integrate(opened, subject.baseline, answer.score, len(answer.names), subject.owners, ways)
+        if answer.names
+        else []
+    )
+    gates = Gates(*(part.float().numpy() for part in opened.trace()))
+    L, D = gates.hidden.shape[:2]
+    contributions = _contributions(answer, paths)
+    return XRay(
+        task=estimator.task,
+        title=subject.title,
+        prediction=answer.prediction,
+        against=subject.against,
+        steps=subject.steps,
+        axis=subject.axis,
+        features=subject.features,
+        shown=subject.shown,
+        inputs=subject.inputs,
+        gates=gates,
+        contributions=contributions,
+        half_life=half_life(gates.forget_gate),
+        saturated=saturated(gates),
+        dead=dead(gates),
+        layers=[f"layer {layer + 1} {'backward' if d else 'forward'}" for layer in range(L) for d in range(D)],
+        transitions=_transitions(estimator, opened.network),
+        notes=[*subject.notes, *answer.notes, *_gaps(contributions, paths, subject)],
+    )
+
+
+def _most_steps(estimator: BiLSTMEstimator, outputs: int) -> int:
+    """How long a sequence may be so that its X-ray takes seconds, not minutes."""
+    lstm = estimator.network_.lstm
+    assert isinstance(lstm, nn.Module)
+    explained = outputs if estimator.task in ("tagger", "transcriber") else 1
+    a_step = sum(weight.numel() for weight in lstm.parameters()) * explained * PIECES * len(NODES)
+    return int(np.clip(MOST_WORK / a_step, FEWEST_STEPS, MOST_STEPS))
+
+
+def _contributions(answer: Answer, paths: list[Path]) -> list[Contribution]:
+    """Paths in the units of the outputs, split into past, future and the rest."""
+    found = []
+    scales, shifts = arrays_of(answer)
+    for k, path in enumerate(paths):
+        scale, amounts = float(scales[k]), path.amounts * scales[k]
+        at = answer.at[k] if answer.at else None
+        by_step = amounts.sum(axis=2)  # (ways + 1, T)
+        past, future, direct = (by_step[0], by_step[1], by_step[2]) if at is None else _around(by_step.sum(axis=0), at)
+        found.append(
+            Contribution(
+                output=answer.names[k],
+                unit=answer.units[k],
+                value=path.value * scale + float(shifts[k]),
+                baseline=path.baseline * scale + float(shifts[k]),
+                amount=amounts.sum(axis=0),
+                past=past,
+                future=future,
+                direct=direct,
+                at=at,
+                gap=path.gap * scale,
+            )
+        )
+    return found
+
+
+def _around(amounts: Array, at: int) -> tuple[Array, Array, Array]:
+    """What comes from before a step, from behind it, and from itself, (T,) each."""
+    steps = np.arange(len(amounts))
+    return amounts * (steps < at), amounts * (steps > at), amounts * (steps == at)
+
+
+def _transitions(estimator: BiLSTMEstimator, network: nn.Module) -> tuple[list[str], Array, Array, Array] | None:
+    """The scores of a CRF, −inf where a rule forbids."""
+    crf = getattr(network, "crf", None)
+    if not isinstance(crf, CRF):
+        return None
+    ruled = [
+        scores.detach().numpy().copy() if rule is None else np.where(rule.numpy(), scores.detach().numpy(), -np.inf)
+        for scores, rule in ((crf.transitions, crf.allowed), (crf.start, crf.first), (crf.end, crf.last))
+    ]
+    classes: Any = estimator.classes_  # type: ignore[attr-defined]
+    return [str(tag) for tag in classes.tolist()], ruled[0], ruled[1], ruled[2]
+
+
+def _gaps(contributions: list[Contribution], paths: list[Path], subject: Subject) -> list[str]:
+    """Say, and warn, where the amounts do not add up as closely as they should."""
+    wide = [one for one, path in zip(contributions, paths, strict=True) if abs(path.gap) > path.tolerance]
+    if not wide:
+        return []
+    worst = max(wide, key=lambda one: abs(one.gap))
+    told = (
+        f"the contributions to {len(wide)} of {len(contributions)} outputs do not add up; the worst, {worst.output}, "
+        f"misses {worst.gap:.3g} of {worst.value - worst.baseline:.3g}"
+    )
+    warnings.warn(f"{told} ({subject.title[:60]})", DataWarning, stacklevel=3)
+    return [told]

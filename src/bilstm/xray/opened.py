@@ -1,0 +1,152 @@
+"""A fitted network opened at its BiLSTM: answers to vectors, and gradients told apart by the way that they came.
+
+Knows networks, vectors and autograd; does not know what the numbers mean or along which path they are integrated.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from bilstm.data.batch import Batch
+from bilstm.nn.bilstm import BiLSTM
+from bilstm.nn.equations import Trace
+
+Score = Callable[[Tensor, Tensor], Tensor]  # outputs of the network and which number of each row: (M, …), (M,) → (M,)
+Way = tuple[slice, slice]  # of what a BiLSTM gives: part of the width of its output, and rows of h_n
+
+
+class Given(nn.Module):
+    """Stands where a network turns words into vectors: the vectors are given."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The values of a batch as they are, (B, T, F)."""
+        return batch.values
+
+
+class Listener(nn.Module):
+    """Stands where the BiLSTM was: runs it, and cuts what comes out off from what went in, so that each has its gradient."""
+
+    def __init__(self, lstm: BiLSTM) -> None:
+        super().__init__()
+        self.lstm = lstm
+        self.input: Tensor | None = None
+        self.inside: tuple[Tensor, Tensor] | None = None
+        self.outside: tuple[Tensor, Tensor] | None = None
+
+    def forward(
+        self, input: Tensor, hx: None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """As the BiLSTM; output and h_n are leaves of a new graph where gradients are recorded."""
+        output, (h_n, c_n) = self.lstm(input, hx, lengths)
+        self.input = input.detach()
+        if not torch.is_grad_enabled():
+            return output, (h_n, c_n)
+        self.inside = output, h_n
+        self.outside = output.detach().requires_grad_(), h_n.detach().requires_grad_()
+        return self.outside[0], (self.outside[1], c_n.detach())
+
+
+class Opened:
+    """A copy of a fitted network that takes vectors, keeps what its BiLSTM is given, and knows gradients by their way.
+
+    The copy shares nothing that changes with the network: others may predict with it meanwhile.
+
+    Args:
+        network: has a BiLSTM called ``lstm``, and may have a ``reader`` of words.
+        batch: the one sequence that is looked at, with vectors as values (1, T, F); what is known of the steps behind
+            it stays as it is.
+    """
+
+    def __init__(self, network: nn.Module, batch: Batch) -> None:
+        lstm = network.lstm
+        assert isinstance(lstm, BiLSTM)
+        self.listener = Listener(copy.deepcopy(lstm))
+        instead: dict[int, object] = {id(lstm): self.listener}
+        reader = getattr(network, "reader", None)
+        if reader is not None:
+            instead[id(reader)] = Given()
+        self.network = copy.deepcopy(network, instead).cpu().eval().requires_grad_(False)
+        self.batch = batch
+        H = lstm.hidden_size
+        self.directions: tuple[Way, Way] = (
+            (slice(0, H), slice(-2, -1)),
+            (slice(H, 2 * H), slice(-1, None)),
+        )
+        self.together: tuple[Way] = ((slice(None), slice(-2, None)),)
+
+    def outputs(self, points: Tensor) -> Tensor:
+        """What the network says of vectors (M, T, F): (M, …), without gradients."""
+        with torch.no_grad():
+            result: Tensor = self.network(self._batch(points))
+        return result
+
+    def gradients(self, points: Tensor, which: Tensor, score: Score, ways: Sequence[Way]) -> Tensor:
+        """Gradient of each row's score with respect to its vectors, by the way through which it came.
+
+        Args:
+            points: vectors (M, T, F).
+            which: the number of the output that each row is asked for, (M,).
+            score: of the network's outputs.
+            ways: parts of what the BiLSTM gives, which do not overlap and hold all that the network uses.
+
+        Returns:
+            (len(ways) + 1, M, T, F): through each of the ways, and last what does not pass the BiLSTM. Their sum is the
+            gradient.
+        """
+        points = points.detach().requires_grad_()
+        self.listener.inside = self.listener.outside = None
+        total = score(self.network(self._batch(points)), which).sum()
+        inside, outside = self.listener.inside, self.listener.outside
+        leaves = (points, *(outside or ()))
+        found = torch.autograd.grad(total, leaves, allow_unused=True)
+        direct, *after = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
+        parts = [direct]
+        for number, (width, rows) in enumerate(ways):
+            if inside is None:
+                parts.insert(number, torch.zeros_like(points))
+                continue
+            kept = [_only(after[0], (..., width)), _only(after[1], (rows,))]
+            more = number < len(ways) - 1
+            parts.insert(number, torch.autograd.grad(inside, points, kept, retain_graph=more)[0])
+        return torch.stack(parts)
+
+    def trace(self) -> Trace:
+        """Every gate, cell and hidden state of the sequence, (L, D, T, H) each."""
+        self.listener.input = None
+        self.outputs(self.batch.values)
+        if self.listener.input is None:  # a forecaster whose BiLSTM was found to be of no use does not run it
+            self._ask_unused()
+        assert self.listener.input is not None
+        with torch.no_grad():
+            found = self.listener.lstm.trace(self.listener.input, lengths=self.batch.lengths)
+        return Trace(*(part.squeeze(2) for part in found))
+
+    def _ask_unused(self) -> None:
+        share = self.network.share
+        assert isinstance(share, Tensor)
+        kept = share.clone()
+        share.fill_(1.0)
+        self.outputs(self.batch.values)
+        share.copy_(kept)
+
+    def _batch(self, points: Tensor) -> Batch:
+        M, future = len(points), self.batch.future
+        return replace(
+            self.batch,
+            values=points,
+            lengths=self.batch.lengths.expand(M),
+            rows=torch.arange(M),
+            future=None if future is None else future.expand(M, *future.shape[1:]),
+        )
+
+
+def _only(gradient: Tensor, place: tuple[object, ...]) -> Tensor:
+    """A gradient at one place, and zero elsewhere."""
+    kept = torch.zeros_like(gradient)
+    kept[place] = gradient[place]
+    return kept

@@ -1,0 +1,326 @@
+"""One example of each kind of data as its network reads it: vectors, a baseline, and what they are called.
+
+Knows data and encoders; does not know outputs, gates or gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from bilstm.data.audio import sound_blocks
+from bilstm.data.batch import Batch, Sequences
+from bilstm.data.columns import Array
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.filterbank import HIGHEST, LOWEST, SoundEncoder
+from bilstm.data.recordings import Recordings
+from bilstm.data.series import Series
+from bilstm.data.series_encoder import MISSING
+from bilstm.data.windows import Windows, cut
+from bilstm.errors import DataError, ParameterError
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.language import LanguageEstimator
+from bilstm.estimators.transcriber import BiLSTMTranscriber
+
+CALENDAR = "calendar"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One sequence with everything that is needed to read it.
+
+    Args:
+        data: the example alone, as its estimator reads it.
+        title: what it is called, plain text.
+        batch: its vectors (1, T, F), and what is known behind it.
+        baseline: the vectors it is compared with, (T, F).
+        against: the baseline in words.
+        steps: a label for each step, T.
+        axis: what the steps are.
+        features: F' names of the caller's.
+        owners: the feature that each of the F numbers belongs to, (F,).
+        inputs: what stands there in the caller's units, (T, F'), NaN where it is no number.
+        shown: the features of a single step with what stands there, F'; the names where there are several steps.
+        notes: what a reader should be told.
+    """
+
+    data: Dataset
+    title: str
+    batch: Batch
+    baseline: Tensor
+    against: str
+    steps: list[str]
+    axis: str
+    features: list[str]
+    owners: Array
+    inputs: Array
+    shown: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) -> Subject:
+    """The example at position ``row``.
+
+    Args:
+        estimator: fitted.
+        X: as ``predict`` takes it; None for a forecaster.
+        row: which sequence; of a forecaster which of several series.
+        most_steps: a longer sequence is cut, and a note says so; a forecaster's window never is.
+
+    Raises:
+        DataError: the data do not fit the estimator, or there is nothing in the example.
+        ParameterError: there is no such row.
+    """
+    if isinstance(estimator, BiLSTMForecaster):
+        return _window(estimator, X, row)
+    if X is None:
+        raise DataError(f"expected data beside a {estimator.task}, got none", hint="only a forecaster needs none")
+    dataset = X if isinstance(X, Dataset) else estimator._like_training(X, None)
+    dataset.check_lengths()
+    one = dataset.take([_position(row, len(dataset), dataset.source)])
+    if isinstance(estimator, BiLSTMTranscriber):
+        if not isinstance(one, Recordings):
+            raise DataError(f"expected recordings, got a table or sequences ({one.source})", hint="use read_recordings")
+        return _recording(estimator, one, most_steps)
+    if estimator.is_language_ != one.is_language:
+        kinds = ("numbers", "words") if one.is_language else ("words", "numbers")
+        raise DataError(f"expected {kinds[1 - one.is_language]} as in training, got {kinds[one.is_language]}")
+    if estimator.is_table_ and not one.is_table:
+        raise DataError(
+            f"expected a table (one row a sample) as in training, got sequences of several steps ({one.source})"
+        )
+    one, notes = _shortened(one, most_steps)
+    name = f"row {row}" if one.ids is None else f"{one.ids.name or 'sequence'} {one.ids[0]}"
+    found = _sentence(estimator, one) if isinstance(estimator, LanguageEstimator) and one.is_language else None
+    if found is None:
+        found = _numbers(estimator, one, name)
+    return replace(found, notes=notes + found.notes)
+
+
+def _position(row: int, count: int, source: str) -> int:
+    if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < count:
+        raise ParameterError(f"expected row from 0 to {count - 1}, got {row!r} ({source})")
+    return int(row)
+
+
+def _shortened(one: Dataset, most_steps: int) -> tuple[Dataset, list[str]]:
+    """The first steps of a sequence that is too long to be looked at as a whole."""
+    length = int(one.lengths[0])
+    if length <= most_steps:
+        return one, []
+    spans = None if one.spans is None else one.spans[:most_steps]
+    texts = one.texts
+    if spans is not None and texts is not None:
+        texts = pl.Series(texts.name, [texts[0][: int(spans[-1, 1])]])
+    steps, tags = one.steps[:most_steps], None if one.tags is None else one.tags[:most_steps]
+    short = replace(one, steps=steps, lengths=np.array([most_steps]), tags=tags, spans=spans, texts=texts)
+    return short, [
+        f"only the first {most_steps:,} of {length:,} steps are looked at, and the prediction is theirs; "
+        "fewer outputs reach further"
+    ]
+
+
+# --- words --------------------------------------------------------------------------------------------------
+
+
+def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
+    words = one.steps[WORD].to_list()
+    if not words:
+        raise DataError(f"expected at least one word, got none ({one.source})", hint="choose another row")
+    network = estimator.network_.cpu().eval()
+    coded = estimator._sequences(one).whole
+    with torch.no_grad():
+        vectors: Tensor = network.reader(coded)  # type: ignore[operator]
+    return Subject(
+        data=one,
+        title=one.texts[0] if one.texts is not None else " ".join(words),
+        batch=replace(coded, values=vectors, forms=None),
+        baseline=torch.zeros_like(vectors[0]),
+        against="no words: every word's vector is zero",
+        steps=words,
+        axis="word",
+        features=["word"],
+        owners=np.zeros(vectors.shape[2], dtype=np.int64),
+        inputs=np.full((len(words), 1), np.nan),
+        shown=["word"],
+    )
+
+
+# --- tables and sequences of numbers ------------------------------------------------------------------------
+
+
+def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
+    encoder, coded = estimator.features_, estimator._sequences(one).whole
+    T = coded.values.shape[1]
+    against = "the mean of every column in training"
+    if estimator._columns_are_steps:
+        given = dict(zip(encoder.names, _given(encoder.columns, one.steps), strict=True))
+        return Subject(
+            data=one,
+            title=name,
+            batch=coded,
+            baseline=torch.zeros_like(coded.values[0]),
+            against=against,
+            steps=encoder.names,
+            axis="column",
+            features=["value"],
+            owners=np.zeros(1, dtype=np.int64),
+            inputs=np.array([[given[step]] for step in encoder.names]),
+            shown=["value"],
+        )
+    features, owners, inputs = _columns(encoder, one.steps)
+    shown = features
+    if T == 1:
+        shown = [f"{column} = {_written(one.steps[column][0])}" for column in features]
+    return Subject(
+        data=one,
+        title=name,
+        batch=coded,
+        baseline=torch.zeros_like(coded.values[0]),
+        against=against,
+        steps=[str(t) for t in range(T)] if T > 1 else [name],
+        axis="step" if T > 1 else "column",
+        features=features,
+        owners=owners,
+        inputs=inputs,
+        shown=shown,
+    )
+
+
+def _given(columns: Sequence[Any], steps: pl.DataFrame) -> list[float]:
+    """What stands in the one row for each encoded column: the number, or NaN."""
+    found: list[float] = []
+    for column in columns:
+        number = column.kind == "number" and steps[column.name][0] is not None
+        own = [float(steps[column.name][0]) if number else np.nan]
+        found += own + [np.nan] * (len(column.names) - 1) if column.names else []
+    return found
+
+
+def _columns(encoder: FeatureEncoder, steps: pl.DataFrame) -> tuple[list[str], Array, Array]:
+    """Names of the columns in use, which of them owns each encoded number, and what stands in them."""
+    used = [column for column in encoder.columns if column.kind != "left out"]
+    owners = np.repeat(np.arange(len(used)), [len(column.names) for column in used])
+    values = [
+        steps[column.name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        if column.kind == "number"
+        else np.full(steps.height, np.nan)
+        for column in used
+    ]
+    return [column.name for column in used], owners, np.stack(values, axis=1)
+
+
+def _written(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "missing"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+# --- series -------------------------------------------------------------------------------------------------
+
+
+def _window(estimator: BiLSTMForecaster, X: Any, row: int) -> Subject:
+    series = estimator.known_ if X is None else estimator._like_training(X, None)
+    windows = cut(series, estimator.history, estimator.horizon, at_end=True)
+    window = windows.take([_position(row, len(windows), series.source)])
+    encoder = estimator.encoder_
+    coded = encoder.sequences(window).whole
+    steps = times_written(window, window.starts[0] + np.arange(estimator.history))
+    features, owners = _series_features(estimator, window.cut_from)
+    rows = slice(int(window.starts[0]), int(window.starts[0]) + estimator.history)
+    own = [name for name in features if name in window.steps.columns]
+    inputs = np.full((estimator.history, len(features)), np.nan)
+    inputs[:, [features.index(name) for name in own]] = (
+        window.steps[rows].select(pl.col(own).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+    )
+    name = "" if window.names is None else f"{window.names[0]}: "
+    notes = []
+    if estimator.share_ == 0:
+        notes.append(
+            "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of the window, "
+            "and the gates change nothing"
+        )
+    return Subject(
+        data=window,
+        title=f"{name}{', '.join(estimator.target_names_)} after {steps[-1]}",
+        batch=coded,
+        baseline=coded.values[0, -1:].expand_as(coded.values[0]),
+        against="a window that stays at its last value",
+        steps=steps,
+        axis=series.times.name,
+        features=features,
+        owners=owners,
+        inputs=inputs,
+        shown=features,
+        notes=notes,
+    )
+
+
+def times_written(window: Windows, rows: Array) -> list[str]:
+    """Times of some steps of a window's series, as text."""
+    series: Series = window.cut_from
+    plain = series.clock.plain(series.times.gather(rows))
+    return [f"{time:g}" if isinstance(time, float) else str(time) for time in plain.to_list()]
+
+
+def _series_features(estimator: BiLSTMForecaster, series: Series) -> tuple[list[str], Array]:
+    """Targets, then the other columns, then the calendar as one; and which of them owns each number."""
+    encoder, names = estimator.encoder_, list(estimator.encoder_.goals)
+    owned = list(names)
+    for column in [] if encoder.columns is None else encoder.columns.columns:
+        name = column.name.removesuffix(MISSING)
+        owned += [name if name in series.feature_names else CALENDAR] * len(column.names)
+    features = list(dict.fromkeys(owned))
+    return features, np.array([features.index(name) for name in owned])
+
+
+# --- sound --------------------------------------------------------------------------------------------------
+
+
+def _recording(estimator: BiLSTMTranscriber, one: Recordings, most_steps: int) -> Subject:
+    encoder, name = estimator.sound_, one.names[0]
+    mel = encoder.mel_of(sound_blocks(one.sounds[0], encoder.rate, name=name))  # (frames, mels)
+    matrix = encoder.encoded(mel)
+    length, notes = len(matrix), []
+    if not length:
+        raise DataError(f"expected sound of at least {encoder.window / encoder.rate:g} seconds, got less ({name})")
+    if length > most_steps:
+        matrix, mel = matrix[:most_steps], mel[: most_steps * encoder.stack]
+        seconds = [steps * encoder.step_seconds for steps in (most_steps, length)]
+        notes = [
+            f"only the first {seconds[0]:.1f} of {seconds[1]:.1f} seconds are looked at, and the text is theirs; "
+            "fewer outputs reach further"
+        ]
+    coded = Sequences(matrix, np.array([len(matrix)])).whole
+    stacked = encoder.stacked(mel).reshape(len(matrix), encoder.stack, encoder.mels)
+    features = band_names(encoder)
+    return Subject(
+        data=one,
+        title=name,
+        batch=coded,
+        baseline=torch.zeros_like(coded.values[0]),
+        against="sound that is everywhere as loud as the mean",
+        steps=[f"{step * encoder.step_seconds:.2f}" for step in range(len(matrix))],
+        axis="seconds",
+        features=features,
+        owners=np.tile(np.arange(encoder.mels), encoder.stack),
+        inputs=stacked.mean(axis=1),
+        shown=features,
+        notes=notes,
+    )
+
+
+def band_names(encoder: SoundEncoder) -> list[str]:
+    """The middle of each band in Hz; bands are equally wide on the mel scale, 1127 ln(1 + f / 700)."""
+    low, high = (1127 * np.log1p(f / 700) for f in (LOWEST, HIGHEST * encoder.rate / 2))
+    middles = low + (high - low) * np.arange(1, encoder.mels + 1) / (encoder.mels + 1)
+    hertz = 700 * np.expm1(middles / 1127)
+    return [f"{number}: {f:.0f} Hz" for number, f in enumerate(hertz, 1)]
