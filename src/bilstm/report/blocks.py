@@ -210,8 +210,8 @@ def counted(count: int, noun: str) -> str:
     """A number and its noun.
 
     Example:
-        >>> counted(1, "row"), counted(1200, "row"), counted(3, "class")
-        ('1 row', '1,200 rows', '3 classes')
+        >>> counted(1, "row"), counted(1200, "row"), counted(3, "class"), counted(2, "series")
+        ('1 row', '1,200 rows', '3 classes', '2 series')
     """
-    ending = "" if count == 1 else "es" if noun.endswith(("s", "x", "ch")) else "s"
+    ending = "" if count == 1 or noun == "series" else "es" if noun.endswith(("s", "x")) else "s"
     return f"{count:,} {noun}{ending}"

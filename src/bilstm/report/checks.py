@@ -30,7 +30,9 @@ def same_as_training(estimator: Any, dataset: Dataset) -> str | None:
         return None
     if not same:
         return None
-    return "The model was trained on this very data: the figures flatter. What it knows of new data, other data must show."
+    return (
+        "The model was trained on this very data: the figures flatter. What it knows of new data, other data must show."
+    )
 
 
 def findings(estimator: Any, dataset: Dataset) -> list[str]:
@@ -48,7 +50,11 @@ def findings(estimator: Any, dataset: Dataset) -> list[str]:
 def _copies(dataset: Dataset) -> list[str]:
     frame = dataset.steps
     if dataset.is_table:
-        again = int(frame.is_duplicated().sum()) - int(frame.filter(frame.is_duplicated()).n_unique()) if frame.height else 0
+        again = (
+            int(frame.is_duplicated().sum()) - int(frame.filter(frame.is_duplicated()).n_unique())
+            if frame.height
+            else 0
+        )
         unit = "row"
     else:
         firsts, ends = dataset.starts, dataset.starts + dataset.lengths
@@ -58,10 +64,8 @@ def _copies(dataset: Dataset) -> list[str]:
     if not again:
         return []
     verb = "repeats" if again == 1 else "repeat"
-    return [
-        f"{counted(again, unit)} of {len(dataset):,} {verb} the input of another. Copies count more than once, and a rule "
-        "that is cross-validated here may have seen them."
-    ]
+    said = f"{counted(again, unit)} of {len(dataset):,} {verb} the input of another."
+    return [f"{said} Copies count more than once, and a rule that is cross-validated here may have seen them."]
 
 
 def _missing(steps: pl.DataFrame) -> list[str]:
@@ -93,8 +97,8 @@ def _new_values(column: Any, series: pl.Series) -> str | None:
     if not len(new):
         return None
     shown = ", ".join(repr(shortened(value, 40)) for value in new.unique(maintain_order=True)[:3])
-    share = percent(len(new) / len(series))
-    return f"Column {shortened(column.name, 40)} has values that training never saw in {share} of the steps, such as {shown}."
+    where = f"in {percent(len(new) / len(series))} of the steps"
+    return f"Column {shortened(column.name, 40)} has values that training never saw {where}, such as {shown}."
 
 
 def _far(column: Any, series: pl.Series) -> str | None:
@@ -129,7 +133,8 @@ def _of_words(estimator: Any, dataset: Dataset) -> list[str]:
     if dataset.tags is not None:
         new = sorted(set(dataset.tags.to_series().unique().to_list()) - set(estimator.classes_.tolist()))
         if new:
-            found.append(f"Tags that training never saw count as mistakes: {', '.join(shortened(tag, 40) for tag in new[:MOST])}.")
+            names = ", ".join(shortened(tag, 40) for tag in new[:MOST])
+            found.append(f"Tags that training never saw count as mistakes: {names}.")
     return found
 
 

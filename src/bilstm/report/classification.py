@@ -155,7 +155,7 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
     counts, names = counts[np.ix_(kept, kept)], [shortened_name(classes[place]) for place in kept]
     names = [f"{name}\u200b{'' if names.index(name) == place else place}" for place, name in enumerate(names)]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    heat = {
+    heat: dict[str, Any] = {
         "type": "heatmap",
         "x": names,
         "y": names,
@@ -170,7 +170,7 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
         "ygap": 1,
     }
     if len(kept) <= WRITTEN:
-        heat |= {"texttemplate": "%{customdata}"}
+        heat |= {"text": counts.astype(str), "texttemplate": "%{text}"}
     axes = {"type": "category", "showgrid": False}
     note = "Rows are true classes, columns what they were taken for; off the diagonal are the mistakes."
     return Drawing(
@@ -211,7 +211,7 @@ def reliability(sure: Array, right: Array, unit: str) -> Drawing:
         "text": [f"{count:,} {unit}s" for count in counts[some]],
         "hovertemplate": "said %{x:.1%}, came true %{y:.1%}<br>%{text}<extra></extra>",
     }
-    perfect = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "name": "perfect"}
+    perfect: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "name": "perfect"}
     perfect |= {"line": {"color": ORANGE, "dash": "dash"}}
     low = max(0.0, float(stated.min()) - 0.1)
     return Drawing(

@@ -30,7 +30,20 @@ def commands(estimator: Any, file: Path | None, data: str | None) -> list[Block]
         source, said = "DATA", f"{said} Nor is the name of its data, in a file of this age."
     lines = []
     if source != "X":
-        lines.append(_line(["bilstm", "fit", estimator.task, source, *_data_options(estimator, source), *options(estimator), "-o", name]))
+        lines.append(
+            _line(
+                [
+                    "bilstm",
+                    "fit",
+                    estimator.task,
+                    source,
+                    *_data_options(estimator, source),
+                    *options(estimator),
+                    "-o",
+                    name,
+                ]
+            )
+        )
     else:
         said = "The model was fitted to arrays: its own program fits it again."
         lines.append(f"# {type(estimator).__name__}({_arguments(estimator)}).fit(X, y).save({name!r})")
@@ -75,7 +88,11 @@ def _data_options(estimator: Any, source: str) -> list[str]:
 
 def _arguments(estimator: Any) -> str:
     parameters = inspect.signature(type(estimator)).parameters
-    changed = [name for name in parameters if name not in WATCHED and repr(getattr(estimator, name)) != repr(parameters[name].default)]
+    changed = [
+        name
+        for name in parameters
+        if name not in WATCHED and repr(getattr(estimator, name)) != repr(parameters[name].default)
+    ]
     return ", ".join(f"{name}={getattr(estimator, name)!r}" for name in changed)
 
 

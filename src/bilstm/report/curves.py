@@ -43,17 +43,12 @@ def curves(history: History) -> list[Block]:
         shown = figure([metric], x="epoch", y=history.metric_name, xaxis=whole)
         charts.append(Chart(history.metric_name, said, shown, height=260))
     rate = {**line("learning_rate", "learning rate", PINK), "yaxis": "y2"}
-    axis = {
-        "overlaying": "y",
-        "side": "right",
-        "title": {"text": "learning rate"},
-        "showgrid": False,
-        "automargin": True,
-    }
+    axis = {"overlaying": "y", "side": "right", "title": {"text": "learning rate"}, "showgrid": False}
+    axis |= {"automargin": True, "rangemode": "tozero"}
     steps = figure(
         [line("gradient_norm", "gradient norm", BLUE), rate], x="epoch", y="gradient norm", yaxis2=axis, xaxis=whole
     )
-    said = "The size of the gradient before clipping, and of the optimiser's steps. A gradient that keeps growing is trouble."
+    said = "The gradient's size before clipping, and that of the optimiser's steps. If the first keeps growing, beware."
     charts.append(Chart("Gradient and learning rate", said, steps, height=260))
     seconds = sum(value for value in history["seconds"] if not math.isnan(value))
     summary = f"{counted(len(history), 'epoch')} in {number(seconds, 3)} seconds."

@@ -14,6 +14,7 @@ from bilstm.data.columns import Array
 from bilstm.report.blocks import Block, Cell, Table, Text, counted, number, percent
 from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
 
+ROUNDING = 1e-7  # share of a figure that may be nothing but the float32 of a network
 FEW = 30  # sequences below which an interval is itself unsure
 
 
@@ -27,7 +28,6 @@ class Measure:
         of: from sums over sequences (…, S) to the figure (…).
         higher_is_better: or lower.
         is_share: shown in per cent.
-        unit: of the figure.
     """
 
     name: str
@@ -35,11 +35,14 @@ class Measure:
     of: Callable[[Array], Array]
     higher_is_better: bool = False
     is_share: bool = False
-    unit: str = ""
 
     def shown(self, value: float) -> str:
         """The figure as text."""
-        return percent(value) if self.is_share else f"{number(value)} {self.unit}".rstrip()
+        return percent(value) if self.is_share else _figures(value)
+
+    def apart(self, value: float) -> str:
+        """A difference of two such figures as text; of shares in points, which are no shares of anything."""
+        return f"{percent(value).removesuffix(' %')} points" if self.is_share else _figures(value)
 
     def better(self, one: float, other: float) -> bool:
         return one > other if self.higher_is_better else one < other
@@ -47,7 +50,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Rival:
-    """A simple rule on the same sequences: what each adds to the sums, (N, S); a variant of the model is no baseline."""
+    """A simple rule on the same sequences: what each adds to the sums, (N, S). A variant of the model is none."""
 
     name: str
     note: str
@@ -115,11 +118,13 @@ class Measured:
 
     def difference(self, measure: Measure, place: int) -> tuple[float, Interval | None]:
         """The model's figure less a rival's, and the interval of that, from the same draws."""
-        gap = self.value(measure) - self.value(measure, place)
+        mine, other = self.value(measure), self.value(measure, place)
         if self.units < 2:
-            return gap, None
+            return mine - other, None
+        if abs(mine - other) <= ROUNDING * abs(other):
+            return 0.0, Interval(0.0, 0.0)
         with np.errstate(all="ignore"):
-            return gap, interval(measure.of(self.draws[:, 0]) - measure.of(self.draws[:, place]))
+            return mine - other, interval(measure.of(self.draws[:, 0]) - measure.of(self.draws[:, place]))
 
     @cached_property
     def best(self) -> int | None:
@@ -146,6 +151,16 @@ def figures_blocks(measured: Measured) -> list[Block]:
     return [*blocks, Text(" ".join([*notes, _method(measured)]))]
 
 
+def _figures(value: float) -> str:
+    """Four digits, zeros at the end too, so that figures below each other have as many."""
+    if not np.isfinite(value):
+        return number(value)
+    if abs(value) < 5e-5:
+        return "0.0000"
+    text = f"{value:#.4g}" if abs(value) >= 0.1 else f"{value:.4f}"
+    return number(value) if "e" in text else text.removesuffix(".").replace("-", "−")
+
+
 def _figure(measured: Measured, measure: Measure, place: int) -> Cell:
     return Cell(
         measure.shown(measured.value(measure, place)),
@@ -164,9 +179,12 @@ def _differences(measured: Measured, place: int) -> Table:
     rival = measured.rivals[place - 1].name
     rows = []
     for measure in measured.measures:
+        if np.isnan(measured.value(measure, place)):  # a rule without intervals has no coverage
+            continue
         gap, found = measured.difference(measure, place)
         sign = "+" if gap > 0 else ""
-        rows.append([measure.name, sign + measure.shown(gap), _bounds(measure, found), judged(measure, gap, found)])
+        between = "" if found is None else f"{measure.apart(found.low)} to {measure.apart(found.high)}"
+        rows.append([measure.name, sign + measure.apart(gap), between, judged(measure, gap, found)])
     head = ["figure", "difference", "95 % interval", "so this model is"]
     return Table(f"This model less the best simple rule here, {rival}", head, rows, texts=(0, 3))
 
@@ -194,9 +212,14 @@ def verdict(measured: Measured) -> Text:
     measure, value = measured.main, measured.value(measured.main)
     found = measured.interval(measure)
     bounds = _bounds(measure, found)
-    said = f"On {measured.count} {measure.words} is {measure.shown(value)}"
+    said = f"On {measured.count} the {short_of(measure)} is {measure.shown(value)}"
     said += f" (95 % interval {bounds})." if bounds else "; one alone says nothing of chance."
-    if measured.units < FEW and bounds:
+    if found is not None and found.low == found.high:
+        said += (
+            f" No resample differs: all are alike. A share of others below about {percent(3 / measured.units)} would "
+            "not have shown (rule of three)."
+        )
+    elif measured.units < FEW and bounds:
         said += f" From only {counted(measured.units, measured.unit)} the interval is itself unsure."
     if measured.best is None:
         return Text(f"{said} There was no simple rule to compare it with.", "doubtful")
@@ -206,12 +229,22 @@ def verdict(measured: Measured) -> Text:
     word = judged(measure, gap, apart)
     if apart is None or np.isnan(apart.low):
         return Text(f"{said} Beside it stands {against}.", "doubtful")
-    between = f"the difference lies between {measure.shown(apart.low)} and {measure.shown(apart.high)}"
+    between = f"the difference lies between {measure.apart(apart.low)} and {measure.apart(apart.high)}"
     if word in ("better", "worse"):
         return Text(f"{said} That is {word} than the {against}: {between}.", "good" if word == "better" else "warning")
     if word == "the same":
         return Text(f"{said} That is the same as the {against}.", "doubtful")
     return Text(f"{said} That is not clearly different from the {against}: {between}, and holds 0.", "doubtful")
+
+
+def short_of(measure: Measure) -> str:
+    """What a figure is, as far as its words' first comma or colon.
+
+    Example:
+        >>> short_of(Measure("f1", "f1 of entities, right only if all agrees", lambda sums: sums))
+        'f1 of entities'
+    """
+    return measure.words.replace(":", ",").partition(",")[0].partition(" (")[0]
 
 
 def _method(measured: Measured) -> str:

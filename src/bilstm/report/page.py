@@ -33,7 +33,12 @@ SHARES = ("accuracy", "coverage_80", "coverage_95", "wer", "cer", "exact", "dire
 
 
 def write_report(
-    estimator: Any, data: Any = None, path: str | Path = "report.html", *, file: str | Path | None = None, verbose: int = 0
+    estimator: Any,
+    data: Any = None,
+    path: str | Path = "report.html",
+    *,
+    file: str | Path | None = None,
+    verbose: int = 0,
 ) -> Path:
     """Write a report on a fitted estimator as one HTML file that needs no network.
 
@@ -73,9 +78,9 @@ def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = N
 
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
-        >>> page = report_html(BiLSTMRegressor(max_epochs=2).fit(boston().take(range(400))), boston().take(range(400, 506)))
-        >>> page[:15], "<h2 id=\\"verdict\\"" in page
-        ('<!doctype html>', True)
+        >>> model = BiLSTMRegressor(max_epochs=2).fit(boston().take(range(400)))
+        >>> report_html(model, boston().take(range(400, 506)))[:15]
+        '<!doctype html>'
     """
     check_is_fitted(estimator)
     jinja2 = from_extra("jinja2", EXTRA)
@@ -100,10 +105,12 @@ def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = N
         Section("versions", "Sizes and versions", [versions(estimator, file)]),
         Section("again", "How to make it again", commands(estimator, file, name)),
     ]
-    title = f"{estimator.task}: {_what(estimator)}"
+    title = f"{estimator.task.capitalize()}: {_what(estimator) if file is None else file.stem}"
     template = resources.files("bilstm.report") / "report.html.jinja"
     style = (resources.files("bilstm.report") / "report.css").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return str(
         environment.from_string(template.read_text(encoding="utf-8")).render(
             title=title,
@@ -171,11 +178,13 @@ def _verdict(estimator: Any, found: Examined | None, name: str | None, same: str
 def _kept(estimator: Any) -> Text:
     figures = estimator.metrics_
     if not figures:
-        return Text("Nothing was held out in training and no data was given, so nothing is known of how good it is.", "warning")
+        return Text(
+            "Nothing was held out in training and no data was given, so nothing is known of how good it is.", "warning"
+        )
     main = estimator.metric_name if estimator.metric_name in figures else next(iter(figures))
     return Text(
-        f"On the part of its training data that was held out to stop by, {main} was {_shown(main, figures[main])}. That part "
-        "chose the epoch, so the figure flatters; give the report data that the model has not seen.",
+        f"On the part of its training data that was held out to stop by, {main} was {_shown(main, figures[main])}. "
+        "That part chose the epoch, so the figure flatters; give the report data that the model has not seen.",
         "doubtful",
     )
 

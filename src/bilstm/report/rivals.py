@@ -68,7 +68,7 @@ def logistic(columns: Array | Sequence[Sequence[str]], truth: Array, classes: in
         classes: K.
     """
     words = not isinstance(columns, np.ndarray)
-    rows = np.array([" ".join(words) for words in columns], dtype=object) if words else columns
+    rows: Array = np.array([" ".join(one) for one in columns], dtype=object) if words else np.asarray(columns)
     found = np.zeros((len(truth), classes))
     for learned, asked in _parts(len(truth)):
         with warnings.catch_warnings():

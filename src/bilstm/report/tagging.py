@@ -1,4 +1,4 @@
-"""A tagger examined: entities or tags beside each word's commonest tag, marked sentences, confusion, the worst cases."""
+"""A tagger examined: figures beside each word's commonest tag, marked sentences, confusion, the worst cases."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ def _accuracy(sums: Array) -> Array:
 
 
 def _f1(sums: Array) -> Array:
-    return 2 * sums[..., 4] / np.maximum(sums[..., 2] + sums[..., 3], 1)
+    found: Array = 2 * sums[..., 4] / np.maximum(sums[..., 2] + sums[..., 3], 1)
+    return found
 
 
 def _precision(sums: Array) -> Array:
@@ -169,7 +170,8 @@ def _type_confusion(counts: dict[tuple[str, str], int], kinds: list[str]) -> Dra
         "y": names,
         "z": np.round(shares, 4),
         "customdata": table,
-        "texttemplate": "%{customdata}" if len(names) <= 20 else "",
+        "text": table.astype(str),
+        "texttemplate": "%{text}" if len(names) <= 20 else "",
         "zmin": 0,
         "zmax": 1,
         "colorscale": [[0.0, "rgba(0,114,178,0)"], [1.0, BLUE]],
@@ -182,8 +184,8 @@ def _type_confusion(counts: dict[tuple[str, str], int], kinds: list[str]) -> Dra
     return Drawing(
         Chart(
             "Confusion of types",
-            "Entities of the same words, true types in rows. In the last column are those that were missed, in the last "
-            "row those where there is none; one with a wrong end counts as both.",
+            "Entities of the same words, true types in rows. In the last column are those that were missed, in the "
+            "last row those where there is none; one with a wrong end counts as both.",
             figure([heat], x="predicted", y="true", xaxis=axes, yaxis={**axes, "autorange": "reversed"}),
             height=int(min(900, 220 + 24 * max(len(names), 6))),
         )

@@ -106,9 +106,7 @@ def integrate(
 class _Line:
     """The straight line from the baseline to the input, and what the network says along it."""
 
-    def __init__(
-        self, opened: Opened, baseline: Tensor, score: Score, owners: Array, ways: Sequence[Way]
-    ) -> None:
+    def __init__(self, opened: Opened, baseline: Tensor, score: Score, owners: Array, ways: Sequence[Way]) -> None:
         self.opened, self.score, self.ways = opened, score, ways
         self.start = baseline
         self.way = opened.batch.values[0] - baseline  # (T, F)
