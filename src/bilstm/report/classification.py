@@ -24,6 +24,7 @@ BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 WRITTEN = 20  # classes up to which its counts are written into it
 COLUMNS = 6  # of the input that the table of worst cases shows
+SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
 LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics
 
 
@@ -163,7 +164,7 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
         "customdata": counts,
         "zmin": 0,
         "zmax": 1,
-        "colorscale": [[0.0, "rgba(0,114,178,0)"], [1.0, BLUE]],
+        "colorscale": SHARES,
         "colorbar": {"title": {"text": "share"}, "thickness": 12},
         "hovertemplate": "true %{y}, taken for %{x}: %{customdata} (%{z:.1%} of the true ones)<extra></extra>",
         "xgap": 1,

@@ -34,8 +34,9 @@ def curves(history: History) -> list[Block]:
             "rows by heart; the kept epoch is the best one of the validation part."
         )
     values = [v for name in ("loss", "validation_loss") for v in history[name] if not math.isnan(v)]
-    scale = {"type": "log"} if values and min(values) > 0 and max(values) > 10 * min(values) else {}
-    whole = {"tickformat": "d"} if len(history) < 10 else {}
+    ratio = max(values) / min(values) if values and min(values) > 0 else 1.0
+    scale = {"type": "log", "dtick": 1 if ratio > 100 else "D2", "exponentformat": "power"} if ratio > 10 else {}
+    whole = {"dtick": 1} if len(history) < 12 else {}
     charts = [Chart("Loss", note, figure(losses, x="epoch", y="loss", yaxis=scale, xaxis=whole))]
     if history.has_validation:
         metric = line("metric", history.metric_name, GREEN)
@@ -44,7 +45,7 @@ def curves(history: History) -> list[Block]:
         charts.append(Chart(history.metric_name, said, shown, height=260))
     rate = {**line("learning_rate", "learning rate", PINK), "yaxis": "y2"}
     axis = {"overlaying": "y", "side": "right", "title": {"text": "learning rate"}, "showgrid": False}
-    axis |= {"automargin": True, "rangemode": "tozero"}
+    axis |= {"automargin": True, "rangemode": "tozero", "tickmode": "auto", "nticks": 5, "exponentformat": "power"}
     steps = figure(
         [line("gradient_norm", "gradient norm", BLUE), rate], x="epoch", y="gradient norm", yaxis2=axis, xaxis=whole
     )

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from bilstm.data.columns import Array
-from bilstm.report.blocks import Block, Cell, Table, Text, counted, number, percent
+from bilstm.report.blocks import Block, Cell, Facts, Table, Text, counted, number, percent
 from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
 
 ROUNDING = 1e-7  # share of a figure that may be nothing but the float32 of a network
@@ -144,11 +144,11 @@ def figures_blocks(measured: Measured) -> list[Block]:
         for place, name in enumerate(names)
     ]
     blocks: list[Block] = [Table(f"Figures of {measured.count}, and their 95 % intervals", head, rows)]
-    blocks.append(Text(" · ".join(f"{measure.name}: {measure.words}" for measure in measured.measures) + "."))
     if measured.best is not None:
         blocks.append(_differences(measured, measured.best))
-    notes = [f"{rival.name}: {rival.note}." for rival in measured.rivals]
-    return [*blocks, Text(" ".join([*notes, _method(measured)]))]
+    terms = [(measure.name, measure.words) for measure in measured.measures]
+    blocks.append(Facts([*terms, *((rival.name, rival.note) for rival in measured.rivals)]))
+    return [*blocks, Text(_method(measured))]
 
 
 def _figures(value: float) -> str:

@@ -167,7 +167,8 @@ def _verdict(estimator: Any, found: Examined | None, name: str | None, same: str
     blocks: list[Block] = [Text(sentence(estimator))]
     if found is not None:
         said = verdict(found.measured)
-        blocks.append(replace(said, text=found.verdict) if found.verdict else said)
+        said = replace(said, text=found.verdict) if found.verdict else said
+        blocks.append(replace(said, tone="doubtful") if same else said)
         if same:
             blocks.append(Text(same, "warning"))
     else:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, Chart, figure
+from bilstm.charts import Chart, figure
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.tags import entities, scheme_of
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.metrics import entity_report, type_confusion
 from bilstm.report.blocks import Block, Drawing, Heading, Sentences, Table, Text, counted, percent
-from bilstm.report.classification import confusion, shares_of, shortened_name
+from bilstm.report.classification import SHARES, confusion, shares_of, shortened_name
 from bilstm.report.examined import Examined, case_anchor, examples, names_of, worst_rows
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import commonest_tags, folds
@@ -174,7 +174,7 @@ def _type_confusion(counts: dict[tuple[str, str], int], kinds: list[str]) -> Dra
         "texttemplate": "%{text}" if len(names) <= 20 else "",
         "zmin": 0,
         "zmax": 1,
-        "colorscale": [[0.0, "rgba(0,114,178,0)"], [1.0, BLUE]],
+        "colorscale": SHARES,
         "colorbar": {"title": {"text": "share"}, "thickness": 12},
         "hovertemplate": "true %{y}, taken for %{x}: %{customdata}<extra></extra>",
         "xgap": 1,
