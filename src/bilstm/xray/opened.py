@@ -29,7 +29,7 @@ class Given(nn.Module):
 
 
 class Listener(nn.Module):
-    """Stands where the BiLSTM was: runs it, and cuts what comes out off from what went in, so that each has its gradient."""
+    """Stands where the BiLSTM was: runs it, and cuts what comes out off from what went in."""
 
     def __init__(self, lstm: BiLSTM) -> None:
         super().__init__()

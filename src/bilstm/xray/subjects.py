@@ -245,8 +245,8 @@ def _window(estimator: BiLSTMForecaster, X: Any, row: int) -> Subject:
     notes = []
     if estimator.share_ == 0:
         notes.append(
-            "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of the window, "
-            "and the gates change nothing"
+            "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of "
+            "the window, and the gates change nothing"
         )
     return Subject(
         data=window,
