@@ -67,12 +67,8 @@ def block_edges(count: int, most: int) -> Array:
 
 
 def block_labels(steps: Sequence[str], edges: Array) -> list[str]:
-    """The label of every block: that of its first step, and of its last if there are more."""
-    ends = [*edges[1:].tolist(), len(steps)]
-    return [
-        clipped(steps[a]) if b - a == 1 else f"{clipped(steps[a])} – {clipped(steps[b - 1])}"
-        for a, b in zip(edges.tolist(), ends, strict=True)
-    ]
+    """The label of every block: that of its first step."""
+    return [clipped(steps[edge]) for edge in edges.tolist()]
 
 
 def by_memory(half_life: Array) -> Array:

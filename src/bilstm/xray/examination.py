@@ -147,7 +147,7 @@ def _transitions(estimator: BiLSTMEstimator, network: nn.Module) -> tuple[list[s
         scores.detach().numpy().copy() if rule is None else np.where(rule.numpy(), scores.detach().numpy(), -np.inf)
         for scores, rule in ((crf.transitions, crf.allowed), (crf.start, crf.first), (crf.end, crf.last))
     ]
-    classes: Any = estimator.classes_  # type: ignore[attr-defined]
+    classes: Any = estimator.classes_
     return [str(tag) for tag in classes.tolist()], ruled[0], ruled[1], ruled[2]
 
 

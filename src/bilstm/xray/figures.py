@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
@@ -11,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from bilstm.charts import BLUE, DIVERGING, GREEN, ORANGE, RED
+from bilstm.charts import BLUE, GREEN, ORANGE, RED
 from bilstm.data.columns import Array
 from bilstm.xray.drawing import by_memory, clipped, is_by_step, is_one_step, largest_columns, sums
 from bilstm.xray.result import Contribution, XRay
 
 PARTS = (("past", BLUE, "read forwards"), ("direct", GREEN, "around the BiLSTM"), ("future", ORANGE, "read backwards"))
-FOR_AND_AGAINST = LinearSegmentedColormap.from_list("for_and_against", [colour for _, colour in DIVERGING])
+FOR_AND_AGAINST = LinearSegmentedColormap.from_list("for_and_against", [BLUE, "#f7f7f7", RED])
 SHUT_TO_OPEN = LinearSegmentedColormap.from_list("shut_to_open", ["#f7f7f7", BLUE])
 # with signs that DejaVu lacks; the first that there is helps out
 OTHER_FONTS = (
@@ -68,10 +69,11 @@ def overview(found: XRay, output: int = 0) -> Figure:
                 values[d][:, shown].T, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
             )
             axes.set_yticks([])
+            axes.tick_params(bottom=axes is below[-1])
             axes.set_ylabel(f"{name}\n{direction}", fontsize=8)
         figure.colorbar(image, ax=pair, pad=0.01, aspect=18).ax.tick_params(labelsize=7)
     _label_steps(below[-1], found.steps, found.axis)
-    above.tick_params(labelbottom=False)
+    above.tick_params(labelbottom=False, bottom=False)
     above.set_xlim(-0.5, T - 0.5)
     figure.suptitle(_title(found), fontsize=11)
     return figure
@@ -161,7 +163,7 @@ def _families() -> tuple[str, ...]:
     return ("DejaVu Sans", *[name for name in OTHER_FONTS if name in known][:1])
 
 
-def _fonts() -> dict[str, list[str]]:
+def _fonts() -> dict[str, Any]:
     return {"fontfamily": list(_families())}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -304,7 +305,7 @@ def _recording(estimator: BiLSTMTranscriber, one: Recordings, most_steps: int) -
     features = band_names(encoder)
     return Subject(
         data=one,
-        title=name,
+        title=Path(name).name,
         batch=coded,
         baseline=torch.zeros_like(coded.values[0]),
         against="sound that is everywhere as loud as the mean",
