@@ -74,7 +74,8 @@ def gates_of_a_step(found: XRay) -> Chart:
         traces.append(trace)
     note = (
         "This is one step, so that there is nothing to remember: cells begin empty, forget gates keep "
-        f"nothing, and the weights from step to step are not used. Each column is one of {H} units. The menu chooses the gate."
+        f"nothing, and the weights from step to step are not used. Each column is one of {H} units; the menu "
+        "chooses the gate."
     )
     layout: dict[str, Any] = {"xaxis": NO_TICKS, "yaxis": {"type": "category", "autorange": "reversed"}}
     menu = menu_of(choices(list(GATES.values()), 1))
