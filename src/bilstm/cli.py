@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bilstm.cli_fit import add_fit_commands
-from bilstm.cli_report import add_report_command
+from bilstm.cli_see import add_see_commands
 from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 
 if TYPE_CHECKING:
@@ -298,6 +298,9 @@ def doctor() -> None:
         print(title)
         for name, found in lines:
             print(f"  {name:<20}{found}")
+
+
+add_see_commands(app)
 
 
 def decoding_options(

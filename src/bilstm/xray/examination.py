@@ -19,11 +19,12 @@ from bilstm.nn.crf import CRF
 from bilstm.xray.answers import Answer, answer_of, arrays_of
 from bilstm.xray.gates import Gates, dead, half_life, saturated
 from bilstm.xray.opened import Opened
-from bilstm.xray.paths import NODES, PIECES, Path, integrate
+from bilstm.xray.paths import Path, integrate
 from bilstm.xray.result import Contribution, XRay
 from bilstm.xray.subjects import Subject, subject_of
 
-MOST_WORK = 2.5e11  # multiplications of the forward passes that a first round may take: some ten seconds of two cores
+MOST_WORK = 6e11  # multiplications that forward passes may take, about: less than a minute of two cores
+GRADIENTS = 300  # that an output usually takes where networks are deep and sequences long
 FEWEST_STEPS, MOST_STEPS = 100, 5000  # of a sequence that is looked at, whatever the work
 
 
@@ -61,9 +62,10 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
     check_is_fitted(estimator)
     if isinstance(outputs, bool) or not isinstance(outputs, (int, np.integer)) or outputs < 1:
         raise ParameterError(f"expected outputs of at least 1, got {outputs!r}")
-    subject = subject_of(estimator, X, row, _most_steps(estimator, int(outputs)))
+    outputs, most_steps = _affordable(estimator, int(outputs))
+    subject = subject_of(estimator, X, row, most_steps)
     opened = Opened(estimator.network_, subject.batch)
-    answer = answer_of(estimator, subject, opened, int(outputs))
+    answer = answer_of(estimator, subject, opened, outputs)
     ways = opened.together if estimator.task in ("tagger", "transcriber") else opened.directions
     paths = (
         integrate(opened, subject.baseline, answer.score, len(answer.names), subject.owners, ways)
@@ -94,13 +96,14 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
     )
 
 
-def _most_steps(estimator: BiLSTMEstimator, outputs: int) -> int:
-    """How long a sequence may be so that its X-ray takes seconds, not minutes."""
+def _affordable(estimator: BiLSTMEstimator, outputs: int) -> tuple[int, int]:
+    """How many outputs, and how many steps, so that an X-ray takes seconds, not minutes."""
     lstm = estimator.network_.lstm
     assert isinstance(lstm, nn.Module)
-    explained = outputs if estimator.task in ("tagger", "transcriber") else 1
-    a_step = sum(weight.numel() for weight in lstm.parameters()) * explained * PIECES * len(NODES)
-    return int(np.clip(MOST_WORK / a_step, FEWEST_STEPS, MOST_STEPS))
+    most = MOST_WORK / (GRADIENTS * sum(weight.numel() for weight in lstm.parameters()))  # steps of all outputs
+    several = estimator.task in ("tagger", "transcriber")
+    outputs = min(outputs, max(1, int(most / FEWEST_STEPS))) if several else outputs
+    return outputs, int(np.clip(most / (outputs if several else 1), FEWEST_STEPS, MOST_STEPS))
 
 
 def _contributions(answer: Answer, paths: list[Path]) -> list[Contribution]:
@@ -144,7 +147,7 @@ def _transitions(estimator: BiLSTMEstimator, network: nn.Module) -> tuple[list[s
         scores.detach().numpy().copy() if rule is None else np.where(rule.numpy(), scores.detach().numpy(), -np.inf)
         for scores, rule in ((crf.transitions, crf.allowed), (crf.start, crf.first), (crf.end, crf.last))
     ]
-    classes: Any = estimator.classes_  # type: ignore[attr-defined]
+    classes: Any = estimator.classes_
     return [str(tag) for tag in classes.tolist()], ruled[0], ruled[1], ruled[2]
 
 

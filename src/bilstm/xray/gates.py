@@ -66,5 +66,5 @@ def saturated(gates: Gates) -> dict[str, Array]:
 
 def dead(gates: Gates) -> Array:
     """Which units never move: |h| below 1e-3 at every step, (L, D, H) of truth values."""
-    result: Array = (np.abs(gates.hidden) < DEAD).all(axis=2)
+    result: Array = np.all(np.abs(gates.hidden) < DEAD, axis=2)
     return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,27 +29,33 @@ class Given(nn.Module):
         return batch.values
 
 
+class Heard(NamedTuple):
+    """One run of a BiLSTM: what went in, output and h_n as they came out, and the same as leaves of a new graph."""
+
+    input: Tensor
+    before: tuple[Tensor, Tensor]
+    after: tuple[Tensor, Tensor]
+
+
 class Listener(nn.Module):
-    """Stands where the BiLSTM was: runs it, and cuts what comes out off from what went in, so that each has its gradient."""
+    """Stands where the BiLSTM was: runs it, and cuts what comes out off from what went in."""
 
     def __init__(self, lstm: BiLSTM) -> None:
         super().__init__()
         self.lstm = lstm
-        self.input: Tensor | None = None
-        self.inside: tuple[Tensor, Tensor] | None = None
-        self.outside: tuple[Tensor, Tensor] | None = None
+        self.heard: list[Heard] = []
 
     def forward(
         self, input: Tensor, hx: None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """As the BiLSTM; output and h_n are leaves of a new graph where gradients are recorded."""
         output, (h_n, c_n) = self.lstm(input, hx, lengths)
-        self.input = input.detach()
-        if not torch.is_grad_enabled():
-            return output, (h_n, c_n)
-        self.inside = output, h_n
-        self.outside = output.detach().requires_grad_(), h_n.detach().requires_grad_()
-        return self.outside[0], (self.outside[1], c_n.detach())
+        after = output.detach(), h_n.detach()
+        self.heard = [Heard(input.detach(), (output, h_n), after)]
+        if torch.is_grad_enabled():
+            for leaf in after:
+                leaf.requires_grad_()
+        return after[0], (after[1], c_n.detach())
 
 
 class Opened:
@@ -82,8 +89,7 @@ class Opened:
     def outputs(self, points: Tensor) -> Tensor:
         """What the network says of vectors (M, T, F): (M, …), without gradients."""
         with torch.no_grad():
-            result: Tensor = self.network(self._batch(points))
-        return result
+            return self._run(points)
 
     def gradients(self, points: Tensor, which: Tensor, score: Score, ways: Sequence[Way]) -> Tensor:
         """Gradient of each row's score with respect to its vectors, by the way through which it came.
@@ -99,40 +105,42 @@ class Opened:
             gradient.
         """
         points = points.detach().requires_grad_()
-        self.listener.inside = self.listener.outside = None
-        total = score(self.network(self._batch(points)), which).sum()
-        inside, outside = self.listener.inside, self.listener.outside
-        leaves = (points, *(outside or ()))
+        total = score(self._run(points), which).sum()
+        heard = self.listener.heard  # nothing, of a forecaster whose BiLSTM was found to be of no use
+        leaves = (points, *(leaf for one in heard for leaf in one.after))
         found = torch.autograd.grad(total, leaves, allow_unused=True)
         direct, *after = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
-        parts = [direct]
-        for number, (width, rows) in enumerate(ways):
-            if inside is None:
-                parts.insert(number, torch.zeros_like(points))
-                continue
-            kept = [_only(after[0], (..., width)), _only(after[1], (rows,))]
-            more = number < len(ways) - 1
-            parts.insert(number, torch.autograd.grad(inside, points, kept, retain_graph=more)[0])
-        return torch.stack(parts)
+        if not heard:
+            return torch.stack([torch.zeros_like(direct)] * len(ways) + [direct])
+        parts: list[Tensor] = []
+        for width, rows in ways:
+            kept = [_only(after[0], (..., width)), _only(after[1], rows)]
+            more = len(parts) < len(ways) - 1
+            parts.append(torch.autograd.grad(heard[0].before, points, kept, retain_graph=more)[0])
+        return torch.stack([*parts, direct])
 
     def trace(self) -> Trace:
         """Every gate, cell and hidden state of the sequence, (L, D, T, H) each."""
-        self.listener.input = None
-        self.outputs(self.batch.values)
-        if self.listener.input is None:  # a forecaster whose BiLSTM was found to be of no use does not run it
-            self._ask_unused()
-        assert self.listener.input is not None
+        heard = self.heard()
         with torch.no_grad():
-            found = self.listener.lstm.trace(self.listener.input, lengths=self.batch.lengths)
+            found = self.listener.lstm.trace(heard.input, lengths=self.batch.lengths)
         return Trace(*(part.squeeze(2) for part in found))
 
-    def _ask_unused(self) -> None:
-        share = self.network.share
-        assert isinstance(share, Tensor)
-        kept = share.clone()
-        share.fill_(1.0)
+    def heard(self) -> Heard:
+        """What goes into the BiLSTM at the sequence itself and comes out of it, whether or not it is used."""
         self.outputs(self.batch.values)
-        share.copy_(kept)
+        if not self.listener.heard:
+            share = self.network.share
+            assert isinstance(share, Tensor)
+            share.fill_(1.0)
+            self.outputs(self.batch.values)
+            share.fill_(0.0)
+        return self.listener.heard[0]
+
+    def _run(self, points: Tensor) -> Tensor:
+        self.listener.heard = []
+        result: Tensor = self.network(self._batch(points))
+        return result
 
     def _batch(self, points: Tensor) -> Batch:
         M, future = len(points), self.batch.future
@@ -145,7 +153,7 @@ class Opened:
         )
 
 
-def _only(gradient: Tensor, place: tuple[object, ...]) -> Tensor:
+def _only(gradient: Tensor, place: Any) -> Tensor:
     """A gradient at one place, and zero elsewhere."""
     kept = torch.zeros_like(gradient)
     kept[place] = gradient[place]

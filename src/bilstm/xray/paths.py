@@ -5,6 +5,7 @@ Knows vectors, outputs by number and gradients; does not know what they mean.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,10 @@ from bilstm.xray.opened import Opened, Score, Way
 TOLERANCE = 1e-3  # of the difference between value and baseline may be missing in the sum of the amounts
 LEAST = 0.1  # log-odds or deviations: a difference below counts as this one when its tolerance is measured
 ROUNDING = 2e-6  # of a value: what float32 cannot tell apart, so that no piece is halved for it
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)  # exact for polynomials up to degree 15
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(6)  # exact for polynomials up to degree 11
 PIECES = 2  # at first
 NARROWEST = 2.0**-12  # a piece that is not halved any more
-MOST_PIECES = 512  # of one output; each costs 8 gradients
+MOST_PIECES = 150  # of an output, on average; each costs 6 gradients
 MOST_NUMBERS = 2**26  # that a batch of rows keeps for its gradient, 256 MB
 
 
@@ -51,6 +52,10 @@ class _Piece:
     start: float
     stop: float
 
+    def halves(self) -> tuple[_Piece, _Piece]:
+        middle = (self.start + self.stop) / 2
+        return _Piece(self.output, self.start, middle), _Piece(self.output, middle, self.stop)
+
 
 def integrate(
     opened: Opened, baseline: Tensor, score: Score, outputs: int, owners: Array, ways: Sequence[Way]
@@ -77,30 +82,42 @@ def integrate(
     line = _Line(opened, baseline, score, owners, ways)
     ends = line.scores(np.repeat([0.0, 1.0], outputs), np.tile(np.arange(outputs), 2)).reshape(2, outputs)
     tolerances = TOLERANCE * np.maximum(np.abs(ends[1] - ends[0]), LEAST)
-    rounding = ROUNDING * (1 + np.abs(ends).max(axis=0))
+    left = np.maximum(tolerances, ROUNDING * (1 + np.abs(ends).max(axis=0)))  # what may still be missing
     sums = np.zeros((outputs, len(ways) + 1, *line.shape))
-    used = np.zeros(outputs, dtype=int)
     edges = np.linspace(0, 1, PIECES + 1)
-    waiting = [_Piece(k, a, b) for k in range(outputs) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    waiting = [_Piece(k, a, b) for k in range(outputs) for a, b in itertools.pairwise(edges)]
+    used = 0
     while waiting:
+        used += len(waiting)
         found, gaps = line.pieces(waiting)
-        halved = []
-        for piece, amounts, gap in zip(waiting, found, gaps, strict=True):
-            k, width = piece.output, piece.stop - piece.start
-            used[k] += 1
-            enough = max(tolerances[k] / 2 * max(width, 1 / 32), rounding[k])
-            if abs(gap) <= enough or width <= NARROWEST or used[k] > MOST_PIECES:
-                sums[k] += amounts
-            else:
-                middle = (piece.start + piece.stop) / 2
-                halved += [_Piece(k, piece.start, middle), _Piece(k, middle, piece.stop)]
-        waiting = halved
+        is_last = used > MOST_PIECES * outputs or waiting[0].stop - waiting[0].start <= NARROWEST
+        enough = np.ones(len(waiting), dtype=bool) if is_last else _good_enough(waiting, np.abs(gaps), left)
+        for place in np.flatnonzero(enough):
+            sums[waiting[place].output] += found[place]
+        waiting = [half for place in np.flatnonzero(~enough) for half in waiting[place].halves()]
     return [
         Path(value, start, amounts, value - start - float(amounts.sum()), tolerance)
         for value, start, amounts, tolerance in zip(
             ends[1].tolist(), ends[0].tolist(), sums, tolerances.tolist(), strict=True
         )
     ]
+
+
+def _good_enough(pieces: Sequence[_Piece], gaps: Array, left: Array) -> Array:
+    """Which pieces need not be halved, (P,); takes their gaps from what may still be missing of their outputs.
+
+    All pieces of an output where their gaps together may be missing; else those that miss least, for half of that.
+    """
+    owners = np.array([piece.output for piece in pieces])
+    enough = np.zeros(len(pieces), dtype=bool)
+    for k in np.unique(owners):
+        mine = np.flatnonzero(owners == k)
+        mine = mine[np.argsort(gaps[mine], kind="stable")]
+        missing = np.cumsum(gaps[mine])
+        taken = mine if missing[-1] <= left[k] else mine[missing <= left[k] / 2]
+        enough[taken] = True
+        left[k] -= gaps[taken].sum()
+    return enough
 
 
 class _Line:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -245,8 +246,8 @@ def _window(estimator: BiLSTMForecaster, X: Any, row: int) -> Subject:
     notes = []
     if estimator.share_ == 0:
         notes.append(
-            "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of the window, "
-            "and the gates change nothing"
+            "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of "
+            "the window, and the gates change nothing"
         )
     return Subject(
         data=window,
@@ -304,7 +305,7 @@ def _recording(estimator: BiLSTMTranscriber, one: Recordings, most_steps: int) -
     features = band_names(encoder)
     return Subject(
         data=one,
-        title=name,
+        title=Path(name).name,
         batch=coded,
         baseline=torch.zeros_like(coded.values[0]),
         against="sound that is everywhere as loud as the mean",

@@ -1,0 +1,163 @@
+"""What each step, column or band contributed, as interactive charts. Knows no gates; computes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bilstm.charts import BLUE, GREEN, ORANGE, RED, Chart, figure
+from bilstm.xray.chart_parts import (
+    MOST_BLOCKS,
+    MOST_CELLS,
+    choices,
+    digits_of,
+    heat,
+    menu_of,
+    step_axis,
+    step_in_words,
+    thinned,
+    units_of,
+    without_markup,
+)
+from bilstm.xray.drawing import (
+    block_edges,
+    block_labels,
+    clipped,
+    is_by_step,
+    is_one_step,
+    largest_columns,
+    sums,
+    unique,
+)
+from bilstm.xray.result import XRay
+
+MOST_BARS = 300
+PARTS = (("past", BLUE), ("direct", GREEN), ("future", ORANGE))
+WAYS = {"past": "read forwards", "direct": "around the BiLSTM", "future": "read backwards"}
+
+
+def contribution_charts(found: XRay) -> list[Chart]:
+    """What each step or column added."""
+    if not found.contributions:
+        return []
+    if is_one_step(found):
+        return [_columns(found)]
+    several = [_outputs_by_steps(found)] if len(found.contributions) > 1 or is_by_step(found) else []
+    by_step = [] if is_by_step(found) else [_steps(found)]
+    by_feature = [_features_by_steps(found)] if len(found.features) > 1 else []
+    return [*several, *by_step, *by_feature]
+
+
+def _columns(found: XRay) -> Chart:
+    traces: list[dict[str, Any]] = []
+    for number, one in enumerate(found.contributions):
+        bars = largest_columns(found, one)
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "y": unique([without_markup(label) for label in bars.labels]),
+                "x": digits_of(bars.amounts),
+                "marker": {"color": [RED if amount > 0 else BLUE for amount in bars.amounts]},
+                "hovertemplate": "%{y}: %{x:+.4g}<extra></extra>",
+                "visible": number == 0,
+            }
+        )
+    first = found.contributions[0]
+    note = (
+        f"What each column of this row added to {first.output}, from {first.baseline:.4g} at the baseline to "
+        f"{first.value:.4g}. Orange raises it, blue lowers it."
+    )
+    layout = {"yaxis": {"type": "category"}, **menu_of(choices([one.output for one in found.contributions], 1))}
+    rows = len(traces[0]["y"])
+    return Chart("Contributions", note, figure(traces, x=without_markup(first.unit), **layout), height=140 + 24 * rows)
+
+
+def _steps(found: XRay) -> Chart:
+    edges = block_edges(len(found.steps), MOST_BARS)
+    labels = unique([without_markup(label) for label in block_labels(found.steps, edges)])
+    traces = []
+    parts = [part for part in PARTS if any(np.any(getattr(one, part[0])) for one in found.contributions)]
+    for number, one in enumerate(found.contributions):
+        for name, colour in parts:
+            traces.append(
+                {
+                    "type": "bar",
+                    "name": WAYS[name],
+                    "x": labels,
+                    "y": digits_of(np.add.reduceat(getattr(one, name), edges)),
+                    "marker": {"color": colour},
+                    "hovertemplate": "%{x}: %{y:+.4g}",
+                    "visible": number == 0,
+                }
+            )
+    first = found.contributions[0]
+    note = (
+        f"What each {step_in_words(found)} added to {first.output}, from {first.baseline:.4g} at the baseline to "
+        f"{first.value:.4g}; bars above zero raise it. Colours tell by which direction of the top layer it came. "
+        + thinned(found, edges)
+    )
+    layout = {
+        "barmode": "relative",
+        "xaxis": step_axis(found),
+        **menu_of(choices([one.output for one in found.contributions], len(parts))),
+    }
+    return Chart(
+        "Contributions by step", note, figure(traces, x=found.axis, y=without_markup(first.unit), **layout), height=420
+    )
+
+
+def _outputs_by_steps(found: XRay) -> Chart:
+    edges = block_edges(len(found.steps), min(MOST_BLOCKS, MOST_CELLS // len(found.contributions)))
+    z = np.add.reduceat(sums(found), edges, axis=1)  # (K, blocks)
+    names = unique([without_markup(clipped(one.output, 28)) for one in found.contributions])
+    labels = unique([without_markup(label) for label in block_labels(found.steps, edges)])
+    trace = heat(z, labels, names) | {"hovertemplate": "%{x}<br>for %{y}: %{z:+.3g}<extra></extra>"}
+    what = "Each row is one output, each column a " + step_in_words(found)
+    own = " Near the diagonal a step speaks for itself, far from it for others."
+    note = (
+        f"{what}; orange speaks for the output and blue against it, in {units_of(found)}."
+        + (own if is_by_step(found) else "")
+        + " "
+        + thinned(found, edges)
+    )
+    layout: dict[str, Any] = {"xaxis": step_axis(found), "yaxis": {"type": "category", "autorange": "reversed"}}
+    return Chart(
+        "Contributions to each output",
+        note,
+        figure([trace], x=found.axis, **layout),
+        height=180 + 26 * len(names),
+    )
+
+
+def _features_by_steps(found: XRay) -> Chart:
+    count = len(found.contributions)
+    rows = block_edges(len(found.features), 80)
+    cells = max(1, MOST_CELLS // (count * len(rows)))
+    edges = block_edges(len(found.steps), min(MOST_BLOCKS, cells))
+    labels = unique([without_markup(label) for label in block_labels(found.steps, edges)])
+    names = unique([without_markup(label) for label in block_labels(found.features, rows)])
+    traces = [
+        heat(np.add.reduceat(np.add.reduceat(one.amount.T, rows, axis=0), edges, axis=1), labels, names)
+        | {"visible": number == 0, "hovertemplate": "%{y}, %{x}: %{z:+.3g}<extra></extra>"}
+        for number, one in enumerate(found.contributions)
+    ]
+    is_sound = found.task == "transcriber"
+    what = "Bands of the spectrum over time" if is_sound else "Columns over time"
+    note = (
+        f"{what}: orange speaks for {'the chosen output' if count > 1 else found.contributions[0].output}, blue "
+        f"against it. Columns are summed over the numbers that they are encoded as. {thinned(found, edges)}"
+    )
+    layout = {
+        "xaxis": step_axis(found),
+        "yaxis": {"type": "category", "autorange": True if is_sound else "reversed"},
+        **menu_of(choices([one.output for one in found.contributions], 1)),
+    }
+    height = int(np.clip(160 + 18 * len(names), 320, 640))
+    return Chart(
+        "Contributions by column and step" if not is_sound else "Contributions by band and time",
+        note,
+        figure(traces, x=found.axis, **layout),
+        height=height,
+    )
