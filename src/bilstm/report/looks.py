@@ -34,10 +34,7 @@ def _look(estimator: Any, example: Example) -> list[Block]:
     except BilstmError as error:
         return [heading, Text(f"No X-ray of it: {error.message}.")]
     blocks: list[Block] = [heading, Text(f"{shortened(ray.title, 300)}: {shortened(ray.prediction, 600)}")]
-    try:  # TEMPORARY
-        blocks += [Drawing(chart) for chart in ray.charts()]
-    except ImportError:
-        pass
+    blocks += [Drawing(chart) for chart in ray.charts()]
     return blocks + [Text(note) for note in ray.notes]
 
 
