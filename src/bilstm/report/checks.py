@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_text
+from bilstm.data.columns import as_text
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.leaks import find_leaks
 from bilstm.data.recordings import Recordings
@@ -165,6 +165,3 @@ def unique(texts: list[str]) -> list[str]:
         ['a', 'b']
     """
     return list(dict.fromkeys(texts))
-
-
-__all__ = ["Array", "findings", "same_as_training", "unique"]

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from bilstm.errors import BilstmError
-from bilstm.report.blocks import Block, Cell, Drawing, Heading, Section, Text, shortened
+from bilstm.report.blocks import Block, Drawing, Heading, Section, Text, shortened
 from bilstm.report.examined import Examined, Example
 from bilstm.xray import x_ray
+
+LAST = "Gates"  # what follows this chart is much the same for every example, and shown of the first alone
 
 
 def looks(estimator: Any, found: Examined | None, say: Callable[[str], None]) -> list[Section]:
@@ -20,22 +22,22 @@ def looks(estimator: Any, found: Examined | None, say: Callable[[str], None]) ->
     else:
         examples = []
     blocks: list[Block] = []
-    for example in examples:
+    for place, example in enumerate(examples):
         say(f"looking into it: {example.title.lower()}")
-        blocks += _look(estimator, example)
+        blocks += _look(estimator, example, in_full=place == 0)
     return [Section("xrays", "Inside the model", blocks)] if blocks else []
 
 
-def _look(estimator: Any, example: Example) -> list[Block]:
-    anchor = example.anchor.replace("case-", "xray-")
-    heading = Heading(example.title, anchor)
+def _look(estimator: Any, example: Example, in_full: bool) -> list[Block]:
+    heading = Heading(example.title, example.anchor.replace("case-", "xray-"))
     try:
         ray = x_ray(estimator, example.data, row=example.row)
     except BilstmError as error:
-        return [heading, Text(f"No X-ray of it: {error.message}.")]
-    blocks: list[Block] = [heading, Text(f"{shortened(ray.title, 300)}: {shortened(ray.prediction, 600)}")]
-    blocks += [Drawing(chart) for chart in ray.charts()]
-    return blocks + [Text(note) for note in ray.notes]
-
-
-__all__ = ["Cell", "looks"]
+        return [heading, Text(f"There is no X-ray of it: {error.message}.")]
+    charts = ray.charts()
+    if not in_full:
+        titles = [chart.title for chart in charts]
+        charts = charts[: titles.index(LAST) + 1] if LAST in titles else charts
+    said = Text(f"{shortened(ray.title, 300)}: {shortened(ray.prediction, 600)}")
+    notes = [Text(f"{note[0].upper()}{note[1:]}.") for note in ray.notes if note]
+    return [heading, said, *(Drawing(chart) for chart in charts), *notes]

@@ -19,7 +19,7 @@ from bilstm.errors import BilstmError, DataError, from_extra
 from bilstm.estimators.circumstances import data_warnings
 from bilstm.progress import say
 from bilstm.report import classification, forecasting, labelling, regression, tagging, transcription
-from bilstm.report.blocks import Block, Cell, Facts, Heading, Section, Table, Text, number, percent
+from bilstm.report.blocks import Block, Heading, Section, Table, Text, number, percent
 from bilstm.report.checks import findings, same_as_training, unique
 from bilstm.report.commands import commands
 from bilstm.report.curves import curves
@@ -246,6 +246,3 @@ def _linked(sections: list[Section]) -> list[Section]:
         return replace(block, rows=rows)
 
     return [replace(section, blocks=[linked(block) for block in section.blocks]) for section in sections]
-
-
-__all__ = ["Cell", "Facts", "report_html", "write_report"]
