@@ -112,10 +112,7 @@ def by_halves(network, x_forward, x_backward):
     wide = copy.deepcopy(network).double().eval()
     H = wide.lstm.hidden_size
     with torch.no_grad(), use_kernel("equations"):
-        states = []
-        for x in (x_forward, x_backward):
-            states.append(wide.lstm(x))
-        (out_f, (h_f, _)), (out_b, (h_b, _)) = states
+        (out_f, (h_f, _)), (out_b, (h_b, _)) = (wide.lstm(x) for x in (x_forward, x_backward))
         output = torch.cat([out_f[..., :H], out_b[..., H:]], dim=2)
         h_n = torch.cat([h_f[:-1], h_b[-1:]])
 

@@ -92,8 +92,8 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
             raise DataError(f"expected recordings, got a table or sequences ({one.source})", hint="use read_recordings")
         return _recording(estimator, one, most_steps)
     if estimator.is_language_ != one.is_language:
-        kinds = ("numbers", "words") if one.is_language else ("words", "numbers")
-        raise DataError(f"expected {kinds[1 - one.is_language]} as in training, got {kinds[one.is_language]}")
+        needed, got = ("numbers", "words") if one.is_language else ("words", "numbers")
+        raise DataError(f"expected {needed} as in training, got {got} ({one.source})")
     if estimator.is_table_ and not one.is_table:
         raise DataError(
             f"expected a table (one row a sample) as in training, got sequences of several steps ({one.source})"
