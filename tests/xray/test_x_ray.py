@@ -275,7 +275,8 @@ def test_heavy_work_has_fewer_outputs(monkeypatch):
 
 
 def test_what_does_not_add_up_is_said(monkeypatch):
-    monkeypatch.setattr(paths, "MOST_PIECES", 1)
+    monkeypatch.setattr(examination, "FEWEST_PIECES", 1)
+    monkeypatch.setattr(examination, "MOST_PIECES", 1)
     monkeypatch.setattr(paths, "TOLERANCE", 1e-9)
     with pytest.warns(DataWarning, match="do not add up"):
         found = x_ray(models.sequences(), models.walks(1)[0])
