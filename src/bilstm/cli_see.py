@@ -5,13 +5,14 @@ Nothing heavy is imported before the command runs.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bilstm.errors import ParameterError
+from bilstm.errors import DataWarning, ParameterError
 
 if TYPE_CHECKING:
     from bilstm.xray import Contribution, XRay
@@ -59,7 +60,9 @@ def xray(
     from bilstm.xray import x_ray
 
     model = load(file)
-    found = x_ray(model, _data_for(model, data or [], text), row=row, outputs=outputs)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the contributions to", DataWarning)  # the notes say it too
+        found = x_ray(model, _data_for(model, data or [], text), row=row, outputs=outputs)
     print(table(found))
     for note in found.notes:
         talk(f"note: {note}")

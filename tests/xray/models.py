@@ -1,4 +1,4 @@
-"""Small fitted models of every task, and data that they have not seen; made once, and none of the tests changes them."""
+"""Small fitted models of every task, and data that they have not seen; made once for all tests."""
 
 from __future__ import annotations
 

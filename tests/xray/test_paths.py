@@ -39,11 +39,11 @@ def random_network(T=4, F=3, H=5, layers=2, pooling="final", seed=0, K=2):
     return network, torch.randn(1, T, F)
 
 
-def integrated(network, x, baseline=None, owners=None, K=2):
+def integrated(network, x, baseline=None, owners=None, K=2, **limits):
     opened = Opened(network, batch_of(x))
     baseline = torch.zeros_like(x[0]) if baseline is None else baseline
     owners = np.arange(x.shape[2]) if owners is None else owners
-    return integrate(opened, baseline, first, K, owners, opened.directions)
+    return integrate(opened, baseline, first, K, owners, opened.directions, **limits)
 
 
 def brute_force(network, x, baseline, k, points=4000):
@@ -112,10 +112,7 @@ def by_halves(network, x_forward, x_backward):
     wide = copy.deepcopy(network).double().eval()
     H = wide.lstm.hidden_size
     with torch.no_grad(), use_kernel("equations"):
-        states = []
-        for x in (x_forward, x_backward):
-            states.append(wide.lstm(x))
-        (out_f, (h_f, _)), (out_b, (h_b, _)) = states
+        (out_f, (h_f, _)), (out_b, (h_b, _)) = (wide.lstm(x) for x in (x_forward, x_backward))
         output = torch.cat([out_f[..., :H], out_b[..., H:]], dim=2)
         h_n = torch.cat([h_f[:-1], h_b[-1:]])
 
@@ -178,13 +175,12 @@ def test_the_amounts_add_up_whatever_the_sizes(T, F, H, layers, pooling, seed):
         assert path.tolerance == TOLERANCE * max(abs(path.value - path.baseline), 0.1)
 
 
-def test_work_is_bounded_and_what_is_missing_is_told(monkeypatch):
-    monkeypatch.setattr(paths, "MOST_PIECES", 1)
+def test_work_is_bounded_and_what_is_missing_is_told():
     network, x = random_network(T=6, H=8, seed=11)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(3)
-    found = integrated(network, 3 * x)
+    found = integrated(network, 3 * x, most_pieces=1)
     assert any(abs(path.gap) > path.tolerance for path in found)
     for path in found:
         assert_close(path.value - path.baseline - path.amounts.sum(), path.gap, atol=1e-9)

@@ -30,6 +30,7 @@ from bilstm.xray.subjects import Subject, times_written
 
 OUTSIDE = "O"  # the tag of words that belong to nothing
 LOG_ODDS = "log-odds"
+MOST_TOLD = 6  # coming steps that the prediction names
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _coming(estimator: BiLSTMForecaster, subject: Subject, outputs: Tensor, most
     chosen = np.unique(np.linspace(0, h - 1, min(most, h)).round().astype(int))
     places = torch.from_numpy(chosen * len(encoder.goals))
     goal, is_log = encoder.goals[0], encoder.target_as == LOG
-    told = [f"{times[j]}: {values[j]:.5g}" for j in chosen]
+    told = [f"{times[j]}: {values[j]:.5g}" for j in chosen[:MOST_TOLD]] + ["…"] * (len(chosen) > MOST_TOLD)
     return Answer(
         prediction=f"{goal} at {', '.join(told)}",
         names=[times[j] for j in chosen],

@@ -19,13 +19,14 @@ from bilstm.nn.crf import CRF
 from bilstm.xray.answers import Answer, answer_of, arrays_of
 from bilstm.xray.gates import Gates, dead, half_life, saturated
 from bilstm.xray.opened import Opened
-from bilstm.xray.paths import Path, integrate
+from bilstm.xray.paths import NODES, Path, integrate
 from bilstm.xray.result import Contribution, XRay
 from bilstm.xray.subjects import Subject, subject_of
 
 MOST_WORK = 6e11  # multiplications that forward passes may take, about: less than a minute of two cores
 GRADIENTS = 300  # that an output usually takes where networks are deep and sequences long
 FEWEST_STEPS, MOST_STEPS = 100, 5000  # of a sequence that is looked at, whatever the work
+FEWEST_PIECES, MOST_PIECES = 50, 2000  # of an output's way, on average
 
 
 def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> XRay:
@@ -67,11 +68,12 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
     opened = Opened(estimator.network_, subject.batch)
     answer = answer_of(estimator, subject, opened, outputs)
     ways = opened.together if estimator.task in ("tagger", "transcriber") else opened.directions
-    paths = (
-        integrate(opened, subject.baseline, answer.score, len(answer.names), subject.owners, ways)
-        if answer.names
-        else []
-    )
+    paths = []
+    if answer.names:
+        most = _most_pieces(estimator, len(subject.steps), len(answer.names))
+        paths = integrate(
+            opened, subject.baseline, answer.score, len(answer.names), subject.owners, ways, most_pieces=most
+        )
     gates = Gates(*(part.float().numpy() for part in opened.trace()))
     L, D = gates.hidden.shape[:2]
     contributions = _contributions(answer, paths)
@@ -96,11 +98,22 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
     )
 
 
-def _affordable(estimator: BiLSTMEstimator, outputs: int) -> tuple[int, int]:
-    """How many outputs, and how many steps, so that an X-ray takes seconds, not minutes."""
+def _most_pieces(estimator: BiLSTMEstimator, steps: int, outputs: int) -> int:
+    """How many pieces of the way may be looked at: as many as the work allows, within reason."""
+    a_piece = len(NODES) * steps * _weights(estimator)
+    return int(np.clip(MOST_WORK / a_piece, FEWEST_PIECES * outputs, MOST_PIECES * outputs))
+
+
+def _weights(estimator: BiLSTMEstimator) -> int:
+    """Weights of the BiLSTM, each of which is multiplied once a step."""
     lstm = estimator.network_.lstm
     assert isinstance(lstm, nn.Module)
-    most = MOST_WORK / (GRADIENTS * sum(weight.numel() for weight in lstm.parameters()))  # steps of all outputs
+    return sum(weight.numel() for weight in lstm.parameters())
+
+
+def _affordable(estimator: BiLSTMEstimator, outputs: int) -> tuple[int, int]:
+    """How many outputs, and how many steps, so that an X-ray takes seconds, not minutes."""
+    most = MOST_WORK / (GRADIENTS * _weights(estimator))  # steps of all outputs
     several = estimator.task in ("tagger", "transcriber")
     outputs = min(outputs, max(1, int(most / FEWEST_STEPS))) if several else outputs
     return outputs, int(np.clip(most / (outputs if several else 1), FEWEST_STEPS, MOST_STEPS))

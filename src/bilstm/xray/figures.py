@@ -35,7 +35,7 @@ OTHER_FONTS = (
     "Arial Unicode MS",
 )
 MISSING_SIGN = "▯"
-MOST_LABELS = 40
+MOST_WORDS, MOST_TIMES = 40, 12  # labels below the steps
 MOST_ROWS = 40  # units of a direction that are drawn
 
 
@@ -144,7 +144,7 @@ def _title(found: XRay) -> str:
 
 
 def _label_steps(axes: Axes, steps: list[str], axis: str) -> None:
-    every = -(-len(steps) // MOST_LABELS)
+    every = -(-len(steps) // (MOST_WORDS if axis in ("word", "column") else MOST_TIMES))
     shown = list(range(0, len(steps), every))
     labels = [drawable(clipped(steps[t])) for t in shown]
     long = max(map(len, labels), default=0) * len(labels) > 90

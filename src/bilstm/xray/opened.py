@@ -108,7 +108,7 @@ class Opened:
         total = score(self._run(points), which).sum()
         heard = self.listener.heard  # nothing, of a forecaster whose BiLSTM was found to be of no use
         leaves = (points, *(leaf for one in heard for leaf in one.after))
-        found = torch.autograd.grad(total, leaves, allow_unused=True)
+        found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
         direct, *after = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
         if not heard:
             return torch.stack([torch.zeros_like(direct)] * len(ways) + [direct])

@@ -23,7 +23,6 @@ ROUNDING = 2e-6  # of a value: what float32 cannot tell apart, so that no piece 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(6)  # exact for polynomials up to degree 11
 PIECES = 2  # at first
 NARROWEST = 2.0**-12  # a piece that is not halved any more
-MOST_PIECES = 150  # of an output, on average; each costs 6 gradients
 MOST_NUMBERS = 2**26  # that a batch of rows keeps for its gradient, 256 MB
 
 
@@ -58,7 +57,14 @@ class _Piece:
 
 
 def integrate(
-    opened: Opened, baseline: Tensor, score: Score, outputs: int, owners: Array, ways: Sequence[Way]
+    opened: Opened,
+    baseline: Tensor,
+    score: Score,
+    outputs: int,
+    owners: Array,
+    ways: Sequence[Way],
+    *,
+    most_pieces: int = 2000,
 ) -> list[Path]:
     """The integrated gradients of some outputs, feature by feature.
 
@@ -76,6 +82,7 @@ def integrate(
         outputs: how many outputs ``score`` knows.
         owners: the feature that each of the F numbers belongs to, (F,), from 0.
         ways: see :meth:`Opened.gradients`.
+        most_pieces: of all outputs together; each costs six gradients.
 
     Source: Sundararajan, Taly and Yan 2017.
     """
@@ -88,13 +95,15 @@ def integrate(
     waiting = [_Piece(k, a, b) for k in range(outputs) for a, b in itertools.pairwise(edges)]
     used = 0
     while waiting:
-        used += len(waiting)
-        found, gaps = line.pieces(waiting)
-        is_last = used > MOST_PIECES * outputs or waiting[0].stop - waiting[0].start <= NARROWEST
-        enough = np.ones(len(waiting), dtype=bool) if is_last else _good_enough(waiting, np.abs(gaps), left)
-        for place in np.flatnonzero(enough):
-            sums[waiting[place].output] += found[place]
-        waiting = [half for place in np.flatnonzero(~enough) for half in waiting[place].halves()]
+        pieces, waiting = waiting[: line.at_once], waiting[line.at_once :]
+        used += len(pieces)
+        found, gaps = line.pieces(pieces)
+        enough = _good_enough(pieces, np.abs(gaps), left) | (used > most_pieces)
+        for piece, amounts, is_enough in zip(pieces, found, enough, strict=True):
+            if is_enough:
+                sums[piece.output] += amounts
+            else:
+                waiting += piece.halves()
     return [
         Path(value, start, amounts, value - start - float(amounts.sum()), tolerance)
         for value, start, amounts, tolerance in zip(
@@ -106,10 +115,11 @@ def integrate(
 def _good_enough(pieces: Sequence[_Piece], gaps: Array, left: Array) -> Array:
     """Which pieces need not be halved, (P,); takes their gaps from what may still be missing of their outputs.
 
-    All pieces of an output where their gaps together may be missing; else those that miss least, for half of that.
+    All pieces of an output where their gaps together may be missing; else those that miss least, for half of that; and
+    those that are too narrow to be halved.
     """
     owners = np.array([piece.output for piece in pieces])
-    enough = np.zeros(len(pieces), dtype=bool)
+    enough = np.array([piece.stop - piece.start <= NARROWEST for piece in pieces])
     for k in np.unique(owners):
         mine = np.flatnonzero(owners == k)
         mine = mine[np.argsort(gaps[mine], kind="stable")]
@@ -133,6 +143,7 @@ class _Line:
         lstm = opened.listener.lstm
         kept = 12 * lstm.num_layers * lstm.hidden_size + 2 * self.way.shape[1]  # gates and cells of both directions
         self.rows = max(1, MOST_NUMBERS // max(1, len(self.way) * kept))
+        self.at_once = max(1, MOST_NUMBERS // (2 * (len(ways) + 1) * max(1, len(self.way) * features)))
 
     def scores(self, places: Array, which: Array) -> Array:
         """The score of outputs ``which`` (M,) at ``places`` (M,) in 0…1."""

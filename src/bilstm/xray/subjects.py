@@ -5,6 +5,7 @@ Knows data and encoders; does not know outputs, gates or gradients.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 
 CALENDAR = "calendar"
+WHOLE_MINUTE = re.compile(r".+ \d\d:\d\d:00")
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
             raise DataError(f"expected recordings, got a table or sequences ({one.source})", hint="use read_recordings")
         return _recording(estimator, one, most_steps)
     if estimator.is_language_ != one.is_language:
-        kinds = ("numbers", "words") if one.is_language else ("words", "numbers")
-        raise DataError(f"expected {kinds[1 - one.is_language]} as in training, got {kinds[one.is_language]}")
+        needed, got = ("numbers", "words") if one.is_language else ("words", "numbers")
+        raise DataError(f"expected {needed} as in training, got {got} ({one.source})")
     if estimator.is_table_ and not one.is_table:
         raise DataError(
             f"expected a table (one row a sample) as in training, got sequences of several steps ({one.source})"
@@ -269,7 +271,8 @@ def times_written(window: Windows, rows: Array) -> list[str]:
     """Times of some steps of a window's series, as text."""
     series: Series = window.cut_from
     plain = series.clock.plain(series.times.gather(rows))
-    return [f"{time:g}" if isinstance(time, float) else str(time) for time in plain.to_list()]
+    found = [f"{time:g}" if isinstance(time, float) else str(time) for time in plain.to_list()]
+    return [time[:-3] for time in found] if all(WHOLE_MINUTE.fullmatch(time) for time in found) else found
 
 
 def _series_features(estimator: BiLSTMForecaster, series: Series) -> tuple[list[str], Array]:
