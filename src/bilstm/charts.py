@@ -185,6 +185,10 @@ DRAW = """
   });
   dark.addEventListener('change', all);
   addEventListener('beforeprint', () => { printing = true; all(); });
-  addEventListener('afterprint', () => { printing = false; all(); });
+  addEventListener('afterprint', () => {
+    printing = false;
+    all();
+    figures.forEach((_, where) => Plotly.Plots.resize(where));
+  });
 })();
 """

@@ -134,7 +134,7 @@ def test_a_class_that_training_never_saw_is_left_out_and_told():
 def test_a_missing_target_is_an_error_that_names_the_row():
     model, (rows, targets) = regressor()
     gap = targets.with_columns(price=targets["price"].scatter(3, None))
-    with pytest.raises(DataError, match="target 'price' in every row, got NaN .*row 3"):
+    with pytest.raises(DataError, match=r"target 'price' in every row, got NaN .*row 3"):
         report_html(model, (rows, gap))
 
 
@@ -162,7 +162,7 @@ def test_fifty_classes_fit():
 
 def test_what_training_warned_of_is_told():
     rows, targets = table(60)
-    with pytest.warns(DataWarning, match="column 'name' is left out"):
+    with pytest.warns(DataWarning, match=r"column 'name' is left out"):
         model = BiLSTMRegressor(**QUICK).fit(
             rows.with_columns(name=np.array([f"n{k}" for k in range(60)])), targets.select("price")
         )

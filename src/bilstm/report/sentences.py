@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bilstm.data.tags import entities
-from bilstm.report.blocks import Piece, Sentence
+from bilstm.report.blocks import Piece, Sentence, shortened
 
 COLOURS = 7  # that can be told apart; further types have none, only their label
 MOST_WORDS = 150  # of a sentence that are shown
@@ -55,7 +55,7 @@ def marked(
         [('Ann', 'PER', ''), (' ran', '', '')]
     """
     colours = dict(legend)
-    spans = _entity_spans(truth, predicted) if typed else _word_spans(truth, predicted)
+    spans = _entity_spans(words, truth, predicted) if typed else _word_spans(truth, predicted)
     pieces, cut = [], len(words) > MOST_WORDS
     for first, last, label, true in spans:
         if first >= MOST_WORDS:
@@ -76,25 +76,21 @@ def marked(
 Span = tuple[int, int, str, str]  # first word, one past the last, what is said, what is true where that differs
 
 
-def _entity_spans(truth: Sequence[str], predicted: Sequence[str]) -> list[Span]:
+def _entity_spans(words: Sequence[str], truth: Sequence[str], predicted: Sequence[str]) -> list[Span]:
     true, said = entities(truth), entities(predicted)
     exact, found, end = set(true), [], 0
     for kind, first, last in sorted(said, key=lambda span: span[1]):
-        meets = [span for span in true if span[1] < last and first < span[2]]
-        other = "" if (kind, first, last) in exact else " + ".join(_told(span, first, last) for span in meets) or "none"
+        meets = [_told(span, words, first, last) for span in true if span[1] < last and first < span[2]]
+        other = "" if (kind, first, last) in exact else " + ".join(meets) or "none"
         found += [*_missed(true, said, end, first), (first, last, kind, other)]
         end = last
     return [*found, *_missed(true, said, end, len(truth))]
 
 
-def _told(span: tuple[str, int, int], first: int, last: int) -> str:
-    """A true entity beside a predicted one that it meets: its type, and whether its ends are others."""
+def _told(span: tuple[str, int, int], words: Sequence[str], first: int, last: int) -> str:
+    """A true entity beside a predicted one that it meets: its type, and its words where these are others."""
     kind, start, stop = span
-    return (
-        kind
-        if (start, stop) == (first, last)
-        else f"{kind} of {'more' if stop - start > last - first else 'other'} words"
-    )
+    return kind if (start, stop) == (first, last) else f"{kind} “{shortened(joined(words[start:stop]), 60)}”"
 
 
 def _missed(true: list[tuple[str, int, int]], said: list[tuple[str, int, int]], start: int, stop: int) -> list[Span]:
