@@ -161,11 +161,13 @@ figcaption strong { display: block; color: var(--ink) }
 DRAW = """
 (() => {
   const dark = matchMedia('(prefers-color-scheme: dark)');
-  const colours = () => dark.matches && !matchMedia('print').matches
+  let printing = false;
+  const colours = () => dark.matches && !printing
     ? {ink: '#ececec', line: '#3c3c3c'} : {ink: '#1b1b1b', line: '#d8d8d8'};
   const tinted = figure => {
     const {ink, line} = colours(), layout = structuredClone(figure.layout);
     layout.font = {...layout.font, color: ink};
+    if (printing) layout.width = 640;  // what fits between the margins of A4 and of Letter
     for (const name of Object.keys(layout).filter(key => /^[xy]axis/.test(key)))
       layout[name] = {gridcolor: line, zerolinecolor: line, linecolor: line, ...layout[name]};
     return layout;
@@ -182,7 +184,11 @@ DRAW = """
     all();
   });
   dark.addEventListener('change', all);
-  addEventListener('beforeprint', all);
-  addEventListener('afterprint', all);
+  addEventListener('beforeprint', () => { printing = true; all(); });
+  addEventListener('afterprint', () => {
+    printing = false;
+    all();
+    figures.forEach((_, where) => Plotly.Plots.resize(where));
+  });
 })();
 """

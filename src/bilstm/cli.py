@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bilstm.cli_fit import add_fit_commands
+from bilstm.cli_report import add_report_command
 from bilstm.cli_see import add_see_commands
 from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 
@@ -299,6 +300,7 @@ def doctor() -> None:
 
 
 add_see_commands(app)
+add_report_command(app)
 
 
 def decoding_options(

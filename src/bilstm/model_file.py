@@ -3,8 +3,9 @@
 The format, version 3: a safetensors file. Its ``__metadata__`` has one entry, ``bilstm``, a JSON object with
 ``format`` (version), ``estimator`` (class), ``parameters`` (of the constructor), ``features`` (names of the input
 columns), ``named`` (whether the caller gave these names), ``targets``, ``read_with``, ``is_table``, ``trained_on``
-(a digest of the data), ``encoders``, ``history``, ``metrics`` (on the validation part) and ``versions`` (of
-libraries). Its tensors are the network's weights, by their names in ``network_.state_dict()``.
+(a digest of the data), ``encoders``, ``history``, ``metrics`` (on the validation part), ``versions`` (of libraries)
+and perhaps ``trained_with`` (what else is remembered of the fit). Its tensors are the network's weights, by their
+names in ``network_.state_dict()``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from polars.exceptions import PolarsError
 from bilstm import tensor_file
 from bilstm.errors import ModelFileError
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.circumstances import restored
 from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
 
@@ -52,6 +54,7 @@ def save(estimator: BiLSTMEstimator, path: Path) -> None:
         "read_with": estimator.read_with_,
         "is_table": estimator.is_table_,
         "trained_on": estimator.trained_on_,
+        "trained_with": estimator.trained_with_,
         "encoders": estimator._encoders(),
         "history": estimator.history_.to_json(),
         "metrics": {n: None if math.isnan(v) else v for n, v in estimator.metrics_.items()},
@@ -126,6 +129,7 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     estimator.target_names_ = [str(target) for target in header["targets"]]
     estimator.read_with_ = {k: str(v) for k, v in header["read_with"].items() if k in READ_WITH}
     estimator.trained_on_ = str(header["trained_on"])
+    estimator.trained_with_ = restored(header.get("trained_with"))
     estimator.is_table_ = bool(header["is_table"])
     estimator._restore_encoders(header["encoders"])
     estimator.history_ = History.from_json(header["history"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -30,7 +31,7 @@ def boston(drop: Sequence[str] = ()) -> Dataset:
         (506, 13, ['medv'])
     """
     with resources.as_file(resources.files("bilstm.data") / "boston.csv") as path:
-        return read_table(path, target="medv", drop=drop)
+        return replace(read_table(path, target="medv", drop=drop), source="boston")
 
 
 def digits(drop: Sequence[str] = ()) -> Dataset:
@@ -68,7 +69,7 @@ def sunspots(drop: Sequence[str] = ()) -> Series:
         (('sunspots',), [309], 'step of 1')
     """
     with resources.as_file(resources.files("bilstm.data") / "sunspots.csv") as path:
-        return read_series(path, time="year", target="sunspots", drop=drop)
+        return replace(read_series(path, time="year", target="sunspots", drop=drop), source="sunspots")
 
 
 BUILTIN: dict[str, Callable[..., Dataset]] = {"boston": boston, "digits": digits, "sunspots": sunspots}

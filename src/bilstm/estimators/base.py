@@ -7,6 +7,7 @@ Knows the order of these steps; does not know what a target means. A task fills 
 from __future__ import annotations
 
 import hashlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral
@@ -26,6 +27,7 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.errors import DataError, ParameterError
+from bilstm.estimators.circumstances import circumstances, data_warnings
 from bilstm.estimators.inputs import Inputs
 from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
@@ -75,6 +77,7 @@ class BiLSTMEstimator(Inputs, ABC):
     history_: History
     metrics_: dict[str, float]
     trained_on_: str
+    trained_with_: dict[str, Any]  # see circumstances.py; empty where a model file does not say
 
     # -- hooks ---------------------------------------------------------------------------------------------
     @abstractmethod
@@ -128,6 +131,11 @@ class BiLSTMEstimator(Inputs, ABC):
             ParameterError: a constructor parameter out of its limits.
             TrainingError: the loss or a gradient is not finite.
         """
+        with data_warnings() as told:
+            return self._fit(X, y, sample_weight, validation, told)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, told: list[str]) -> Self:
+        started = time.perf_counter()
         check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -152,6 +160,7 @@ class BiLSTMEstimator(Inputs, ABC):
         if held_out is not None:
             outputs = self._calibrate(held_out, self._outputs(held_out))
             self.metrics_ = self._metrics(held_out, outputs)
+        self.trained_with_ = circumstances(training, held_out, started, told)
         return self
 
     def _train(

@@ -54,7 +54,7 @@ class SeriesEstimator(BiLSTMEstimator):
             series.lengths,
             self.horizon,
         ):
-            warnings.warn(f"{found} ({series.source})", DataWarning, stacklevel=3)
+            warnings.warn(f"{found} ({series.source})", DataWarning, stacklevel=4)
         self.feature_names_ = series.steps.columns
         self.n_features_in_ = len(self.feature_names_)
         self.target_names_ = list(series.goals)

@@ -253,7 +253,7 @@ class BiLSTMTagger(LanguageEstimator):
                 f"{self.repaired_} of {len(whole)} tags broke the {self.scheme_.upper()} scheme and were repaired "
                 f"({dataset.source})",
                 DataWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         self.scheme_ = "iobes" if self.scheme_ == "iobes" else "bio"
         return replace(dataset, tags=pl.DataFrame({dataset.target_names[0]: pl.Series(whole, dtype=pl.String)}))

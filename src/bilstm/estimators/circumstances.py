@@ -1,0 +1,99 @@
+"""What is remembered of a fit beside its result: of what data, when, for how long, with which warnings.
+
+Knows counts and words. None of it is needed to predict; older model files have none of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bilstm.data.dataset import Dataset
+from bilstm.data.windows import Windows
+from bilstm.errors import DataWarning
+
+MOST_WARNINGS = 20  # that a model file keeps
+LONGEST = 2000  # characters of each
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "source": str,  # name of the file, without its folder
+    "sequences": int,  # that were learned from; of series windows
+    "steps": int,  # of these; of a forecaster those of its series
+    "validation_sequences": int,
+    "date": str,  # when fit ended, ISO 8601, UTC
+    "seconds": (int, float),
+    "bilstm": str,
+    "torch": str,
+    "warnings": list,
+}
+
+
+@contextlib.contextmanager
+def data_warnings() -> Iterator[list[str]]:
+    """The texts of all DataWarnings that are shown inside; they are shown as ever.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True), data_warnings() as told:
+        ...     warnings.simplefilter("always")
+        ...     warnings.warn("a column is empty", DataWarning)
+        >>> told
+        ['a column is empty']
+    """
+    told: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def listen(message: Any, category: type[Warning], *where: Any, **how: Any) -> None:
+            if issubclass(category, DataWarning):
+                told.append(str(message))
+            show(message, category, *where, **how)
+
+        warnings.showwarning = listen
+        yield told
+
+
+def circumstances(training: Dataset, held_out: Dataset | None, started: float, told: list[str]) -> dict[str, Any]:
+    """What a model file keeps of a fit.
+
+    Args:
+        training: what was learned from.
+        held_out: what it was stopped by.
+        started: ``time.perf_counter()`` when it began.
+        told: texts of its warnings.
+    """
+    for source in {training.source, training.source if held_out is None else held_out.source}:
+        told = [text.replace(source, _name(source)) for text in told]  # folders are nobody else's business
+    steps = training.cut_from.steps.height if isinstance(training, Windows) else int(training.lengths.sum())
+    return {
+        "source": _name(training.source),
+        "sequences": len(training),
+        "steps": steps,
+        "validation_sequences": 0 if held_out is None else len(held_out),
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seconds": round(time.perf_counter() - started, 3),
+        "bilstm": metadata.version("bilstm"),
+        "torch": metadata.version("torch"),
+        "warnings": [text[:LONGEST] for text in told[:MOST_WARNINGS]],
+    }
+
+
+def _name(source: str) -> str:
+    return Path(source).name or source
+
+
+def restored(saved: Any) -> dict[str, Any]:
+    """The same from a model file: what is not of its kind is left out, and so is what an older file lacks."""
+    if not isinstance(saved, Mapping):
+        return {}
+    found = {name: saved[name] for name, kind in KINDS.items() if isinstance(saved.get(name), kind)}
+    if not math.isfinite(found.get("seconds", 0.0)):
+        del found["seconds"]
+    if "warnings" in found:
+        found["warnings"] = [str(text) for text in found["warnings"]][:MOST_WARNINGS]
+    return found

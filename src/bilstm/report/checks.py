@@ -1,0 +1,167 @@
+"""What is strange about the data that a model is examined on: gaps, new values, foreign ranges, leaks, copies.
+
+Knows datasets and encoders; trains and measures nothing. Every finding is one sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.columns import as_text
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.leaks import find_leaks
+from bilstm.data.recordings import Recordings
+from bilstm.data.series import Series
+from bilstm.report.blocks import counted, percent, shortened
+
+FAR = 6.0  # standard deviations of the training mean beyond which a number is strange to the model
+MOST = 8  # columns that are named one by one
+NEW_WORDS = 0.3  # share of unknown words that is worth a warning
+
+
+def same_as_training(estimator: Any, dataset: Dataset) -> str | None:
+    """A sentence if these are the very sequences that the model was fitted to."""
+    try:
+        same = dataset.fingerprint() == estimator.trained_on_
+    except OSError:  # a recording that cannot be read now
+        return None
+    if not same:
+        return None
+    return (
+        "The model was trained on this very data: the figures flatter. What it knows of new data, other data must show."
+    )
+
+
+def findings(estimator: Any, dataset: Dataset) -> list[str]:
+    """What a reader of the figures should know of the data, most serious first."""
+    if isinstance(dataset, Recordings):
+        return _of_recordings(estimator, dataset)
+    if isinstance(dataset, Series):
+        return _of_series(estimator, dataset)
+    found = _copies(dataset)
+    if dataset.is_language:
+        return found + _of_words(estimator, dataset)
+    return found + _missing(dataset.steps) + _foreign(estimator, dataset.steps)
+
+
+def _copies(dataset: Dataset) -> list[str]:
+    frame = dataset.steps
+    if dataset.is_table:
+        again = (
+            int(frame.is_duplicated().sum()) - int(frame.filter(frame.is_duplicated()).n_unique())
+            if frame.height
+            else 0
+        )
+        unit = "row"
+    else:
+        firsts, ends = dataset.starts, dataset.starts + dataset.lengths
+        hashes = frame.hash_rows(seed=0).to_numpy()
+        keys = [hashes[a:b].tobytes() for a, b in zip(firsts, ends, strict=True)]
+        again, unit = len(keys) - len(set(keys)), "sequence"
+    if not again:
+        return []
+    verb = "repeats" if again == 1 else "repeat"
+    said = f"{counted(again, unit)} of {len(dataset):,} {verb} the input of another."
+    return [f"{said} Copies count more than once, and a rule that is cross-validated here may have seen them."]
+
+
+def _missing(steps: pl.DataFrame) -> list[str]:
+    counts = {name: count for name, count in zip(steps.columns, steps.null_count().row(0), strict=True) if count}
+    if not counts:
+        return []
+    parts = [f"{shortened(name, 40)} {percent(count / steps.height)}" for name, count in list(counts.items())[:MOST]]
+    more = f" and {len(counts) - MOST} more columns" if len(counts) > MOST else ""
+    return [f"Values are missing: {', '.join(parts)}{more}."]
+
+
+def _foreign(estimator: Any, steps: pl.DataFrame) -> list[str]:
+    found, unused = [], []
+    for column in estimator.features_.columns:
+        if column.kind == "left out" or column.name not in steps.columns:
+            unused.append(column.name)
+            continue
+        series = steps[column.name]
+        said = _new_values(column, series) if column.kind == "category" else _far(column, series)
+        found += [said] if said else []
+    more = [f"So it is in {len(found) - MOST} more columns."] if len(found) > MOST else []
+    left = [f"The model leaves out {', '.join(shortened(name, 40) for name in unused[:MOST])}."] if unused else []
+    return found[:MOST] + more + left
+
+
+def _new_values(column: Any, series: pl.Series) -> str | None:
+    text = as_text(series).drop_nulls()
+    new = text.filter(~text.is_in(column.values))
+    if not len(new):
+        return None
+    shown = ", ".join(repr(shortened(value, 40)) for value in new.unique(maintain_order=True)[:3])
+    where = f"in {percent(len(new) / len(series))} of the steps"
+    return f"Column {shortened(column.name, 40)} has values that training never saw {where}, such as {shown}."
+
+
+def _far(column: Any, series: pl.Series) -> str | None:
+    values = series.cast(pl.Float64).drop_nulls().to_numpy()
+    values = values[~np.isnan(values)]
+    if not len(values) or not column.scale > 0:
+        return None
+    away = np.abs(values - column.mean) / column.scale
+    share = float((away > FAR).mean())
+    if not share:
+        return None
+    return (
+        f"Column {shortened(column.name, 40)} lies beyond {FAR:g} standard deviations of the training mean in "
+        f"{percent(share)} of the steps, at most {away.max():.3g} away."
+    )
+
+
+def _of_words(estimator: Any, dataset: Dataset) -> list[str]:
+    words = dataset.steps[WORD]
+    found = []
+    empty = int((dataset.lengths == 0).sum())
+    if empty:
+        verb = "has" if empty == 1 else "have"
+        found.append(f"{counted(empty, 'text')} of {len(dataset):,} {verb} no words.")
+    if len(words):
+        ids, forms = estimator.words_.transform(words)
+        unknown = forms[ids[:, 0], 0] == 0
+        share = float(unknown.mean())
+        tail = "; of these the model knows their letters and vectors only" if share else ""
+        said = f"{percent(share)} of the words were not seen (often enough) in training{tail}."
+        found.append(said + (" That is a lot: the data may be of another kind." if share > NEW_WORDS else ""))
+    if dataset.tags is not None:
+        new = sorted(set(dataset.tags.to_series().unique().to_list()) - set(estimator.classes_.tolist()))
+        if new:
+            names = ", ".join(shortened(tag, 40) for tag in new[:MOST])
+            found.append(f"Tags that training never saw count as mistakes: {names}.")
+    return found
+
+
+def _of_series(estimator: Any, series: Series) -> list[str]:
+    names = series.steps.columns
+    leaks = find_leaks(
+        series.steps.to_numpy(), names, list(series.goals), list(series.future), series.lengths, estimator.horizon
+    )
+    found = [leak[0].upper() + leak[1:] + "." for leak in leaks]
+    return found + _missing(series.steps)
+
+
+def _of_recordings(estimator: Any, recordings: Recordings) -> list[str]:
+    if recordings.targets is None:
+        return []
+    strange = estimator.characters_.unknown(recordings.texts_said)
+    if not strange:
+        return []
+    told = ", ".join(repr(sign) for sign in sorted(strange)[:20])
+    return [f"The texts have characters that the model cannot write: {told}. Words with them are mistakes."]
+
+
+def unique(texts: list[str]) -> list[str]:
+    """Each text once, in order.
+
+    Example:
+        >>> unique(["a", "b", "a"])
+        ['a', 'b']
+    """
+    return list(dict.fromkeys(texts))

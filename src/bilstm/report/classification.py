@@ -1,0 +1,290 @@
+"""A classifier of one label a sequence examined: figures, confusion, reliability, the worst cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.metrics import confusion_matrix
+
+from bilstm.charts import BLUE, ORANGE, Chart, figure
+from bilstm.data.columns import Array
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.errors import DataError
+from bilstm.estimators.classifier import BiLSTMClassifier, _labels
+from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, percent, shortened
+from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
+from bilstm.report.measured import Measure, Measured, Rival
+from bilstm.report.rivals import folds, logistic, means_of_steps
+
+BINS = 15  # as in the calibration error
+MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
+WRITTEN = 20  # classes up to which its counts are written into it
+COLUMNS = 6  # of the input that the table of worst cases shows
+SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
+LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics
+
+
+def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examined:
+    """Figures, charts and cases of a classifier on data with one label a sequence."""
+    dataset, remarks = _known(estimator, dataset)
+    truth = estimator.labels_.transform(_labels(dataset), dataset.source)
+    chances = estimator.predict_proba(dataset)  # (N, K)
+    classes = [str(label) for label in estimator.classes_.tolist()]
+    rivals = _rivals(estimator, dataset, truth, say)
+    measured = measured_of(truth, chances, unit_of(dataset), rivals)
+    guess = chances.argmax(axis=1)
+    losses = -np.log(np.clip(chances[np.arange(len(truth)), truth], LOG_FLOOR, 1.0))
+    blocks: list[Block] = [
+        confusion(truth, guess, classes),
+        reliability(chances.max(axis=1), guess == truth, unit_of(dataset)),
+        _by_class(truth, guess, classes),
+    ]
+    found = examples(dataset, losses, chances.max(axis=1), guess == truth)
+    return Examined(measured, blocks, [_worst(dataset, truth, chances, classes, losses)], found, remarks)
+
+
+def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """The sequences whose class the model knows, and what is to be said of the others."""
+    labels = _labels(dataset)
+    kind = estimator.classes_.dtype.kind
+    if (labels.dtype.kind in "OU") != (kind in "OU"):
+        labels = labels.astype(str)
+        known = np.isin(labels, estimator.classes_.astype(str))
+    else:
+        known = np.isin(labels, estimator.classes_)
+    if known.all():
+        return dataset, []
+    if not known.any():
+        estimator.labels_.transform(_labels(dataset), dataset.source)  # which says it
+    new = sorted({str(label) for label in labels[~known]})
+    shown = ", ".join(new[:8]) + (f" and {len(new) - 8} more" if len(new) > 8 else "")
+    said = (
+        f"{counted(int((~known).sum()), unit_of(dataset))} of {len(known):,} have a class that training never saw "
+        f"({shown}). The model cannot be right there; all figures are of the others."
+    )
+    return dataset.take(known), [said]
+
+
+def unit_of(dataset: Dataset) -> str:
+    """What one sequence is called: row, text or sequence."""
+    return "text" if dataset.is_language else "row" if dataset.is_table else "sequence"
+
+
+def inputs_for_logistic(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Any, str]:
+    """What a logistic regression reads of the same sequences, and that in words."""
+    if dataset.is_language:
+        words = dataset.steps[WORD].to_list()
+        pairs = zip(dataset.starts, dataset.lengths, strict=True)
+        return [words[a : a + t] for a, t in pairs], "on the words, weighed by TF-IDF"
+    matrix = estimator.features_.transform(dataset.steps, dataset.source)
+    what = "on the columns" if dataset.is_table else "on the means of the steps"
+    return means_of_steps(matrix, dataset.lengths), what
+
+
+def _rivals(
+    estimator: BiLSTMClassifier, dataset: Dataset, truth: Array, say: Callable[[str], None]
+) -> list[tuple[str, str, Array]]:
+    K = len(estimator.classes_)
+    shares = np.bincount(truth, minlength=K) / len(truth)
+    constant = np.broadcast_to(shares, (len(truth), K))
+    found = [("the commonest class", "of this data itself, with the shares of the classes as probabilities", constant)]
+    if folds(len(truth)) and len(np.unique(truth)) > 1:
+        columns, what = inputs_for_logistic(estimator, dataset)
+        say(f"fitting a logistic regression to compare with ({len(truth):,} {unit_of(dataset)}s)")
+        how = f"{what}, cross-validated on this data itself in {folds(len(truth))} folds"
+        found.append(("logistic regression", how, logistic(columns, truth, K)))
+    return found
+
+
+def measured_of(truth: Array, chances: Array, unit: str, rivals: list[tuple[str, str, Array]]) -> Measured:
+    """Figures from class numbers (N,) and probabilities (N, K), of the model and of rules (name, how, (N, K))."""
+    K = chances.shape[1]
+    measures = [
+        Measure("accuracy", "share of right labels", _accuracy, higher_is_better=True, is_share=True),
+        Measure("f1_macro", "mean f1 over the classes", partial(_f1_macro, K=K), higher_is_better=True),
+        Measure("log_loss", "mean of −log of the probability given to the true class", _log_loss),
+        Measure("calibration_error", "how far stated probabilities are from the shares that come true", _calibration),
+    ]
+    parts = [Rival(name, how, _sums(truth, found)) for name, how, found in rivals]
+    return Measured(unit, counted(len(truth), unit), measures, _sums(truth, chances), parts)
+
+
+def _sums(truth: Array, chances: Array) -> Any:
+    """(N, 3 + 15 + 3 K), sparse: one, right, log loss; gaps of bins; of each class true, predicted, found."""
+    N, K = chances.shape
+    rows, guess, sure = np.arange(N), chances.argmax(axis=1), chances.max(axis=1)
+    right = guess == truth
+    lost = -np.log(np.clip(chances[rows, truth], LOG_FLOOR, 1.0))
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    at = 3 + BINS
+    places = [np.zeros(N), np.ones(N), np.full(N, 2), 3 + bins, at + truth, at + K + guess, at + 2 * K + truth]
+    values = [np.ones(N), right, lost, right - sure, np.ones(N), np.ones(N), right]
+    entries = np.concatenate(values).astype(float), (np.tile(rows, len(places)), np.concatenate(places).astype(int))
+    return sparse.coo_array(entries, shape=(N, at + 3 * K)).tocsr()
+
+
+def _accuracy(sums: Array) -> Array:
+    return sums[..., 1] / sums[..., 0]
+
+
+def _log_loss(sums: Array) -> Array:
+    return sums[..., 2] / sums[..., 0]
+
+
+def _calibration(sums: Array) -> Array:
+    found: Array = np.abs(sums[..., 3 : 3 + BINS]).sum(axis=-1) / sums[..., 0]
+    return found
+
+
+def _f1_macro(sums: Array, K: int) -> Array:
+    """Over the classes that occur in truth or prediction."""
+    true, guessed, hit = (sums[..., 3 + BINS + k * K : 3 + BINS + (k + 1) * K] for k in range(3))
+    whole = true + guessed
+    found: Array = (2 * hit / np.maximum(whole, 1)).sum(axis=-1) / np.maximum((whole > 0).sum(axis=-1), 1)
+    return found
+
+
+def confusion(truth: Array, guess: Array, classes: list[str], what: str = "classes") -> Drawing:
+    """How often each true class (row) was taken for each (column), as a heat map."""
+    counts = confusion_matrix(truth, guess, labels=np.arange(len(classes)))
+    kept = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CLASSES])
+    left = "" if len(kept) == len(classes) else f" The {len(kept)} commonest of {len(classes)} {what} are shown."
+    counts, names = counts[np.ix_(kept, kept)], [shortened_name(classes[place]) for place in kept]
+    names = [f"{name}\u200b{'' if names.index(name) == place else place}" for place, name in enumerate(names)]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    heat: dict[str, Any] = {
+        "type": "heatmap",
+        "x": names,
+        "y": names,
+        "z": np.round(shares, 4),
+        "customdata": counts,
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": SHARES,
+        "colorbar": {"title": {"text": "share"}, "thickness": 12},
+        "hovertemplate": "true %{y}, taken for %{x}: %{customdata} (%{z:.1%} of the true ones)<extra></extra>",
+        "xgap": 1,
+        "ygap": 1,
+    }
+    if len(kept) <= WRITTEN:
+        heat |= {"text": counts.astype(str), "texttemplate": "%{text}"}
+    axes = {"type": "category", "showgrid": False}
+    note = "Rows are true classes, columns what they were taken for; off the diagonal are the mistakes."
+    return Drawing(
+        Chart(
+            "Confusion",
+            note + left,
+            figure([heat], x="predicted", y="true", xaxis=axes, yaxis={**axes, "autorange": "reversed"}),
+            height=int(min(900, 220 + 22 * max(len(kept), 8))),
+        )
+    )
+
+
+def shortened_name(name: str, longest: int = 24) -> str:
+    """A name that fits beside an axis.
+
+    Example:
+        >>> shortened_name("a very long name of a class that has no end")
+        'a very long name of a c…'
+    """
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def reliability(sure: Array, right: Array, unit: str) -> Drawing:
+    """Stated probabilities over the shares that came true, in bins of equal width."""
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    some = counts > 0
+    stated = np.bincount(bins, weights=sure, minlength=BINS)[some] / counts[some]
+    came = np.bincount(bins, weights=right, minlength=BINS)[some] / counts[some]
+    sizes = 6 + 22 * np.sqrt(counts[some] / counts.max())
+    points = {
+        "type": "scatter",
+        "mode": "markers+lines",
+        "x": np.round(stated, 4),
+        "y": np.round(came, 4),
+        "marker": {"size": np.round(sizes, 1), "color": BLUE},
+        "name": "this model",
+        "text": [f"{count:,} {unit}s" for count in counts[some]],
+        "hovertemplate": "said %{x:.1%}, came true %{y:.1%}<br>%{text}<extra></extra>",
+    }
+    perfect: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "name": "perfect"}
+    perfect |= {"line": {"color": ORANGE, "dash": "dash"}}
+    low = max(0.0, float(stated.min()) - 0.1)
+    return Drawing(
+        Chart(
+            "Reliability",
+            f"Of what it says with 80 % probability, 80 % should be right. Below the line it is too sure, above it too "
+            f"modest; large dots stand for many {unit}s.",
+            figure(
+                [perfect, points],
+                x="stated probability",
+                y="share that is right",
+                xaxis={"range": [low, 1.02], "tickformat": ".0%"},
+                yaxis={"range": [-0.03, 1.05], "tickformat": ".0%"},
+            ),
+        )
+    )
+
+
+def _by_class(truth: Array, guess: Array, classes: list[str]) -> Table:
+    rows = []
+    for k, name in enumerate(classes):
+        true, guessed, hit = (truth == k).sum(), (guess == k).sum(), ((truth == k) & (guess == k)).sum()
+        rows.append([shortened(name, 80), *shares_of(int(hit), int(guessed), int(true))])
+    return Table("Each class", ["class", "precision", "recall", "f1", "true ones"], rows)
+
+
+def shares_of(hit: int, guessed: int, true: int) -> list[str]:
+    """Precision, recall, f1 and how many there truly are, as text.
+
+    Example:
+        >>> shares_of(3, 4, 6)
+        ['75 %', '50 %', '60 %', '6']
+    """
+    nothing = float("nan")
+    precision, recall = hit / guessed if guessed else nothing, hit / true if true else nothing
+    f1 = 2 * hit / (guessed + true) if guessed + true else nothing
+    return [percent(precision), percent(recall), percent(f1), f"{true:,}"]
+
+
+def text_of(dataset: Dataset, row: int) -> str:
+    """A sequence of words as text."""
+    if dataset.texts is not None:
+        return str(dataset.texts[row])
+    start, length = int(dataset.starts[row]), int(dataset.lengths[row])
+    return " ".join(dataset.steps[WORD][start : start + length].to_list())
+
+
+def content(dataset: Dataset, row: int) -> list[Cell | str]:
+    """What a table of cases shows of a sequence: its text, its first columns, or its length."""
+    if dataset.is_language:
+        return [shortened(text_of(dataset, row), 200)]
+    if not dataset.is_table:
+        return [f"{int(dataset.lengths[row]):,}"]
+    values = [dataset.steps[name][row] for name in dataset.steps.columns[:COLUMNS]]
+    return ["missing" if v is None else number(v) if isinstance(v, float) else shortened(str(v), 60) for v in values]
+
+
+def content_head(dataset: Dataset) -> list[str]:
+    """The heads of these columns."""
+    return ["text"] if dataset.is_language else dataset.steps.columns[:COLUMNS] if dataset.is_table else ["steps"]
+
+
+def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
+    rows, guess = worst_rows(losses), chances.argmax(axis=1)
+    table = []
+    for row, called in zip(rows, names_of(dataset, rows), strict=True):
+        cells = [called, classes[truth[row]], percent(float(chances[row, truth[row]]))]
+        cells += [classes[guess[row]], percent(float(chances[row, guess[row]]))]
+        table.append((row, [*cells, *content(dataset, row)]))
+    if not table:
+        raise DataError(f"expected sequences, got none ({dataset.source})")
+    head = [unit_of(dataset), "true", "its probability", "predicted", "with probability", *content_head(dataset)]
+    texts = (0, 1, 3, 5) if dataset.is_language else (0, 1, 3)
+    caption = f"The {counted(len(table), unit_of(dataset))} whose true class seemed least probable"
+    return worst_table(caption, head, table, texts=texts)

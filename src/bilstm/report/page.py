@@ -1,0 +1,248 @@
+"""Puts a report together: what to ask, in which order to tell it, and one file of HTML. Knows sections; no figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from bilstm import charts
+from bilstm.data.dataset import Dataset
+from bilstm.errors import BilstmError, DataError, from_extra
+from bilstm.estimators.circumstances import data_warnings
+from bilstm.progress import say
+from bilstm.report import classification, forecasting, labelling, regression, tagging, transcription
+from bilstm.report.blocks import Block, Heading, Section, Table, Text, number, percent
+from bilstm.report.checks import findings, same_as_training, unique
+from bilstm.report.commands import commands
+from bilstm.report.curves import curves
+from bilstm.report.examined import Examined
+from bilstm.report.facts import learned_from, sentence, settings, versions
+from bilstm.report.looks import looks
+from bilstm.report.measured import figures_blocks, verdict
+
+EXTRA = "report"
+SHARES = ("accuracy", "coverage_80", "coverage_95", "wer", "cer", "exact", "direction")  # shown in per cent
+
+
+def write_report(
+    estimator: Any,
+    data: Any = None,
+    path: str | Path = "report.html",
+    *,
+    file: str | Path | None = None,
+    verbose: int = 0,
+) -> Path:
+    """Write a report on a fitted estimator as one HTML file that needs no network.
+
+    Args:
+        estimator: any of the five, fitted.
+        data: data with true targets that it has not seen: a Dataset, a pair (X, y), or the path of a file like that of
+            training; None tells what training kept.
+        path: the file to write.
+        file: its model file, for its name and size, or None.
+        verbose: 1 tells on stderr what is done.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: data without targets, or other data than the estimator reads.
+        ExtraError: jinja2 or plotly is missing.
+        BilstmError: the file cannot be written.
+
+    The trap: a report on the training data flatters; it says so where it can see it, but not of a part of that data.
+
+    Example:
+        >>> write_report(model, "test.csv", "report.html")  # doctest: +SKIP
+        PosixPath('report.html')
+    """
+    path = Path(path)
+    html = report_html(estimator, data, file=file, verbose=verbose)
+    try:
+        path.write_text(html, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise BilstmError(f"cannot write the report {path}: {error.strerror}", hint="choose another file") from None
+    return path
+
+
+def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = None, verbose: int = 0) -> str:
+    """The same as text; see :func:`write_report`.
+
+    Example:
+        >>> from bilstm import BiLSTMRegressor, boston
+        >>> model = BiLSTMRegressor(max_epochs=2).fit(boston().take(range(400)))
+        >>> report_html(model, boston().take(range(400, 506)))[:15]
+        '<!doctype html>'
+    """
+    check_is_fitted(estimator)
+    jinja2 = from_extra("jinja2", EXTRA)
+    scripts = charts.script()  # better missed now than after the work
+    file = None if file is None else Path(file)
+    tell = partial(say, verbose=verbose)
+    with data_warnings() as told:
+        dataset, name = _dataset(estimator, data)
+        found = None if dataset is None else _examined(estimator, dataset, tell)
+        warned = [] if dataset is None else findings(estimator, dataset)
+    same = None if dataset is None else same_as_training(estimator, dataset)
+    warned = unique([*([same] if same else []), *([] if found is None else found.remarks), *told, *warned])
+    tell("writing the page")
+    sections = [
+        _verdict(estimator, found, name, same),
+        _figures(estimator, found),
+        Section("training", "How training went", curves(estimator.history_)),
+        *_behaviour(estimator, found),
+        *looks(estimator, found, tell),
+        _data(estimator, found, warned),
+        Section("settings", "Settings", settings(estimator)),
+        Section("versions", "Sizes and versions", [versions(estimator, file)]),
+        Section("again", "How to make it again", commands(estimator, file, name)),
+    ]
+    title = f"{estimator.task.capitalize()}: {_what(estimator) if file is None else file.stem}"
+    template = resources.files("bilstm.report") / "report.html.jinja"
+    style = (resources.files("bilstm.report") / "report.css").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return str(
+        environment.from_string(template.read_text(encoding="utf-8")).render(
+            title=title,
+            sentence=sentence(estimator),
+            sections=_linked(sections),
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            examined=name,
+            closed=charts.CLOSED,
+            style=charts.STYLE + style,
+            scripts=scripts,
+            place=charts.place,
+        )
+    )
+
+
+def _what(estimator: Any) -> str:
+    names = list(estimator.target_names_)
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
+def _dataset(estimator: Any, data: Any) -> tuple[Dataset | None, str | None]:
+    """Data in any form as a Dataset, and what to call it."""
+    if data is None:
+        return None, None
+    if isinstance(data, (str, Path)):
+        return estimator.read(data, with_targets=True), Path(data).name
+    if isinstance(data, Dataset):
+        return data, Path(data.source).name or data.source
+    if isinstance(data, tuple) and len(data) == 2:
+        return estimator._like_training(*data), "X"
+    if estimator.task == "forecaster":
+        return estimator._like_training(data, None), "X"
+    raise DataError(f"expected a Dataset, a pair (X, y) or a path, got {type(data).__name__}")
+
+
+def _examined(estimator: Any, dataset: Dataset, tell: Callable[[str], None]) -> Examined:
+    tell(f"examining the model on {dataset.source}")
+    if estimator.task == "forecaster":
+        series: Any = estimator._fitting(dataset) if hasattr(dataset, "clock") else dataset
+        return forecasting.examine(estimator, series, tell)
+    ready: Any = estimator._with_targets(dataset)
+    if estimator.task != "transcriber":
+        ready.check_lengths()
+    ways: dict[str, Callable[..., Examined]] = {
+        "regressor": regression.examine,
+        "classifier": labelling.examine if getattr(estimator, "several_", False) else classification.examine,
+        "tagger": tagging.examine,
+        "transcriber": transcription.examine,
+    }
+    return ways[estimator.task](estimator, ready, tell)
+
+
+def _verdict(estimator: Any, found: Examined | None, name: str | None, same: str | None) -> Section:
+    blocks: list[Block] = [Text(sentence(estimator))]
+    if found is not None:
+        said = verdict(found.measured)
+        said = replace(said, text=found.verdict) if found.verdict else said
+        blocks.append(replace(said, tone="doubtful") if same else said)
+        if same:
+            blocks.append(Text(same, "warning"))
+    else:
+        blocks.append(_kept(estimator))
+    return Section("verdict", "In short", [*blocks, learned_from(estimator)])
+
+
+def _kept(estimator: Any) -> Text:
+    figures = estimator.metrics_
+    if not figures:
+        return Text(
+            "Nothing was held out in training and no data was given, so nothing is known of how good it is.", "warning"
+        )
+    main = estimator.metric_name if estimator.metric_name in figures else next(iter(figures))
+    return Text(
+        f"On the part of its training data that was held out to stop by, {main} was {_shown(main, figures[main])}. "
+        "That part chose the epoch, so the figure flatters; give the report data that the model has not seen.",
+        "doubtful",
+    )
+
+
+def _figures(estimator: Any, found: Examined | None) -> Section:
+    if found is not None:
+        return Section("figures", "How good it is", figures_blocks(found.measured))
+    rows = [[name, _shown(name, value)] for name, value in estimator.metrics_.items()]
+    blocks: list[Block] = [
+        Text(
+            "No data was given. These are the figures that training kept of its validation part, which also chose the "
+            "epoch; they have no intervals, since the part itself is not in the model."
+        )
+    ]
+    if rows:
+        blocks.append(Table("The validation part of training", ["figure", "value"], rows))
+    return Section("figures", "How good it is", blocks if rows else [Text("Nothing was held out to measure it by.")])
+
+
+def _shown(name: str, value: float) -> str:
+    return percent(value) if name in SHARES and not math.isnan(value) else number(value)
+
+
+def _behaviour(estimator: Any, found: Examined | None) -> list[Section]:
+    if found is None:
+        if estimator.task != "forecaster":
+            return []
+        return [Section("behaviour", "What it says comes next", forecasting.coming(estimator))]
+    behaviour = Section("behaviour", "What it does", found.blocks)
+    return [behaviour, Section("worst", "The worst cases", found.worst)]
+
+
+def _data(estimator: Any, found: Examined | None, warned: list[str]) -> Section:
+    told = estimator.trained_with_.get("warnings")
+    blocks: list[Block] = []
+    if found is not None:
+        blocks.append(Heading("This data"))
+        blocks += [Text(text, "warning") for text in warned] or [Text("Nothing strange was found in it.", "good")]
+    blocks.append(Heading("The training data"))
+    if told is None:
+        blocks.append(Text("What was strange about it is not recorded in the model file."))
+    else:
+        blocks += [Text(text, "warning") for text in told] or [Text("Nothing strange was found in it.", "good")]
+    return Section("data", "The data", blocks)
+
+
+def _linked(sections: list[Section]) -> list[Section]:
+    """Cases that have an X-ray link to it."""
+    anchors = {block.anchor for section in sections for block in section.blocks if isinstance(block, Heading)}
+
+    def linked(block: Block) -> Block:
+        if not isinstance(block, Table) or not block.anchors:
+            return block
+        rows = []
+        for anchor, (first, *rest) in zip(block.anchors, block.cells, strict=True):
+            there = anchor.replace("case-", "xray-")
+            rows.append([replace(first, href=f"#{there}") if there in anchors else first, *rest])
+        return replace(block, rows=rows)
+
+    return [replace(section, blocks=[linked(block) for block in section.blocks]) for section in sections]

@@ -1,0 +1,176 @@
+"""A regressor examined: errors beside a mean and a ridge, predictions over truth, the worst rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from bilstm.charts import BLUE, GREEN, ORANGE, Chart, figure
+from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
+from bilstm.data.encoders import numeric_targets
+from bilstm.errors import DataError
+from bilstm.estimators.regressor import BiLSTMRegressor
+from bilstm.report.blocks import Block, Drawing, Table, counted, number, shortened
+from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
+from bilstm.report.measured import Measure, Measured, Rival
+from bilstm.report.rivals import folds, means_of_steps, ridge
+
+POINTS = 2000  # that a scatter plot shows
+TARGETS = 12  # that are drawn
+COLUMNS = 6  # of the input that the table of worst cases shows
+
+
+def examine(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) -> Examined:
+    """Figures, charts and cases of a regressor on data with targets."""
+    if dataset.targets is None:
+        raise DataError(f"expected data with targets, got none ({dataset.source})")
+    truth = numeric_targets(dataset.targets, dataset.source)  # (N, K)
+    predicted = estimator._values(dataset)
+    names = estimator.target_names_
+    say(f"fitting a ridge regression to compare with ({len(truth):,} rows)")
+    measured = _measured(estimator, dataset, truth, predicted)
+    losses = np.square((predicted - truth) / estimator.scaler_.scale).mean(axis=1)
+    blocks: list[Block] = []
+    if len(names) > 1:
+        blocks.append(_by_target(truth, predicted, names))
+    for k, name in enumerate(names[:TARGETS]):
+        blocks += _charts(truth[:, k], predicted[:, k], name)
+    found = examples(dataset, losses, -losses, np.ones(len(truth), dtype=bool), "The most exact")
+    return Examined(measured, blocks, [_worst(dataset, truth, predicted, names, losses)], found)
+
+
+def _measured(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, predicted: Array) -> Measured:
+    K = truth.shape[1]
+    centre = truth.mean(axis=0)  # r² from sums loses fewer digits around it
+    several = " (mean over the targets)" if K > 1 else ""
+    measures = [
+        Measure("rmse", f"root mean squared error{several}", partial(_rmse, K=K)),
+        Measure("mae", f"mean absolute error{several}", partial(_mae, K=K)),
+        Measure("r2", f"share of the variance explained{several}", partial(_r2, K=K), higher_is_better=True),
+    ]
+    mean = np.broadcast_to(estimator.scaler_.mean, truth.shape)
+    rivals = [Rival("always the mean", "the mean of the training rows", _sums(truth, mean, centre))]
+    if folds(len(truth)):
+        matrix = estimator.features_.transform(dataset.steps, dataset.source)
+        columns = means_of_steps(matrix, dataset.lengths)
+        what = "" if dataset.is_table else " on the means of the steps"
+        how = f"cross-validated on this data itself in {folds(len(truth))} folds{what}"
+        rivals.append(Rival("ridge regression", how, _sums(truth, ridge(columns, truth), centre)))
+    unit = "row" if dataset.is_table else "sequence"
+    return Measured(unit, counted(len(truth), unit), measures, _sums(truth, predicted, centre), rivals)
+
+
+def _sums(truth: Array, predicted: Array, centre: Array) -> Array:
+    """(N, 4 K + 1): squared and absolute errors, the truth and its square, one."""
+    error, apart = predicted - truth, truth - centre
+    return np.hstack([error**2, np.abs(error), apart, apart**2, np.ones((len(truth), 1))])
+
+
+def _rmse(sums: Array, K: int) -> Array:
+    found: Array = np.sqrt(sums[..., :K] / sums[..., -1:]).mean(axis=-1)
+    return found
+
+
+def _mae(sums: Array, K: int) -> Array:
+    found: Array = (sums[..., K : 2 * K] / sums[..., -1:]).mean(axis=-1)
+    return found
+
+
+def _r2(sums: Array, K: int) -> Array:
+    total = sums[..., 3 * K : 4 * K] - sums[..., 2 * K : 3 * K] ** 2 / sums[..., -1:]
+    known = total > 1e-12 * sums[..., 3 * K : 4 * K]
+    found: Array = np.where(known, 1 - sums[..., :K] / np.where(known, total, 1.0), np.nan).mean(axis=-1)
+    return found
+
+
+def _by_target(truth: Array, predicted: Array, names: list[str]) -> Table:
+    rows = []
+    for k, name in enumerate(names):
+        sums = _sums(truth[:, [k]], predicted[:, [k]], truth[:, [k]].mean(axis=0)).sum(axis=0)
+        rows.append([name, *(number(float(of(sums, K=1))) for of in (_rmse, _mae, _r2))])
+    return Table("Each target", ["target", "rmse", "mae", "r2"], rows)
+
+
+def _charts(truth: Array, predicted: Array, name: str) -> list[Block]:
+    rows = thinned(len(truth))
+    few = "" if len(rows) == len(truth) else f" {len(rows):,} of {len(truth):,} are drawn, evenly chosen."
+    ends = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
+    texts = [str(row) for row in rows]
+    points = {"type": "scatter", "mode": "markers", "marker": {"size": 6, "opacity": 0.6, "color": BLUE}}
+    perfect = {"type": "scatter", "mode": "lines", "x": ends, "y": ends, "name": "perfect", "line": {"color": ORANGE}}
+    hover = {"text": texts, "hovertemplate": "row %{text}<br>true %{x}<br>predicted %{y}<extra></extra>"}
+    over = {**points, "x": rounded(truth[rows]), "y": rounded(predicted[rows]), "name": "rows", **hover}
+    residual = {**points, "x": rounded(predicted[rows]), "y": rounded((predicted - truth)[rows]), "name": "rows"}
+    residual |= {"text": texts, "hovertemplate": "row %{text}<br>predicted %{x}<br>error %{y}<extra></extra>"}
+    counts, edges = np.histogram(predicted - truth, bins="auto" if len(truth) < 1000 else 40)
+    bars = {"type": "bar", "x": rounded((edges[:-1] + edges[1:]) / 2), "y": counts, "width": rounded(np.diff(edges))}
+    return [
+        Drawing(
+            Chart(
+                f"{name}: predicted over true",
+                f"On the line the model is right; above it says too much, below too little.{few}",
+                figure([over, perfect], x=f"true {name}", y=f"predicted {name}"),
+                height=420,
+            )
+        ),
+        Drawing(
+            Chart(
+                f"{name}: error over prediction",
+                f"A cloud without a shape is what one hopes for; a bend or a funnel is something not learned.{few}",
+                figure([residual], x=f"predicted {name}", y="predicted − true", showlegend=False),
+            )
+        ),
+        Drawing(
+            Chart(
+                f"{name}: how large the errors are",
+                "How many rows have an error of which size; a long tail on one side is a bias.",
+                figure([{**bars, "marker": {"color": GREEN}}], x="predicted − true", y="rows", bargap=0.05),
+                height=280,
+            )
+        ),
+    ]
+
+
+def _worst(dataset: Dataset, truth: Array, predicted: Array, names: list[str], losses: Array) -> Table:
+    rows = worst_rows(losses)
+    shown = dataset.steps.columns[:COLUMNS] if dataset.is_table else []
+    head = ["row" if dataset.is_table else "sequence"]
+    for name in names:
+        head += [f"true {name}", f"predicted {name}", "error"] if len(names) == 1 else [f"true {name}", "predicted"]
+    table = []
+    for row, called in zip(rows, names_of(dataset, rows), strict=True):
+        cells = [called]
+        for k in range(len(names)):
+            cells += [number(truth[row, k]), number(predicted[row, k])]
+            cells += [number(predicted[row, k] - truth[row, k])] if len(names) == 1 else []
+        table.append((row, [*cells, *(written(dataset.steps[name], row) for name in shown)]))
+    more = dataset.steps.width - len(shown)
+    note = f", with the first {len(shown)} of {dataset.steps.width} columns" if shown and more else ""
+    return worst_table(f"The {counted(len(table), head[0])} with the largest errors{note}", [*head, *shown], table)
+
+
+def written(column: pl.Series, row: int) -> str:
+    """A value of the input as a reader wants it."""
+    value = column[row]
+    if value is None:
+        return "missing"
+    return number(value) if isinstance(value, (int, float)) else shortened(str(value), 60)
+
+
+def thinned(count: int, most: int = POINTS) -> Array:
+    """Positions of at most so many rows, evenly chosen.
+
+    Example:
+        >>> thinned(3).tolist(), len(thinned(100_000))
+        ([0, 1, 2], 2000)
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def rounded(values: Array) -> list[float | None]:
+    """Numbers with five digits, which no chart shows more of; what is not finite is none."""
+    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=float).tolist()]

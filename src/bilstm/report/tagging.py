@@ -1,0 +1,192 @@
+"""A tagger examined: figures beside each word's commonest tag, marked sentences, confusion, the worst cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bilstm.charts import Chart, figure
+from bilstm.data.columns import Array
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.tags import entities, scheme_of
+from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.metrics import entity_report, type_confusion
+from bilstm.report.blocks import Block, Drawing, Heading, Sentences, Table, Text, counted, percent
+from bilstm.report.classification import SHARES, confusion, shares_of, shortened_name
+from bilstm.report.examined import Examined, case_anchor, examples, names_of, worst_rows
+from bilstm.report.measured import Measure, Measured, Rival
+from bilstm.report.rivals import commonest_tags, folds
+from bilstm.report.sentences import legend_of, marked
+
+Tags = Sequence[Sequence[str]]
+SHOWN = 8  # sentences, evenly chosen
+FLOOR = 1e-12  # of a probability: a tag that the scheme forbids has none
+
+
+def examine(estimator: BiLSTMTagger, dataset: Dataset, say: Callable[[str], None]) -> Examined:
+    """Figures, charts and cases of a tagger on sentences with tags."""
+    assert dataset.tags is not None
+    outputs = estimator._outputs(dataset)
+    predicted = estimator._named(estimator._decode(outputs, dataset.lengths), dataset.lengths)
+    truth = estimator._split_tags(dataset.tags.to_series(), dataset.lengths)
+    words = estimator._split_tags(dataset.steps[WORD], dataset.lengths)
+    scheme = scheme_of([*truth, *predicted])
+    measured = _measured(words, truth, predicted, scheme is not None, say)
+    surprise = _surprise(estimator, dataset, outputs, truth)
+    wrong = np.array([sum(a != b for a, b in zip(t, p, strict=True)) for t, p in zip(truth, predicted, strict=True)])
+    has = np.array([any(tag != "O" for tag in tags) for tags in truth])
+    legend = legend_of(truth, predicted, scheme is not None)
+    rows = worst_rows(np.where(wrong > 0, wrong + surprise / (1 + surprise.max()), np.nan))
+    worst = Sentences(legend, [_shown(dataset, words, truth, predicted, legend, scheme, row, wrong) for row in rows])
+    said = f"The {counted(len(rows), 'sentence')} with the most mistakes." if rows else "There is no sentence with one."
+    blocks = _blocks(estimator, truth, predicted, scheme is not None)
+    chosen = _spread(np.flatnonzero(has) if has.any() else np.arange(len(truth)))
+    some = [_shown(dataset, words, truth, predicted, legend, scheme, row, wrong, False) for row in chosen]
+    shown: list[Block] = [Heading("Some sentences"), Sentences(legend, some)]
+    sure = np.where(has, -surprise / np.maximum(dataset.lengths, 1), -np.inf)  # one without an entity is no feat
+    losses = np.where(dataset.lengths > 0, surprise / np.maximum(dataset.lengths, 1) + wrong, np.nan)
+    found = examples(dataset, losses, sure, wrong == 0)
+    return Examined(measured, [*shown, *blocks], [Text(said), *([worst] if rows else [])], found)
+
+
+def _shown(
+    dataset: Dataset,
+    words: Tags,
+    truth: Tags,
+    predicted: Tags,
+    legend: Sequence[tuple[str, int]],
+    scheme: str | None,
+    row: int,
+    wrong: Array,
+    linked: bool = True,
+) -> Any:
+    remark = "no mistake" if not wrong[row] else f"{counted(int(wrong[row]), 'tag')} of {len(truth[row]):,} wrong"
+    name = f"sentence {names_of(dataset, [row])[0]}"
+    anchor = case_anchor(row) if linked else ""
+    return marked(words[row], truth[row], predicted[row], legend, scheme is not None, name, remark, anchor)
+
+
+def _spread(rows: Array) -> list[int]:
+    places = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int))
+    return [int(row) for row in rows[places]]
+
+
+def _surprise(estimator: BiLSTMTagger, dataset: Dataset, outputs: Array, truth: Tags) -> Array:
+    """Σ −log of the probability that each word's true tag has, (N,)."""
+    chances = estimator._marginals(outputs, dataset.lengths)
+    codes = {tag: code for code, tag in enumerate(estimator.classes_.tolist())}
+    flat = np.array([codes.get(tag, -1) for tags in truth for tag in tags], dtype=np.int64)
+    given = np.where(flat < 0, 0.0, chances[np.arange(len(flat)), np.maximum(flat, 0)]) if len(flat) else np.zeros(0)
+    owner = np.repeat(np.arange(len(dataset)), dataset.lengths)
+    found: Array = np.bincount(owner, weights=-np.log(np.maximum(given, FLOOR)), minlength=len(dataset))
+    return found
+
+
+def _measured(words: Tags, truth: Tags, predicted: Tags, typed: bool, say: Callable[[str], None]) -> Measured:
+    usual = Counter(tag for tags in truth for tag in tags).most_common(1)
+    constant = [[usual[0][0]] * len(tags) if usual else [] for tags in truth]
+    rivals = [Rival("the commonest tag", "of this data itself, at every word", _sums(truth, constant, typed))]
+    if folds(len(truth)) and usual:
+        say(f"counting each word's commonest tag to compare with ({len(truth):,} sentences)")
+        how = f"unknown words get the commonest tag; cross-validated on this data itself in {folds(len(truth))} folds"
+        rivals.append(Rival("each word's commonest tag", how, _sums(truth, commonest_tags(words, truth), typed)))
+    accuracy = Measure("accuracy", "share of words with the right tag", _accuracy, higher_is_better=True, is_share=True)
+    measures = [accuracy]
+    if typed:
+        f1 = Measure("f1", "f1 of entities, right only if type, beginning and end agree", _f1, higher_is_better=True)
+        precision = Measure("precision", "share of the found entities that are right", _precision, True, True)
+        recall = Measure("recall", "share of the true entities that are found", _recall, True, True)
+        measures = [f1, precision, recall, accuracy]
+    tokens = sum(map(len, truth))
+    count = f"{counted(len(truth), 'sentence')} ({counted(tokens, 'word')})"
+    return Measured("sentence", count, measures, _sums(truth, predicted, typed), rivals)
+
+
+def _sums(truth: Tags, predicted: Tags, typed: bool) -> Array:
+    """(N, 5): words, right words; true, predicted and found entities."""
+    rows = []
+    for tags, others in zip(truth, predicted, strict=True):
+        here, there = (set(entities(part)) if typed else set() for part in (tags, others))
+        right = sum(a == b for a, b in zip(tags, others, strict=True))
+        rows.append((len(tags), right, len(here), len(there), len(here & there)))
+    return np.array(rows, dtype=float).reshape(-1, 5)
+
+
+def _accuracy(sums: Array) -> Array:
+    return sums[..., 1] / sums[..., 0]
+
+
+def _f1(sums: Array) -> Array:
+    found: Array = 2 * sums[..., 4] / np.maximum(sums[..., 2] + sums[..., 3], 1)
+    return found
+
+
+def _precision(sums: Array) -> Array:
+    return sums[..., 4] / np.maximum(sums[..., 3], 1)
+
+
+def _recall(sums: Array) -> Array:
+    return sums[..., 4] / np.maximum(sums[..., 2], 1)
+
+
+def _blocks(estimator: BiLSTMTagger, truth: Tags, predicted: Tags, typed: bool) -> list[Block]:
+    if not typed:
+        names = sorted({tag for tags in [*truth, *predicted] for tag in tags} | set(estimator.classes_.tolist()))
+        codes = {name: code for code, name in enumerate(names)}
+        flat = [np.array([codes[tag] for tags in part for tag in tags], dtype=int) for part in (truth, predicted)]
+        rows = [
+            [
+                name,
+                *shares_of(
+                    *(int(part.sum()) for part in ((flat[0] == k) & (flat[1] == k), flat[1] == k, flat[0] == k))
+                ),
+            ]
+            for k, name in enumerate(names)
+        ]
+        table = Table("Each tag", ["tag", "precision", "recall", "f1", "true ones"], rows)
+        return [confusion(flat[0], flat[1], names, "tags"), table]
+    report = entity_report(truth, predicted)
+    rows = [
+        [kind, *(percent(row[name]) for name in ("precision", "recall", "f1")), f"{row['support']:,}"]
+        for kind, row in report.items()
+    ]
+    return [
+        Table("Each type of entity", ["type", "precision", "recall", "f1", "true ones"], rows),
+        _type_confusion(type_confusion(truth, predicted), list(report)),
+    ]
+
+
+def _type_confusion(counts: dict[tuple[str, str], int], kinds: list[str]) -> Drawing:
+    ends = [*kinds, "O"]
+    table = np.array([[counts.get((true, guess), 0) for guess in ends] for true in ends])
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    names = [shortened_name(kind) for kind in kinds] + ["(none)"]
+    heat = {
+        "type": "heatmap",
+        "x": names,
+        "y": names,
+        "z": np.round(shares, 4),
+        "customdata": table,
+        "text": table.astype(str),
+        "texttemplate": "%{text}" if len(names) <= 20 else "",
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": SHARES,
+        "colorbar": {"title": {"text": "share"}, "thickness": 12},
+        "hovertemplate": "true %{y}, taken for %{x}: %{customdata}<extra></extra>",
+        "xgap": 1,
+        "ygap": 1,
+    }
+    axes = {"type": "category", "showgrid": False}
+    return Drawing(
+        Chart(
+            "Confusion of types",
+            "Entities of the same words, true types in rows. In the last column are those that were missed, in the "
+            "last row those where there is none; one with a wrong end counts as both.",
+            figure([heat], x="predicted", y="true", xaxis=axes, yaxis={**axes, "autorange": "reversed"}),
+            height=int(min(900, 220 + 24 * max(len(names), 6))),
+        )
+    )

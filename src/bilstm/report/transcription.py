@@ -1,0 +1,148 @@
+"""A transcriber examined: word and character errors, transcripts below their truth, confusions, one spectrum."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+
+import numpy as np
+
+from bilstm.data.characters import plain
+from bilstm.data.columns import Array
+from bilstm.data.recordings import Recordings
+from bilstm.errors import DataError, from_extra
+from bilstm.estimators.survey import empty_texts, report
+from bilstm.estimators.transcriber import BiLSTMTranscriber
+from bilstm.estimators.transcripts import Decoding
+from bilstm.report.blocks import Alignment, Alignments, Block, Heading, Pair, Table, Text, counted
+from bilstm.report.examined import Examined, case_anchor, examples, worst_rows
+from bilstm.report.measured import Measure, Measured, Rival
+from bilstm.report.spectrum import spectrum
+
+SHOWN = 8  # transcripts, evenly chosen, and most confusions
+MOST_WORDS = 120  # of a transcript that are shown
+SECONDS = 12.0  # of a spectrum that are drawn: about 400 steps
+
+
+def examine(estimator: BiLSTMTranscriber, dataset: Recordings, say: Callable[[str], None]) -> Examined:
+    """Figures, charts and cases of a transcriber on recordings with texts."""
+    say(f"listening to {counted(len(dataset), 'recording')}")
+    recordings, heard = _heard(estimator, dataset)
+    found = estimator._decoder(Decoding()).transcripts(heard)
+    greedy = [plain(text) for text in estimator._decoder(Decoding(beam=1)).texts(heard)]
+    said, understood = [plain(text) for text in recordings.texts_said], [plain(one.text) for one in found]
+    compared = [pairs_of(truth, text) for truth, text in zip(said, understood, strict=True)]
+    sums, names = _sums(said, understood), recordings.names
+    sure = np.array([math.log(max(one.confidence, 1e-300)) / max(len(one.text), 1) for one in found])
+    losses = sums[:, 0] / sums[:, 1] - 1e-6 * sure  # of texts with as many mistakes the least sure
+    shown = np.unique(np.linspace(0, len(said) - 1, min(SHOWN, len(said))).round().astype(int))
+    typical = int(np.argsort(losses, kind="stable")[len(losses) // 2])
+    blocks: list[Block] = [
+        Heading("Some transcripts, each below what was said"),
+        Alignments([_alignment(names[row], compared[row], sums[row], "") for row in shown]),
+        *_confusions(compared),
+        spectrum(estimator, recordings.sounds[typical], names[typical], heard[typical], understood[typical]),
+    ]
+    worst = [row for row in worst_rows(losses) if sums[row, 0] > 0]
+    cases: list[Block] = [Text("There is no recording with a mistake.", "good")]
+    if worst:
+        shown_worst = [_alignment(names[row], compared[row], sums[row], case_anchor(row)) for row in worst]
+        head = f"The {counted(len(worst), 'recording')} with the largest share of wrong words."
+        cases = [Text(head), Alignments(shown_worst)]
+    chosen = examples(recordings, losses, sure, sums[:, 0] == 0)
+    return Examined(_measured(said, understood, greedy), blocks, cases, chosen)
+
+
+def _heard(estimator: BiLSTMTranscriber, dataset: Recordings) -> tuple[Recordings, list[Array]]:
+    """The recordings that can be heard and have a text, and their scores (T_i, K); the others are reported."""
+    recordings = estimator._with_targets(dataset)
+    scores, findings = estimator._heard(recordings)
+    report(findings + empty_texts(recordings), len(recordings), recordings.source, strict=False)
+    texts = recordings.texts_said
+    heard = {row: one for row, one in enumerate(scores) if one is not None and plain(texts[row])}
+    if not heard:
+        raise DataError(f"expected recordings that can be heard, with texts, got none ({recordings.source})")
+    return recordings.take(list(heard)), list(heard.values())
+
+
+def _measured(said: Sequence[str], understood: Sequence[str], greedy: Sequence[str]) -> Measured:
+    measures = [
+        Measure(
+            "wer", "word error rate: wrong, missing and added words as a share of the words said", _wer, is_share=True
+        ),
+        Measure("cer", "the same of characters", _cer, is_share=True),
+        Measure("exact", "share of recordings without a mistake", _exact, higher_is_better=True, is_share=True),
+    ]
+    rivals = [
+        Rival("the empty transcript", "nothing was said", _sums(said, [""] * len(said))),
+        Rival(
+            "this model, greedy", "the best character of every step, without beam search", _sums(said, greedy), False
+        ),
+    ]
+    words = sum(len(text.split()) for text in said)
+    count = f"{counted(len(said), 'recording')} ({counted(words, 'word')})"
+    return Measured("recording", count, measures, _sums(said, understood), rivals)
+
+
+def _sums(said: Sequence[str], understood: Sequence[str]) -> Array:
+    """(N, 6): edits of words, words; edits of characters, characters; exact, one."""
+    jiwer = from_extra("jiwer", "audio")
+    rows = []
+    for truth, text in zip(said, understood, strict=True):
+        words, characters = jiwer.process_words(truth, text), jiwer.process_characters(truth, text)
+        counts = [
+            (one.substitutions + one.deletions + one.insertions, one.hits + one.substitutions + one.deletions)
+            for one in (words, characters)
+        ]
+        rows.append((*counts[0], *counts[1], truth == text, 1))
+    return np.array(rows, dtype=float)
+
+
+def _wer(sums: Array) -> Array:
+    return sums[..., 0] / sums[..., 1]
+
+
+def _cer(sums: Array) -> Array:
+    return sums[..., 2] / sums[..., 3]
+
+
+def _exact(sums: Array) -> Array:
+    return sums[..., 4] / sums[..., 5]
+
+
+def pairs_of(truth: str, text: str) -> list[Pair]:
+    """The words of a true text over those of a transcript, in the cheapest alignment.
+
+    Example:
+        >>> [(pair.truth, pair.heard, pair.edit) for pair in pairs_of("one two four", "one too four five")]
+        [('one', 'one', 'same'), ('two', 'too', 'wrong'), ('four', 'four', 'same'), ('', 'five', 'added')]
+    """
+    said, heard = truth.split(), text.split()
+    pairs = []
+    for part in from_extra("jiwer", "audio").process_words(truth, text).alignments[0]:
+        here = said[part.ref_start_idx : part.ref_end_idx]
+        there = heard[part.hyp_start_idx : part.hyp_end_idx]
+        edit = {"equal": "same", "substitute": "wrong", "delete": "missing", "insert": "added"}[part.type]
+        pairs += [Pair(one, other, edit) for one, other in zip_longest(here, there, fillvalue="")]
+    return pairs
+
+
+def _alignment(name: str, pairs: Sequence[Pair], sums: Array, anchor: str) -> Alignment:
+    wrong, words = int(sums[0]), int(sums[1])
+    remark = "no mistake" if not wrong else f"{counted(wrong, 'edit')} of {counted(words, 'word')}"
+    more = len(pairs) - MOST_WORDS
+    remark += f"; the first {MOST_WORDS} are shown" if more > 0 else ""
+    return Alignment(name, list(pairs)[:MOST_WORDS], remark, anchor)
+
+
+def _confusions(compared: Sequence[Sequence[Pair]]) -> list[Block]:
+    counts = Counter((pair.truth, pair.heard) for pairs in compared for pair in pairs if pair.edit != "same")
+    if not counts:
+        return [Text("No word was taken for another, missed or added.", "good")]
+    rows = [
+        [truth or "(nothing)", heard or "(nothing)", f"{count:,}"]
+        for (truth, heard), count in counts.most_common(2 * SHOWN)
+    ]
+    return [Table("What was taken for what, most often first", ["said", "heard", "times"], rows, texts=(0, 1))]

@@ -1,0 +1,117 @@
+"""Intervals against scipy's bootstrap; figures from sums against the metrics that they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse, stats
+
+from bilstm.metrics import evaluate
+from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
+from bilstm.report.measured import Measure, Measured, Rival, judged, verdict
+from tests.compare import assert_close
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 60), st.integers(0, 1000), st.sampled_from([50, 301]))
+def test_an_interval_is_that_of_scipy(count, seed, resamples):
+    values = np.random.default_rng(seed).normal(size=count)
+    sums = np.column_stack([values**2, np.ones(count)])
+    draws = resampled_sums(sums, resamples, seed=seed)
+    found = interval(np.sqrt(draws[:, 0] / draws[:, 1]))
+
+    def rmse(sample, axis):
+        return np.sqrt(np.square(sample).mean(axis=axis))
+
+    expected = stats.bootstrap(
+        (values,), rmse, n_resamples=resamples, method="percentile", random_state=np.random.default_rng(seed)
+    ).confidence_interval
+    assert_close([found.low, found.high], [expected.low, expected.high], rtol=1e-12)
+
+
+def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch):
+    sums = np.random.default_rng(0).normal(size=(30, 2))
+    whole = resampled_sums(sums, 40)
+    monkeypatch.setattr("bilstm.report.bootstrap.TOGETHER", 100)
+    assert_close(resampled_sums(sums, 40), whole)
+    assert_close(resampled_sums(sparse.csr_array(sums), 40), whole)
+
+
+def test_of_very_many_sequences_fewer_resamples_are_drawn():
+    assert [resamples_for(count) for count in (2, 100_000, 400_000, 10**9)] == [2000, 2000, 500, 200]
+
+
+def test_an_interval_of_figures_that_mean_nothing_is_none():
+    assert np.isnan(interval(np.full(10, np.nan)).low)
+    assert_close(interval(np.array([1.0, np.inf, 1.0, 1.0])).high, 1.0)
+
+
+ERROR = Measure("mae", "mean absolute error", lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def errors(values):
+    return np.column_stack([np.abs(values), np.ones(len(values))])
+
+
+def test_differences_are_paired():
+    """Two rules whose errors move together differ surely, though each of their intervals is wide."""
+    generator = np.random.default_rng(0)
+    common = generator.exponential(size=80)
+    measured = Measured("row", "80 rows", [ERROR], errors(common), [Rival("rule", "", errors(common + 0.05))])
+    gap, found = measured.difference(ERROR, 1)
+    assert_close(gap, -0.05, atol=1e-12)
+    assert found.high < 0
+    assert measured.interval(ERROR).high > measured.interval(ERROR, 1).low
+    assert verdict(measured).tone == "good"
+
+
+def test_a_difference_that_may_be_chance_is_called_so():
+    generator = np.random.default_rng(1)
+    one, other = generator.normal(size=(2, 50))
+    measured = Measured("row", "50 rows", [ERROR], errors(one), [Rival("rule", "", errors(other))])
+    assert "holds 0" in verdict(measured).text
+    assert verdict(measured).tone == "doubtful"
+
+
+def test_the_best_baseline_is_compared_with_and_a_variant_of_the_model_is_none():
+    sums = errors(np.linspace(1, 2, 40))
+    rivals = [Rival("bad", "", sums * [3, 1]), Rival("good", "", sums * [2, 1]), Rival("greedy", "", sums, False)]
+    measured = Measured("row", "40 rows", [ERROR], sums, rivals)
+    assert measured.best == 2
+    assert "the best simple rule here, good" in verdict(measured).text
+
+
+def test_what_differs_by_rounding_is_the_same():
+    sums = errors(np.linspace(1, 2, 40))
+    measured = Measured("row", "40 rows", [ERROR], sums, [Rival("twin", "", sums * (1 + 1e-9))])
+    assert "That is the same as" in verdict(measured).text
+
+
+def test_a_figure_without_a_mistake_says_what_could_have_been_missed():
+    sums = np.column_stack([np.ones(100), np.ones(100)])
+    right = Measure("accuracy", "share of right labels", lambda s: s[..., 0] / s[..., 1], True, True)
+    said = verdict(Measured("row", "100 rows", [right], sums)).text
+    assert "A share of others below about 3 % would not have shown" in said
+
+
+@pytest.mark.parametrize(
+    ("gap", "low", "high", "word"),
+    [(-1, -2, -0.5, "better"), (1, 0.5, 2, "worse"), (-1, -2, 1, "no better: this may be chance")],
+)
+def test_a_difference_in_a_word(gap, low, high, word):
+    assert judged(ERROR, gap, Interval(low, high)) == word
+
+
+@pytest.mark.parametrize("name", ["regressor", "classifier", "texts", "labels", "tagger", "forecaster", "transcriber"])
+def test_figures_are_those_of_evaluate(name):
+    from bilstm.report import page as pages
+    from tests.report.models import TASKS
+
+    model, data = TASKS[name]()
+    dataset, _ = pages._dataset(model, data)
+    measured = pages._examined(model, dataset, lambda _: None).measured
+    expected = model.forecasts(dataset).metrics if name == "forecaster" else evaluate(model, dataset)
+    for measure in measured.measures:
+        assert_close(measured.value(measure), expected[measure.name], rtol=1e-9, atol=1e-12, what=measure.name)

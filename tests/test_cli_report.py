@@ -1,0 +1,77 @@
+"""`bilstm report` as a user meets it: what is written where, and every wrong call."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from bilstm import boston
+from tests.report.models import Outline
+
+QUICK = ["--max-epochs", "3", "--hidden-size", "6", "--log-every", "0"]
+
+
+@pytest.fixture
+def model(run, tmp_path):
+    """A model of houses in the folder where the command runs, and houses that it has not seen."""
+    data = boston()
+    frame = pl.concat([data.steps, data.targets], how="horizontal")
+    frame[:300].write_csv(tmp_path / "houses.csv")
+    frame[300:].write_csv(tmp_path / "new <b>.csv")
+    assert run("fit", "regressor", "houses.csv", "--target", "medv", "-o", "houses.bilstm", *QUICK)[0] == 0
+    return tmp_path / "houses.bilstm"
+
+
+def test_a_report_is_written_and_its_name_printed(run, model, tmp_path):
+    status, out, err = run("report", "houses.bilstm", "new <b>.csv", "-o", "r.html")
+    assert (status, out) == (0, "r.html\n")
+    assert "examining the model" in err
+    assert "MB, works without a network" in err
+    text = " ".join(Outline((tmp_path / "r.html").read_text()).text)
+    assert "examined on new <b>.csv" in text
+    assert "bilstm evaluate houses.bilstm 'new <b>.csv'" in text
+    assert "from houses.csv" in text
+
+
+def test_without_data_it_lies_beside_the_model(run, model, tmp_path):
+    assert run("report", "houses.bilstm")[:2] == (0, "houses-report.html\n")
+    assert "No data was given" in (tmp_path / "houses-report.html").read_text()
+
+
+def test_a_built_in_set_has_its_name(run, model, tmp_path):
+    assert run("report", "houses.bilstm", "boston", "-o", "r.html")[0] == 0
+    assert "bilstm evaluate houses.bilstm boston\n" in (tmp_path / "r.html").read_text()
+
+
+def test_help_has_an_example(run):
+    status, out, _ = run("report", "--help")
+    assert status == 0
+    assert "bilstm report boston.bilstm new_houses.csv -o report.html" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.bilstm"], "none.bilstm"),
+        (["houses.csv"], "expected a model file"),
+        (["houses.bilstm", "none.csv"], "none.csv"),
+        (["houses.bilstm", "digits"], "expected"),
+        (["houses.bilstm", "houses.bilstm"], "expected"),
+        (["houses.bilstm", "-o", "."], "expected a file to write, got a folder"),
+        (["houses.bilstm", "-o", "no/where.html"], "got no folder no"),
+    ],
+)
+def test_a_wrong_call_is_an_error_in_one_paragraph(run, model, tmp_path, arguments, message):
+    status, out, err = run("report", *arguments)
+    assert (status, out) == (1, "")
+    assert message in err
+    assert "Traceback" not in err
+    assert "not foreseen" not in err
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_data_without_the_target_is_an_error(run, model, tmp_path):
+    pl.read_csv(tmp_path / "houses.csv").drop("medv").write_csv(tmp_path / "bare.csv")
+    status, _, err = run("report", "houses.bilstm", "bare.csv")
+    assert status == 1
+    assert "expected a column 'medv'" in err or "expected targets" in err or "'medv'" in err
