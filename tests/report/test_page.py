@@ -104,6 +104,12 @@ def test_an_older_model_says_that_it_does_not_know():
     assert "bilstm fit regressor DATA" in text or "bilstm fit classifier DATA" in text
 
 
+def test_what_is_the_same_in_every_x_ray_is_shown_once():
+    html = page("tagger")
+    assert html.count("<strong>Gates") == 3
+    assert html.count("<strong>Open and shut gates") == html.count("<strong>Which tag follows which") == 1
+
+
 def test_one_row_gives_figures_without_intervals():
     model, (rows, targets) = regressor()
     text = " ".join(Outline(report_html(model, (rows[:1], targets[:1]))).text)

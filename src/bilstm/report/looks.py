@@ -10,7 +10,8 @@ from bilstm.report.blocks import Block, Drawing, Heading, Section, Text, shorten
 from bilstm.report.examined import Examined, Example
 from bilstm.xray import x_ray
 
-LAST = "Gates"  # what follows this chart is much the same for every example, and shown of the first alone
+# charts that are much the same for every example, and shown of the first alone
+ONCE = ("How long units remember", "Open and shut gates", "Which tag follows which")
 
 
 def looks(estimator: Any, found: Examined | None, say: Callable[[str], None]) -> list[Section]:
@@ -34,10 +35,7 @@ def _look(estimator: Any, example: Example, in_full: bool) -> list[Block]:
         ray = x_ray(estimator, example.data, row=example.row)
     except BilstmError as error:
         return [heading, Text(f"There is no X-ray of it: {error.message}.")]
-    charts = ray.charts()
-    if not in_full:
-        titles = [chart.title for chart in charts]
-        charts = charts[: titles.index(LAST) + 1] if LAST in titles else charts
+    charts = [chart for chart in ray.charts() if in_full or chart.title not in ONCE]
     said = Text(f"{shortened(ray.title, 300)}: {shortened(ray.prediction, 600)}")
     notes = [Text(f"{note[0].upper()}{note[1:]}.") for note in ray.notes if note]
     return [heading, said, *(Drawing(chart) for chart in charts), *notes]
