@@ -21,6 +21,7 @@ import typer
 from bilstm.cli_fit import add_fit_commands
 from bilstm.cli_report import add_report_command
 from bilstm.cli_see import add_see_commands
+from bilstm.cli_serve import serve
 from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ def doctor() -> None:
 
 add_see_commands(app)
 add_report_command(app)
+app.command()(serve)
 
 
 def decoding_options(

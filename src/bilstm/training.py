@@ -214,7 +214,8 @@ def predict(
     on_batch: Callable[[Batch, Tensor], None] | None = None,
 ) -> Tensor:
     """Outputs (N, K) on the CPU in the order of ``sequences``; (S, K) where a network speaks of every step."""
-    network.eval()
+    if network.training:
+        network.eval()
     parts, rows = [], []
     with torch.inference_mode():
         for batch in sequences.in_order(PREDICTION_BATCH):

@@ -335,7 +335,9 @@ class BiLSTMEstimator(Inputs, ABC):
                 f"expected a table (one row a sample) as in training, got sequences of several steps ({dataset.source})"
             )
         device = self._device()
-        return predict(self.network_.to(device), self._sequences(dataset), device).numpy()
+        if next(self.network_.parameters()).device != device:  # to look at every module takes a third of a row's time
+            self.network_.to(device)
+        return predict(self.network_, self._sequences(dataset), device).numpy()
 
     def save(self, path: str | Path) -> None:
         """Write everything a later process needs to predict to one file; see :func:`bilstm.load`.

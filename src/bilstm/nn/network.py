@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 
 from bilstm.data.batch import Batch
+from bilstm.nn import steady
 from bilstm.nn.bilstm import BiLSTM
 
 if TYPE_CHECKING:
@@ -78,12 +79,12 @@ class Network(nn.Module):
         if self.pooling == "final":
             pooled = final_pool(states, h_n)  # (B, 2H)
         elif self.attention is not None:
-            pooled = attention_pool(states, batch.lengths, self.attention(states).squeeze(-1))
+            scores = steady.score(self.attention, states)  # (B, T)
+            pooled = steady.by_length(attention_pool, states, batch.lengths, scores)
         else:
-            pooled = POOLINGS[self.pooling](states, batch.lengths)
-        hidden = self.hidden(self.dropout(pooled.relu())).relu()  # (B, H)
-        output: Tensor = self.output(hidden)  # (B, K)
-        return output
+            pooled = steady.by_length(POOLINGS[self.pooling], states, batch.lengths)
+        hidden = steady.linear(self.hidden, self.dropout(pooled.relu())).relu()  # (B, H)
+        return steady.linear(self.output, hidden)  # (B, K)
 
 
 class StepNetwork(nn.Module):
@@ -129,8 +130,7 @@ class StepNetwork(nn.Module):
         states, _ = self.lstm(self.reader(batch), lengths=batch.lengths)  # (B, T, 2H)
         if self.training and self.dropout:
             states = states * drop(states.new_ones(len(states), 1, states.shape[2]), self.dropout)
-        output: Tensor = self.output(states)  # (B, T, K)
-        return output
+        return steady.linear(self.output, states)  # (B, T, K)
 
 
 def inside(states: Tensor, lengths: Tensor) -> Tensor:

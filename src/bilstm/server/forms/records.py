@@ -1,0 +1,177 @@
+"""Named values: the columns of a table row or of a step, their JSON schema and their check. Knows no estimator."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bilstm.data.columns import as_text
+from bilstm.data.encoders import Column
+from bilstm.server.forms.form import kind_of, shown
+from bilstm.server.problems import wrong
+
+FARTHEST = 1e6  # deviations from the training mean: far beyond any data, and far within float32
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value of a record.
+
+    Args:
+        name: of the column.
+        kind: ``number``, ``category`` or ``time``.
+        low, high: bounds of a number.
+        example: a value that is likely.
+        about: a sentence for the reader of the schema.
+    """
+
+    name: str
+    kind: str
+    low: float = -math.inf
+    high: float = math.inf
+    example: Any = None
+    about: str = ""
+
+    @classmethod
+    def of(cls, column: Column) -> Field:
+        """The field of an encoded column."""
+        if column.kind == "category":
+            shown = ", ".join(map(repr, column.values[:8])) + (", …" if len(column.values) > 8 else "")
+            example = column.values[0] if column.values else None
+            return cls(column.name, "category", example=example, about=f"One of {shown}; others count as unknown.")
+        width = FARTHEST * column.scale
+        about = f"In training {column.mean:.6g} on average, with a deviation of {column.scale:.6g}."
+        return cls(column.name, "number", column.mean - width, column.mean + width, float(f"{column.mean:.4g}"), about)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Of one value, in OpenAPI 3.0."""
+        about = {"description": self.about} if self.about else {}
+        if self.kind == "number":
+            bounds = {} if math.isinf(self.low) else {"minimum": self.low, "maximum": self.high}
+            return {"type": "number", "nullable": True, **bounds, **about}
+        texts = [{"type": "string", "maxLength": LONGEST_NAME}, {"type": "number"}]
+        if self.kind == "time":
+            return {"anyOf": texts, **about}
+        return {"anyOf": [*texts, {"type": "boolean"}], "nullable": True, **about}
+
+    def check(self, value: Any, where: str) -> float | str | None:
+        """A value as the model's columns hold it; None where it is not known."""
+        if self.kind == "number":
+            return self._number(value, where)
+        if value is None and self.kind == "category":
+            return None
+        if isinstance(value, str):
+            if len(value) > LONGEST_NAME:
+                raise wrong(f"expected at most {LONGEST_NAME} characters, got {len(value)}", where)
+            return value
+        if isinstance(value, (int, float)) and not (isinstance(value, bool) and self.kind == "time"):
+            return value if self.kind == "time" else _name(value)
+        raise wrong(f"expected text or a number, got {kind_of(value)}", where)
+
+    def _number(self, value: Any, where: str) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            hint = "write numbers without quotes" if isinstance(value, str) else "null stands for one that is not known"
+            raise wrong(f"expected a number, got {shown(value)}", where, hint)
+        if not self.low <= value <= self.high:
+            raise wrong(
+                f"expected a number from {self.low:.6g} to {self.high:.6g}, got {shown(value)}",
+                where,
+                f"it lies more than {FARTHEST:,.0f} deviations from what the model was trained on",
+            )
+        return float(value)
+
+
+LONGEST_NAME = 1000  # characters of a category or a time
+
+
+@dataclass(frozen=True)
+class Record:
+    """The values of a table row or of a step.
+
+    Args:
+        fields: in the model's order.
+        optional: names of those that may be left out; they are then null.
+    """
+
+    fields: Sequence[Field]
+    optional: frozenset[str] = frozenset()
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """As an object, or where all values are numbers also as a list, in OpenAPI 3.0."""
+        required = [field.name for field in self.fields if field.name not in self.optional]
+        named = {
+            "type": "object",
+            "properties": {field.name: field.schema for field in self.fields},
+            **({"required": required} if required else {}),
+        }
+        if not self.as_lists:
+            return named
+        bounds = {"minimum": self._low, "maximum": self._high} if math.isfinite(self._low) else {}
+        listed = {
+            "type": "array",
+            "minItems": len(self.fields),
+            "maxItems": len(self.fields),
+            "items": {"type": "number", "nullable": True, **bounds},
+            "description": "The values in the order of the columns.",
+        }
+        return {"anyOf": [named, listed]}
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """A record that works."""
+        return {field.name: field.example for field in self.fields}
+
+    @property
+    def as_lists(self) -> bool:
+        """Whether a record may also be a list of its values."""
+        return all(field.kind == "number" for field in self.fields) and self._low < self._high
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(field.name for field in self.fields)
+
+    @property
+    def _low(self) -> float:
+        return max(field.low for field in self.fields)
+
+    @property
+    def _high(self) -> float:
+        return min(field.high for field in self.fields)
+
+    def check(self, value: Any, where: str) -> list[Any]:
+        """The values in the order of the fields."""
+        if isinstance(value, dict):
+            return [self._named(field, value, where) for field in self.fields]
+        if isinstance(value, list) and self.as_lists:
+            if len(value) != len(self.fields):
+                names = ", ".join(field.name for field in self.fields[:20])
+                raise wrong(f"expected {len(self.fields)} values ({names}), got {len(value)}", where)
+            return [
+                field.check(v, f"{where}[{n}]") for n, (field, v) in enumerate(zip(self.fields, value, strict=True))
+            ]
+        raise wrong(f"expected an object with a value for each column, got {kind_of(value)}", where)
+
+    def _named(self, field: Field, value: dict[str, Any], where: str) -> Any:
+        if field.name not in value:
+            if field.name in self.optional:
+                return None
+            near = difflib.get_close_matches(field.name, [name for name in value if name not in self._names], n=1)
+            hint = f"is it {near[0][:100]!r}?" if near else "null stands for a value that is not known"
+            raise wrong(f"expected a value of {field.name!r}, got none", where, hint)
+        return field.check(value[field.name], f"{where}.{field.name}")
+
+
+def _name(value: float) -> str:
+    """A number or truth value as a category's name: 1 and 1.0 are both ``1``."""
+    import polars as pl
+
+    found: str = as_text(pl.Series([value], strict=False))[0]
+    return found

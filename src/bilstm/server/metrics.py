@@ -1,0 +1,70 @@
+"""What the server counts, for Prometheus. Knows names of counters; counts nothing by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+if TYPE_CHECKING:
+    from bilstm.server.models import Models
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """Counters of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double what is read
+        own = self.registry = CollectorRegistry()
+        self._answered: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # looked up once, not every time
+        self.requests = Counter("bilstm_requests", "Requests answered.", ["route", "method", "status"], registry=own)
+        self.seconds = Histogram(
+            "bilstm_request_seconds", "Seconds from a request to its answer.", ["route"], buckets=SECONDS, registry=own
+        )
+        self.in_progress = Gauge("bilstm_requests_in_progress", "Requests that are worked on.", registry=own)
+        self.queue = Gauge("bilstm_queue_length", "Requests that wait for a model.", ["model"], registry=own)
+        self.rows = Counter("bilstm_predictions", "Rows predicted.", ["model"], registry=own)
+        self.batch_rows = Histogram("bilstm_batch_rows", "Rows of a batch.", ["model"], buckets=ROWS, registry=own)
+        self.batch_seconds = Histogram(
+            "bilstm_batch_seconds", "Seconds that a batch took.", ["model"], buckets=SECONDS, registry=own
+        )
+        self.load_seconds = Gauge("bilstm_model_load_seconds", "Seconds to load a model.", ["model"], registry=own)
+        self.reload_failures = Counter(
+            "bilstm_reload_failures", "Model files that could not be loaded anew.", ["model"], registry=own
+        )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One request has its answer; methods that HTTP does not know are counted as one."""
+        key = (route, method if method in METHODS else "other", str(status))
+        counter = self._answered.get(key)
+        if counter is None:
+            counter = self._answered[key] = self.requests.labels(*key), self.seconds.labels(route)
+        counter[0].inc()
+        counter[1].observe(seconds)
+
+    def batches_of(self, model: str) -> Callable[[int, float], None]:
+        """What a worker of that model tells its batches."""
+        rows, sizes = self.rows.labels(model), self.batch_rows.labels(model)
+        seconds = self.batch_seconds.labels(model)
+        self.reload_failures.labels(model)
+
+        def count(number: int, taken: float) -> None:
+            rows.inc(number)
+            sizes.observe(number)
+            seconds.observe(taken)
+
+        return count
+
+    def watch_queues(self, models: Models) -> None:
+        """Ask the models for the lengths of their queues whenever the figures are read."""
+        for name in models.names():
+            self.queue.labels(name).set_function(lambda name=name: models.get(name).worker.waiting)  # type: ignore[misc]
+
+    def text(self) -> bytes:
+        """All figures as Prometheus reads them."""
+        return generate_latest(self.registry)

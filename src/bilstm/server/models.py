@@ -1,0 +1,240 @@
+"""The models that a server answers for: loaded from their files, and loaded anew when these change.
+
+Knows files, names and forms; does not know HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bilstm.errors import BilstmError, ModelFileError, ParameterError, did_you_mean
+from bilstm.model_file import load
+from bilstm.server.forms.form import Form, form_of
+from bilstm.server.metrics import Metrics
+from bilstm.server.problems import Refusal
+from bilstm.server.settings import Settings
+from bilstm.server.worker import Worker
+
+log = logging.getLogger(__name__)
+Mark = tuple[int, int, int, int]  # what tells one state of a file from another
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model that answers.
+
+    Args:
+        name: in addresses.
+        path: of its file.
+        estimator: the fitted model.
+        form: what its requests and answers look like.
+        worker: the thread that predicts.
+        loaded_at: when it was loaded, UTC.
+        mark: the state of the file that it was loaded from.
+    """
+
+    name: str
+    path: Path
+    estimator: Any
+    form: Form
+    worker: Worker
+    loaded_at: datetime
+    mark: Mark
+
+    @property
+    def task(self) -> str:
+        """regressor, classifier, tagger, forecaster or transcriber."""
+        found: str = self.estimator.task
+        return found
+
+    async def predict(self, rows: Any) -> list[dict[str, Any]]:
+        """A prediction for each row, in their order, through the same queue as every request.
+
+        Args:
+            rows: as the API takes them: a list of JSON values; of a transcriber a list of bytes.
+
+        Raises:
+            Refusal: a row is wrong, there is too much to do, or it took too long; it has a ``status`` and a ``field``.
+        """
+        return await self.worker.predict(self.form.check(rows))
+
+    @property
+    def example(self) -> list[Any]:
+        """Rows that work."""
+        return [self.form.reads.example]
+
+    def facts(self) -> dict[str, Any]:
+        """What the list of models says of this one."""
+        model = self.estimator
+        columns = getattr(getattr(self.form.reads, "record", None), "fields", ())
+        return {
+            "name": self.name,
+            "task": self.task,
+            "columns": [{"name": field.name, "kind": field.kind} for field in columns],
+            "targets": list(model.target_names_),
+            "classes": model.classes_.tolist() if hasattr(model, "classes_") else None,
+            "epochs": len(model.history_),
+            "metrics": {n: v if v == v else None for n, v in model.metrics_.items()},
+            "loaded_at": self.loaded_at.isoformat(timespec="seconds"),
+            "predict": f"/v1/models/{self.name}/predict",
+        }
+
+
+class Models:
+    """Models by name, each with a thread of its own; safe to ask from any thread.
+
+    Args:
+        files: paths by name; see :func:`named`.
+        settings: the limits.
+        metrics: what counts loads and batches; made where there is none.
+
+    Raises:
+        ModelFileError: a file cannot be loaded; then none is kept.
+
+    Example:
+        >>> models = Models(named(["boston.bilstm"]), Settings())  # doctest: +SKIP
+        >>> models.names()  # doctest: +SKIP
+        ['boston']
+    """
+
+    def __init__(self, files: Mapping[str, Path], settings: Settings, metrics: Metrics | None = None) -> None:
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self.version = 0  # grows with every load, so that what is made of the models can be kept until then
+        self._lock = threading.Lock()
+        self._served: dict[str, Served] = {}
+        self._refused: dict[str, Mark] = {}  # files that could not be loaded, so that they are not tried every second
+        try:
+            for name, path in files.items():
+                self._served[name] = self._load(name, path)
+        except BaseException:
+            self.close()
+            raise
+        self.metrics.watch_queues(self)
+
+    def names(self) -> list[str]:
+        """In the order of the command line."""
+        return list(self._served)
+
+    def get(self, name: str) -> Served:
+        """The model of that name, as it was loaded last.
+
+        Raises:
+            Refusal: there is none (404); says which there are.
+        """
+        try:
+            return self._served[name]
+        except KeyError:
+            raise Refusal(
+                404, f"expected a model, got {name[:100]!r}", did_you_mean(name[:100], self._served), field="name"
+            ) from None
+
+    def reload(self, *, changed: bool = False) -> list[str]:
+        """Load the files anew and say which models are new; a bad file is logged and the old model stays.
+
+        Args:
+            changed: only those whose file is another one than before.
+        """
+        with self._lock:
+            loaded = []
+            for name, old in list(self._served.items()):
+                mark = mark_of(old.path)
+                if changed and (mark in (old.mark, self._refused.get(name)) or mark is None):
+                    continue
+                try:
+                    self._served[name] = self._load(name, old.path)
+                except BilstmError as error:
+                    self._refused[name] = mark or old.mark
+                    self.metrics.reload_failures.labels(name).inc()
+                    log.error("model %s stays as it was: %s", name, error)
+                    continue
+                self._refused.pop(name, None)
+                self.version += 1
+                old.worker.close()  # answers what it has accepted
+                loaded.append(name)
+                log.info("model %s was loaded anew from %s", name, old.path)
+            return loaded
+
+    async def warm_up(self) -> None:
+        """Let every model predict once, so that the first request is as quick as the next."""
+        for name in self.names():
+            served = self.get(name)
+            if served.task != "transcriber":
+                await served.predict(served.example)
+
+    def close(self, seconds: float = 0.0) -> None:
+        """End the threads once what waits is answered; wait for that at most so many seconds."""
+        for served in self._served.values():
+            served.worker.close()
+        end = time.monotonic() + seconds
+        for served in self._served.values():
+            served.worker.join(max(0.0, end - time.monotonic()))
+
+    def _load(self, name: str, path: Path) -> Served:
+        mark = mark_of(path)
+        with self.metrics.load_seconds.labels(name).time():
+            estimator = load(path)
+            form = form_of(estimator, self.settings)
+        worker = Worker(name, form, self.settings, self.metrics.batches_of(name))
+        return Served(name, path, estimator, form, worker, datetime.now(UTC), mark or (0, 0, 0, 0))
+
+
+def named(files: Iterable[str | Path]) -> dict[str, Path]:
+    """Model files by the names that they have in addresses: ``NAME=FILE``, or the file's own name.
+
+    Raises:
+        ParameterError: two of them have the same name.
+
+    Example:
+        >>> named(["models/boston.bilstm", "old=models/boston.1.bilstm"])["old"].name
+        'boston.1.bilstm'
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        name, equals, path = str(file).partition("=")
+        if not equals or os.path.exists(file):
+            path = str(file)
+            name = Path(path).name.removesuffix(".bilstm")
+        name = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "model"
+        if name in found:
+            raise ParameterError(
+                f"expected models of different names, got two called {name!r}",
+                hint=f"name them: first={found[name]} second={path}",
+            )
+        found[name] = Path(path)
+    return found
+
+
+def mark_of(path: Path) -> Mark | None:
+    """The state of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+async def watch(models: Models, seconds: float, on_reload: Callable[[list[str]], None] | None = None) -> None:
+    """Look at the files again and again, and load what has been replaced; never ends by itself."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            loaded = await asyncio.to_thread(models.reload, changed=True)
+        except Exception:
+            log.exception("the model files could not be looked at")
+            continue
+        if loaded and on_reload is not None:
+            on_reload(loaded)
+
+
+__all__ = ["ModelFileError", "Models", "Served", "mark_of", "named", "watch"]

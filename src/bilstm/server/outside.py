@@ -1,0 +1,129 @@
+"""The outermost layer: counts and logs every request, adds the headers that browsers obey, and lets no error out.
+
+Pure ASGI. Knows paths and statuses; decides nothing about a request.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bilstm.server.bounds import refuse
+from bilstm.server.metrics import Metrics
+from bilstm.server.settings import Settings
+
+log = logging.getLogger(__name__)
+NOTHING = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+DOCS = (
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+# of the page: its templates are compiled in the browser, which needs eval; nothing comes from or goes to elsewhere
+PAGE = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; "
+    b"connect-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
+)
+ALWAYS: list[tuple[bytes, bytes]] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),  # with less, a browser calls the origin of our own forms null
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"microphone=(self), camera=(), geolocation=()"),
+]
+OURS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/login")
+
+
+class Outside:
+    """Counts, logs, protects."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self.app = app
+        self.settings = settings
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request or websocket."""
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        started = time.perf_counter()
+        self.metrics.in_progress.inc()
+        try:
+            await self.app(scope, receive, answer.send)
+        except Exception:  # whatever it is, the caller hears of it in the shape of all errors
+            log.exception("%s %s", scope["method"], scope.get("raw_path", b"").decode("latin-1"))
+            if not answer.status:
+                await refuse(scope, answer.send, RuntimeError())
+        finally:
+            self.metrics.in_progress.dec()
+            self._count(scope, answer.status, time.perf_counter() - started)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Exception:
+            log.exception("websocket %s", scope.get("raw_path", b"").decode("latin-1"))
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = route_of(scope["path"])
+        self.metrics.answered(route, scope["method"], status, seconds)
+        if self.settings.access_log:
+            client = (scope.get("client") or ("-", 0))[0]
+            path = scope.get("raw_path", b"").decode("latin-1")
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            line = f"{stamp} {client} {scope['method']} {path} {status} {1000 * seconds:.1f} ms"
+            print(line, file=sys.stderr, flush=True)
+
+
+class _Answer:
+    """An answer on its way out, with its status and the headers that it lacks."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self._send = send
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers: list[Any] = list(message.get("headers", ()))
+            has = {name.lower() for name, _ in headers}
+            headers += [pair for pair in ALWAYS if pair[0] not in has]
+            path = self.scope["path"]
+            if b"content-security-policy" not in has:
+                headers.append((b"content-security-policy", policy_of(path)))
+            if b"cache-control" not in has:
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def policy_of(path: str) -> bytes:
+    """What a browser may load for an answer of this path."""
+    if path == "/docs" or path.startswith("/docs/"):
+        return DOCS
+    return NOTHING if path.startswith(OURS) else PAGE
+
+
+def route_of(path: str) -> str:
+    """A path with its variable parts left out, so that counters stay few whatever callers ask for.
+
+    Example:
+        >>> route_of("/v1/models/boston/predict"), route_of("/wp-admin"), route_of("/_nicegui/3.18.0/static/x.js")
+        ('/v1/models/{name}/predict', 'other', '/_nicegui')
+    """
+    if path.startswith("/v1/models/"):
+        return "/v1/models/{name}/predict" if path.endswith("/predict") else "/v1/models/{name}"
+    if path in ("/", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/login"):
+        return path
+    return next((root for root in ("/docs", "/_nicegui") if path.startswith(root)), "other")

@@ -1,0 +1,106 @@
+"""How connections are read: a head too large or too slow, or a connection too many, is refused before any route.
+
+Knows bytes and timers; what stands in a whole request is not its business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from bilstm.server.problems import Refusal, problem_json
+from bilstm.server.settings import Settings
+
+BETWEEN = 4  # bytes of ": " and the end of the line
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol, patient only up to the limits of :attr:`settings`."""
+
+    settings = Settings()
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_head = False
+        self._bytes = 0  # of the head, as far as it has come
+        self._is_too_large = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head, unless there are too many connections."""
+        super().connection_made(transport)
+        if len(self.connections) > self.settings.connections:
+            most = self.settings.connections
+            self._refuse(Refusal(503, f"expected at most {most} connections, got one more", "try again in a moment"))
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes of a head while it comes; those of a body are counted where it is read."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._in_head:
+            self._bytes += len(data)
+            if self._bytes > self.settings.header and not self.transport.is_closing():
+                self._is_too_large = True
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """A further head on the same connection has the same time as the first."""
+        super().on_message_begin()
+        if not self._in_head:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._stop_waiting()
+        counted = len(self.url) + sum(len(name) + len(value) + BETWEEN for name, value in self.headers)
+        self._is_too_large = counted > self.settings.header
+        if self._is_too_large:
+            raise ValueError("the head is too large")  # the parser ends, and send_400_response answers
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, in the shape of all errors."""
+        if self._is_too_large:
+            most = self.settings.header
+            refusal = Refusal(431, f"expected a request's head of at most {most} bytes, got more", "send fewer headers")
+        else:
+            refusal = Refusal(400, "expected a request of HTTP/1.1, got something else")
+        self._refuse(refusal)
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._in_head, self._bytes = True, 0
+        self._timer = self.loop.call_later(self.settings.head_timeout, self._lose_patience)
+
+    def _stop_waiting(self) -> None:
+        self._in_head = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _lose_patience(self) -> None:
+        if not self.transport.is_closing():
+            seconds = self.settings.head_timeout
+            self._refuse(Refusal(408, f"expected a request's head within {seconds:g} seconds, got none"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._stop_waiting()
+        body = problem_json(refusal)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[refusal.status] + head + body)
+        self.transport.close()
+
+
+def protocol_for(settings: Settings) -> type[PatientProtocol]:
+    """The protocol with the limits of some settings."""
+    return type("PatientProtocol", (PatientProtocol,), {"settings": settings})

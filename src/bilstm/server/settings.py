@@ -1,0 +1,115 @@
+"""Every limit and choice of the server, with its default: the one home of what the command line and docs say of them.
+
+Knows numbers and names; does not know models, requests or sockets.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, fields
+
+from bilstm.errors import ParameterError
+
+SHORTEST_TOKEN = 16  # characters; shorter ones can be guessed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a server behaves and what it refuses.
+
+    Args:
+        host: address that it listens on; any other than this machine's own needs a token.
+        port: of that address; 0 takes a free one.
+        token: what every caller must show, or None.
+        allowed_hosts: further names that callers may use for a server on this machine alone, a proxy's for instance.
+        page: whether the page is served, where nicegui is installed.
+        access_log: whether each request is a line on stderr.
+        watch: seconds between looks at the model files; 0 never looks, SIGHUP still loads anew.
+        threads: processor threads of one prediction; None leaves torch's own choice.
+        body: bytes of a request's body, at most.
+        header: bytes of its head, at most.
+        rows: rows of a request, at most.
+        steps: steps or words of one row, at most.
+        total_steps: steps or words of a whole request, at most.
+        characters: characters of one text or value, at most.
+        seconds: seconds of one recording, at most.
+        connections: connections at one time; more are closed.
+        requests: requests to the API that are worked on at one time; more are told 429.
+        queue: requests that wait for one model; more are told 503.
+        batch: rows that are predicted together, at most; 1 predicts every request by itself.
+        head_timeout: seconds in which a request's head must be whole, and for which an idle connection is kept.
+        body_timeout: seconds in which its body must be whole.
+        timeout: seconds in which its answer must be there.
+        shutdown_timeout: seconds in which requests are still answered after SIGTERM.
+        session: seconds for which a browser stays signed in.
+
+    Raises:
+        ParameterError: a number out of its range, a short token, or an open address without a token.
+
+    Example:
+        >>> Settings().host, Settings(host="0.0.0.0", token="correct horse battery").is_local
+        ('127.0.0.1', False)
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    page: bool = True
+    access_log: bool = False
+    watch: float = 1.0
+    threads: int | None = None
+    body: int = 16 * 2**20
+    header: int = 32 * 2**10
+    rows: int = 1000
+    steps: int = 10_000
+    total_steps: int = 100_000
+    characters: int = 50_000
+    seconds: float = 600.0
+    connections: int = 500
+    requests: int = 256
+    queue: int = 128
+    batch: int = 64
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0
+    timeout: float = 30.0
+    shutdown_timeout: float = 20.0
+    session: float = 12 * 3600.0
+
+    def __post_init__(self) -> None:
+        may_be_zero = ("port", "watch")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if is_number and not (value > 0 or (value == 0 and field.name in may_be_zero)):
+                raise ParameterError(f"expected {field.name} to be above 0, got {value}")
+        if self.port > 65_535:
+            raise ParameterError(f"expected a port up to 65535, got {self.port}")
+        if self.token is not None and len(self.token) < SHORTEST_TOKEN:
+            raise ParameterError(
+                f"expected a token of at least {SHORTEST_TOKEN} characters, got {len(self.token)}",
+                hint='make one: python3 -c "import secrets; print(secrets.token_urlsafe())"',
+            )
+        if not self.is_local and self.token is None:
+            raise ParameterError(
+                f"expected a token beside --host {self.host}, which others can reach, got none",
+                hint="set BILSTM_TOKEN or name a file with --token-file; or stay on 127.0.0.1",
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this very machine.
+
+    Example:
+        >>> [is_loopback(host) for host in ("localhost", "127.0.0.9", "::1", "0.0.0.0", "example.org")]
+        [True, True, True, False, False]
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"

@@ -1,0 +1,175 @@
+"""One thread that predicts for one model: what comes while it works is its next batch. Nothing waits for a clock.
+
+Knows jobs, their order and their limits; does not know HTTP, nor what is predicted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import torch
+
+from bilstm.errors import BilstmError
+from bilstm.server.forms.form import Form
+from bilstm.server.problems import Refusal
+from bilstm.server.settings import Settings
+
+log = logging.getLogger(__name__)
+Outcome = list[dict[str, Any]] | BaseException
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The checked rows of one request, and where their predictions are awaited."""
+
+    rows: Sequence[Any]
+    answer: asyncio.Future[list[dict[str, Any]]]
+    loop: asyncio.AbstractEventLoop
+
+
+class Worker:
+    """Predicts for one model, batch after batch, in a thread of its own.
+
+    Args:
+        name: of the model, for the log.
+        form: how its rows are read and answered.
+        settings: the limits.
+        on_batch: told how many rows a batch has and how many seconds it took.
+    """
+
+    def __init__(
+        self, name: str, form: Form, settings: Settings, on_batch: Callable[[int, float], None] | None = None
+    ) -> None:
+        self.name = name
+        self.form = form
+        self.settings = settings
+        self.on_batch = on_batch
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._held: Job | None = None  # came with the last batch and did not fit into it
+        self._thread = threading.Thread(target=self._work, name=f"bilstm-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self._jobs.qsize()
+
+    async def predict(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """Predictions of checked rows, in their order.
+
+        Raises:
+            Refusal: the queue is full (503), the time is over (504), or a row cannot be read (422).
+        """
+        if self.waiting >= self.settings.queue:
+            raise Refusal(
+                503,
+                f"expected at most {self.settings.queue} requests waiting for {self.name!r}, got one more",
+                "try again in a moment",
+                headers={"retry-after": "1"},
+            )
+        loop = asyncio.get_running_loop()
+        job = Job(rows, loop.create_future(), loop)
+        self._jobs.put(job)
+        try:
+            async with asyncio.timeout(self.settings.timeout):
+                return await job.answer
+        except TimeoutError:
+            raise Refusal(
+                504,
+                f"expected an answer within {self.settings.timeout:g} seconds, got none",
+                "send fewer or shorter rows, or try again when there is less to do",
+                headers={"retry-after": "5"},
+            ) from None
+
+    def close(self) -> None:
+        """End the thread once all that waits is answered; returns at once."""
+        self._jobs.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join(seconds)
+
+    # -- in the thread -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+        while (jobs := self._next_batch()) is not None:
+            started = time.perf_counter()
+            outcomes = self._outcomes(jobs)
+            for loop in {job.loop for job in jobs}:
+                mine = [pair for pair in zip(jobs, outcomes, strict=True) if pair[0].loop is loop]
+                try:
+                    loop.call_soon_threadsafe(_settle, mine)
+                except RuntimeError:  # the loop has ended; nobody waits any more
+                    log.debug("nobody waits for %s", self.name)
+            if self.on_batch is not None:
+                self.on_batch(sum(len(job.rows) for job in jobs), time.perf_counter() - started)
+
+    def _next_batch(self) -> list[Job] | None:
+        """All that waits, as far as it fits together; None at the end."""
+        first = self._held or self._jobs.get()
+        self._held = None
+        if first is None:
+            return None
+        jobs, count = [first], len(first.rows)
+        while self.settings.batch > 1:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
+            if job is None:  # the end comes after this batch
+                self._jobs.put(None)
+                break
+            if count + len(job.rows) > self.settings.batch:
+                self._held = job
+                break
+            jobs.append(job)
+            count += len(job.rows)
+        return [job for job in jobs if not job.answer.done()]
+
+    def _outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Predictions of each job or what went wrong with it; nobody's mistake is another's."""
+        prepared = [self._tried(lambda job=job: self.form.prepare(job.rows)) for job in jobs]  # type: ignore[misc]
+        good = [rows for rows in prepared if isinstance(rows, list)]
+        together = self._tried(lambda: self.form.answer([row for rows in good for row in rows])) if good else []
+        outcomes: list[Outcome] = []
+        place = 0
+        for rows in prepared:
+            if not isinstance(rows, list):
+                outcomes.append(rows)
+            elif isinstance(together, list):
+                outcomes.append(together[place : place + len(rows)])
+                place += len(rows)
+            elif len(good) == 1:
+                outcomes.append(together)
+            else:
+                outcomes.append(self._tried(lambda rows=rows: self.form.answer(rows)))  # type: ignore[misc]
+        return outcomes
+
+    def _tried(self, work: Callable[[], list[Any]]) -> Outcome:
+        try:
+            return work()
+        except BilstmError as error:
+            return error
+        except Exception as error:  # the thread goes on, whatever a model does
+            log.exception("model %s: %s", self.name, type(error).__name__)
+            return error
+
+
+def _settle(pairs: Sequence[tuple[Job, Outcome]]) -> None:
+    """Hand outcomes to who awaits them; in the thread of their loop."""
+    for job, outcome in pairs:
+        if job.answer.done():  # given up, its time is over
+            continue
+        if isinstance(outcome, BaseException):
+            job.answer.set_exception(outcome)
+        else:
+            job.answer.set_result(outcome)

@@ -1,0 +1,186 @@
+"""Models come by name from their files, and anew when these change; a bad file leaves the old model where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+
+import pytest
+
+from bilstm.errors import ModelFileError, ParameterError
+from bilstm.server.app import create_app
+from bilstm.server.models import Models, named, watch
+from bilstm.server.problems import Refusal
+from bilstm.server.settings import Settings
+from bilstm.server.worker import Worker
+from tests.server.asgi import call
+
+
+def test_models_are_called_by_their_files_or_as_one_likes(tmp_path):
+    files = named(["a/boston.bilstm", "old=b/boston.bilstm", "c/my model {1}.bilstm", "d/模型.bilstm", "e/...bilstm"])
+    assert list(files) == ["boston", "old", "my-model-1", "模型", "model"]
+    (tmp_path / "a=b.bilstm").touch()
+    assert list(named([tmp_path / "a=b.bilstm"])) == ["a-b"]
+    with pytest.raises(ParameterError, match="expected models of different names, got two called 'boston'"):
+        named(["a/boston.bilstm", "b/boston.bilstm"])
+
+
+def test_a_file_that_is_no_model_is_an_error_at_the_start(tmp_path, paths):
+    (tmp_path / "bad.bilstm").write_bytes(b"nothing")
+    before = threading.active_count()
+    with pytest.raises(ModelFileError):
+        Models({"good": paths["text"], "bad": tmp_path / "bad.bilstm"}, Settings())
+    time.sleep(0.1)
+    assert threading.active_count() <= before  # the thread of the good one has ended
+
+
+@pytest.fixture
+def replaced(tmp_path, paths):
+    """Models of one file, and what puts another file in its place."""
+    file = tmp_path / "m.bilstm"
+    shutil.copy(paths["text"], file)
+    models = Models({"m": file}, Settings(page=False))
+
+    def put(source):
+        shutil.copy(source, tmp_path / "new") if source else (tmp_path / "new").write_bytes(b"broken")
+        os.replace(tmp_path / "new", file)
+
+    yield models, put
+    models.close(10)
+
+
+def test_a_replaced_file_is_loaded_and_its_new_schema_described(replaced, paths):
+    models, put = replaced
+    app = create_app(models, Settings(page=False))
+    assert models.reload(changed=True) == []
+    assert call(app, "POST", "/v1/models/m/predict", {"rows": ["good"]}).status == 200
+    put(paths["table"])
+    assert models.reload(changed=True) == ["m"]
+    document = call(app, "GET", "/openapi.json").json
+    content = document["paths"]["/v1/models/m/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert call(app, "POST", "/v1/models/m/predict", content["example"]).json["predictions"][0].keys() == {"values"}
+    assert call(app, "POST", "/v1/models/m/predict", {"rows": ["good"]}).error["status"] == 422
+
+
+def test_a_bad_new_file_leaves_the_old_model_and_is_tried_once(replaced, paths, caplog):
+    models, put = replaced
+    old = models.get("m")
+    put(None)
+    for _ in range(3):
+        assert models.reload(changed=True) == []
+    assert models.get("m") is old
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["model m stays as it was"]
+    assert b'bilstm_reload_failures_total{model="m"} 1.0' in models.metrics.text()
+    assert asyncio.run(models.get("m").predict(["good"]))
+    put(paths["text"])
+    assert models.reload(changed=True) == ["m"]
+
+
+def test_a_file_that_is_gone_leaves_the_old_model(replaced):
+    models, _ = replaced
+    models.get("m").path.unlink()
+    assert models.reload(changed=True) == []
+    assert models.reload() == []
+    assert asyncio.run(models.get("m").predict(["good"]))
+
+
+def test_what_the_old_model_has_accepted_it_answers(replaced, paths, monkeypatch):
+    models, put = replaced
+    old, go = models.get("m"), threading.Event()
+    answer = old.form.answers.predictions
+    monkeypatch.setattr(old.form.answers, "predictions", lambda data: go.wait(20) and answer(data))
+
+    async def ask():
+        waiting = [asyncio.create_task(old.predict(["good"])) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        put(paths["table"])
+        await asyncio.to_thread(models.reload)
+        go.set()
+        return await asyncio.gather(*waiting)
+
+    assert len(asyncio.run(ask())) == 5
+    assert models.get("m").task == "regressor"
+    old.worker.join(10)
+    assert not old.worker._thread.is_alive()
+
+
+def test_files_are_watched(replaced, paths):
+    models, put = replaced
+
+    async def look():
+        watching = asyncio.create_task(watch(models, 0.01))
+        await asyncio.sleep(0.05)
+        put(paths["table"])
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if models.version:
+                break
+        watching.cancel()
+
+    asyncio.run(look())
+    assert models.get("m").task == "regressor"
+
+
+class Echo:
+    """A form whose rows are answered with themselves; a row of 'bad' cannot be read, one of 'worse' breaks a batch."""
+
+    def __init__(self):
+        self.batches = []
+        self.go = threading.Event()
+
+    def prepare(self, rows):
+        if "bad" in rows:
+            raise Refusal(422, "expected a good row")
+        return list(rows)
+
+    def answer(self, prepared):
+        self.go.wait(20)
+        self.batches.append(list(prepared))
+        if "worse" in prepared:
+            raise ZeroDivisionError
+        return [{"row": row} for row in prepared]
+
+
+def asked(requests, **options):
+    """What a worker answers to requests that come while it works on the first, and its batches."""
+    form = Echo()
+    worker = Worker("echo", form, Settings(**options))
+
+    async def ask():
+        first = [asyncio.create_task(worker.predict(["first"]))]
+        while worker.waiting or not first[0]:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        tasks = first + [asyncio.create_task(worker.predict(rows)) for rows in requests]
+        await asyncio.sleep(0.02)
+        form.go.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    worker.close()
+    worker.join(10)
+    return found[1:], form.batches[1:]
+
+
+def test_what_comes_while_a_batch_is_worked_on_is_the_next_batch():
+    found, batches = asked([["a"], ["b", "c"], ["d"]])
+    assert found == [[{"row": "a"}], [{"row": "b"}, {"row": "c"}], [{"row": "d"}]]
+    assert batches == [["a", "b", "c", "d"]]
+
+
+def test_a_batch_has_its_limit_and_requests_stay_in_order():
+    _, batches = asked([["a"], ["b", "c"], ["d"], ["e"] * 9, ["f"]], batch=3)
+    assert batches == [["a", "b", "c"], ["d"], ["e"] * 9, ["f"]]
+    assert asked([["a"], ["b"]], batch=1)[1] == [["a"], ["b"]]
+
+
+def test_a_mistake_is_nobody_elses(caplog):
+    found, batches = asked([["a"], ["bad"], ["worse"], ["b"]])
+    assert found[0] == [{"row": "a"}]
+    assert isinstance(found[1], Refusal)
+    assert isinstance(found[2], ZeroDivisionError)
+    assert found[3] == [{"row": "b"}]
+    assert batches == [["a", "worse", "b"], ["a"], ["worse"], ["b"]]
