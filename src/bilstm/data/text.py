@@ -43,7 +43,9 @@ WORDS = re.compile(
     "|".join(
         (
             r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?')\]}]",  # links
-            r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # addresses
+            # addresses; before the @ are at most 64 characters (RFC 5321), or a long text without blanks, of Chinese
+            # for instance, would be looked through again from each of its characters
+            r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+",
             r"[@#](?=[^\W\d])\w+",  # @names and #tags
             r"[\U0001f1e6-\U0001f1ff]{2}|[0-9#*]\ufe0f?\u20e3",  # flags, keys
             PICTURES,
