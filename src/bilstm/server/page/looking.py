@@ -98,7 +98,7 @@ class Looking:
         with self.card:
             parts.heading(2, "X-ray")
             parts.words(
-                "p", f"Which parts of {question.names[row]} made the prediction, and how the gates moved.", "soft"
+                "p", f"{question.names[row]}: which parts made the prediction, and how the gates moved.", "soft"
             )
             place = ui.element("div").classes("charts").props('aria-live="polite"')
             with place:

@@ -174,8 +174,8 @@ def as_csv(columns: list[str], rows: list[list[Any]]) -> str:
     """Rows below a header.
 
     Example:
-        >>> as_csv(["a"], [[1], [None]])
-        'a\\n1\\n\\n'
+        >>> as_csv(["a", "b"], [[1, None]])
+        'a,b\\n1,\\n'
     """
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([columns, *rows])

@@ -53,11 +53,11 @@ def listed(names: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A number as a person writes it, four digits; what is none as it is.
+    """A number as a person writes it, four digits or all of a whole one; what is none as it is.
 
     Example:
         >>> number(0.123456), number(1234567.0), number(None), number("a")
-        ('0.1235', '1,235,000', '–', 'a')
+        ('0.1235', '1,234,567', '–', 'a')
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
