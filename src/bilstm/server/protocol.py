@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from bilstm.server.problems import Refusal, problem_json
 from bilstm.server.settings import Settings
 
+ON_ITS_WAY = 0.5  # seconds for the requests of callers who cannot know yet that the server ends
 BETWEEN = 4  # bytes of ": " and the end of the line
 
 
@@ -27,6 +28,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._in_head = False
         self._bytes = 0  # of the head, as far as it has come
         self._is_too_large = False
+        self._is_last = False  # whether the next request is the last of this connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head, unless there are too many connections."""
@@ -67,6 +69,21 @@ class PatientProtocol(HttpToolsProtocol):
         if self._is_too_large:
             raise ValueError("the head is too large")  # the parser ends, and send_400_response answers
         super().on_headers_complete()
+        if self._is_last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server ends: a request that is on its way is still answered, an idle connection closed."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            return
+        self._is_last = True
+        self.loop.call_later(ON_ITS_WAY, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and not self.transport.is_closing():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, in the shape of all errors."""
