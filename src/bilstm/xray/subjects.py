@@ -173,38 +173,31 @@ def _unknown_words(coded: Batch) -> Batch:
 def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     encoder, coded = estimator.features_, estimator._sequences(one).whole
     T = coded.values.shape[1]
-    against = "the mean of every column in training"
-    if estimator._columns_are_steps:
-        given = dict(zip(encoder.names, _given(encoder.columns, one.steps), strict=True))
-        return Subject(
-            data=one,
-            title=name,
-            batch=coded,
-            baseline=torch.zeros_like(coded.values[0]),
-            against=against,
-            steps=encoder.names,
-            axis="column",
-            features=["value"],
-            owners=np.zeros(1, dtype=np.int64),
-            inputs=np.array([[given[step]] for step in encoder.names]),
-            shown=["value"],
-        )
     features, owners, inputs = _columns(encoder, one.steps)
-    shown = features
-    if T == 1:
-        shown = [f"{column} = {_written(one.steps[column][0])}" for column in features]
-    return Subject(
+    found = Subject(
         data=one,
         title=name,
         batch=coded,
         baseline=torch.zeros_like(coded.values[0]),
-        against=against,
+        against="the mean of every column in training",
         steps=[str(t) for t in range(T)] if T > 1 else [name],
         axis="step" if T > 1 else "column",
         features=features,
         owners=owners,
         inputs=inputs,
-        shown=shown,
+        shown=features if T > 1 else [f"{column} = {_written(one.steps[column][0])}" for column in features],
+    )
+    if not estimator._columns_are_steps:
+        return found
+    given = dict(zip(encoder.names, _given(encoder.columns, one.steps), strict=True))
+    return replace(
+        found,
+        steps=encoder.names,
+        axis="column",
+        features=["value"],
+        owners=np.zeros(1, dtype=np.int64),
+        inputs=np.array([[given[step]] for step in encoder.names]),
+        shown=["value"],
     )
 
 
