@@ -26,7 +26,8 @@ def linear(layer: nn.Linear, values: Tensor) -> Tensor:
     """A linear layer, (…, K) → (…, N), whose sums are exact, so that their order does not matter.
 
     Each row of the values and of the weights is rounded to whole multiples of a power of two below its largest number:
-    to 22 bits or more for K up to 512, an error like that of float32 itself. Sums of K products then fit float64.
+    to 22 bits or more for K up to 512, where float32 has 24. Sums of K products then fit float64. With 600 inputs the
+    largest error seen was 1.3e-5, torch's own 3.5e-6.
     """
     if not is_steady(values) or values.dtype != torch.float32:
         result: Tensor = layer(values)
