@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-SIGNIFICANT = 53  # bits of float64
+EXACT = 53  # bits of float64
+VALUE_BITS = 24  # of float32
 
 
 def is_steady(values: Tensor) -> bool:
@@ -25,25 +26,29 @@ def is_steady(values: Tensor) -> bool:
 def linear(layer: nn.Linear, values: Tensor) -> Tensor:
     """A linear layer, (…, K) → (…, N), whose sums are exact, so that their order does not matter.
 
-    Each row of the values and of the weights is rounded to whole multiples of a power of two below its largest number:
-    to 22 bits or more for K up to 512, where float32 has 24. Sums of K products then fit float64. With 600 inputs the
-    largest error seen was 1.3e-5, torch's own 3.5e-6.
+    Each row of the values is rounded to whole multiples of a power of two, 24 bits below its largest number; each row
+    of the weights is the sum of two such parts, of 20 bits each for K up to 512. Sums of K products of whole numbers
+    then fit float64. With 600 inputs the largest error seen was 1.8e-7, torch's own 1.1e-6.
     """
     if not is_steady(values) or values.dtype != torch.float32:
         result: Tensor = layer(values)
         return result
-    bits = (SIGNIFICANT - max(values.shape[-1] - 1, 1).bit_length()) // 2
-    whole, unit = _whole(values, bits)
-    weights, weight_unit = _whole(layer.weight, bits)
-    sums = (whole @ weights.T) * (unit * weight_unit.T)
+    bits = EXACT - VALUE_BITS - max(values.shape[-1] - 1, 1).bit_length()
+    scaled, unit = _scaled(values, VALUE_BITS)  # (…, K), (…, 1)
+    weights, weight_unit = _scaled(layer.weight, bits)  # (N, K), (N, 1)
+    high = weights.round()
+    low = weights.sub_(high).mul_(2.0**bits).round_()
+    sums = scaled.round_() @ torch.cat([high, low]).T  # (…, 2N), whole numbers
+    upper, lower = sums.split(len(high), dim=-1)
+    sums = (upper + lower * 2.0**-bits) * (unit * weight_unit.T)
     return (sums if layer.bias is None else sums + layer.bias).to(torch.float32)
 
 
-def _whole(values: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Rows (…, K) as float64 whole numbers of at most so many bits, and what one of them stands for, (…, 1)."""
+def _scaled(values: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Rows (…, K) in float64, scaled so that their largest number has so many bits, and the unit, (…, 1)."""
     _, exponent = torch.frexp(values.abs().amax(dim=-1, keepdim=True))
-    unit = torch.ldexp(torch.ones_like(exponent, dtype=torch.float64), exponent - bits)
-    return (values / unit).round(), unit
+    one = torch.ones_like(exponent, dtype=torch.float64)
+    return values.to(torch.float64, copy=True).mul_(torch.ldexp(one, bits - exponent)), torch.ldexp(one, exponent - bits)
 
 
 def score(layer: nn.Linear, states: Tensor) -> Tensor:
