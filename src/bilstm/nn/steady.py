@@ -14,6 +14,8 @@ from torch.nn.functional import pad
 
 EXACT = 53  # bits of float64
 VALUE_BITS = 24  # of float32
+SMALLEST = -90  # exponent of a row's largest number, below which digits are lost; the scale must fit float32
+ROWS = 512  # at a time, so that they stay in a cache
 
 
 def is_steady(values: Tensor) -> bool:
@@ -31,24 +33,29 @@ def linear(layer: nn.Linear, values: Tensor) -> Tensor:
     then fit float64. With 600 inputs the largest error seen was 1.8e-7, torch's own 1.1e-6.
     """
     if not is_steady(values) or values.dtype != torch.float32:
-        result: Tensor = layer(values)
-        return result
+        usual: Tensor = layer(values)
+        return usual
     bits = EXACT - VALUE_BITS - max(values.shape[-1] - 1, 1).bit_length()
-    scaled, unit = _scaled(values, VALUE_BITS)  # (…, K), (…, 1)
     weights, weight_unit = _scaled(layer.weight, bits)  # (N, K), (N, 1)
     high = weights.round()
     low = weights.sub_(high).mul_(2.0**bits).round_()
-    sums = scaled.round_() @ torch.cat([high, low]).T  # (…, 2N), whole numbers
-    upper, lower = sums.split(len(high), dim=-1)
-    sums = (upper + lower * 2.0**-bits) * (unit * weight_unit.T)
-    return (sums if layer.bias is None else sums + layer.bias).to(torch.float32)
+    factors = torch.cat([high, low]).double().T  # (K, 2N)
+    result = values.new_empty(*values.shape[:-1], len(high))
+    rows, results = values.flatten(0, -2), result.view(-1, len(high))
+    for part, place in zip(torch.split(rows, ROWS), torch.split(results, ROWS), strict=True):
+        whole, unit = _scaled(part, VALUE_BITS)  # (R, K), (R, 1)
+        upper, lower = torch.split(whole.round_().double() @ factors, len(high), dim=1)  # whole numbers
+        sums = (upper + lower * 2.0**-bits) * (unit * weight_unit.T)
+        place.copy_(sums if layer.bias is None else sums + layer.bias)
+    return result
 
 
 def _scaled(values: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Rows (…, K) in float64, scaled so that their largest number has so many bits, and the unit, (…, 1)."""
-    _, exponent = torch.frexp(values.abs().amax(dim=-1, keepdim=True))
-    one = torch.ones_like(exponent, dtype=torch.float64)
-    return values.to(torch.float64, copy=True).mul_(torch.ldexp(one, bits - exponent)), torch.ldexp(one, exponent - bits)
+    """Rows (R, K), scaled by powers of two so that their largest number has so many bits, and the unit, (R, 1)."""
+    _, exponent = torch.frexp(values.abs().amax(dim=1, keepdim=True))
+    exponent.clamp_(min=SMALLEST)
+    unit = torch.ldexp(torch.ones_like(exponent, dtype=torch.float64), exponent - bits)
+    return values * unit.reciprocal().float(), unit
 
 
 def score(layer: nn.Linear, states: Tensor) -> Tensor:
