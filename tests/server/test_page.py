@@ -243,6 +243,32 @@ def test_the_tab_about_a_model_shows_its_training(visit):
     assert "forecaster" in page.locator("section[aria-label=Facts]").inner_text()
 
 
+@pytest.mark.parametrize("model", ["prices", "names"])
+def test_a_file_with_its_truth_brings_the_charts_of_the_report(visit, model):
+    page = visit(model)
+    page.get_by_role("tab", name="About this model").click()
+    rows = "".join(f"{n},{n},1,Rome,{10 * n + 50}\n" for n in range(12))
+    content = {
+        "prices": ("new <rows>.csv", "rooms,<b>age</b>,area,town,price\n" + rows),
+        "names": ("dev.conll", "Ann B-PER\nsleeps O\n\nRome B-LOC\n\n" * 6),
+    }
+    upload(page, "Upload a file", *content[model][:1], content[model][1].encode())
+    report = page.locator("section[aria-label=Report]")
+    report.get_by_role("heading", name="How good it is").wait_for(timeout=30_000)
+    report.locator(".main-svg").first.wait_for()
+    report.get_by_text(content[model][0]).first.wait_for()
+    with page.expect_download(timeout=60_000) as saved:
+        page.get_by_role("button", name="Download the whole report").click()
+    assert saved.value.path().read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_report_says_what_is_wrong_with_a_file(visit):
+    page = visit("prices")
+    page.get_by_role("tab", name="About this model").click()
+    upload(page, "Upload a file", "new.csv", b"rooms,area,town\n1,2,Rome\n")
+    page.locator("section[aria-label=Report]").get_by_role("alert").wait_for()
+
+
 # the ratio of luminances of every text and what it stands on (WCAG 2.2, 1.4.3)
 CONTRASTS = """() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});

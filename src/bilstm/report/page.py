@@ -87,20 +87,16 @@ def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = N
     scripts = charts.script()  # better missed now than after the work
     file = None if file is None else Path(file)
     tell = partial(say, verbose=verbose)
-    with data_warnings() as told:
-        dataset, name = _dataset(estimator, data)
-        found = None if dataset is None else _examined(estimator, dataset, tell)
-        warned = [] if dataset is None else findings(estimator, dataset)
-    same = None if dataset is None else same_as_training(estimator, dataset)
-    warned = unique([*([same] if same else []), *([] if found is None else found.remarks), *told, *warned])
+    measured, found, name = _measured(estimator, data, tell)
     tell("writing the page")
+    verdict, figures, *behaviour, strange = measured
     sections = [
-        _verdict(estimator, found, name, same),
-        _figures(estimator, found),
+        verdict,
+        figures,
         Section("training", "How training went", curves(estimator.history_)),
-        *_behaviour(estimator, found),
+        *behaviour,
         *looks(estimator, found, tell),
-        _data(estimator, found, warned),
+        strange,
         Section("settings", "Settings", settings(estimator)),
         Section("versions", "Sizes and versions", [versions(estimator, file)]),
         Section("again", "How to make it again", commands(estimator, file, name)),
@@ -124,6 +120,38 @@ def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = N
             place=charts.place,
         )
     )
+
+
+def measured_sections(estimator: Any, data: Any) -> list[Section]:
+    """What a report tells that data decide: verdict, figures, behaviour, worst cases, what is strange about the data.
+
+    Args:
+        estimator: fitted.
+        data: as :func:`write_report` takes them.
+
+    Raises:
+        DataError: as :func:`write_report`.
+    """
+    return _measured(estimator, data, lambda _: None)[0]
+
+
+def _measured(
+    estimator: Any, data: Any, tell: Callable[[str], None]
+) -> tuple[list[Section], Examined | None, str | None]:
+    """Those sections, what they were made from, and the name of the data."""
+    with data_warnings() as told:
+        dataset, name = _dataset(estimator, data)
+        found = None if dataset is None else _examined(estimator, dataset, tell)
+        warned = [] if dataset is None else findings(estimator, dataset)
+    same = None if dataset is None else same_as_training(estimator, dataset)
+    warned = unique([*([same] if same else []), *([] if found is None else found.remarks), *told, *warned])
+    sections = [
+        _verdict(estimator, found, name, same),
+        _figures(estimator, found),
+        *_behaviour(estimator, found),
+        _data(estimator, found, warned),
+    ]
+    return sections, found, name
 
 
 def _what(estimator: Any) -> str:

@@ -11,18 +11,22 @@ from bilstm.charts import BLUE, ORANGE, Chart, figure
 from bilstm.history import History
 from bilstm.server.models import Served
 from bilstm.server.page import parts
+from bilstm.server.page.aside import Aside
 from bilstm.server.page.pieces import rendered
+from bilstm.server.page.reporting import Report
 from bilstm.server.page.task_words import number
+from bilstm.server.settings import Settings
 
 MOST_POINTS = 600  # of a curve; of more epochs every second, third, … is drawn
 
 
-def draw_once(place: ui.element, served: Served) -> None:
+def draw_once(place: ui.element, served: Served, settings: Settings, aside: Aside) -> None:
     """Fill the tab when it is opened first."""
     if place.default_slot.children:
         return
     with place:
         draw_about(served)
+        Report(served, settings, aside).draw()
 
 
 def draw_about(served: Served) -> None:

@@ -18,8 +18,9 @@ from bilstm.server.models import Models, Served
 from bilstm.server.page import parts
 from bilstm.server.page.about import draw_once
 from bilstm.server.page.answers import draw_answer
+from bilstm.server.page.aside import Aside
 from bilstm.server.page.inputs import input_of
-from bilstm.server.page.looking import Looking, XRays
+from bilstm.server.page.looking import Looking
 from bilstm.server.page.questions import Question
 from bilstm.server.page.task_words import sentence_of
 from bilstm.server.problems import Refusal
@@ -86,11 +87,11 @@ class Visit:
     Args:
         models: those that can be asked.
         settings: of the server.
-        x_rays: what makes X-rays.
+        aside: where X-rays and reports are made.
     """
 
-    def __init__(self, models: Models, settings: Settings, x_rays: XRays) -> None:
-        self.models, self.settings, self.x_rays = models, settings, x_rays
+    def __init__(self, models: Models, settings: Settings, aside: Aside) -> None:
+        self.models, self.settings, self.aside = models, settings, aside
         self.number = 0  # of the latest question
         self.one_at_a_time = asyncio.Lock()
 
@@ -137,7 +138,7 @@ class Visit:
                     self.draw_predict()
                 with ui.tab_panel(about) as place:
                     pass
-            panels.on_value_change(lambda: draw_once(place, self.served))
+            panels.on_value_change(lambda: draw_once(place, self.served, self.settings, self.aside))
 
     def draw_predict(self) -> None:
         """Input beside prediction, the X-ray below."""
@@ -155,7 +156,7 @@ class Visit:
                 with self.result:
                     parts.words("p", "What the model says will stand here.", "empty")
         inside = ui.element("section").classes("card").props('aria-label="X-ray"')
-        self.looking = Looking(inside, self.x_rays)
+        self.looking = Looking(inside, self.aside)
         if self.input.is_ready:
             ui.timer(0.05, self.input.submit, once=True)
 

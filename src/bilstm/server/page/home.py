@@ -12,10 +12,12 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bilstm.server.models import Models
+from bilstm.server.page.aside import Aside
 from bilstm.server.page.frame import Visit
-from bilstm.server.page.looking import XRays
 from bilstm.server.settings import Settings
 
+# seconds after which a tab that is silent counts as closed; with NiceGUI's three, a busy machine empties open tabs
+RECONNECT = 30.0
 PATHS = ("/", "/favicon.ico")
 FOLDER = Path(__file__).parent
 FAVICON = (
@@ -33,16 +35,24 @@ def open_home(app: FastAPI, models: Models, settings: Settings) -> None:
     """See :func:`bilstm.server.page.mount`."""
     # starting up, NiceGUI looks at every object there is, and torch has one that warns of being looked at
     warnings.filterwarnings("ignore", message="`torch.distributed.reduce_op`", category=FutureWarning)
-    x_rays = XRays(settings.timeout)
+    aside = Aside(settings.timeout)
 
     ui.add_head_html(f"<script>{QUIET}</script>", shared=True)
 
     @ui.page("/", title="bilstm", favicon=FAVICON, language="en-US", dark=None)
     def home() -> None:
         ui.add_css((FOLDER / "style.css").read_text(encoding="utf-8"))
-        Visit(models, settings, x_rays).draw()
+        Visit(models, settings, aside).draw()
 
-    ui.run_with(app, title="bilstm", favicon=FAVICON, dark=None, language="en-US", tailwind=False)
+    ui.run_with(
+        app,
+        title="bilstm",
+        favicon=FAVICON,
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        reconnect_timeout=RECONNECT,
+    )
     app.router.routes.pop()  # NiceGUI has put itself at every path that is left
     app.router.routes.append(Mount("/", Gate(core.app)))
 

@@ -1,15 +1,10 @@
-"""X-rays on the page: made one at a time beside the predictions, shown when asked for.
-
-Knows limits and places; what an X-ray is, bilstm.xray knows.
-"""
+"""X-rays on the page, shown when asked for. Knows places; what an X-ray is, bilstm.xray knows."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 from nicegui import ui
@@ -17,9 +12,9 @@ from nicegui import ui
 from bilstm.charts import Chart
 from bilstm.errors import BilstmError, DataWarning
 from bilstm.server.page import parts
+from bilstm.server.page.aside import Aside
 from bilstm.server.page.questions import Question
 
-MOST_WAITING = 8  # X-rays of all visitors together
 FIRST = "Contributions"  # begins the titles of the charts that are shown at once
 OUTPUTS = 12  # of a tagger, a forecaster, a transcriber: so many are explained
 
@@ -30,36 +25,6 @@ class Seen(NamedTuple):
     against: str
     notes: list[str]
     charts: list[Chart]
-
-
-class XRays:
-    """Makes X-rays in a thread of its own, so that predictions go on.
-
-    Args:
-        timeout: seconds after which nobody waits any more.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
-        self.waiting = 0
-        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="x-ray")
-
-    async def seen(self, model: Any, question: Question, row: int) -> Seen:
-        """What the X-ray of one input shows.
-
-        Raises:
-            BilstmError: too many are waiting, or it takes too long; or the input cannot be explained.
-        """
-        if self.waiting >= MOST_WAITING:
-            raise BilstmError(f"{self.waiting} X-rays are waiting already", "try again in a moment")
-        work = asyncio.get_running_loop().run_in_executor(self.pool, functools.partial(_seen, model, question, row))
-        self.waiting += 1
-        work.add_done_callback(lambda _: setattr(self, "waiting", self.waiting - 1))
-        try:
-            return await asyncio.wait_for(asyncio.shield(work), self.timeout)
-        except TimeoutError:
-            work.cancel()  # which helps if it has not begun
-            raise BilstmError(f"the X-ray was not ready in {self.timeout:g} s", "take a shorter input") from None
 
 
 def _seen(model: Any, question: Question, row: int) -> Seen:
@@ -76,11 +41,11 @@ class Looking:
 
     Args:
         card: that card.
-        x_rays: what makes them.
+        aside: where they are made.
     """
 
-    def __init__(self, card: ui.element, x_rays: XRays) -> None:
-        self.card, self.x_rays = card, x_rays
+    def __init__(self, card: ui.element, aside: Aside) -> None:
+        self.card, self.aside = card, aside
         self.is_open = False
         self.number = 0  # of the latest offer: what comes of an older one is not shown
         self.close()
@@ -118,7 +83,7 @@ class Looking:
             ui.spinner(size="1.4em")
             ui.label("Looking inside …").classes("soft")
         try:
-            seen: Seen | BilstmError = await self.x_rays.seen(model, question, row)
+            seen: Seen | BilstmError = await self.aside.run(partial(_seen, model, question, row), "X-ray")
         except BilstmError as error:
             seen = error
         except Exception:

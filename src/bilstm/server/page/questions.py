@@ -43,20 +43,21 @@ class Question:
     data: Any = None
 
 
-def read_content(name: str, content: bytes, read: Callable[[Path], Any]) -> Any:
+def read_content(name: str, content: bytes, read: Callable[[Path], Any], kinds: str = PLAIN_TEXTS) -> Any:
     """What a reader of files says of content that came without a file.
 
     Args:
         name: of the file it was in, for its ending and for messages.
         content: of it.
         read: takes a path.
+        kinds: endings that it reads.
 
     Raises:
         DataError: as the reader does, with ``name`` where it would say the path.
     """
     ending = Path(name).suffix.lower() or ".csv"
-    if ending not in PLAIN_TEXTS.split(","):
-        raise DataError(f"expected a table as text ({PLAIN_TABLES}), got {ending} ({name})", "save it as CSV")
+    if ending not in kinds.split(","):
+        raise DataError(f"expected a table as text ({kinds}), got {ending} ({name})", "save it as CSV")
     handle, path = tempfile.mkstemp(suffix=ending, prefix="bilstm-")
     try:
         with os.fdopen(handle, "wb") as file:
