@@ -81,7 +81,7 @@ def speed() -> str:
         f"A whole epoch of the classic Boston job: {_epoch(epochs['boston'])}.",
         f"Of a tagger over {training['sentences']:,} sentences: {_epoch(epochs['sentences'])}.",
         "",
-        f"Made by `benchmarks/layer.py` and `training.py` on {made_on(result)}{_provisional(result, training)}.",
+        f"Made by `benchmarks/layer.py` and `training.py` on {made_on(result)}{provisional(result, training)}.",
     ]
     return "\n".join(lines)
 
@@ -101,7 +101,7 @@ def others() -> str:
         for task in ("inference", "training"):
             cells += _ratio(row[task]["theirs"], row[task]["accelerated"])
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", f"Made by `benchmarks/surgery.py` on {made_on(result)}{_provisional(result)}."]
+    lines += ["", f"Made by `benchmarks/surgery.py` on {made_on(result)}{provisional(result)}."]
     return "\n".join(lines)
 
 
@@ -142,7 +142,8 @@ def language() -> str:
         f" {prediction['sentences']:,} sentences takes {prediction['ours']:.2f} s and {prediction['plain']:.2f} s "
         f"({prediction['plain'] / prediction['ours']:.1f}).",
         "",
-        f"Made by `benchmarks/accuracy_language.py` and `tagging.py` on {made_on(result)}{_provisional(result, cost)}.",
+        f"Made by `benchmarks/accuracy_language.py` on {made_on(result)}{provisional(result)}; the tagger's times by "
+        f"`tagging.py` on {made_on(cost)}{provisional(cost)}.",
     ]
     return "\n".join(lines)
 
@@ -239,7 +240,7 @@ def speech() -> str:
     lines += [
         "",
         "Made by `benchmarks/accuracy_speech.py` and `transcription.py` on",
-        f"{made_on(cost)}{_provisional(cost)}.",
+        f"{made_on(cost)}{provisional(cost)}.",
     ]
     return "\n".join(lines)
 
@@ -319,7 +320,7 @@ def _milliseconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _provisional(*results: dict[str, Any]) -> str:
+def provisional(*results: dict[str, Any]) -> str:
     """Said of results that were made while others were at work."""
     busy = max(result["busy_cores"] for result in results)
     return f" (provisional: others kept {busy} cores busy)" if busy > BUSY else ""

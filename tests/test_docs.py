@@ -141,6 +141,13 @@ def test_the_readmes_figures_are_the_stored_ones():
     assert speech() in page
 
 
+def test_the_figures_of_the_pages_are_the_stored_ones():
+    from benchmarks.pages import PAGES as MADE
+
+    for page, made in MADE.items():
+        assert made() in (ROOT / page).read_text(), page
+
+
 def test_the_commands_of_the_readme_that_make_are_in_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     for word in re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE):
