@@ -15,7 +15,7 @@ from bilstm.server.app import create_app
 from bilstm.server.models import Models, named, watch
 from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
-from bilstm.server.worker import Worker
+from bilstm.server.worker import Closed, Worker
 from tests.server.asgi import call
 
 
@@ -105,6 +105,33 @@ def test_what_the_old_model_has_accepted_it_answers(replaced, paths, monkeypatch
     assert models.get("m").task == "regressor"
     old.worker.join(10)
     assert not old.worker._thread.is_alive()
+
+
+def test_a_request_whose_body_was_still_coming_is_answered_by_the_new_model(replaced, paths):
+    models, put = replaced
+    app = create_app(models, Settings(page=False))
+
+    def body():
+        yield b'{"rows": '
+        put(paths["names"])
+        assert models.reload() == ["m"]
+        yield b'["Ann"]}'
+
+    answer = call(app, "POST", "/v1/models/m/predict", body(), content_type="application/json")
+    assert "tags" in answer.json["predictions"][0]
+
+
+def test_a_worker_that_was_closed_takes_nothing(replaced, paths):
+    models, _ = replaced
+    old = models.get("m")
+    models.reload()
+    with pytest.raises(Closed):
+        asyncio.run(old.predict(["good"]))
+    assert asyncio.run(models.predict("m", ["good"]))
+    models.close(10)
+    with pytest.raises(Refusal, match="expected a server that goes on") as refused:
+        asyncio.run(models.predict("m", ["good"]))
+    assert refused.value.status == 503
 
 
 def test_files_are_watched(replaced, paths):

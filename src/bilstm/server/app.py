@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
@@ -34,7 +33,6 @@ from bilstm.server.problems import Refusal, as_refusal, phrase, problem_response
 from bilstm.server.routes import METHODS, route
 from bilstm.server.settings import Settings
 
-log = logging.getLogger(__name__)
 
 __all__ = ["Settings", "create_app"]
 
@@ -70,8 +68,9 @@ def _api_routes(app: FastAPI, models: Models, settings: Settings) -> list[Route]
     described: tuple[int, bytes] = (-1, b"")
 
     async def predict(request: Request) -> Response:
-        served = models.get(request.path_params["name"])
-        predictions = await served.predict(await rows_of(request, served.form.reads.media, settings))
+        name = request.path_params["name"]
+        rows = await rows_of(request, models.get(name).form.reads.media, settings)
+        predictions = await models.predict(name, rows)
         return as_json({"predictions": predictions})
 
     async def all_models(request: Request) -> Response:

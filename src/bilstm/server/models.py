@@ -23,7 +23,7 @@ from bilstm.server.forms.form import Form, form_of
 from bilstm.server.metrics import Metrics
 from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
-from bilstm.server.worker import Worker
+from bilstm.server.worker import Closed, Worker
 
 log = logging.getLogger(__name__)
 Mark = tuple[int, int, int, int]  # what tells one state of a file from another
@@ -138,6 +138,24 @@ class Models:
             raise Refusal(
                 404, f"expected a model, got {name[:100]!r}", did_you_mean(name[:100], self._served), field="name"
             ) from None
+
+    async def predict(self, name: str, rows: Any) -> list[dict[str, Any]]:
+        """A prediction for each row by the model of that name, also where it is just being loaded anew.
+
+        Args:
+            name: of the model.
+            rows: as :meth:`Served.predict` takes them; checked against the model that answers.
+
+        Raises:
+            Refusal: as :meth:`Served.predict`; or the server ends (503).
+        """
+        while True:
+            served = self.get(name)
+            try:
+                return await served.predict(rows)
+            except Closed:
+                if self.get(name) is served:
+                    raise Refusal(503, "expected a server that goes on, got one that ends") from None
 
     def reload(self, *, changed: bool = False) -> list[str]:
         """Load the files anew and say which models are new; a bad file is logged and the old model stays.

@@ -48,8 +48,8 @@ def theme_button() -> None:
     button.props(f'aria-label="Theme: {THEMES[0][2]}"').classes("theme")
 
 
-async def answers_to(question: Question, served: Served, together: int) -> list[Any]:
-    """Predictions for all rows of a question, through the queue of its model, so many rows at a time.
+async def answers_to(question: Question, models: Models, name: str, together: int) -> list[Any]:
+    """Predictions for all rows of a question, through the queue of a model, so many rows at a time.
 
     Raises:
         BilstmError: a row is wrong; named as the page names it.
@@ -57,7 +57,7 @@ async def answers_to(question: Question, served: Served, together: int) -> list[
     answers: list[Any] = []
     for first in range(0, len(question.rows), together):
         try:
-            answers += await served.predict(question.rows[first : first + together])
+            answers += await models.predict(name, question.rows[first : first + together])
         except Refusal as refusal:
             raise renamed(refusal, question.names[first:]) from None
     return answers
@@ -175,7 +175,7 @@ class Visit:
         self.spinner.set_visibility(True)
         try:
             question = await asyncio.to_thread(make)
-            answers = await answers_to(question, self.served, min(self.settings.rows, TOGETHER))
+            answers = await answers_to(question, self.models, self.name, min(self.settings.rows, TOGETHER))
         except BilstmError as error:
             self.show_mistake(error)
         except Exception:
