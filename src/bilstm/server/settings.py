@@ -32,7 +32,7 @@ class Settings:
         steps: steps or words of one row, at most.
         total_steps: steps or words of a whole request, at most.
         characters: characters of one text or value, at most.
-        seconds: seconds of one recording, at most.
+        seconds: seconds of sound of a whole request, at most.
         connections: connections at one time; more are closed.
         requests: requests to the API that are worked on at one time; more are told 429.
         queue: requests that wait for one model; more are told 503.

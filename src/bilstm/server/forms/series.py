@@ -11,7 +11,7 @@ import polars as pl
 
 from bilstm.data.series import Series
 from bilstm.errors import DataError, DataWarning
-from bilstm.server.forms.form import JSON, check_steps, kind_of
+from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.numbers import object_schema
 from bilstm.server.forms.records import Field, Record
 from bilstm.server.problems import wrong
@@ -50,6 +50,10 @@ class SeriesRows:
         examples = dict(zip(known.steps.columns, last, strict=False))
         return [*names, *(Field(name, "number", -LARGEST, LARGEST, examples.get(name)) for name in known.feature_names)]
 
+    def count(self, row: Any) -> int:
+        """How many steps the list has."""
+        return len(row) if isinstance(row, list) else 0
+
     def check(self, row: Any, where: str) -> list[Any] | None:
         """The records of the series."""
         if row is None:
@@ -61,7 +65,7 @@ class SeriesRows:
         check_steps(len(row), self.most, where)
         return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
 
-    def prepare(self, row: list[Any] | None, where: str) -> pl.DataFrame | None:
+    def prepare(self, row: list[Any] | None, where: str, spent: Spent) -> pl.DataFrame | None:
         """The records as a frame."""
         if row is None:
             return None
