@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import difflib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bilstm.server.forms.form import Form
 from bilstm.server.problems import Refusal
 from tests.server.asgi import acall, call
 from tests.server.made import rows_of, sound_file
@@ -224,6 +226,22 @@ def test_an_answer_that_takes_too_long_is_given_up(app_of, held):
     go.set()
     assert answer.error["status"] == 504
     assert answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize("name, wrong", [("steps", [["x", 0]]), ("table", {f"room{n}" * 99: 0 for n in range(10**4)})])
+def test_large_rows_are_checked_in_another_thread_and_hints_are_sought_among_few_names(app, monkeypatch, name, wrong):
+    check, compared, threads = Form.check, [], []
+    monkeypatch.setattr(Form, "check", lambda *rows: threads.append(threading.current_thread()) or check(*rows))
+    monkeypatch.setattr(difflib, "get_close_matches", lambda word, names, *a, **k: compared.append(names) or [])
+    padding = " " * 2**17
+    body = json.dumps({"rows": [wrong]}) + padding
+    assert call(app, "POST", f"/v1/models/{name}/predict", body.encode(), content_type="application/json").status == 422
+    assert call(app, "POST", f"/v1/models/{name}/predict", {"rows": []}).status == 422
+    assert [thread is threading.main_thread() for thread in threads] == [False, True]
+    body = json.dumps(dict.fromkeys(wrong if name == "table" else ["row"], 0)) + padding
+    assert call(app, "POST", f"/v1/models/{name}/predict", body.encode(), content_type="application/json").status == 422
+    assert compared
+    assert all(len(names) <= 100 and max(map(len, names)) <= 100 for names in compared)
 
 
 def test_no_string_of_a_request_is_taken_for_a_file(app, monkeypatch):

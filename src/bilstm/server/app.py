@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
@@ -70,7 +71,8 @@ def _api_routes(app: FastAPI, models: Models, settings: Settings) -> list[Route]
     async def predict(request: Request) -> Response:
         name = request.path_params["name"]
         rows = await rows_of(request, models.get(name).form.reads.media, settings)
-        predictions = await models.predict(name, rows)
+        size = float(request.headers.get("content-length", math.inf))
+        predictions = await models.predict(name, rows, size)
         return as_json({"predictions": predictions})
 
     async def all_models(request: Request) -> Response:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import threading
@@ -22,7 +23,7 @@ from bilstm.model_file import load
 from bilstm.server.forms.form import Form, form_of
 from bilstm.server.metrics import Metrics
 from bilstm.server.problems import Refusal
-from bilstm.server.settings import Settings
+from bilstm.server.settings import LARGE, Settings
 from bilstm.server.worker import Closed, Worker
 
 log = logging.getLogger(__name__)
@@ -57,16 +58,18 @@ class Served:
         found: str = self.estimator.task
         return found
 
-    async def predict(self, rows: Any) -> list[dict[str, Any]]:
+    async def predict(self, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
         """A prediction for each row, in their order, through the same queue as every request.
 
         Args:
             rows: as the API takes them: a list of JSON values; of a transcriber a list of bytes.
+            size: bytes in which they came; many are checked in another thread.
 
         Raises:
             Refusal: a row is wrong, there is too much to do, or it took too long; it has a ``status`` and a ``field``.
         """
-        return await self.worker.predict(self.form.check(rows))
+        check = self.form.check
+        return await self.worker.predict(check(rows) if size <= LARGE else await asyncio.to_thread(check, rows))
 
     @property
     def example(self) -> list[Any]:
@@ -139,12 +142,13 @@ class Models:
                 404, f"expected a model, got {name[:100]!r}", did_you_mean(name[:100], self._served), field="name"
             ) from None
 
-    async def predict(self, name: str, rows: Any) -> list[dict[str, Any]]:
+    async def predict(self, name: str, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
         """A prediction for each row by the model of that name, also where it is just being loaded anew.
 
         Args:
             name: of the model.
             rows: as :meth:`Served.predict` takes them; checked against the model that answers.
+            size: bytes in which they came.
 
         Raises:
             Refusal: as :meth:`Served.predict`; or the server ends (503).
@@ -152,7 +156,7 @@ class Models:
         while True:
             served = self.get(name)
             try:
-                return await served.predict(rows)
+                return await served.predict(rows, size)
             except Closed:
                 if self.get(name) is served:
                     raise Refusal(503, "expected a server that goes on, got one that ends") from None

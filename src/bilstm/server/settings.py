@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 from bilstm.errors import ParameterError
 
+LARGE = 64 * 2**10  # bytes of rows from which they are read and checked in another thread, so that others go on
 SHORTEST_TOKEN = 16  # characters; shorter ones can be guessed
 
 
