@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+from bilstm.data.encoders import Column
 from bilstm.errors import ModelFileError, ParameterError
 from bilstm.server.app import create_app
+from bilstm.server.forms.records import Field
 from bilstm.server.models import Models, named, watch
 from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
@@ -77,6 +79,36 @@ def test_a_bad_new_file_leaves_the_old_model_and_is_tried_once(replaced, paths, 
     assert asyncio.run(models.get("m").predict(["good"]))
     put(paths["text"])
     assert models.reload(changed=True) == ["m"]
+
+
+def test_a_new_file_that_breaks_the_loader_is_logged_and_tried_once(replaced, paths, caplog, monkeypatch):
+    models, put = replaced
+    old = models.get("m")
+    put(paths["table"])
+    monkeypatch.setattr("bilstm.server.models.load", lambda path: {}["weight"])
+    for _ in range(2):
+        assert models.reload(changed=True) == []
+    assert models.get("m") is old
+    assert [record.getMessage() for record in caplog.records] == ["model m stays as it was: 'weight'"]
+    assert caplog.records[0].exc_info
+
+
+def test_a_model_that_does_not_predict_its_example_is_warned_of_and_the_others_warm_up(paths, caplog):
+    models = Models({"text": paths["text"], "names": paths["names"]}, Settings(page=False))
+    models.get("text").form.reads.example = 3
+    asyncio.run(models.warm_up())
+    models.close(10)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "model text does not predict its own example"
+    ]
+    assert b'bilstm_predictions_total{model="names"} 1.0' in models.metrics.text()
+
+
+@pytest.mark.parametrize("mean, scale", [(123456789012.0, 1.0), (6.28491, 0.7), (0.0, 1.0), (-98765.4321, 1e-9)])
+def test_the_example_of_a_column_lies_within_its_bounds(mean, scale):
+    field = Field.of(Column("x", "number", mean=mean, scale=scale))
+    assert field.check(field.example, "x") == field.example
+    assert len(str(field.example)) <= 5 or abs(mean) > 1e4
 
 
 def test_a_file_that_is_gone_leaves_the_old_model(replaced):

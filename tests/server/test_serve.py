@@ -17,6 +17,7 @@ import urllib.request
 
 import pytest
 
+from bilstm.server.models import Models
 from tests.server.conftest import TOKEN
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -201,6 +202,16 @@ def test_a_wrong_call_ends_with_2_and_a_hint(run, paths, monkeypatch, arguments,
     status, out, err = run("serve", paths["text"], *arguments)
     assert (status, out) == (2, "")
     assert err.startswith(message)
+
+
+def test_a_server_that_cannot_start_ends_with_1_and_says_why(run, paths, monkeypatch):
+    async def fail(models):
+        raise ZeroDivisionError("no way")
+
+    monkeypatch.setattr(Models, "warm_up", fail)
+    status, _, err = run("serve", paths["text"], "--port", 0, "--no-page")
+    assert status == 1
+    assert err.startswith("error: expected a server that starts, got an error on its way (ZeroDivisionError: no way)")
 
 
 def test_a_model_or_a_port_that_cannot_be_had_ends_with_1(run, paths):

@@ -121,7 +121,11 @@ def as_json(value: Any) -> Response:
 def _life(models: Models, settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        await models.warm_up()
+        try:
+            await models.warm_up()
+        except Exception as error:
+            app.state.failure = error  # uvicorn keeps it to itself
+            raise
         watching = asyncio.create_task(watch(models, settings.watch)) if settings.watch else None
         app.state.ready = True
         try:

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,10 +175,10 @@ class Models:
                     continue
                 try:
                     self._served[name] = self._load(name, old.path)
-                except BilstmError as error:
+                except Exception as error:  # whatever a file does, the others are looked at too
                     self._refused[name] = mark or old.mark
                     self.metrics.reload_failures.labels(name).inc()
-                    log.error("model %s stays as it was: %s", name, error)
+                    log.error("model %s stays as it was: %s", name, error, exc_info=not isinstance(error, BilstmError))
                     continue
                 self._refused.pop(name, None)
                 self.version += 1
@@ -191,8 +191,12 @@ class Models:
         """Let every model predict once, so that the first request is as quick as the next."""
         for name in self.names():
             served = self.get(name)
-            if served.task != "transcriber":
+            if served.task == "transcriber":
+                continue
+            try:
                 await served.predict(served.example)
+            except Exception as error:  # others may do better than the example
+                log.warning("model %s does not predict its own example: %s", name, error)
 
     def close(self, seconds: float = 0.0) -> None:
         """End the threads once what waits is answered; wait for that at most so many seconds."""
@@ -246,17 +250,14 @@ def mark_of(path: Path) -> Mark | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-async def watch(models: Models, seconds: float, on_reload: Callable[[list[str]], None] | None = None) -> None:
+async def watch(models: Models, seconds: float) -> None:
     """Look at the files again and again, and load what has been replaced; never ends by itself."""
     while True:
         await asyncio.sleep(seconds)
         try:
-            loaded = await asyncio.to_thread(models.reload, changed=True)
+            await asyncio.to_thread(models.reload, changed=True)
         except Exception:
             log.exception("the model files could not be looked at")
-            continue
-        if loaded and on_reload is not None:
-            on_reload(loaded)
 
 
 __all__ = ["ModelFileError", "Models", "Served", "mark_of", "named", "watch"]

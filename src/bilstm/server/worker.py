@@ -116,14 +116,14 @@ class Worker:
         while (jobs := self._next_batch()) is not None:
             started = time.perf_counter()
             outcomes = self._outcomes(jobs)
+            if self.on_batch is not None:  # before the answers: who has one finds it counted
+                self.on_batch(sum(len(job.rows) for job in jobs), time.perf_counter() - started)
             for loop in {job.loop for job in jobs}:
                 mine = [pair for pair in zip(jobs, outcomes, strict=True) if pair[0].loop is loop]
                 try:
                     loop.call_soon_threadsafe(_settle, mine)
                 except RuntimeError:  # the loop has ended; nobody waits any more
                     log.debug("nobody waits for %s", self.name)
-            if self.on_batch is not None:
-                self.on_batch(sum(len(job.rows) for job in jobs), time.perf_counter() - started)
 
     def _next_batch(self) -> list[Job] | None:
         """All that waits, as far as it fits together; None at the end."""

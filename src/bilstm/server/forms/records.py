@@ -42,11 +42,10 @@ class Field:
         """The field of an encoded column."""
         if column.kind == "category":
             shown = ", ".join(map(repr, column.values[:8])) + (", …" if len(column.values) > 8 else "")
-            example = column.values[0] if column.values else None
-            return cls(column.name, "category", example=example, about=f"One of {shown}; others count as unknown.")
+            return cls(column.name, "category", example=usual(column), about=f"One of {shown}; others count as unknown.")
         width = FARTHEST * column.scale
         about = f"In training {column.mean:.6g} on average, with a deviation of {column.scale:.6g}."
-        return cls(column.name, "number", column.mean - width, column.mean + width, float(f"{column.mean:.4g}"), about)
+        return cls(column.name, "number", column.mean - width, column.mean + width, usual(column), about)
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -87,6 +86,14 @@ class Field:
                 f"it lies more than {FARTHEST:,.0f} deviations from what the model was trained on",
             )
         return float(value)
+
+
+def usual(column: Column) -> Any:
+    """A value that training has seen: the mean, with four digits where these keep it near; the first category."""
+    if column.kind == "category":
+        return column.values[0] if column.values else None
+    short = float(f"{column.mean:.4g}")
+    return short if abs(short - column.mean) < column.scale else column.mean
 
 
 LIKELY = 100  # names, and letters of each, among which the one that was meant is looked for
