@@ -14,11 +14,17 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger
 from bilstm.data.invented import invented_sentences
 from bilstm.data.tones import dial_tones
+from bilstm.errors import BilstmError
+from bilstm.server.app import _refused
+from bilstm.server.page.home import Gate
 from tests.browser import open_browser
+from tests.server.asgi import call
 from tests.sounds import file_of
 from tests.speech import RATE, untrained
 
@@ -355,6 +361,22 @@ def test_a_websocket_from_another_site_is_refused(servers):
     other = SOCKET | {"origin": "http://elsewhere.example"}
     answer = httpx.get(f"{servers[0]}/_nicegui_ws/socket.io/?EIO=4&transport=websocket", headers=other)
     assert answer.status_code == 403
+
+
+def test_no_other_site_may_read_what_the_websocket_falls_back_on(servers):
+    polling = f"{servers[0]}/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    assert httpx.get(polling, headers={"origin": "http://evil.example"}).status_code == 403
+    own = httpx.get(polling, headers={"origin": servers[0]})
+    assert own.status_code == 200
+    assert not [name for name in own.headers if name.startswith("access-control")]
+
+
+def test_who_opens_tabs_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr("bilstm.server.page.home.MOST_TABS", 0)
+    app = Starlette(routes=[Mount("/", Gate(None))], exception_handlers={BilstmError: _refused})
+    answer = call(app, "GET", "/")
+    assert answer.error["status"] == 503
+    assert answer.headers["retry-after"] == "60"
 
 
 def test_who_signs_in_gets_the_page(browser, servers):
