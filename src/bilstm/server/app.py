@@ -34,7 +34,6 @@ from bilstm.server.problems import Refusal, as_refusal, phrase, problem_response
 from bilstm.server.routes import METHODS, route
 from bilstm.server.settings import Settings
 
-
 __all__ = ["Settings", "create_app"]
 
 

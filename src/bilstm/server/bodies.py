@@ -62,7 +62,9 @@ def _rows(value: Any) -> Any:
     if not isinstance(value, dict):
         raise wrong(f"expected an object, got {kind_of(value)}", None, 'send {"rows": […]}')
     if "rows" not in value:
-        hint = did_you_mean("rows", [name[:LIKELY] for name in islice(value, LIKELY)]) if value else 'send {"rows": […]}'
+        hint = (
+            did_you_mean("rows", [name[:LIKELY] for name in islice(value, LIKELY)]) if value else 'send {"rows": […]}'
+        )
         raise wrong("expected rows, got none", "rows", hint)
     others = [name for name in value if name != "rows"]
     if others:

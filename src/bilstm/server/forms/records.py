@@ -42,7 +42,9 @@ class Field:
         """The field of an encoded column."""
         if column.kind == "category":
             shown = ", ".join(map(repr, column.values[:8])) + (", …" if len(column.values) > 8 else "")
-            return cls(column.name, "category", example=usual(column), about=f"One of {shown}; others count as unknown.")
+            return cls(
+                column.name, "category", example=usual(column), about=f"One of {shown}; others count as unknown."
+            )
         width = FARTHEST * column.scale
         about = f"In training {column.mean:.6g} on average, with a deviation of {column.scale:.6g}."
         return cls(column.name, "number", column.mean - width, column.mean + width, usual(column), about)
