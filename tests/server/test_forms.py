@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import orjson
@@ -15,6 +18,7 @@ import pytest
 import bilstm
 from bilstm.errors import DataWarning
 from bilstm.server.forms import sound
+from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import Refusal
 from tests.compare import assert_close
 from tests.server.made import RATE, load_frame, rows_of, sound_file
@@ -92,6 +96,38 @@ def test_a_forecaster_goes_on_from_its_training_or_from_newer_steps(models, path
         came = np.array([step["values"]["load"][side] for step in found["steps"]])
         assert_close(came, expected[f"load_{side}"].to_numpy())
     assert any("known ahead" in note for note in found["notes"])
+
+
+def test_notes_of_a_forecast_are_its_own_whatever_other_threads_do_with_warnings(models, monkeypatch):
+    """As an X-ray or a report does beside it, which begins after the forecast and changes all filters."""
+    answers = models.get("load").form.answers
+    alone = answers.predictions([None])[0]["notes"]
+    begun, ignoring, done = threading.Event(), threading.Event(), threading.Event()
+    predict = answers.estimator.predict
+
+    def interrupted(series):
+        begun.set()
+        assert ignoring.wait(60)
+        return predict(series)
+
+    monkeypatch.setattr(answers.estimator, "predict", interrupted)
+
+    def report():
+        assert begun.wait(60)
+        with warnings.catch_warnings(record=True) as caught, data_warnings_heard() as told:
+            warnings.simplefilter("ignore")
+            warnings.warn("a note of the report", DataWarning, stacklevel=1)
+            ignoring.set()
+            assert done.wait(60)
+        return told, caught
+
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(report)
+        found = answers.predictions([None])[0]["notes"]
+        done.set()
+        assert beside.result(60) == (["a note of the report"], [])
+    assert found == alone
+    assert len(found) > 0
 
 
 def test_a_transcriber_answers_text_words_and_what_is_odd(models, paths):
