@@ -9,25 +9,16 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
-from types import SimpleNamespace
 
 import httpx
 import numpy as np
 import polars as pl
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger
-from bilstm.data.dataset import Dataset
 from bilstm.data.invented import invented_sentences
 from bilstm.data.tones import dial_tones
-from bilstm.errors import BilstmError, DataError
-from bilstm.server.app import _refused
-from bilstm.server.page.home import Gate
-from bilstm.server.page.reporting import _measured
 from tests.browser import open_browser
-from tests.server.asgi import call
 from tests.sounds import file_of
 from tests.speech import RATE, untrained
 
@@ -376,14 +367,6 @@ def test_no_other_site_may_read_what_the_websocket_falls_back_on(servers):
     assert not [name for name in own.headers if name.startswith("access-control")]
 
 
-def test_who_opens_tabs_without_end_is_refused(monkeypatch):
-    monkeypatch.setattr("bilstm.server.page.home.MOST_TABS", 0)
-    app = Starlette(routes=[Mount("/", Gate(None))], exception_handlers={BilstmError: _refused})
-    answer = call(app, "GET", "/")
-    assert answer.error["status"] == 503
-    assert answer.headers["retry-after"] == "60"
-
-
 def test_who_signs_in_gets_the_page(browser, servers):
     with closing(browser.new_context()) as context:
         page = context.new_page()
@@ -395,45 +378,6 @@ def test_who_signs_in_gets_the_page(browser, servers):
         page.get_by_label("Token").wait_for()
         page.goto(servers[1])
         page.get_by_label("Token").wait_for()
-
-
-def test_a_tab_whose_model_was_loaded_anew_gets_its_new_form(browser, tmp_path):
-    file = tmp_path / "prices.bilstm"
-    draw = np.random.default_rng(0).normal(size=(40, 2))
-    quick = {"hidden_size": 4, "max_epochs": 1}
-    BiLSTMRegressor(**quick).fit(pl.DataFrame(draw, schema=["old", "x"]), draw[:, 0]).save(file)
-    BiLSTMRegressor(**quick).fit(pl.DataFrame(draw, schema=["new", "x"]), draw[:, 0]).save(tmp_path / "next")
-    with serving(file) as address, closing(browser.new_context()) as context:
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.goto(found := address())
-        page.wait_for_selector(f"{RESULT} .big")
-        os.replace(tmp_path / "next", file)
-        for _ in range(300):
-            if "new" in httpx.get(f"{found}/v1/models").text:
-                break
-            time.sleep(0.1)
-        page.get_by_role("button", name="Predict").click()
-        page.get_by_text("was loaded anew").wait_for()
-        page.get_by_label("new", exact=True).wait_for()
-        page.wait_for_selector(f"{RESULT} .big")
-
-
-def test_a_report_of_too_many_rows_is_for_the_command_line():
-    rows = 3 * [{"rooms": 1.0, "town": "a"}] * 10_000
-    model = SimpleNamespace(task="regressor", read=lambda path, with_targets: Dataset(pl.DataFrame(rows)))
-    with pytest.raises(DataError, match=r"expected at most 20,000 rows to measure on the page, got 30,000 \(a.csv\)"):
-        _measured(model, "a.csv", b"")
-
-
-def test_work_that_goes_on_does_not_keep_a_process_from_ending():
-    code = (
-        "import asyncio, time\n"
-        "from bilstm.server.page.aside import Aside\n"
-        "asyncio.run(Aside(0.2).run(lambda: time.sleep(600), 'report'))"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert "the report was not ready in 0.2 s" in ended.stderr
 
 
 def test_a_path_that_the_page_does_not_have_is_not_found(servers):

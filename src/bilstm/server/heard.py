@@ -30,7 +30,7 @@ def data_warnings_heard() -> Iterator[list[str]]:
         ['a column is empty']
     """
     if warnings.warn is not _heard_or_shown:
-        warnings.warn = _heard_or_shown  # type: ignore[assignment]
+        warnings.warn = _heard_or_shown
     told: list[str] = []
     token = _HEARD.set(told)
     try:
