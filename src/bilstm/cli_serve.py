@@ -37,7 +37,7 @@ def serve(
     max_rows: Annotated[int, typer.Option(metavar="N", help="Of a request.")] = DEFAULT.rows,
     max_steps: Annotated[int, typer.Option(metavar="N", help="Steps or words of a row.")] = DEFAULT.steps,
     max_characters: Annotated[int, typer.Option(metavar="N", help="Of a text.")] = DEFAULT.characters,
-    max_seconds: Annotated[float, typer.Option(metavar="X", help="Of a recording.")] = DEFAULT.seconds,
+    max_seconds: Annotated[float, typer.Option(metavar="X", help="Of sound, of a request.")] = DEFAULT.seconds,
     max_requests: Annotated[int, typer.Option(metavar="N", help="At a time; others get 429.")] = DEFAULT.requests,
     max_queue: Annotated[int, typer.Option(metavar="N", help="Waiting; others get 503.")] = DEFAULT.queue,
     timeout: Annotated[float, typer.Option(metavar="X", help="Seconds to an answer.")] = DEFAULT.timeout,

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import difflib
 import io
 import json
 import os
 import re
+import tempfile
 import threading
 
 import numpy as np
 import pytest
 import soundfile
 
+from bilstm.server.bounds import Bounds
+from bilstm.server.forms.form import Form
 from bilstm.server.problems import Refusal
+from bilstm.server.settings import Settings
 from tests.server.asgi import acall, call
 from tests.server.made import rows_of, sound_file
 
@@ -226,13 +231,51 @@ def test_an_answer_that_takes_too_long_is_given_up(app_of, held):
     assert answer.headers["retry-after"] == "5"
 
 
+@pytest.mark.parametrize("name, wrong", [("steps", [["x", 0]]), ("table", {f"room{n}" * 99: 0 for n in range(10**4)})])
+def test_large_rows_are_checked_in_another_thread_and_hints_are_sought_among_few_names(app, monkeypatch, name, wrong):
+    check, compared, threads = Form.check, [], []
+    monkeypatch.setattr(Form, "check", lambda *rows: threads.append(threading.current_thread()) or check(*rows))
+    monkeypatch.setattr(difflib, "get_close_matches", lambda word, names, *a, **k: compared.append(names) or [])
+    padding = " " * 2**17
+    body = json.dumps({"rows": [wrong]}) + padding
+    assert call(app, "POST", f"/v1/models/{name}/predict", body.encode(), content_type="application/json").status == 422
+    assert call(app, "POST", f"/v1/models/{name}/predict", {"rows": []}).status == 422
+    assert [thread is threading.main_thread() for thread in threads] == [False, True]
+    body = json.dumps(dict.fromkeys(wrong if name == "table" else ["row"], 0)) + padding
+    assert call(app, "POST", f"/v1/models/{name}/predict", body.encode(), content_type="application/json").status == 422
+    assert compared
+    assert all(len(names) <= 100 and max(map(len, names)) <= 100 for names in compared)
+
+
+def test_a_request_that_hangs_is_told_504(monkeypatch):
+    monkeypatch.setattr("bilstm.server.bounds.SLACK", 0.0)
+
+    async def hang(scope, receive, send):
+        await asyncio.sleep(60)
+
+    answer = call(Bounds(hang, Settings(body_timeout=0.05, timeout=0.05)), "GET", "/v1/models")
+    assert answer.error["status"] == 504
+
+
+def test_a_time_that_is_over_inside_a_route_is_no_limit_of_the_request():
+    async def fail(scope, receive, send):
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        call(Bounds(fail, Settings()), "GET", "/v1/models")
+
+
 def test_no_string_of_a_request_is_taken_for_a_file(app, monkeypatch):
-    """With every way to open a file shut, all models still answer, and sound is refused as what it is."""
+    """With every way to open a file shut but for fresh ones of ours, all models still answer."""
     paths = ["/etc/passwd", "file:///etc/passwd", "../secret.csv", "train.wav", "C:\\secret.bilstm"]
     call(app, "POST", TEXT, {"rows": paths})  # what is imported on first use is imported
 
-    def shut(*arguments, **named):
-        raise AssertionError(f"opened {arguments}")
+    def shut(opens):
+        def only_ours(file, *arguments, **named):
+            assert not isinstance(file, str) or file.startswith(tempfile.gettempdir()), f"opened {file}"
+            return opens(file, *arguments, **named)
+
+        return only_ours
 
     requests = [
         ("text", paths),
@@ -240,13 +283,16 @@ def test_no_string_of_a_request_is_taken_for_a_file(app, monkeypatch):
         ("table", [{"rooms": 1, "age": 1, "town": path} for path in paths]),
         ("load", [[{"station": path, "hour": path, "heat": 1, "load": 1}] * 20 for path in paths]),
     ]
-    monkeypatch.setattr(builtins, "open", shut)
-    monkeypatch.setattr(io, "open", shut)
-    monkeypatch.setattr(os, "open", shut)
-    monkeypatch.setattr(soundfile, "SoundFile", shut)
+    for place, name in ((builtins, "open"), (io, "open"), (os, "open"), (soundfile, "SoundFile")):
+        monkeypatch.setattr(place, name, shut(getattr(place, name)))
     found = [call(app, "POST", f"/v1/models/{name}/predict", {"rows": rows}).status for name, rows in requests]
+    sounds = [call(app, "POST", "/v1/models/digits/predict", path.encode(), content_type="audio/wav") for path in paths]
+    parts, kind = form_of(*(("sound", path, sound_file()) for path in paths))
+    named = call(app, "POST", "/v1/models/digits/predict", parts, content_type=kind)
     monkeypatch.undo()
     assert found == [200, 200, 200, 422]
+    assert [(one.error["status"], one.error["field"]) for one in sounds] == [(422, "rows[0]")] * len(paths)
+    assert named.status == 200
 
 
 def test_errors_of_ours_are_told_without_their_inside(app_of, monkeypatch):

@@ -143,8 +143,20 @@ def test_another_name_is_refused_so_that_no_name_server_leads_a_page_here(app, h
 )
 def test_what_another_site_makes_a_browser_send_is_refused(app, headers):
     assert call(app, "POST", "/v1/models/text/predict", {"rows": ["good"]}, **headers).error["status"] == 403
+    assert call(app, "GET", "/v1/models", **headers).error["status"] == 403
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     assert asyncio.run(connect(app, "/_nicegui_ws/", **named))[0]["type"] == "websocket.close"
+
+
+def test_a_link_of_another_site_may_lead_here_and_a_form_may_not(app):
+    came = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    assert call(app, "GET", "/docs", **came).status == 200
+    assert call(app, "POST", "/v1/models/text/predict", {"rows": ["good"]}, **came).error["status"] == 403
+
+
+def test_a_session_holds_beside_malformed_cookies_of_others(guarded):
+    session = Sessions(TOKEN, 100).new()
+    assert call(guarded, "GET", "/docs", cookie=f'a[]="\x01; b@={{"c": 1}}; {COOKIE}={session}; ,').status == 200
 
 
 @pytest.mark.parametrize(

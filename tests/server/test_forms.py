@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import orjson
@@ -12,6 +17,8 @@ import pytest
 
 import bilstm
 from bilstm.errors import DataWarning
+from bilstm.server.forms import sound
+from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import Refusal
 from tests.compare import assert_close
 from tests.server.made import RATE, load_frame, rows_of, sound_file
@@ -89,6 +96,38 @@ def test_a_forecaster_goes_on_from_its_training_or_from_newer_steps(models, path
         came = np.array([step["values"]["load"][side] for step in found["steps"]])
         assert_close(came, expected[f"load_{side}"].to_numpy())
     assert any("known ahead" in note for note in found["notes"])
+
+
+def test_notes_of_a_forecast_are_its_own_whatever_other_threads_do_with_warnings(models, monkeypatch):
+    """As an X-ray or a report does beside it, which begins after the forecast and changes all filters."""
+    answers = models.get("load").form.answers
+    alone = answers.predictions([None])[0]["notes"]
+    begun, ignoring, done = threading.Event(), threading.Event(), threading.Event()
+    predict = answers.estimator.predict
+
+    def interrupted(series):
+        begun.set()
+        assert ignoring.wait(60)
+        return predict(series)
+
+    monkeypatch.setattr(answers.estimator, "predict", interrupted)
+
+    def report():
+        assert begun.wait(60)
+        with warnings.catch_warnings(record=True) as caught, data_warnings_heard() as told:
+            warnings.simplefilter("ignore")
+            warnings.warn("a note of the report", DataWarning, stacklevel=1)
+            ignoring.set()
+            assert done.wait(60)
+        return told, caught
+
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(report)
+        found = answers.predictions([None])[0]["notes"]
+        done.set()
+        assert beside.result(60) == (["a note of the report"], [])
+    assert found == alone
+    assert len(found) > 0
 
 
 def test_a_transcriber_answers_text_words_and_what_is_odd(models, paths):
@@ -169,6 +208,36 @@ def test_a_short_file_of_long_sound_is_cut_off(models, app_of):
     refused = call(app, "POST", "/v1/models/digits/predict", sound_file(600.0, kind="FLAC"), content_type="audio/flac")
     assert refused.status == 413
     assert "at most 1.5 seconds" in refused.error["message"]
+
+
+def test_short_files_that_are_long_together_are_cut_off_before_the_next_is_decoded(models, monkeypatch):
+    form = models.get("digits").form
+    decoded = []
+    monkeypatch.setattr(sound, "sound_blocks", lambda file, *a, name: decoded.append(name) or iter(one_second(250)))
+    with pytest.raises(Refusal, match="expected at most 600 seconds of sound a request") as refused:
+        form.prepare([b"x"] * 9)
+    assert (refused.value.status, refused.value.field) == (413, "rows[2]")
+    assert decoded == ["rows[0]", "rows[1]", "rows[2]"]
+
+
+def test_the_time_to_decode_sound_is_that_of_all_files_together(models, monkeypatch):
+    form, clock = models.get("digits").form, itertools.count(time.monotonic())
+    monkeypatch.setattr(sound, "sound_blocks", lambda file, *a, name: iter(one_second(20)))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))  # every look at it takes a second
+    with pytest.raises(Refusal, match="expected sound that is decoded in time") as refused:
+        form.prepare([b"x"] * 9)
+    assert refused.value.field == "rows[1]"
+
+
+def one_second(times):
+    return [np.zeros(RATE, dtype=np.float32)] * times
+
+
+def test_steps_of_a_request_are_counted_before_any_of_them_is_looked_at(models, monkeypatch):
+    form = models.get("steps").form
+    monkeypatch.setattr(form.reads.record.__class__, "check", lambda *a: pytest.fail("looked at a step"))
+    with pytest.raises(Refusal, match="expected at most 100000 steps or words a request, got 110000"):
+        form.check([[[0, 0]] * 10_000] * 11)
 
 
 @pytest.mark.parametrize("name", NAMES)

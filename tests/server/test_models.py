@@ -10,12 +10,14 @@ import time
 
 import pytest
 
+from bilstm.data.encoders import Column
 from bilstm.errors import ModelFileError, ParameterError
 from bilstm.server.app import create_app
+from bilstm.server.forms.records import Field
 from bilstm.server.models import Models, named, watch
 from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
-from bilstm.server.worker import Worker
+from bilstm.server.worker import Closed, Worker
 from tests.server.asgi import call
 
 
@@ -79,6 +81,36 @@ def test_a_bad_new_file_leaves_the_old_model_and_is_tried_once(replaced, paths, 
     assert models.reload(changed=True) == ["m"]
 
 
+def test_a_new_file_that_breaks_the_loader_is_logged_and_tried_once(replaced, paths, caplog, monkeypatch):
+    models, put = replaced
+    old = models.get("m")
+    put(paths["table"])
+    monkeypatch.setattr("bilstm.server.models.load", lambda path: {}["weight"])
+    for _ in range(2):
+        assert models.reload(changed=True) == []
+    assert models.get("m") is old
+    assert [record.getMessage() for record in caplog.records] == ["model m stays as it was: 'weight'"]
+    assert caplog.records[0].exc_info
+
+
+def test_a_model_that_does_not_predict_its_example_is_warned_of_and_the_others_warm_up(paths, caplog):
+    models = Models({"text": paths["text"], "names": paths["names"]}, Settings(page=False))
+    models.get("text").form.reads.example = 3
+    asyncio.run(models.warm_up())
+    models.close(10)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "model text does not predict its own example"
+    ]
+    assert b'bilstm_predictions_total{model="names"} 1.0' in models.metrics.text()
+
+
+@pytest.mark.parametrize("mean, scale", [(123456789012.0, 1.0), (6.28491, 0.7), (0.0, 1.0), (-98765.4321, 1e-9)])
+def test_the_example_of_a_column_lies_within_its_bounds(mean, scale):
+    field = Field.of(Column("x", "number", mean=mean, scale=scale))
+    assert field.check(field.example, "x") == field.example
+    assert len(str(field.example)) <= 5 or abs(mean) > 1e4
+
+
 def test_a_file_that_is_gone_leaves_the_old_model(replaced):
     models, _ = replaced
     models.get("m").path.unlink()
@@ -105,6 +137,33 @@ def test_what_the_old_model_has_accepted_it_answers(replaced, paths, monkeypatch
     assert models.get("m").task == "regressor"
     old.worker.join(10)
     assert not old.worker._thread.is_alive()
+
+
+def test_a_request_whose_body_was_still_coming_is_answered_by_the_new_model(replaced, paths):
+    models, put = replaced
+    app = create_app(models, Settings(page=False))
+
+    def body():
+        yield b'{"rows": '
+        put(paths["names"])
+        assert models.reload() == ["m"]
+        yield b'["Ann"]}'
+
+    answer = call(app, "POST", "/v1/models/m/predict", body(), content_type="application/json")
+    assert "tags" in answer.json["predictions"][0]
+
+
+def test_a_worker_that_was_closed_takes_nothing(replaced, paths):
+    models, _ = replaced
+    old = models.get("m")
+    models.reload()
+    with pytest.raises(Closed):
+        asyncio.run(old.predict(["good"]))
+    assert asyncio.run(models.predict("m", ["good"]))
+    models.close(10)
+    with pytest.raises(Refusal, match="expected a server that goes on") as refused:
+        asyncio.run(models.predict("m", ["good"]))
+    assert refused.value.status == 503
 
 
 def test_files_are_watched(replaced, paths):

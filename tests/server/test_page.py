@@ -228,10 +228,12 @@ def test_the_microphone_is_heard(visit):
 
 def test_two_tabs_do_not_know_of_each_other(visit):
     first, second = visit("prices"), visit("prices")
+    before, untouched = (page.locator(f"{RESULT} .big").inner_text() for page in (first, second))
+    assert before == untouched
     first.get_by_label("rooms").fill("3")
     first.get_by_role("button", name="Predict").click()
-    second.wait_for_selector(f"{RESULT} .big")
-    first.wait_for_function(f"document.querySelector('{RESULT} .big').innerText != '…'")
+    first.wait_for_function(f"before => document.querySelector('{RESULT} .big')?.innerText != before", arg=before)
+    assert second.locator(f"{RESULT} .big").inner_text() == untouched
     assert second.get_by_label("rooms").input_value() != "3"
 
 
@@ -357,6 +359,14 @@ def test_a_websocket_from_another_site_is_refused(servers):
     assert answer.status_code == 403
 
 
+def test_no_other_site_may_read_what_the_websocket_falls_back_on(servers):
+    polling = f"{servers[0]}/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    assert httpx.get(polling, headers={"origin": "http://evil.example"}).status_code == 403
+    own = httpx.get(polling, headers={"origin": servers[0]})
+    assert own.status_code == 200
+    assert not [name for name in own.headers if name.startswith("access-control")]
+
+
 def test_who_signs_in_gets_the_page(browser, servers):
     with closing(browser.new_context()) as context:
         page = context.new_page()
@@ -364,6 +374,10 @@ def test_who_signs_in_gets_the_page(browser, servers):
         page.get_by_label("Token").fill(TOKEN)
         page.keyboard.press("Enter")
         page.wait_for_selector(f"{RESULT} .big", timeout=15_000)
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_label("Token").wait_for()
+        page.goto(servers[1])
+        page.get_by_label("Token").wait_for()
 
 
 def test_a_path_that_the_page_does_not_have_is_not_found(servers):

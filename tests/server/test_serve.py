@@ -17,6 +17,7 @@ import urllib.request
 
 import pytest
 
+from bilstm.server.models import Models
 from tests.server.conftest import TOKEN
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -156,6 +157,15 @@ def test_connections_that_mean_no_good_are_closed(running, paths):
     assert server.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + many + b"\r\n").startswith(b"HTTP/1.1 431")
     endless = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70_000
     assert server.send(endless).startswith(b"HTTP/1.1 431")
+    described = json.loads(
+        server.send(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").partition(
+            b"\r\n\r\n"
+        )[2]
+    )
+    for operations in described["paths"].values():
+        for name, operation in operations.items():
+            if name != "parameters":
+                assert {"400", "408", "413", "431", "503", "504"} <= operation["responses"].keys()
     head = b"POST /v1/models/text/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     assert server.send(head + b"Content-Length: 1073741824\r\n\r\n").startswith(b"HTTP/1.1 413")
     chunks = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b" " * 1024 + b"\r\n"
@@ -201,6 +211,16 @@ def test_a_wrong_call_ends_with_2_and_a_hint(run, paths, monkeypatch, arguments,
     status, out, err = run("serve", paths["text"], *arguments)
     assert (status, out) == (2, "")
     assert err.startswith(message)
+
+
+def test_a_server_that_cannot_start_ends_with_1_and_says_why(run, paths, monkeypatch):
+    async def fail(models):
+        raise ZeroDivisionError("no way")
+
+    monkeypatch.setattr(Models, "warm_up", fail)
+    status, _, err = run("serve", paths["text"], "--port", 0, "--no-page")
+    assert status == 1
+    assert err.startswith("error: expected a server that starts, got an error on its way (ZeroDivisionError: no way)")
 
 
 def test_a_model_or_a_port_that_cannot_be_had_ends_with_1(run, paths):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
@@ -33,8 +33,6 @@ from bilstm.server.outside import Outside
 from bilstm.server.problems import Refusal, as_refusal, phrase, problem_response
 from bilstm.server.routes import METHODS, route
 from bilstm.server.settings import Settings
-
-log = logging.getLogger(__name__)
 
 __all__ = ["Settings", "create_app"]
 
@@ -70,8 +68,10 @@ def _api_routes(app: FastAPI, models: Models, settings: Settings) -> list[Route]
     described: tuple[int, bytes] = (-1, b"")
 
     async def predict(request: Request) -> Response:
-        served = models.get(request.path_params["name"])
-        predictions = await served.predict(await rows_of(request, served.form.reads.media, settings))
+        name = request.path_params["name"]
+        rows = await rows_of(request, models.get(name).form.reads.media, settings)
+        size = float(request.headers.get("content-length", math.inf))
+        predictions = await models.predict(name, rows, size)
         return as_json({"predictions": predictions})
 
     async def all_models(request: Request) -> Response:
@@ -120,7 +120,11 @@ def as_json(value: Any) -> Response:
 def _life(models: Models, settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        await models.warm_up()
+        try:
+            await models.warm_up()
+        except Exception as error:
+            app.state.failure = error  # uvicorn keeps it to itself
+            raise
         watching = asyncio.create_task(watch(models, settings.watch)) if settings.watch else None
         app.state.ready = True
         try:

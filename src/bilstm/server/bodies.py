@@ -6,6 +6,7 @@ Knows kinds of bodies; does not know what rows mean. Nothing of a body is ever t
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -18,9 +19,9 @@ from bilstm.errors import did_you_mean
 from bilstm.server.forms.form import JSON, kind_of
 from bilstm.server.forms.sound import MULTIPART
 from bilstm.server.problems import Refusal, wrong
-from bilstm.server.settings import Settings
+from bilstm.server.settings import LARGE, Settings
 
-LARGE = 64 * 2**10  # bytes of JSON from which it is read in another thread, so that others go on meanwhile
+LIKELY = 100  # names, and letters of each, among which the one that was meant is looked for
 
 
 async def rows_of(request: Request, media: tuple[str, ...], settings: Settings) -> Any:
@@ -61,7 +62,9 @@ def _rows(value: Any) -> Any:
     if not isinstance(value, dict):
         raise wrong(f"expected an object, got {kind_of(value)}", None, 'send {"rows": […]}')
     if "rows" not in value:
-        hint = did_you_mean("rows", value) if value else 'send {"rows": […]}'
+        hint = (
+            did_you_mean("rows", [name[:LIKELY] for name in islice(value, LIKELY)]) if value else 'send {"rows": […]}'
+        )
         raise wrong("expected rows, got none", "rows", hint)
     others = [name for name in value if name != "rows"]
     if others:

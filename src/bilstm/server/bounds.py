@@ -54,10 +54,12 @@ class Bounds:
     async def _in_time(self, counted: _Counted) -> None:
         """The whole request, to the caller's taking of the answer: who does not read it frees the place of the next."""
         try:
-            async with asyncio.timeout(self.settings.body_timeout + self.settings.timeout + SLACK):
+            async with asyncio.timeout(self.settings.body_timeout + self.settings.timeout + SLACK) as limit:
                 await counted.run(self.app)
         except TimeoutError:
-            return  # uvicorn closes the connection of an answer that is not whole
+            if not limit.expired():
+                raise
+            await counted.give_up()
 
 
 class _Counted:
@@ -98,6 +100,13 @@ class _Counted:
         if self.refusal is not None and not self._has_begun:
             self._has_begun = True
             await refuse(self._scope, self._send, self.refusal)
+
+    async def give_up(self) -> None:
+        """Say that the time is over; where the answer has begun, uvicorn closes the connection."""
+        if not self._has_begun:
+            self._has_begun = True
+            refusal = Refusal(504, "expected an answer in time, got none", "try again when there is less to do")
+            await refuse(self._scope, self._send, refusal)
 
     async def receive(self) -> Message:
         """The next part of the body."""

@@ -9,8 +9,8 @@ import hashlib
 import hmac
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
 
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bilstm.server.bounds import refuse
@@ -19,7 +19,6 @@ from bilstm.server.settings import Settings, is_loopback
 
 OPEN = ("/healthz", "/readyz", "/login")  # answered without the token
 COOKIE = "bilstm_session"
-SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing
 SAME = ("same-origin", "none")  # of Sec-Fetch-Site: from this very server, or typed by the user
 
 
@@ -55,8 +54,7 @@ class Callers:
                 f"expected a Host of this machine, got {host[:100]!r}",
                 "call it localhost or 127.0.0.1; --allow-host names others",
             )
-        if scope["type"] == "websocket" or scope["method"] not in SAFE:
-            _check_origin(headers, host)
+        _check_origin(scope, headers, host)
         if self.sessions is not None and scope["path"] not in OPEN and not self.sessions.knows(headers):
             raise Refusal(
                 401,
@@ -87,11 +85,7 @@ class Sessions:
         kind, _, shown = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() == b"bearer" and self.is_token(shown.strip()):
             return True
-        try:
-            cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and self.is_session(cookie.value)
+        return self.is_session(cookie_parser(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE, ""))
 
     def is_token(self, shown: bytes) -> bool:
         """Whether this is the token; takes the same time for every answer."""
@@ -124,11 +118,13 @@ def hostname(host: str) -> str:
     return host.partition(":")[0] if host.count(":") == 1 else host
 
 
-def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
-    """Refuse what a page of another server makes a browser send; programs send no Origin."""
+def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
+    """Refuse what a page of another server makes a browser send, but links to here; programs send no Origin."""
     origin = headers.get(b"origin")
     if origin is None:
-        if headers.get(b"sec-fetch-site", b"none").decode("latin-1") not in SAME:
+        is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        is_link = is_read and headers.get(b"sec-fetch-mode") == b"navigate"
+        if headers.get(b"sec-fetch-site", b"none").decode("latin-1") not in SAME and not is_link:
             raise Refusal(403, "expected a request from this server's own pages, got one from another site")
         return
     came = origin.decode("latin-1")

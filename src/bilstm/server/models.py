@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +23,8 @@ from bilstm.model_file import load
 from bilstm.server.forms.form import Form, form_of
 from bilstm.server.metrics import Metrics
 from bilstm.server.problems import Refusal
-from bilstm.server.settings import Settings
-from bilstm.server.worker import Worker
+from bilstm.server.settings import LARGE, Settings
+from bilstm.server.worker import Closed, Worker
 
 log = logging.getLogger(__name__)
 Mark = tuple[int, int, int, int]  # what tells one state of a file from another
@@ -57,16 +58,18 @@ class Served:
         found: str = self.estimator.task
         return found
 
-    async def predict(self, rows: Any) -> list[dict[str, Any]]:
+    async def predict(self, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
         """A prediction for each row, in their order, through the same queue as every request.
 
         Args:
             rows: as the API takes them: a list of JSON values; of a transcriber a list of bytes.
+            size: bytes in which they came; many are checked in another thread.
 
         Raises:
             Refusal: a row is wrong, there is too much to do, or it took too long; it has a ``status`` and a ``field``.
         """
-        return await self.worker.predict(self.form.check(rows))
+        check = self.form.check
+        return await self.worker.predict(check(rows) if size <= LARGE else await asyncio.to_thread(check, rows))
 
     @property
     def example(self) -> list[Any]:
@@ -139,6 +142,25 @@ class Models:
                 404, f"expected a model, got {name[:100]!r}", did_you_mean(name[:100], self._served), field="name"
             ) from None
 
+    async def predict(self, name: str, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
+        """A prediction for each row by the model of that name, also where it is just being loaded anew.
+
+        Args:
+            name: of the model.
+            rows: as :meth:`Served.predict` takes them; checked against the model that answers.
+            size: bytes in which they came.
+
+        Raises:
+            Refusal: as :meth:`Served.predict`; or the server ends (503).
+        """
+        while True:
+            served = self.get(name)
+            try:
+                return await served.predict(rows, size)
+            except Closed:
+                if self.get(name) is served:
+                    raise Refusal(503, "expected a server that goes on, got one that ends") from None
+
     def reload(self, *, changed: bool = False) -> list[str]:
         """Load the files anew and say which models are new; a bad file is logged and the old model stays.
 
@@ -153,10 +175,10 @@ class Models:
                     continue
                 try:
                     self._served[name] = self._load(name, old.path)
-                except BilstmError as error:
+                except Exception as error:  # whatever a file does, the others are looked at too
                     self._refused[name] = mark or old.mark
                     self.metrics.reload_failures.labels(name).inc()
-                    log.error("model %s stays as it was: %s", name, error)
+                    log.error("model %s stays as it was: %s", name, error, exc_info=not isinstance(error, BilstmError))
                     continue
                 self._refused.pop(name, None)
                 self.version += 1
@@ -169,8 +191,12 @@ class Models:
         """Let every model predict once, so that the first request is as quick as the next."""
         for name in self.names():
             served = self.get(name)
-            if served.task != "transcriber":
+            if served.task == "transcriber":
+                continue
+            try:
                 await served.predict(served.example)
+            except Exception as error:  # others may do better than the example
+                log.warning("model %s does not predict its own example: %s", name, error)
 
     def close(self, seconds: float = 0.0) -> None:
         """End the threads once what waits is answered; wait for that at most so many seconds."""
@@ -224,17 +250,14 @@ def mark_of(path: Path) -> Mark | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-async def watch(models: Models, seconds: float, on_reload: Callable[[list[str]], None] | None = None) -> None:
+async def watch(models: Models, seconds: float) -> None:
     """Look at the files again and again, and load what has been replaced; never ends by itself."""
     while True:
         await asyncio.sleep(seconds)
         try:
-            loaded = await asyncio.to_thread(models.reload, changed=True)
+            await asyncio.to_thread(models.reload, changed=True)
         except Exception:
             log.exception("the model files could not be looked at")
-            continue
-        if loaded and on_reload is not None:
-            on_reload(loaded)
 
 
 __all__ = ["ModelFileError", "Models", "Served", "mark_of", "named", "watch"]

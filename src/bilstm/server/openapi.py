@@ -22,17 +22,18 @@ REFUSED = {
     403: "A page of another server made the browser send it.",
     404: "There is no such thing.",
     405: "The method is another one.",
-    408: "The body came too slowly.",
+    408: "The head or the body came too slowly.",
     413: "The body, or the sound in it, is too large.",
     415: "The body is of another kind.",
     422: "A value in the body is wrong; the error names its field.",
     429: "Too many requests at a time; Retry-After says when to try again.",
+    431: "The head is too large.",
     500: "An error that was not foreseen.",
-    503: "Too much waits for this model; Retry-After says when to try again.",
+    503: "Too many connections, or too much that waits for a model; Retry-After says when to try again.",
     504: "The answer took too long.",
 }
-READING = (400, 401, 403, 405, 429, 500)
-PREDICTING = (400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
+READING = (400, 401, 403, 405, 408, 413, 429, 431, 500, 503, 504)
+PREDICTING = (*READING, 404, 415, 422)
 TEXT = {"type": "string"}
 
 
@@ -116,9 +117,7 @@ def _facts(served: list[Served]) -> dict[str, Any]:
             | {"parameters": [name]}
         },
         "/healthz": {"get": _get("Whether the server runs", "health", _answer("It does.", state)) | {"security": []}},
-        "/readyz": {
-            "get": _get("Whether it predicts", "ready", _answer("It does.", state), also=(503,)) | {"security": []}
-        },
+        "/readyz": {"get": _get("Whether it predicts", "ready", _answer("It does.", state)) | {"security": []}},
         "/metrics": {"get": _get("Figures", "metrics", figures)},
     }
 

@@ -35,7 +35,8 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.settings.connections:
             most = self.settings.connections
-            self._refuse(Refusal(503, f"expected at most {most} connections, got one more", "try again in a moment"))
+            message = f"expected at most {most} connections, got one more"
+            self._refuse(Refusal(503, message, "try again in a moment", headers={"retry-after": "1"}))
             return
         self._await_head()
 
@@ -113,8 +114,9 @@ class PatientProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         self._stop_waiting()
         body = problem_json(refusal)
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[refusal.status] + head + body)
+        headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in (headers | refusal.headers).items())
+        self.transport.write(STATUS_LINE[refusal.status] + head.encode() + b"\r\n" + body)
         self.transport.close()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from bilstm.errors import DataError
+from bilstm.errors import BilstmError, DataError
 from bilstm.server.app import create_app
 from bilstm.server.models import Models
 from bilstm.server.protocol import protocol_for
@@ -77,8 +77,17 @@ class Server(uvicorn.Server):
         self.on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Warm up, listen, and say so."""
-        await super().startup(sockets)
+        """Warm up, listen, and say so.
+
+        Raises:
+            BilstmError: that failed.
+        """
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            error = getattr(self.config.app.state, "failure", None)  # type: ignore[union-attr]
+            told = f"{type(error).__name__}: {error}" if error is not None else "it ended"
+            raise BilstmError(f"expected a server that starts, got an error on its way ({told})") from error
         self.on_start()
 
     @contextmanager

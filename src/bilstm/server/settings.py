@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 from bilstm.errors import ParameterError
 
+LARGE = 64 * 2**10  # bytes of rows from which they are read and checked in another thread, so that others go on
 SHORTEST_TOKEN = 16  # characters; shorter ones can be guessed
 
 
@@ -32,7 +33,7 @@ class Settings:
         steps: steps or words of one row, at most.
         total_steps: steps or words of a whole request, at most.
         characters: characters of one text or value, at most.
-        seconds: seconds of one recording, at most.
+        seconds: seconds of sound of a whole request, at most.
         connections: connections at one time; more are closed.
         requests: requests to the API that are worked on at one time; more are told 429.
         queue: requests that wait for one model; more are told 503.

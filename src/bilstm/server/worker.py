@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 Outcome = list[dict[str, Any]] | BaseException
 
 
+class Closed(Exception):
+    """A worker that takes nothing any more: another model stands in its place, or the server ends."""
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """The checked rows of one request, and where their predictions are awaited."""
@@ -52,6 +56,8 @@ class Worker:
         self.settings = settings
         self.on_batch = on_batch
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = threading.Lock()  # nothing comes into the queue behind its end
+        self._is_closed = False
         self._held: Job | None = None  # came with the last batch and did not fit into it
         self._thread = threading.Thread(target=self._work, name=f"bilstm-{name}", daemon=True)
         self._thread.start()
@@ -66,6 +72,7 @@ class Worker:
 
         Raises:
             Refusal: the queue is full (503), the time is over (504), or a row cannot be read (422).
+            Closed: :meth:`close` was called before; nothing was done.
         """
         if self.waiting >= self.settings.queue:
             raise Refusal(
@@ -76,7 +83,10 @@ class Worker:
             )
         loop = asyncio.get_running_loop()
         job = Job(rows, loop.create_future(), loop)
-        self._jobs.put(job)
+        with self._lock:
+            if self._is_closed:
+                raise Closed(self.name)
+            self._jobs.put(job)
         try:
             async with asyncio.timeout(self.settings.timeout):
                 return await job.answer
@@ -90,7 +100,9 @@ class Worker:
 
     def close(self) -> None:
         """End the thread once all that waits is answered; returns at once."""
-        self._jobs.put(None)
+        with self._lock:
+            self._is_closed = True
+            self._jobs.put(None)
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the thread."""
@@ -104,14 +116,14 @@ class Worker:
         while (jobs := self._next_batch()) is not None:
             started = time.perf_counter()
             outcomes = self._outcomes(jobs)
+            if self.on_batch is not None:  # before the answers: who has one finds it counted
+                self.on_batch(sum(len(job.rows) for job in jobs), time.perf_counter() - started)
             for loop in {job.loop for job in jobs}:
                 mine = [pair for pair in zip(jobs, outcomes, strict=True) if pair[0].loop is loop]
                 try:
                     loop.call_soon_threadsafe(_settle, mine)
                 except RuntimeError:  # the loop has ended; nobody waits any more
                     log.debug("nobody waits for %s", self.name)
-            if self.on_batch is not None:
-                self.on_batch(sum(len(job.rows) for job in jobs), time.perf_counter() - started)
 
     def _next_batch(self) -> list[Job] | None:
         """All that waits, as far as it fits together; None at the end."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bilstm.errors import BilstmError
@@ -13,12 +14,30 @@ from bilstm.server.settings import Settings
 JSON = "application/json"
 
 
+@dataclass
+class Spent:
+    """What one request has taken so far, all its rows together.
+
+    Args:
+        steps: or words.
+        seconds: of sound.
+        since: when its first row was begun, on the clock of ``time.monotonic``.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+
+
 class Reads(Protocol):
     """How the rows of a request become what an estimator takes."""
 
     media: tuple[str, ...]  # of the request's body
     example: Any  # a row that works
     schema: dict[str, Any]  # of a row, in OpenAPI 3.0
+
+    def count(self, row: Any) -> int:
+        """Steps or words of a row as it came, as far as its length tells them."""
 
     def check(self, row: Any, where: str) -> Any:
         """A row as it is kept in the queue; a quick look that refuses what is of the wrong kind.
@@ -28,8 +47,8 @@ class Reads(Protocol):
             where: what errors call it.
         """
 
-    def prepare(self, row: Any, where: str) -> Any:
-        """A checked row as it goes into a batch; the work of it may take a while."""
+    def prepare(self, row: Any, where: str, spent: Spent) -> Any:
+        """A checked row as it goes into a batch; the work of it may take a while, which counts as spent."""
 
     def size(self, row: Any) -> int:
         """Steps or words of a prepared row."""
@@ -74,6 +93,7 @@ class Form:
         if len(rows) > self.settings.rows:
             hint = "send them in several requests"
             raise wrong(f"expected at most {self.settings.rows} rows a request, got {len(rows)}", "rows", hint)
+        check_total(sum(map(self.reads.count, rows)), self.settings.total_steps)
         return [self.reads.check(row, f"rows[{n}]") for n, row in enumerate(rows)]
 
     def prepare(self, rows: Sequence[Any]) -> list[Any]:
@@ -82,25 +102,20 @@ class Form:
         Raises:
             Refusal: a row cannot be read, or is too long.
         """
-        prepared, total = [], 0
+        prepared, spent = [], Spent()
         for n, row in enumerate(rows):
             where = f"rows[{n}]"
             try:
-                found = self.reads.prepare(row, where)
+                found = self.reads.prepare(row, where, spent)
             except Refusal:
                 raise
             except BilstmError as error:
                 raise wrong(error.message, where, error.hint) from None
             size = self.reads.size(found)
-            total += size
+            spent.steps += size
             check_steps(size, self.settings.steps, where)
+            check_total(spent.steps, self.settings.total_steps)
             prepared.append(found)
-        if total > self.settings.total_steps:
-            raise wrong(
-                f"expected at most {self.settings.total_steps} steps or words a request, got {total}",
-                "rows",
-                "send the rows in several requests",
-            )
         return prepared
 
     def answer(self, prepared: Sequence[Any]) -> list[dict[str, Any]]:
@@ -130,6 +145,13 @@ def check_steps(count: int, most: int, where: str) -> None:
     if count > most:
         hint = "cut it into parts, or raise --max-steps where the server runs"
         raise wrong(f"expected at most {most} steps or words in a row, got {count}", where, hint)
+
+
+def check_total(count: int, most: int) -> None:
+    """Refuse a request whose rows are too long together."""
+    if count > most:
+        message = f"expected at most {most} steps or words a request, got {count}"
+        raise wrong(message, "rows", "send the rows in several requests")
 
 
 KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}

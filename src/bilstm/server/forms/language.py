@@ -12,7 +12,7 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.text import joined_spans, word_spans
 from bilstm.estimators.entities import found_entities
-from bilstm.server.forms.form import JSON, check_steps, kind_of
+from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.numbers import SOURCE, object_schema
 from bilstm.server.problems import wrong
 from bilstm.server.settings import Settings
@@ -39,6 +39,10 @@ class Texts:
         self.schema: dict[str, Any] = {"anyOf": [text, words]}
         self.example: Any = _example(estimator)
 
+    def count(self, row: Any) -> int:
+        """How many words a list has; a text is yet to be cut."""
+        return len(row) if isinstance(row, list) else 0
+
     def check(self, row: Any, where: str) -> str | list[str]:
         """The text, or its words."""
         if isinstance(row, str):
@@ -59,7 +63,7 @@ class Texts:
             hint = "cut it into sentences, or raise --max-characters where the server runs"
             raise wrong(f"expected at most {self.settings.characters} characters, got {count}", where, hint)
 
-    def prepare(self, row: str | list[str], where: str) -> Sentence:
+    def prepare(self, row: str | list[str], where: str, spent: Spent) -> Sentence:
         """The words of the text."""
         if isinstance(row, list):
             return Sentence(" ".join(row), row, joined_spans(row))

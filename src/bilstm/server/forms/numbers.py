@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.dataset import Dataset
-from bilstm.server.forms.form import JSON, check_steps, kind_of
+from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.records import Field, Record
 from bilstm.server.problems import wrong
 from bilstm.server.settings import Settings
@@ -29,11 +29,15 @@ class TableRows:
         self.schema = self.record.schema
         self.example: Any = self.record.example
 
+    def count(self, row: Any) -> int:
+        """One step."""
+        return 1
+
     def check(self, row: Any, where: str) -> list[Values]:
         """The one step of the row."""
         return [self.record.check(row, where)]
 
-    def prepare(self, row: list[Values], where: str) -> list[Values]:
+    def prepare(self, row: list[Values], where: str, spent: Spent) -> list[Values]:
         """Nothing is left to do."""
         return row
 
@@ -59,6 +63,10 @@ class StepRows(TableRows):
         self.most = settings.steps
         self.example = [self.record.example] * 3
         self.schema = {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.schema}
+
+    def count(self, row: Any) -> int:
+        """How many steps the list has."""
+        return len(row) if isinstance(row, list) else 0
 
     def check(self, row: Any, where: str) -> list[Values]:
         """The steps of the row."""

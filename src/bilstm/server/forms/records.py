@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from bilstm.data.columns import as_text
@@ -41,11 +42,12 @@ class Field:
         """The field of an encoded column."""
         if column.kind == "category":
             shown = ", ".join(map(repr, column.values[:8])) + (", …" if len(column.values) > 8 else "")
-            example = column.values[0] if column.values else None
-            return cls(column.name, "category", example=example, about=f"One of {shown}; others count as unknown.")
+            return cls(
+                column.name, "category", example=usual(column), about=f"One of {shown}; others count as unknown."
+            )
         width = FARTHEST * column.scale
         about = f"In training {column.mean:.6g} on average, with a deviation of {column.scale:.6g}."
-        return cls(column.name, "number", column.mean - width, column.mean + width, float(f"{column.mean:.4g}"), about)
+        return cls(column.name, "number", column.mean - width, column.mean + width, usual(column), about)
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -88,6 +90,15 @@ class Field:
         return float(value)
 
 
+def usual(column: Column) -> Any:
+    """A value that training has seen: the mean, with four digits where these keep it near; the first category."""
+    if column.kind == "category":
+        return column.values[0] if column.values else None
+    short = float(f"{column.mean:.4g}")
+    return short if abs(short - column.mean) < column.scale else column.mean
+
+
+LIKELY = 100  # names, and letters of each, among which the one that was meant is looked for
 LONGEST_NAME = 1000  # characters of a category or a time
 
 
@@ -129,7 +140,7 @@ class Record:
         """A record that works."""
         return {field.name: field.example for field in self.fields}
 
-    @property
+    @cached_property
     def as_lists(self) -> bool:
         """Whether a record may also be a list of its values."""
         return all(field.kind == "number" for field in self.fields) and self._low < self._high
@@ -163,8 +174,9 @@ class Record:
         if field.name not in value:
             if field.name in self.optional:
                 return None
-            near = difflib.get_close_matches(field.name, [name for name in value if name not in self._names], n=1)
-            hint = f"is it {near[0][:100]!r}?" if near else "null stands for a value that is not known"
+            others = islice((name[:LIKELY] for name in value if name not in self._names), LIKELY)
+            near = difflib.get_close_matches(field.name[:LIKELY], list(others), n=1)
+            hint = f"is it {near[0]!r}?" if near else "null stands for a value that is not known"
             raise wrong(f"expected a value of {field.name!r}, got none", where, hint)
         return field.check(value[field.name], f"{where}.{field.name}")
 

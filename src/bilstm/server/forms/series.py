@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from bilstm.data.series import Series
-from bilstm.errors import DataError, DataWarning
-from bilstm.server.forms.form import JSON, check_steps, kind_of
+from bilstm.errors import DataError
+from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.numbers import object_schema
 from bilstm.server.forms.records import Field, Record
+from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import wrong
 from bilstm.server.settings import Settings
 
 STEPS_SHOWN = 5  # of the example, at most: the whole history would fill pages
-NOTES = threading.Lock()  # warnings are caught for a whole process
 
 
 class SeriesRows:
@@ -50,6 +49,10 @@ class SeriesRows:
         examples = dict(zip(known.steps.columns, last, strict=False))
         return [*names, *(Field(name, "number", -LARGEST, LARGEST, examples.get(name)) for name in known.feature_names)]
 
+    def count(self, row: Any) -> int:
+        """How many steps the list has."""
+        return len(row) if isinstance(row, list) else 0
+
     def check(self, row: Any, where: str) -> list[Any] | None:
         """The records of the series."""
         if row is None:
@@ -61,7 +64,7 @@ class SeriesRows:
         check_steps(len(row), self.most, where)
         return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
 
-    def prepare(self, row: list[Any] | None, where: str) -> pl.DataFrame | None:
+    def prepare(self, row: list[Any] | None, where: str, spent: Spent) -> pl.DataFrame | None:
         """The records as a frame."""
         if row is None:
             return None
@@ -119,16 +122,12 @@ class Forecasting:
         return [self._one(series, f"rows[{n}]") for n, series in enumerate(data)]
 
     def _one(self, series: pl.DataFrame | None, where: str) -> dict[str, Any]:
-        with NOTES, warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", DataWarning)
+        with data_warnings_heard() as told, np.errstate(all="ignore"):
             try:
                 frame = self.estimator.predict(series)
             except DataError as error:
                 raise wrong(error.message.replace("(X", f"({where}"), where, error.hint) from None
-        notes = [
-            str(one.message).replace("(X", "(this series") for one in found if issubclass(one.category, DataWarning)
-        ]
+        notes = [note.replace("(X", "(this series") for note in told]
         columns = {name: values.to_list() for name, values in zip(frame.columns, frame.get_columns(), strict=True)}
         first = 1 if self.estimator.known_.ids is not None else 0
         times = _stamps(frame[frame.columns[first]])

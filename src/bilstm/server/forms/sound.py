@@ -12,6 +12,7 @@ import numpy as np
 
 from bilstm.data.audio import sound_blocks
 from bilstm.data.columns import Array
+from bilstm.server.forms.form import Spent
 from bilstm.server.forms.numbers import object_schema
 from bilstm.server.problems import Refusal, wrong
 from bilstm.server.settings import Settings
@@ -34,6 +35,10 @@ class Sounds:
         self.settings = settings
         self.schema = {"type": "string", "format": "binary"}
 
+    def count(self, row: Any) -> int:
+        """Nothing that is counted as steps."""
+        return 0
+
     def check(self, row: Any, where: str) -> bytes:
         """The bytes of the file."""
         if not isinstance(row, (bytes, bytearray, memoryview)):
@@ -42,17 +47,17 @@ class Sounds:
             raise wrong("expected a sound file, got no bytes", where)
         return bytes(row)
 
-    def prepare(self, row: bytes, where: str) -> Array:
-        """The waveform (T,), decoded block by block up to the limits of length and time."""
-        most, started = self.settings.seconds, time.monotonic()
-        blocks, count = [], 0
+    def prepare(self, row: bytes, where: str, spent: Spent) -> Array:
+        """The waveform (T,), decoded block by block up to what the limits of length and time leave of the request."""
+        most = self.settings.seconds
+        blocks = []
         for block in sound_blocks(_File(row), self.rate, BLOCK, name=where):
             blocks.append(block)
-            count += len(block)
-            if count > most * self.rate:
-                hint = "cut it into parts, or raise --max-seconds where the server runs"
-                raise Refusal(413, f"expected at most {most:g} seconds of sound, got more", hint, field=where)
-            if time.monotonic() - started > self.settings.timeout:
+            spent.seconds += len(block) / self.rate
+            if spent.seconds > most:
+                hint = "send it in several requests, or raise --max-seconds where the server runs"
+                raise Refusal(413, f"expected at most {most:g} seconds of sound a request, got more", hint, field=where)
+            if time.monotonic() - spent.since > self.settings.timeout:
                 raise Refusal(413, "expected sound that is decoded in time, got too much", field=where)
         return np.concatenate(blocks)
 

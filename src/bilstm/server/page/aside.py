@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from bilstm.errors import BilstmError
 
@@ -23,7 +25,9 @@ class Aside:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.waiting = 0
-        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
+        self._pieces: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        # no pool: a process that ends waits for a pool's threads, however long a report takes
+        threading.Thread(target=self._work, name="bilstm-aside", daemon=True).start()
 
     async def run(self, work: Callable[[], Found], what: str) -> Found:
         """What the work gives.
@@ -37,11 +41,26 @@ class Aside:
         """
         if self.waiting >= MOST_WAITING:
             raise BilstmError(f"{self.waiting} X-rays or reports are waiting already", "try again in a moment")
-        running = asyncio.get_running_loop().run_in_executor(self.pool, work)
+        piece: Future[Found] = Future()
+        running = asyncio.wrap_future(piece)
         self.waiting += 1
         running.add_done_callback(lambda _: setattr(self, "waiting", self.waiting - 1))
+        self._pieces.put((piece, work))
         try:
             return await asyncio.wait_for(asyncio.shield(running), self.timeout)
         except TimeoutError:
             running.cancel()  # which helps if it has not begun
             raise BilstmError(f"the {what} was not ready in {self.timeout:g} s", "give it less at once") from None
+
+    def _work(self) -> None:
+        while True:
+            _finish(*self._pieces.get())
+
+
+def _finish(piece: Future[Any], work: Callable[[], Any]) -> None:
+    if not piece.set_running_or_notify_cancel():
+        return
+    try:
+        piece.set_result(work())
+    except BaseException as error:  # the thread goes on, whatever the work does
+        piece.set_exception(error)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -31,7 +32,9 @@ LOGO = (
     'fill="none" stroke-linecap="round" stroke-linejoin="round"/><path d="M28 22H9m5 6-6-6 6-6" stroke="#d55e00" '
     'stroke-width="3.4" fill="none" stroke-linecap="round" stroke-linejoin="round"/></svg>'
 )
+SIGN_OUT = '<form method="post" action="/logout"><button class="sign-out">Sign out</button></form>'
 THEMES = [(None, "brightness_auto", "as the system"), (False, "light_mode", "light"), (True, "dark_mode", "dark")]
+LOADED_ANEW = "The model was loaded anew since this page was drawn. This is its form now; please ask again."
 TOGETHER = 100  # rows of a file that are predicted together
 
 
@@ -48,8 +51,8 @@ def theme_button() -> None:
     button.props(f'aria-label="Theme: {THEMES[0][2]}"').classes("theme")
 
 
-async def answers_to(question: Question, served: Served, together: int) -> list[Any]:
-    """Predictions for all rows of a question, through the queue of its model, so many rows at a time.
+async def answers_to(question: Question, models: Models, name: str, together: int) -> list[Any]:
+    """Predictions for all rows of a question, through the queue of a model, so many rows at a time.
 
     Raises:
         BilstmError: a row is wrong; named as the page names it.
@@ -57,7 +60,7 @@ async def answers_to(question: Question, served: Served, together: int) -> list[
     answers: list[Any] = []
     for first in range(0, len(question.rows), together):
         try:
-            answers += await served.predict(question.rows[first : first + together])
+            answers += await models.predict(name, question.rows[first : first + together])
         except Refusal as refusal:
             raise renamed(refusal, question.names[first:]) from None
     return answers
@@ -110,6 +113,8 @@ class Visit:
                 choice.props("outlined dense options-dense").classes("choice")
             ui.link("API", "/docs")
             theme_button()
+            if self.settings.token is not None:
+                ui.html(SIGN_OUT, sanitize=False)
         self.main = ui.element("div").classes("page")
         ui.skip_link(target=self.main)
         self.draw_model()
@@ -124,13 +129,15 @@ class Visit:
         """The model as it is served now; it may have been loaded anew since the page was opened."""
         return self.models.get(self.name)
 
-    def draw_model(self) -> None:
-        """Heading, tabs and their contents for the chosen model."""
+    def draw_model(self, note: str = "") -> None:
+        """Heading, tabs and their contents for the chosen model; and a sentence about why they are new."""
         self.model = self.served.estimator
         self.main.clear()
         with self.main:
             parts.heading(1, self.name)
             parts.words("p", sentence_of(self.model), "lead")
+            if note:
+                parts.words("p", note, "note").props('role="status"')
             with ui.tabs().props("align=left no-caps inline-label") as tabs:
                 predict, about = ui.tab("Predict"), ui.tab("About this model")
             with ui.tab_panels(tabs, value=predict, animated=False).props("keep-alive").style("width: 100%") as panels:
@@ -167,24 +174,35 @@ class Visit:
         self.number += 1
         number = self.number
         async with self.one_at_a_time:
-            if number == self.number:  # nothing newer was asked meanwhile
-                await self.answer(make)
+            question = await self.answer(make) if number == self.number else None  # nothing newer was asked meanwhile
+        if question is not None and number == self.number:
+            await self.looking.offer(self.model, question)
 
-    async def answer(self, make: Callable[[], Question]) -> None:
-        """See :meth:`ask`."""
+    async def answer(self, make: Callable[[], Question]) -> Question | None:
+        """See :meth:`ask`; the question, where it was answered."""
+        served = self.served
+        if served.estimator is not self.model:
+            self.draw_model(LOADED_ANEW)
+            return None
         self.spinner.set_visibility(True)
         try:
             question = await asyncio.to_thread(make)
-            answers = await answers_to(question, self.served, min(self.settings.rows, TOGETHER))
+            answers = await answers_to(question, self.models, served.name, min(self.settings.rows, TOGETHER))
+            if served.estimator is not self.model:  # another was chosen meanwhile
+                return None
+            if self.served is not served:
+                self.draw_model(LOADED_ANEW)
+                return None
+            self.show_answer(question, answers)
+            return question
         except BilstmError as error:
             self.show_mistake(error)
         except Exception:
             logging.getLogger("bilstm.server").exception("the page could not show a prediction")
             self.show_mistake(parts.UNFORESEEN)
-        else:
-            await self.show_answer(question, answers)
         finally:
             self.spinner.set_visibility(False)
+        return None
 
     def show_mistake(self, error: BilstmError) -> None:
         """A mistake in place of a prediction."""
@@ -193,14 +211,8 @@ class Visit:
         with self.result:
             parts.mistake(error)
 
-    async def show_answer(self, question: Question, answers: list[Any]) -> None:
-        """Predictions, and the offer to look inside the first."""
+    def show_answer(self, question: Question, answers: list[Any]) -> None:
+        """Predictions; which of them is looked into can be chosen among them."""
         self.result.clear()
-        model = self.served.estimator
-
-        async def pick(row: int) -> None:
-            await self.looking.offer(model, question, row)
-
         with self.result:
-            draw_answer(model, question, answers, pick)
-        await pick(0)
+            draw_answer(self.model, question, answers, partial(self.looking.offer, self.model, question))

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from fastapi import FastAPI
-from nicegui import core, ui
+from nicegui import Client, core, ui
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,10 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bilstm.server.models import Models
 from bilstm.server.page.aside import Aside
 from bilstm.server.page.frame import Visit
+from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
 
 # seconds after which a tab that is silent counts as closed; with NiceGUI's three, a busy machine empties open tabs
 RECONNECT = 30.0
+# tabs at a time: each is kept for a minute even if nobody opens its websocket, and takes some 100 kB
+MOST_TABS = 300
 PATHS = ("/", "/favicon.ico")
 FOLDER = Path(__file__).parent
 FAVICON = (
@@ -53,6 +56,7 @@ def open_home(app: FastAPI, models: Models, settings: Settings) -> None:
         tailwind=False,
         reconnect_timeout=RECONNECT,
     )
+    core.sio.eio.cors_allowed_origins = []  # NiceGUI lets every site read; who may ask, Callers has decided
     app.router.routes.pop()  # NiceGUI has put itself at every path that is left
     app.router.routes.append(Mount("/", Gate(core.app)))
 
@@ -70,6 +74,9 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or websocket."""
         path: str = scope["path"]
+        if path == "/" and len(Client.instances) >= MOST_TABS:
+            message = f"expected at most {MOST_TABS} open tabs, got one more"
+            raise Refusal(503, message, "try again in a minute", headers={"retry-after": "60"})
         if path in PATHS or path.startswith("/_nicegui"):
             await self.app(scope, receive, send)
         elif scope["type"] == "http":

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import Column
+from bilstm.server.forms.records import usual
 from bilstm.server.page.inputs import Input
 from bilstm.server.page.parts import text_box
 from bilstm.server.page.questions import Question, as_csv, rows_of_table
@@ -34,8 +35,8 @@ class TableInput(Input):
             with ui.element("div").classes("fields").bind_visibility_from(self.kind, "value", value=FIELDS):
                 for column in self.columns:
                     self.fields[column.name] = self._field(column)
-        usual = [[_usual(column) for column in self.columns]]
-        start = as_csv([column.name for column in self.columns], usual)
+        row = [usual(column) for column in self.columns]
+        start = as_csv([column.name for column in self.columns], [row])
         self.box = text_box("CSV: the names of the columns, then rows", start, rows=6, mono=True)
         self.box.bind_visibility_from(self.kind, "value", value=PASTE)
         with self.buttons():
@@ -58,18 +59,11 @@ class TableInput(Input):
 
     def _field(self, column: Column) -> ui.element:
         if column.kind == "number":
-            field = ui.number(column.name, value=_usual(column)).props('outlined dense step="any"')
+            field = ui.number(column.name, value=usual(column)).props('outlined dense step="any"')
             return field.on("keydown.enter", self.submit)
-        return ui.select(column.values, label=column.name, value=_usual(column), clearable=True).props(
+        return ui.select(column.values, label=column.name, value=usual(column), clearable=True).props(
             "outlined dense options-dense"
         )
-
-
-def _usual(column: Column) -> Any:
-    """A value that training has seen: the mean, with four digits; the first category."""
-    if column.kind == "number":
-        return float(f"{column.mean:.4g}")
-    return column.values[0] if column.values else None
 
 
 def _value(column: Column, value: Any) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from functools import partial
 from typing import Any, NamedTuple
 
 from nicegui import ui
 
 from bilstm.charts import Chart
-from bilstm.errors import BilstmError, DataWarning
+from bilstm.errors import BilstmError
+from bilstm.server.heard import data_warnings_heard
 from bilstm.server.page import parts
 from bilstm.server.page.aside import Aside
 from bilstm.server.page.questions import Question
@@ -30,8 +30,7 @@ class Seen(NamedTuple):
 def _seen(model: Any, question: Question, row: int) -> Seen:
     from bilstm.xray import x_ray
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # the prediction has told them
+    with data_warnings_heard():  # the prediction has told them
         found = x_ray(model, question.data, row=row, outputs=OUTPUTS)
     return Seen(found.against, found.notes, found.charts())
 

@@ -12,10 +12,12 @@ export default {
     </div>`,
   props: { most: Number, upload: Number, resourcePath: String },
   data: () => ({ recording: false, level: 0, seconds: 0, trouble: "" }),
-  unmounted() { this.close(); },
+  unmounted() { this.gone = true; this.close(); },
   methods: {
     toggle() { return this.recording ? this.stop() : this.start(); },
     async start() {
+      if (this.starting) return;  // a second click while the browser asks
+      this.starting = true;
       this.trouble = "";
       try {
         if (!navigator.mediaDevices) throw new Error("this page was not opened by https or on this very machine");
@@ -23,7 +25,9 @@ export default {
         const plain = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
         this.stream = await navigator.mediaDevices.getUserMedia({ audio: plain });
         this.context = new AudioContext();
+        if (this.gone) return this.close();  // the page has moved on while the browser asked
         await this.context.audioWorklet.addModule(`${window.path_prefix || ""}${this.resourcePath}/recorder.js`);
+        if (this.gone) return this.close();
         const source = this.context.createMediaStreamSource(this.stream);
         const recorder = new AudioWorkletNode(this.context, "recorder", { numberOfOutputs: 0 });
         this.parts = [];
@@ -33,6 +37,8 @@ export default {
       } catch (error) {
         this.close();
         this.trouble = `The microphone cannot be used: ${error.message}. A sound file can be uploaded instead.`;
+      } finally {
+        this.starting = false;
       }
     },
     hear(part) {

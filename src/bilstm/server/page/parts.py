@@ -102,8 +102,7 @@ def draw(chart: Chart) -> None:
     with ui.element("figure").classes("chart"):
         note = f"<strong>{html.escape(chart.title)}</strong> {html.escape(chart.note)}"
         ui.html(note, sanitize=True, tag="figcaption")
-        told = html.escape(f"{chart.title}: {chart.note}", quote=True)
         drawing = ui.plotly({**chart.figure, "config": OPTIONS})
         drawing.props["role"] = "img"
-        drawing.props["aria-label"] = told
+        drawing.props["aria-label"] = f"{chart.title}: {chart.note}"
         drawing.style(f"height: {chart.height}px")

@@ -26,6 +26,7 @@ from bilstm.server.page.questions import PLAIN_TABLES, read_content
 from bilstm.server.settings import Settings
 
 TAGGED = f".conll,.conllu,.txt,{PLAIN_TABLES}"
+MOST_MEASURED = 20_000  # rows of a file; a report of more takes longer than anybody waits
 BY_COMMAND = "Recordings lie in files beside their table: the command makes their report, bilstm report FILE DATA."
 
 
@@ -106,6 +107,10 @@ def _measured(model: Any, name: str, content: bytes) -> tuple[Any, list[Section]
         return replace(model.read(path, with_targets=True), source=name)
 
     data = read_content(name, content, read, TAGGED if model.task == "tagger" else PLAIN_TABLES)
+    rows = data.steps.height if model.task == "forecaster" else len(data)
+    if rows > MOST_MEASURED:
+        told = f"expected at most {MOST_MEASURED:,} rows to measure on the page, got {rows:,} ({name})"
+        raise DataError(told, "use the command line: bilstm report MODEL FILE")
     return data, measured_sections(model, data)
 
 
