@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from tables import provisional, made_on, stored  # noqa: E402
+from tables import made_on, provisional, stored  # noqa: E402
 
 
 def serving() -> str:
