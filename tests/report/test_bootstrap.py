@@ -89,10 +89,24 @@ def test_what_differs_by_rounding_is_the_same():
     assert "That is the same as" in verdict(measured).text
 
 
+RIGHT = Measure("accuracy", "share of right labels", lambda s: s[..., 0] / s[..., 1], True, True)
+
+
+def test_equal_figures_that_are_wrong_elsewhere_differ_by_chance():
+    """Of 60 rows each is wrong on 9, on others: their difference is 0, and what it could be has a width."""
+    mine, other = np.ones((60, 2)), np.ones((60, 2))
+    mine[:9, 0] = other[20:29, 0] = 0
+    measured = Measured("row", "60 rows", [RIGHT], mine, [Rival("rule", "", other)])
+    gap, found = measured.difference(RIGHT, 1)
+    assert gap == 0
+    deviation = np.sqrt(18 / 60 / 60)  # of a mean of 60 differences, 9 of them 1 and 9 of them −1
+    assert_close([found.low, found.high], [-1.96 * deviation, 1.96 * deviation], atol=0.03)
+    assert "holds 0" in verdict(measured).text
+
+
 def test_a_figure_without_a_mistake_says_what_could_have_been_missed():
     sums = np.column_stack([np.ones(100), np.ones(100)])
-    right = Measure("accuracy", "share of right labels", lambda s: s[..., 0] / s[..., 1], True, True)
-    said = verdict(Measured("row", "100 rows", [right], sums)).text
+    said = verdict(Measured("row", "100 rows", [RIGHT], sums)).text
     assert "A share of others below about 3 % would not have shown" in said
 
 

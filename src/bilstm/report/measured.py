@@ -121,10 +121,11 @@ class Measured:
         mine, other = self.value(measure), self.value(measure, place)
         if self.units < 2:
             return mine - other, None
-        if abs(mine - other) <= ROUNDING * abs(other):
-            return 0.0, Interval(0.0, 0.0)
         with np.errstate(all="ignore"):
-            return mine - other, interval(measure.of(self.draws[:, 0]) - measure.of(self.draws[:, place]))
+            found = interval(measure.of(self.draws[:, 0]) - measure.of(self.draws[:, place]))
+        if all(abs(part) <= ROUNDING * abs(other) for part in (mine - other, *found)):
+            return 0.0, Interval(0.0, 0.0)
+        return mine - other, found
 
     @cached_property
     def best(self) -> int | None:
