@@ -10,7 +10,8 @@ from scipy import sparse, stats
 
 from bilstm.metrics import evaluate
 from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
-from bilstm.report.measured import Measure, Measured, Rival, judged, verdict
+from bilstm.report.classification import measured_of
+from bilstm.report.measured import Measure, Measured, Rival, figures_blocks, judged, verdict
 from tests.compare import assert_close
 
 
@@ -102,6 +103,21 @@ def test_equal_figures_that_are_wrong_elsewhere_differ_by_chance():
     deviation = np.sqrt(18 / 60 / 60)  # of a mean of 60 differences, 9 of them 1 and 9 of them −1
     assert_close([found.low, found.high], [-1.96 * deviation, 1.96 * deviation], atol=0.03)
     assert "holds 0" in verdict(measured).text
+
+
+def test_a_calibration_error_is_shown_but_not_judged():
+    """Absolute gaps of bins grow in every resample: of probabilities that are right the whole interval lies too high."""
+    generator = np.random.default_rng(0)
+    sure = generator.uniform(0.5, 1, 200)
+    truth = (generator.uniform(size=200) > sure).astype(int)
+    chances = np.column_stack([sure, 1 - sure])
+    measured = measured_of(truth, chances, "row", [("rule", "", np.full((200, 2), 0.5))])
+    table, differences, _, _ = figures_blocks(measured)
+    column = table.head.index("calibration_error")
+    assert table.cells[1][column].text
+    assert not table.cells[1][column].small
+    assert table.cells[1][column - 1].small
+    assert [row[0] for row in differences.rows] == ["accuracy", "f1_macro", "log_loss"]
 
 
 def test_a_figure_without_a_mistake_says_what_could_have_been_missed():

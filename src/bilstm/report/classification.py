@@ -25,6 +25,10 @@ MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 WRITTEN = 20  # classes up to which its counts are written into it
 COLUMNS = 6  # of the input that the table of worst cases shows
 SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
+CALIBRATION = (
+    "how far stated probabilities are from the shares that come true; few rows alone make it larger, and resamples "
+    "more so: it has no interval"
+)
 LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics
 
 
@@ -107,7 +111,8 @@ def measured_of(truth: Array, chances: Array, unit: str, rivals: list[tuple[str,
         Measure("accuracy", "share of right labels", _accuracy, higher_is_better=True, is_share=True),
         Measure("f1_macro", "mean f1 over the classes", partial(_f1_macro, K=K), higher_is_better=True),
         Measure("log_loss", "mean of −log of the probability given to the true class", _log_loss),
-        Measure("calibration_error", "how far stated probabilities are from the shares that come true", _calibration),
+        # a resample adds its own chance to every gap, and absolute gaps cannot cancel: all resamples lie too high
+        Measure("calibration_error", CALIBRATION, _calibration, has_interval=False),
     ]
     parts = [Rival(name, how, _sums(truth, found)) for name, how, found in rivals]
     return Measured(unit, counted(len(truth), unit), measures, _sums(truth, chances), parts)

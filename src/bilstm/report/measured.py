@@ -28,6 +28,7 @@ class Measure:
         of: from sums over sequences (…, S) to the figure (…).
         higher_is_better: or lower.
         is_share: shown in per cent.
+        has_interval: false where resamples are biased, so that neither interval nor judgement would be sound.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Measure:
     of: Callable[[Array], Array]
     higher_is_better: bool = False
     is_share: bool = False
+    has_interval: bool = True
 
     def shown(self, value: float) -> str:
         """The figure as text."""
@@ -110,8 +112,8 @@ class Measured:
             return float(measure.of(self.totals[place]))
 
     def interval(self, measure: Measure, place: int = 0) -> Interval | None:
-        """Its 95 % interval; None of a single unit."""
-        if self.units < 2:
+        """Its 95 % interval; None of a single unit, and of a figure that has none."""
+        if self.units < 2 or not measure.has_interval:
             return None
         with np.errstate(all="ignore"):
             return interval(measure.of(self.draws[:, place]))
@@ -180,8 +182,8 @@ def _differences(measured: Measured, place: int) -> Table:
     rival = measured.rivals[place - 1].name
     rows = []
     for measure in measured.measures:
-        if np.isnan(measured.value(measure, place)):  # a rule without intervals has no coverage
-            continue
+        if np.isnan(measured.value(measure, place)) or not measure.has_interval:
+            continue  # a rule without intervals has no coverage
         gap, found = measured.difference(measure, place)
         sign = "+" if gap > 0 else ""
         between = "" if found is None else f"{measure.apart(found.low)} to {measure.apart(found.high)}"
