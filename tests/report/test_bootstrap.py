@@ -106,7 +106,7 @@ def test_equal_figures_that_are_wrong_elsewhere_differ_by_chance():
 
 
 def test_a_calibration_error_is_shown_but_not_judged():
-    """Absolute gaps of bins grow in every resample: of probabilities that are right the whole interval lies too high."""
+    """Absolute gaps of bins grow in every resample: of honest probabilities all of the interval lies too high."""
     generator = np.random.default_rng(0)
     sure = generator.uniform(0.5, 1, 200)
     truth = (generator.uniform(size=200) > sure).astype(int)

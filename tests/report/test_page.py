@@ -10,8 +10,13 @@ import pytest
 
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
+from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError, DataWarning, ExtraError
 from bilstm.report import report_html, write_report
+from bilstm.report.blocks import number
+from bilstm.report.classification import examine
+from bilstm.xray import x_ray
+from tests.compare import assert_close
 from tests.report.models import NASTY, QUICK, TASKS, Outline, classifier, page, regressor, rows_of_classes, table
 
 SECTIONS = ["verdict", "figures", "training", "behaviour", "worst", "xrays", "data", "settings", "versions", "again"]
@@ -135,6 +140,20 @@ def test_a_class_that_training_never_saw_is_left_out_and_told():
     assert "Figures of 55 rows" in text
     with pytest.raises(DataError, match="expected a known class, got 'x'"):
         report_html(model, (rows[:2], np.array(["x", "x"])))
+
+
+def test_rows_keep_their_numbers_when_others_are_left_out():
+    model, (rows, labels) = classifier()
+    strange = labels.astype(object)
+    strange[[0, 1, 7]] = "nobody"
+    found = examine(model, Dataset.from_arrays(rows, strange), lambda _: None)
+    (worst,) = found.worst
+    assert len(worst.rows) == 10
+    for row in worst.rows:
+        assert row[5] == number(rows[int(row[0]), 0])
+    example = found.examples[0]
+    title = x_ray(model, example.data, row=example.row).title
+    assert_close(rows[int(title.removeprefix("row "))], example.data.steps.row(example.row))
 
 
 def test_a_missing_target_is_an_error_that_names_the_row():

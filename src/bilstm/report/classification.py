@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import polars as pl
 from scipy import sparse
 from sklearn.metrics import confusion_matrix
 
@@ -70,7 +72,10 @@ def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list
         f"{counted(int((~known).sum()), unit_of(dataset))} of {len(known):,} have a class that training never saw "
         f"({shown}). The model cannot be right there; all figures are of the others."
     )
-    return dataset.take(known), [said]
+    kept = dataset.take(known)
+    if kept.ids is None:  # it stays known by its position in what the caller gave
+        kept = replace(kept, ids=pl.Series("row", np.flatnonzero(known)))
+    return kept, [said]
 
 
 def unit_of(dataset: Dataset) -> str:
