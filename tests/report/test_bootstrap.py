@@ -11,6 +11,7 @@ from scipy import sparse, stats
 from bilstm.metrics import evaluate
 from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
 from bilstm.report.classification import measured_of
+from bilstm.report.forecasting import _blocks
 from bilstm.report.measured import Measure, Measured, Rival, figures_blocks, judged, verdict
 from tests.compare import assert_close
 
@@ -132,6 +133,32 @@ def test_a_figure_without_a_mistake_says_what_could_have_been_missed():
 )
 def test_a_difference_in_a_word(gap, low, high, word):
     assert judged(ERROR, gap, Interval(low, high)) == word
+
+
+def test_intervals_of_forecasts_that_overlap_are_nearly_as_wide_as_the_truth():
+    """Of random walks, 5 steps ahead: how much the mean error varies from walk to walk is known by drawing walks."""
+    generator, W, h = np.random.default_rng(0), 1000, 5
+
+    def losses():
+        steps = generator.normal(size=W + h)
+        return np.abs(np.cumsum([steps[s : s + W] for s in range(h)], axis=0)).mean(axis=0)
+
+    truth = np.std([losses().mean() for _ in range(2000)])
+    blocks = _blocks(np.zeros(W, dtype=int), h)
+    widths = []
+    for _ in range(20):
+        sums = np.zeros((blocks[-1] + 1, 2))
+        np.add.at(sums, blocks, np.column_stack([losses(), np.ones(W)]))
+        draws = resampled_sums(sums, 500)
+        low, high = interval(draws[:, 0] / draws[:, 1])
+        widths.append((high - low) / (2 * 1.96 * truth))
+    assert_close(np.mean(widths), 1.0, atol=0.12)  # with blocks of 5 forecasts it is 0.85
+
+
+def test_a_block_is_of_one_series_and_forecasts_of_one_step_are_drawn_alone():
+    starts = np.repeat([0, 100], [10, 5])
+    assert _blocks(starts, 2).tolist() == [0] * 8 + [1] * 2 + [2] * 5
+    assert _blocks(starts, 1).tolist() == list(range(15))
 
 
 @pytest.mark.parametrize("name", ["regressor", "classifier", "texts", "labels", "tagger", "forecaster", "transcriber"])

@@ -12,10 +12,12 @@ import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError, DataWarning, ExtraError
-from bilstm.report import report_html, write_report
+from bilstm.report import regression, report_html, write_report
 from bilstm.report.blocks import number
 from bilstm.report.classification import examine
+from bilstm.report.fans import fans
 from bilstm.xray import x_ray
+from tests import series
 from tests.compare import assert_close
 from tests.report.models import NASTY, QUICK, TASKS, Outline, classifier, page, regressor, rows_of_classes, table
 
@@ -177,6 +179,32 @@ def test_a_report_of_many_rows_is_thinned():
     html = report_html(model, (rows, rows.sum(axis=1)))
     assert "2,000 of 6,000 are drawn" in html
     assert len(html) < len(page("regressor")) + 300_000
+
+
+def test_blocks_of_forecasts_are_counted_and_explained_once():
+    text = " ".join(Outline(page("forecaster")).text)
+    assert re.search(r"bootstrap over \d+ blocks, .* A block is 8 forecasts in a row of one series", text)
+    assert text.count("A block is") == 1
+
+
+def test_what_came_is_drawn_behind_every_forecast_however_far_it_reaches():
+    model = series.small(horizon=70).fit(series.table(600), "y")
+    data = bilstm.read_series(series.table(1400, seed=1), target="y")
+    found = model.forecasts(model._with_targets(data))
+    known, *fans_of = fans(data, found, len(found) - 1, 0).chart.figure["data"]
+    drawn = [trace for trace in fans_of if trace.get("name") == "forecast"]
+    assert len(drawn) == 8
+    assert {time for trace in drawn for time in trace["x"]} <= set(known["x"])
+
+
+def test_errors_with_one_far_outside_are_few_bars():
+    model = BiLSTMRegressor(**QUICK).fit(np.eye(30)[:, :3], np.arange(30.0))
+    targets = np.arange(900.0) % 3
+    targets[5] = 1e12
+    found = regression.examine(model, Dataset.from_arrays(np.zeros((900, 3)), targets), lambda _: None)
+    (bars,) = found.blocks[-1].chart.figure["data"]
+    assert len(bars["x"]) <= 40
+    assert sum(bars["y"]) == 900
 
 
 def test_fifty_classes_fit():

@@ -70,6 +70,7 @@ class Measured:
         measures: the first is the one that the verdict is about.
         sums: what each unit adds, (N, S).
         rivals: simple rules.
+        unit_is: what a unit is, in a sentence, where its name does not say it.
     """
 
     unit: str
@@ -77,6 +78,7 @@ class Measured:
     measures: Sequence[Measure]
     sums: Any
     rivals: Sequence[Rival] = field(default_factory=tuple)
+    unit_is: str = ""
 
     @property
     def units(self) -> int:
@@ -253,8 +255,9 @@ def short_of(measure: Measure) -> str:
 def _method(measured: Measured) -> str:
     if measured.units < 2:
         return "An interval needs more than one."
+    unit_is = f"{measured.unit_is} " if measured.unit_is else ""
     return (
         f"Intervals: percentile bootstrap over {counted(measured.units, measured.unit)}, "
-        f"{measured.resamples:,} resamples, seed 0; differences are paired, from the same resamples. "
+        f"{measured.resamples:,} resamples, seed 0; differences are paired, from the same resamples. {unit_is}"
         "They tell how the figure varies with the data it is measured on, not with the training."
     )
