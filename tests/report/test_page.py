@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -12,7 +13,7 @@ import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError, DataWarning, ExtraError
-from bilstm.report import regression, report_html, write_report
+from bilstm.report import regression, report_html, tagging, write_report
 from bilstm.report.blocks import number
 from bilstm.report.classification import examine
 from bilstm.report.fans import fans
@@ -85,6 +86,37 @@ def test_html_in_names_and_texts_is_shown_and_never_run():
         assert not outline.named("b")
     assert NASTY in " ".join(Outline(page("texts")).text)
     assert "<b>saw</b>" in "".join(Outline(page("tagger")).text)
+
+
+def strings(value):
+    """All strings in a chart, but the templates, which are ours."""
+    if isinstance(value, dict):
+        parts = [part for key, part in value.items() if key not in ("hovertemplate", "texttemplate")]
+        return [text for part in parts for text in strings(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in strings(part)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize("name", ["regressor", "classifier", "texts", "tagger", "forecaster"])
+def test_plotly_finds_no_markup_in_names_and_texts(name):
+    """Titles, categories and menus of every chart; plotly would make links, italics and pictures of them."""
+    found = re.findall(r'<script type="application/json">(.*?)</script>', page(name), flags=re.DOTALL)
+    texts = [text for chart in found for text in strings(json.loads(chart))]
+    assert not [text for text in texts if re.search(r"</?[a-zA-Z0-9]", text)]
+    if name == "regressor":
+        assert "true &lt;i&gt;rent&lt;/i&gt;" in texts
+    if name == "classifier":
+        assert "&lt;0&gt;" in texts
+
+
+def test_types_whose_names_begin_alike_are_rows_of_their_own():
+    kinds = [f"<b>{'long' * 8}</b>{k}" for k in range(3)]
+    chart = tagging._type_confusion({(kinds[0], kinds[2]): 5, (kinds[1], "O"): 2}, kinds).chart
+    (heat,) = chart.figure["data"]
+    assert len(set(heat["x"])) == len(set(heat["y"])) == 4
+    assert heat["x"][0].startswith("&lt;b&gt;long")
+    assert heat["customdata"][0][2] == 5
 
 
 def test_the_verdict_of_training_data_is_that_it_flatters():

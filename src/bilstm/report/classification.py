@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import polars as pl
 from scipy import sparse
 from sklearn.metrics import confusion_matrix
 
-from bilstm.charts import BLUE, ORANGE, Chart, figure
+from bilstm.charts import BLUE, ORANGE, Chart, figure, without_markup
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
@@ -21,6 +21,7 @@ from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, p
 from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import folds, logistic, means_of_steps
+from bilstm.xray.drawing import unique
 
 BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
@@ -163,8 +164,7 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
     counts = confusion_matrix(truth, guess, labels=np.arange(len(classes)))
     kept = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CLASSES])
     left = "" if len(kept) == len(classes) else f" The {len(kept)} commonest of {len(classes)} {what} are shown."
-    counts, names = counts[np.ix_(kept, kept)], [shortened_name(classes[place]) for place in kept]
-    names = [f"{name}\u200b{'' if names.index(name) == place else place}" for place, name in enumerate(names)]
+    counts, names = counts[np.ix_(kept, kept)], axis_names([classes[place] for place in kept])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     heat: dict[str, Any] = {
         "type": "heatmap",
@@ -192,6 +192,11 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
             height=int(min(900, 220 + 22 * max(len(kept), 8))),
         )
     )
+
+
+def axis_names(names: Sequence[str]) -> list[str]:
+    """Names that fit beside an axis, each of its own and none of them markup."""
+    return unique([without_markup(shortened_name(name)) for name in names])
 
 
 def shortened_name(name: str, longest: int = 24) -> str:

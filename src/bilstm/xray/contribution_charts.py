@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, GREEN, ORANGE, RED, Chart, figure
+from bilstm.charts import BLUE, GREEN, ORANGE, RED, Chart, figure, without_markup
 from bilstm.xray.chart_parts import (
     MOST_BLOCKS,
     MOST_CELLS,
@@ -18,7 +18,6 @@ from bilstm.xray.chart_parts import (
     step_in_words,
     thinned,
     units_of,
-    without_markup,
 )
 from bilstm.xray.drawing import (
     block_edges,
@@ -71,7 +70,7 @@ def _columns(found: XRay) -> Chart:
     )
     layout = {"yaxis": {"type": "category"}, **menu_of(choices([one.output for one in found.contributions], 1))}
     rows = len(traces[0]["y"])
-    return Chart("Contributions", note, figure(traces, x=without_markup(first.unit), **layout), height=140 + 24 * rows)
+    return Chart("Contributions", note, figure(traces, x=first.unit, **layout), height=140 + 24 * rows)
 
 
 def _steps(found: XRay) -> Chart:
@@ -103,9 +102,7 @@ def _steps(found: XRay) -> Chart:
         "xaxis": step_axis(found),
         **menu_of(choices([one.output for one in found.contributions], len(parts))),
     }
-    return Chart(
-        "Contributions by step", note, figure(traces, x=found.axis, y=without_markup(first.unit), **layout), height=420
-    )
+    return Chart("Contributions by step", note, figure(traces, x=found.axis, y=first.unit, **layout), height=420)
 
 
 def _outputs_by_steps(found: XRay) -> Chart:
