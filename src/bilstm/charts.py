@@ -58,13 +58,13 @@ def figure(data: Sequence[Mapping[str, Any]], *, x: str = "", y: str = "", **lay
 
     Args:
         data: plotly traces; arrays of numpy become lists, NaN and infinity become null.
-        x: title of the horizontal axis.
-        y: title of the vertical axis.
+        x: title of the horizontal axis, plain text.
+        y: title of the vertical axis, plain text.
         layout: further keys of plotly's layout; those of ``xaxis`` and ``yaxis`` are added to the titles.
     """
     axes = {
-        "xaxis": {"title": {"text": x}, "automargin": True, **layout.pop("xaxis", {})},
-        "yaxis": {"title": {"text": y}, "automargin": True, **layout.pop("yaxis", {})},
+        "xaxis": {"title": {"text": without_markup(x)}, "automargin": True, **layout.pop("xaxis", {})},
+        "yaxis": {"title": {"text": without_markup(y)}, "automargin": True, **layout.pop("yaxis", {})},
     }
     style = {
         "font": {"family": FONT, "size": 13},
@@ -76,6 +76,16 @@ def figure(data: Sequence[Mapping[str, Any]], *, x: str = "", y: str = "", **lay
     }
     plain: dict[str, Any] = _plain({"data": list(data), "layout": {**style, **axes, **layout}})
     return plain
+
+
+def without_markup(text: str) -> str:
+    """A text in which plotly finds no markup: names and labels of the caller's are shown as they are.
+
+    Example:
+        >>> without_markup("<i>price</i>")
+        '&lt;i&gt;price&lt;/i&gt;'
+    """
+    return html.escape(text, quote=False)
 
 
 def _plain(value: Any) -> Any:

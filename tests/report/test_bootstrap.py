@@ -10,7 +10,9 @@ from scipy import sparse, stats
 
 from bilstm.metrics import evaluate
 from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
-from bilstm.report.measured import Measure, Measured, Rival, judged, verdict
+from bilstm.report.classification import measured_of
+from bilstm.report.forecasting import _blocks
+from bilstm.report.measured import Measure, Measured, Rival, figures_blocks, judged, verdict
 from tests.compare import assert_close
 
 
@@ -89,10 +91,39 @@ def test_what_differs_by_rounding_is_the_same():
     assert "That is the same as" in verdict(measured).text
 
 
+RIGHT = Measure("accuracy", "share of right labels", lambda s: s[..., 0] / s[..., 1], True, True)
+
+
+def test_equal_figures_that_are_wrong_elsewhere_differ_by_chance():
+    """Of 60 rows each is wrong on 9, on others: their difference is 0, and what it could be has a width."""
+    mine, other = np.ones((60, 2)), np.ones((60, 2))
+    mine[:9, 0] = other[20:29, 0] = 0
+    measured = Measured("row", "60 rows", [RIGHT], mine, [Rival("rule", "", other)])
+    gap, found = measured.difference(RIGHT, 1)
+    assert gap == 0
+    deviation = np.sqrt(18 / 60 / 60)  # of a mean of 60 differences, 9 of them 1 and 9 of them −1
+    assert_close([found.low, found.high], [-1.96 * deviation, 1.96 * deviation], atol=0.03)
+    assert "holds 0" in verdict(measured).text
+
+
+def test_a_calibration_error_is_shown_but_not_judged():
+    """Absolute gaps of bins grow in every resample: of honest probabilities all of the interval lies too high."""
+    generator = np.random.default_rng(0)
+    sure = generator.uniform(0.5, 1, 200)
+    truth = (generator.uniform(size=200) > sure).astype(int)
+    chances = np.column_stack([sure, 1 - sure])
+    measured = measured_of(truth, chances, "row", [("rule", "", np.full((200, 2), 0.5))])
+    table, differences, _, _ = figures_blocks(measured)
+    column = table.head.index("calibration_error")
+    assert table.cells[1][column].text
+    assert not table.cells[1][column].small
+    assert table.cells[1][column - 1].small
+    assert [row[0] for row in differences.rows] == ["accuracy", "f1_macro", "log_loss"]
+
+
 def test_a_figure_without_a_mistake_says_what_could_have_been_missed():
     sums = np.column_stack([np.ones(100), np.ones(100)])
-    right = Measure("accuracy", "share of right labels", lambda s: s[..., 0] / s[..., 1], True, True)
-    said = verdict(Measured("row", "100 rows", [right], sums)).text
+    said = verdict(Measured("row", "100 rows", [RIGHT], sums)).text
     assert "A share of others below about 3 % would not have shown" in said
 
 
@@ -102,6 +133,32 @@ def test_a_figure_without_a_mistake_says_what_could_have_been_missed():
 )
 def test_a_difference_in_a_word(gap, low, high, word):
     assert judged(ERROR, gap, Interval(low, high)) == word
+
+
+def test_intervals_of_forecasts_that_overlap_are_nearly_as_wide_as_the_truth():
+    """Of random walks, 5 steps ahead: how much the mean error varies from walk to walk is known by drawing walks."""
+    generator, W, h = np.random.default_rng(0), 1000, 5
+
+    def losses():
+        steps = generator.normal(size=W + h)
+        return np.abs(np.cumsum([steps[s : s + W] for s in range(h)], axis=0)).mean(axis=0)
+
+    truth = np.std([losses().mean() for _ in range(2000)])
+    blocks = _blocks(np.zeros(W, dtype=int), h)
+    widths = []
+    for _ in range(20):
+        sums = np.zeros((blocks[-1] + 1, 2))
+        np.add.at(sums, blocks, np.column_stack([losses(), np.ones(W)]))
+        draws = resampled_sums(sums, 500)
+        low, high = interval(draws[:, 0] / draws[:, 1])
+        widths.append((high - low) / (2 * 1.96 * truth))
+    assert_close(np.mean(widths), 1.0, atol=0.12)  # with blocks of 5 forecasts it is 0.85
+
+
+def test_a_block_is_of_one_series_and_forecasts_of_one_step_are_drawn_alone():
+    starts = np.repeat([0, 100], [10, 5])
+    assert _blocks(starts, 2).tolist() == [0] * 8 + [1] * 2 + [2] * 5
+    assert _blocks(starts, 1).tolist() == list(range(15))
 
 
 @pytest.mark.parametrize("name", ["regressor", "classifier", "texts", "labels", "tagger", "forecaster", "transcriber"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -10,8 +11,15 @@ import pytest
 
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
+from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError, DataWarning, ExtraError
-from bilstm.report import report_html, write_report
+from bilstm.report import regression, report_html, tagging, write_report
+from bilstm.report.blocks import number
+from bilstm.report.classification import examine
+from bilstm.report.fans import fans
+from bilstm.xray import x_ray
+from tests import series
+from tests.compare import assert_close
 from tests.report.models import NASTY, QUICK, TASKS, Outline, classifier, page, regressor, rows_of_classes, table
 
 SECTIONS = ["verdict", "figures", "training", "behaviour", "worst", "xrays", "data", "settings", "versions", "again"]
@@ -80,6 +88,37 @@ def test_html_in_names_and_texts_is_shown_and_never_run():
     assert "<b>saw</b>" in "".join(Outline(page("tagger")).text)
 
 
+def strings(value):
+    """All strings in a chart, but the templates, which are ours."""
+    if isinstance(value, dict):
+        parts = [part for key, part in value.items() if key not in ("hovertemplate", "texttemplate")]
+        return [text for part in parts for text in strings(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in strings(part)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize("name", ["regressor", "classifier", "texts", "tagger", "forecaster"])
+def test_plotly_finds_no_markup_in_names_and_texts(name):
+    """Titles, categories and menus of every chart; plotly would make links, italics and pictures of them."""
+    found = re.findall(r'<script type="application/json">(.*?)</script>', page(name), flags=re.DOTALL)
+    texts = [text for chart in found for text in strings(json.loads(chart))]
+    assert not [text for text in texts if re.search(r"</?[a-zA-Z0-9]", text)]
+    if name == "regressor":
+        assert "true &lt;i&gt;rent&lt;/i&gt;" in texts
+    if name == "classifier":
+        assert "&lt;0&gt;" in texts
+
+
+def test_types_whose_names_begin_alike_are_rows_of_their_own():
+    kinds = [f"<b>{'long' * 8}</b>{k}" for k in range(3)]
+    chart = tagging._type_confusion({(kinds[0], kinds[2]): 5, (kinds[1], "O"): 2}, kinds).chart
+    (heat,) = chart.figure["data"]
+    assert len(set(heat["x"])) == len(set(heat["y"])) == 4
+    assert heat["x"][0].startswith("&lt;b&gt;long")
+    assert heat["customdata"][0][2] == 5
+
+
 def test_the_verdict_of_training_data_is_that_it_flatters():
     rows, labels = rows_of_classes(40)
     model = BiLSTMClassifier(**QUICK).fit(rows, labels)
@@ -137,6 +176,20 @@ def test_a_class_that_training_never_saw_is_left_out_and_told():
         report_html(model, (rows[:2], np.array(["x", "x"])))
 
 
+def test_rows_keep_their_numbers_when_others_are_left_out():
+    model, (rows, labels) = classifier()
+    strange = labels.astype(object)
+    strange[[0, 1, 7]] = "nobody"
+    found = examine(model, Dataset.from_arrays(rows, strange), lambda _: None)
+    (worst,) = found.worst
+    assert len(worst.rows) == 10
+    for row in worst.rows:
+        assert row[5] == number(rows[int(row[0]), 0])
+    example = found.examples[0]
+    title = x_ray(model, example.data, row=example.row).title
+    assert_close(rows[int(title.removeprefix("row "))], example.data.steps.row(example.row))
+
+
 def test_a_missing_target_is_an_error_that_names_the_row():
     model, (rows, targets) = regressor()
     gap = targets.with_columns(price=targets["price"].scatter(3, None))
@@ -158,6 +211,32 @@ def test_a_report_of_many_rows_is_thinned():
     html = report_html(model, (rows, rows.sum(axis=1)))
     assert "2,000 of 6,000 are drawn" in html
     assert len(html) < len(page("regressor")) + 300_000
+
+
+def test_blocks_of_forecasts_are_counted_and_explained_once():
+    text = " ".join(Outline(page("forecaster")).text)
+    assert re.search(r"bootstrap over \d+ blocks, .* A block is 8 forecasts in a row of one series", text)
+    assert text.count("A block is") == 1
+
+
+def test_what_came_is_drawn_behind_every_forecast_however_far_it_reaches():
+    model = series.small(horizon=70).fit(series.table(600), "y")
+    data = bilstm.read_series(series.table(1400, seed=1), target="y")
+    found = model.forecasts(model._with_targets(data))
+    known, *fans_of = fans(data, found, len(found) - 1, 0).chart.figure["data"]
+    drawn = [trace for trace in fans_of if trace.get("name") == "forecast"]
+    assert len(drawn) == 8
+    assert {time for trace in drawn for time in trace["x"]} <= set(known["x"])
+
+
+def test_errors_with_one_far_outside_are_few_bars():
+    model = BiLSTMRegressor(**QUICK).fit(np.eye(30)[:, :3], np.arange(30.0))
+    targets = np.arange(900.0) % 3
+    targets[5] = 1e12
+    found = regression.examine(model, Dataset.from_arrays(np.zeros((900, 3)), targets), lambda _: None)
+    (bars,) = found.blocks[-1].chart.figure["data"]
+    assert len(bars["x"]) <= 40
+    assert sum(bars["y"]) == 900
 
 
 def test_fifty_classes_fit():

@@ -206,8 +206,9 @@ def test_settings_that_differ_stand_first():
 @pytest.mark.parametrize(
     "model",
     [
+        BiLSTMRegressor(learning_rate=1 / 300),
         BiLSTMRegressor(hidden_size=5, clip_norm=None, table_as="steps", validation_fraction=0.0),
-        BiLSTMClassifier(class_weight={"a": 2.0, "b": 1.0}, lowercase=False),
+        BiLSTMClassifier(class_weight={"a": 2 / 3, "b": 1.0}, lowercase=False),
         BiLSTMTagger(crf=False, batch_size=None),
         BiLSTMForecaster(rescale=True, calendar=False, linear=False, season=7),
     ],

@@ -194,6 +194,15 @@ def test_many_rows_at_once_or_one_at_a_time_are_the_same(monkeypatch):
         assert_close(other.amounts, one.amounts, atol=1e-5)
 
 
+def test_amounts_do_not_depend_on_how_many_become_amounts_together(monkeypatch):
+    network, x = random_network()
+    owners = np.array([1, 0, 1])
+    whole = integrated(network, x, owners=owners)
+    monkeypatch.setattr(paths, "AT_ONCE", 1)
+    for one, other in zip(whole, integrated(network, x, owners=owners), strict=True):
+        assert_close(other.amounts, one.amounts, rtol=1e-14, atol=1e-16)
+
+
 def test_the_network_stays_as_it_was():
     network, x = random_network()
     network.train()

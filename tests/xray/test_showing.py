@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from bilstm.charts import place
 from bilstm.errors import BilstmError, ParameterError
 from bilstm.xray import drawing, x_ray
 from bilstm.xray.charts import charts
-from bilstm.xray.figures import drawable
+from bilstm.xray.contribution_charts import contribution_charts
+from bilstm.xray.fonts import drawable
 from tests.compare import assert_close
 from tests.xray import models
 from tests.xray.models import EXAMPLES
@@ -120,6 +122,80 @@ def test_columns_beyond_the_largest_are_one_bar():
     bars = drawing.largest_columns(found, one, most=2)
     assert bars.labels[0] == "2 other columns"
     assert_close(bars.amounts.sum(), one.amount.sum(), atol=1e-9)
+
+
+def test_of_very_many_columns_the_largest_are_rows_and_the_others_one():
+    found = x_ray(*EXAMPLES["forecaster"]())
+    amounts = np.random.default_rng(0).normal(size=(len(found.steps), 200)) * np.linspace(2, 1, 200)
+    one = replace(found.contributions[0], amount=amounts)
+    wide = replace(found, features=[f"c{k}" for k in range(200)], contributions=[one])
+    chart = contribution_charts(wide)[-1]
+    (heat,) = chart.figure["data"]
+    assert len(heat["y"]) == 80
+    assert heat["y"][-1] == "121 others"
+    assert "The 79 columns that matter most are shown, the other 121 as one." in chart.note
+    largest = int(np.abs(amounts).sum(axis=0).argmax())
+    assert_close(heat["z"][heat["y"].index(f"c{largest}")], amounts[:, largest], rtol=0.01)
+    assert_close(np.sum(heat["z"], axis=0), amounts.sum(axis=1), rtol=0.02, atol=0.2)
+
+
+def test_notes_and_axes_hold_whichever_output_is_chosen():
+    chart = contribution_charts(x_ray(*EXAMPLES["regressor"]()))[0]
+    found = x_ray(*EXAMPLES["regressor"]())
+    for one in found.contributions:
+        assert f"{one.output} {one.baseline:.4g} → {one.value:.4g}" in chart.note
+    assert chart.note.startswith("What each column of this row added to the chosen output.")
+    assert chart.figure["layout"]["xaxis"]["title"]["text"] == "added, in the unit of each output"
+
+
+def test_one_frame_of_sound_without_a_character_can_be_drawn():
+    found = x_ray(models.transcriber(), models.sounds(1), outputs=1)
+    gates = type(found.gates)(*(part[:, :, :1] for part in found.gates))
+    silent = replace(found, steps=found.steps[:1], inputs=found.inputs[:1], gates=gates, contributions=[])
+    assert len(silent.plot().axes) > 4
+
+
+def images(figure):
+    return [image.get_array() for axes in figure.axes for image in axes.get_images()]
+
+
+def test_figures_show_every_gate_of_a_layer(found):
+    shown = images(found.plot(what="gates", layer=0))
+    assert len(shown) == 6 * found.gates.hidden.shape[1]
+    order = drawing.by_memory(found.half_life[0, 0])
+    for picture, name in zip(shown[::2], drawing.GATES, strict=True):
+        assert_close(picture, getattr(found.gates, name)[0, 0][:, order].T)
+
+
+def test_figures_show_memory_and_transitions(found):
+    lives, dead, *_ = found.plot(what="memory").axes
+    assert_close(np.sort(lives.lines[0].get_ydata()), np.clip(np.sort(found.half_life[0, 0]), 1e-2, 1e4))
+    assert [bar.get_width() for bar in dead.patches] == found.dead.sum(axis=2).ravel().tolist()
+    if found.transitions is None:
+        with pytest.raises(ParameterError, match="expected a model with a CRF"):
+            found.plot(what="transitions")
+        return
+    (picture,) = images(found.plot(what="transitions"))
+    matrix = found.transitions[1]
+    assert_close(picture[:-1, :-1], np.where(np.isfinite(matrix), matrix, np.nan))
+
+
+def test_a_figure_that_there_is_not_is_an_error():
+    found = x_ray(models.tagger(), ["Ann"])
+    with pytest.raises(ParameterError, match=r"what to be one of overview, gates, memory, transitions, got 'gate'"):
+        found.plot(what="gate")
+    with pytest.raises(ParameterError, match="expected layer from -1 to 0, got 1"):
+        found.plot(what="gates", layer=1)
+
+
+def test_every_title_has_the_signs_of_chinese(tmp_path):
+    found = replace(x_ray(models.texts(), ["好"]), title="电影很好", prediction="正面")
+    one = replace(found.contributions[0], output="正面", unit="对数")
+    found = replace(found, contributions=[one])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for what in ("overview", "gates", "memory"):
+            found.plot(what=what).savefig(tmp_path / f"{what}.png")
 
 
 def test_an_x_ray_without_outputs_can_be_shown(tmp_path):

@@ -95,6 +95,7 @@ def test_a_regressor_is_explained_in_the_callers_units_and_columns():
     assert_close(found.inputs[0, :2], [frame["rooms"][3], np.nan])
     mean = pl.DataFrame({"rooms": [model.features_.columns[0].mean], "age": [model.features_.columns[1].mean]})
     absent = mean.with_columns(town=pl.lit("elsewhere"))
+    assert found.against == "the mean of every column of numbers in training, and no known value of the others"
     assert_close([one.baseline for one in found.contributions], model.predict(absent)[0], rtol=1e-5)
 
 

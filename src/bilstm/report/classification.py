@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import polars as pl
 from scipy import sparse
 from sklearn.metrics import confusion_matrix
 
-from bilstm.charts import BLUE, ORANGE, Chart, figure
+from bilstm.charts import BLUE, ORANGE, Chart, figure, without_markup
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
@@ -19,12 +21,17 @@ from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, p
 from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import folds, logistic, means_of_steps
+from bilstm.xray.drawing import unique
 
 BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 WRITTEN = 20  # classes up to which its counts are written into it
 COLUMNS = 6  # of the input that the table of worst cases shows
 SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
+CALIBRATION = (
+    "how far stated probabilities are from the shares that come true; few rows alone make it larger, and resamples "
+    "more so: it has no interval"
+)
 LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics
 
 
@@ -66,7 +73,10 @@ def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list
         f"{counted(int((~known).sum()), unit_of(dataset))} of {len(known):,} have a class that training never saw "
         f"({shown}). The model cannot be right there; all figures are of the others."
     )
-    return dataset.take(known), [said]
+    kept = dataset.take(known)
+    if kept.ids is None:  # it stays known by its position in what the caller gave
+        kept = replace(kept, ids=pl.Series("row", np.flatnonzero(known)))
+    return kept, [said]
 
 
 def unit_of(dataset: Dataset) -> str:
@@ -107,7 +117,8 @@ def measured_of(truth: Array, chances: Array, unit: str, rivals: list[tuple[str,
         Measure("accuracy", "share of right labels", _accuracy, higher_is_better=True, is_share=True),
         Measure("f1_macro", "mean f1 over the classes", partial(_f1_macro, K=K), higher_is_better=True),
         Measure("log_loss", "mean of −log of the probability given to the true class", _log_loss),
-        Measure("calibration_error", "how far stated probabilities are from the shares that come true", _calibration),
+        # a resample adds its own chance to every gap, and absolute gaps cannot cancel: all resamples lie too high
+        Measure("calibration_error", CALIBRATION, _calibration, has_interval=False),
     ]
     parts = [Rival(name, how, _sums(truth, found)) for name, how, found in rivals]
     return Measured(unit, counted(len(truth), unit), measures, _sums(truth, chances), parts)
@@ -153,8 +164,7 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
     counts = confusion_matrix(truth, guess, labels=np.arange(len(classes)))
     kept = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CLASSES])
     left = "" if len(kept) == len(classes) else f" The {len(kept)} commonest of {len(classes)} {what} are shown."
-    counts, names = counts[np.ix_(kept, kept)], [shortened_name(classes[place]) for place in kept]
-    names = [f"{name}\u200b{'' if names.index(name) == place else place}" for place, name in enumerate(names)]
+    counts, names = counts[np.ix_(kept, kept)], axis_names([classes[place] for place in kept])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     heat: dict[str, Any] = {
         "type": "heatmap",
@@ -182,6 +192,11 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
             height=int(min(900, 220 + 22 * max(len(kept), 8))),
         )
     )
+
+
+def axis_names(names: Sequence[str]) -> list[str]:
+    """Names that fit beside an axis, each of its own and none of them markup."""
+    return unique([without_markup(shortened_name(name)) for name in names])
 
 
 def shortened_name(name: str, longest: int = 24) -> str:

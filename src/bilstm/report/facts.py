@@ -159,19 +159,23 @@ def settings(estimator: Any) -> list[Block]:
 
 
 def written(value: Any) -> str:
-    """A parameter's value as text.
+    """A parameter's value as text, from which the very same value is read.
 
     Example:
-        >>> written(None), written(0.003), written(True), written({"yes": 2.0})
-        ('none', '0.003', 'true', 'yes=2')
+        >>> written(None), written(1 / 300), written(True), written({"yes": 2.0})
+        ('none', '0.0033333333333333335', 'true', 'yes=2')
     """
     if value is None:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return ",".join(f"{key}={weight:g}" for key, weight in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ",".join(f"{key}={_exact(weight)}" for key, weight in value.items())
+    return _exact(value) if isinstance(value, float) else str(value)
+
+
+def _exact(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")
 
 
 def versions(estimator: BiLSTMEstimator, file: Path | None) -> Facts:

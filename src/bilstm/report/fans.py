@@ -72,7 +72,8 @@ def _known(series: Series, found: Forecasts, first: int, k: int) -> dict[str, An
     origin = int((series.times.gather(rows) <= found.origins[first]).sum())
     before = max(2 * FANS * found.horizon, 40)
     rows = rows[max(0, origin - before) :]
-    known = rows[~np.isnan(series.goal_values[rows, k])][-STEPS:]
+    most = max(STEPS, (FANS + 2) * found.horizon)  # no forecast is left without what came
+    known = rows[~np.isnan(series.goal_values[rows, k])][-most:]
     line = {"type": "scatter", "mode": "lines", "line": {"color": GREY, "width": 1.5}, "name": "known"}
     times = [_plain_time(time) for time in series.times.gather(known).to_list()]
     return {**line, "x": times, "y": rounded(series.goal_values[known, k])}

@@ -21,6 +21,10 @@ from bilstm.report.fans import by_step, coverage, fans, panel_name, written_time
 from bilstm.report.measured import Measure, Measured, Rival
 
 PANELS = 4  # series and targets that are drawn
+# horizons in a block that the bootstrap draws: forecasts less than one apart share steps, and the ends of a block tear
+# such pairs apart. Of 400 horizons of a random walk blocks of one give 0.85 to 0.93 of the true width,
+# of four 0.93 to 0.99
+BLOCK = 4
 RULES = {
     "last value": "nothing changes",
     "drift": "the mean change so far goes on",
@@ -81,21 +85,25 @@ def measured_of(found: Forecasts) -> Measured:
         words = f"share of what came within the {share} % interval"
         inside = partial(_mean, K=K, place=3 + place)
         measures.append(Measure(f"coverage_{share}", words, inside, higher_is_better=True, is_share=True))
-    blocks = _blocks(found)
+    blocks = _blocks(found.starts, found.horizon)
     rivals = [
         Rival(name, RULES.get(name, "a simple rule"), _sums(found, values, blocks, has_intervals=False))
         for name, values in found.baselines.items()
     ]
     count = f"{counted(len(found), 'forecast')} of {counted(found.horizon, 'step')}"
-    unit = "forecast" if found.horizon == 1 else f"block of {found.horizon} forecasts that overlap"
-    return Measured(unit, count, measures, _sums(found, found.forecast, blocks, has_intervals=True), rivals)
+    sums = _sums(found, found.forecast, blocks, has_intervals=True)
+    if found.horizon == 1:
+        return Measured("forecast", count, measures, sums, rivals)
+    what = f"A block is {BLOCK * found.horizon} forecasts in a row of one series: forecasts that overlap err together."
+    return Measured("block", count, measures, sums, rivals, what)
 
 
-def _blocks(found: Forecasts) -> Array:
-    """The block that each forecast belongs to: as many as the horizon has steps, one after the other in a series."""
-    new = np.flatnonzero(np.diff(found.starts, prepend=-1) != 0)
-    within = np.arange(len(found)) - np.repeat(new, np.diff(np.append(new, len(found))))
-    numbers: Array = np.cumsum(within % found.horizon == 0) - 1
+def _blocks(starts: Array, horizon: int) -> Array:
+    """The block that each forecast belongs to, by where its series starts: four horizons of one series in a row."""
+    length = BLOCK * horizon if horizon > 1 else 1  # of one step ahead none overlap
+    new = np.flatnonzero(np.diff(starts, prepend=-1) != 0)
+    within = np.arange(len(starts)) - np.repeat(new, np.diff(np.append(new, len(starts))))
+    numbers: Array = np.cumsum(within % length == 0) - 1
     return numbers
 
 

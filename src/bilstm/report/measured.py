@@ -28,6 +28,7 @@ class Measure:
         of: from sums over sequences (…, S) to the figure (…).
         higher_is_better: or lower.
         is_share: shown in per cent.
+        has_interval: false where resamples are biased, so that neither interval nor judgement would be sound.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Measure:
     of: Callable[[Array], Array]
     higher_is_better: bool = False
     is_share: bool = False
+    has_interval: bool = True
 
     def shown(self, value: float) -> str:
         """The figure as text."""
@@ -68,6 +70,7 @@ class Measured:
         measures: the first is the one that the verdict is about.
         sums: what each unit adds, (N, S).
         rivals: simple rules.
+        unit_is: what a unit is, in a sentence, where its name does not say it.
     """
 
     unit: str
@@ -75,6 +78,7 @@ class Measured:
     measures: Sequence[Measure]
     sums: Any
     rivals: Sequence[Rival] = field(default_factory=tuple)
+    unit_is: str = ""
 
     @property
     def units(self) -> int:
@@ -110,8 +114,8 @@ class Measured:
             return float(measure.of(self.totals[place]))
 
     def interval(self, measure: Measure, place: int = 0) -> Interval | None:
-        """Its 95 % interval; None of a single unit."""
-        if self.units < 2:
+        """Its 95 % interval; None of a single unit, and of a figure that has none."""
+        if self.units < 2 or not measure.has_interval:
             return None
         with np.errstate(all="ignore"):
             return interval(measure.of(self.draws[:, place]))
@@ -121,10 +125,11 @@ class Measured:
         mine, other = self.value(measure), self.value(measure, place)
         if self.units < 2:
             return mine - other, None
-        if abs(mine - other) <= ROUNDING * abs(other):
-            return 0.0, Interval(0.0, 0.0)
         with np.errstate(all="ignore"):
-            return mine - other, interval(measure.of(self.draws[:, 0]) - measure.of(self.draws[:, place]))
+            found = interval(measure.of(self.draws[:, 0]) - measure.of(self.draws[:, place]))
+        if all(abs(part) <= ROUNDING * abs(other) for part in (mine - other, *found)):
+            return 0.0, Interval(0.0, 0.0)
+        return mine - other, found
 
     @cached_property
     def best(self) -> int | None:
@@ -179,8 +184,8 @@ def _differences(measured: Measured, place: int) -> Table:
     rival = measured.rivals[place - 1].name
     rows = []
     for measure in measured.measures:
-        if np.isnan(measured.value(measure, place)):  # a rule without intervals has no coverage
-            continue
+        if np.isnan(measured.value(measure, place)) or not measure.has_interval:
+            continue  # a rule without intervals has no coverage
         gap, found = measured.difference(measure, place)
         sign = "+" if gap > 0 else ""
         between = "" if found is None else f"{measure.apart(found.low)} to {measure.apart(found.high)}"
@@ -250,8 +255,9 @@ def short_of(measure: Measure) -> str:
 def _method(measured: Measured) -> str:
     if measured.units < 2:
         return "An interval needs more than one."
+    unit_is = f"{measured.unit_is} " if measured.unit_is else ""
     return (
         f"Intervals: percentile bootstrap over {counted(measured.units, measured.unit)}, "
-        f"{measured.resamples:,} resamples, seed 0; differences are paired, from the same resamples. "
+        f"{measured.resamples:,} resamples, seed 0; differences are paired, from the same resamples. {unit_is}"
         "They tell how the figure varies with the data it is measured on, not with the training."
     )

@@ -106,7 +106,7 @@ def _charts(truth: Array, predicted: Array, name: str) -> list[Block]:
     over = {**points, "x": rounded(truth[rows]), "y": rounded(predicted[rows]), "name": "rows", **hover}
     residual = {**points, "x": rounded(predicted[rows]), "y": rounded((predicted - truth)[rows]), "name": "rows"}
     residual |= {"text": texts, "hovertemplate": "row %{text}<br>predicted %{x}<br>error %{y}<extra></extra>"}
-    counts, edges = np.histogram(predicted - truth, bins="auto" if len(truth) < 1000 else 40)
+    counts, edges = np.histogram(predicted - truth, bins=int(np.clip(2 * np.sqrt(len(truth)), 5, 40)))
     bars = {"type": "bar", "x": rounded((edges[:-1] + edges[1:]) / 2), "y": counts, "width": rounded(np.diff(edges))}
     return [
         Drawing(

@@ -26,6 +26,7 @@ FOLDS = 10
 LEAST = 2 * FOLDS  # rows below which no rule is fitted: folds of one row would be left
 MANY = 20_000  # rows above which five folds do, each of which has plenty
 PENALTIES = np.logspace(-3, 4, 15)  # of the ridge, on standardised columns
+MOST_WORDS = 200_000  # and pairs of them, the commonest: each class has a weight for every one, in double precision
 INVERSE_PENALTY = 10.0  # C of the logistic regression on words, of which there are more than texts
 
 
@@ -90,7 +91,8 @@ def _classifier(words: bool, truth: Array) -> Any:
     if truth.ndim == 2:
         model = OneVsRestClassifier(model)
     if words:  # they are cut already
-        return make_pipeline(TfidfVectorizer(token_pattern=r"\S+", ngram_range=(1, 2), sublinear_tf=True), model)
+        weighed = TfidfVectorizer(token_pattern=r"\S+", ngram_range=(1, 2), sublinear_tf=True, max_features=MOST_WORDS)
+        return make_pipeline(weighed, model)
     return make_pipeline(StandardScaler(), model)
 
 

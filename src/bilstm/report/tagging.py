@@ -15,7 +15,7 @@ from bilstm.data.tags import entities, scheme_of
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.metrics import entity_report, type_confusion
 from bilstm.report.blocks import Block, Drawing, Heading, Sentences, Table, Text, counted, percent
-from bilstm.report.classification import SHARES, confusion, shares_of, shortened_name
+from bilstm.report.classification import SHARES, axis_names, confusion, shares_of
 from bilstm.report.examined import Examined, case_anchor, examples, names_of, worst_rows
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import commonest_tags, folds
@@ -163,7 +163,7 @@ def _type_confusion(counts: dict[tuple[str, str], int], kinds: list[str]) -> Dra
     ends = [*kinds, "O"]
     table = np.array([[counts.get((true, guess), 0) for guess in ends] for true in ends])
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    names = [shortened_name(kind) for kind in kinds] + ["(none)"]
+    names = axis_names([*kinds, "(none)"])
     heat = {
         "type": "heatmap",
         "x": names,

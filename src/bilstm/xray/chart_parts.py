@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, DIVERGING, GREEN, ORANGE, PINK, RED, SKY
+from bilstm.charts import BLUE, DIVERGING, GREEN, ORANGE, PINK, RED, SKY, without_markup
 from bilstm.data.columns import Array
 from bilstm.xray.drawing import clipped
 from bilstm.xray.result import XRay
@@ -86,11 +85,6 @@ def digits_of(values: Array, digits: int = 4) -> Array:
     scale = 10.0 ** (digits - 1 - np.floor(np.log10(known)))
     result: Array = np.round(values * scale) / scale
     return result
-
-
-def without_markup(text: str) -> str:
-    """A text in which plotly finds no markup."""
-    return html.escape(text, quote=False)
 
 
 def step_in_words(found: XRay) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, GREEN, ORANGE, RED, Chart, figure
+from bilstm.charts import BLUE, GREEN, ORANGE, RED, Chart, figure, without_markup
+from bilstm.data.columns import Array
 from bilstm.xray.chart_parts import (
     MOST_BLOCKS,
     MOST_CELLS,
@@ -18,7 +19,6 @@ from bilstm.xray.chart_parts import (
     step_in_words,
     thinned,
     units_of,
-    without_markup,
 )
 from bilstm.xray.drawing import (
     block_edges,
@@ -33,6 +33,7 @@ from bilstm.xray.drawing import (
 from bilstm.xray.result import XRay
 
 MOST_BARS = 300
+MOST_ROWS = 80  # columns or bands of a heat map
 PARTS = (("past", BLUE), ("direct", GREEN), ("future", ORANGE))
 WAYS = {"past": "read forwards", "direct": "around the BiLSTM", "future": "read backwards"}
 
@@ -64,14 +65,13 @@ def _columns(found: XRay) -> Chart:
                 "visible": number == 0,
             }
         )
-    first = found.contributions[0]
     note = (
-        f"What each column of this row added to {first.output}, from {first.baseline:.4g} at the baseline to "
-        f"{first.value:.4g}. Orange raises it, blue lowers it."
+        f"What each column of this row added to {_chosen(found)}. Orange raises it, blue lowers it. From the "
+        f"baseline to this row: {_spans(found)}."
     )
     layout = {"yaxis": {"type": "category"}, **menu_of(choices([one.output for one in found.contributions], 1))}
     rows = len(traces[0]["y"])
-    return Chart("Contributions", note, figure(traces, x=without_markup(first.unit), **layout), height=140 + 24 * rows)
+    return Chart("Contributions", note, figure(traces, x=_unit(found), **layout), height=140 + 24 * rows)
 
 
 def _steps(found: XRay) -> Chart:
@@ -92,10 +92,9 @@ def _steps(found: XRay) -> Chart:
                     "visible": number == 0,
                 }
             )
-    first = found.contributions[0]
     note = (
-        f"What each {step_in_words(found)} added to {first.output}, from {first.baseline:.4g} at the baseline to "
-        f"{first.value:.4g}; bars above zero raise it. Colours tell by which direction of the top layer it came. "
+        f"What each {step_in_words(found)} added to {_chosen(found)}; bars above zero raise it. Colours tell by which "
+        f"direction of the top layer it came. From the baseline to this example: {_spans(found)}. "
         + thinned(found, edges)
     )
     layout = {
@@ -103,9 +102,23 @@ def _steps(found: XRay) -> Chart:
         "xaxis": step_axis(found),
         **menu_of(choices([one.output for one in found.contributions], len(parts))),
     }
-    return Chart(
-        "Contributions by step", note, figure(traces, x=found.axis, y=without_markup(first.unit), **layout), height=420
-    )
+    return Chart("Contributions by step", note, figure(traces, x=found.axis, y=_unit(found), **layout), height=420)
+
+
+def _chosen(found: XRay) -> str:
+    """What a chart with a menu of outputs shows."""
+    return "the chosen output" if len(found.contributions) > 1 else found.contributions[0].output
+
+
+def _spans(found: XRay) -> str:
+    """Where each output begins and ends, whichever of them is chosen."""
+    return "; ".join(f"{clipped(one.output, 40)} {one.baseline:.4g} → {one.value:.4g}" for one in found.contributions)
+
+
+def _unit(found: XRay) -> str:
+    """The unit of an axis that is the same for all outputs."""
+    several = len({one.unit for one in found.contributions}) > 1
+    return "added, in the unit of each output" if several else found.contributions[0].unit
 
 
 def _outputs_by_steps(found: XRay) -> Chart:
@@ -133,21 +146,21 @@ def _outputs_by_steps(found: XRay) -> Chart:
 
 def _features_by_steps(found: XRay) -> Chart:
     count = len(found.contributions)
-    rows = block_edges(len(found.features), 80)
-    cells = max(1, MOST_CELLS // (count * len(rows)))
+    names, groups, fewer = _feature_rows(found)
+    cells = max(1, MOST_CELLS // (count * len(groups)))
     edges = block_edges(len(found.steps), min(MOST_BLOCKS, cells))
     labels = unique([without_markup(label) for label in block_labels(found.steps, edges)])
-    names = unique([without_markup(label) for label in block_labels(found.features, rows)])
+    names = unique([without_markup(clipped(name)) for name in names])
     traces = [
-        heat(np.add.reduceat(np.add.reduceat(one.amount.T, rows, axis=0), edges, axis=1), labels, names)
+        heat(np.add.reduceat([one.amount[:, group].sum(axis=1) for group in groups], edges, axis=1), labels, names)
         | {"visible": number == 0, "hovertemplate": "%{y}, %{x}: %{z:+.3g}<extra></extra>"}
         for number, one in enumerate(found.contributions)
     ]
     is_sound = found.task == "transcriber"
     what = "Bands of the spectrum over time" if is_sound else "Columns over time"
     note = (
-        f"{what}: orange speaks for {'the chosen output' if count > 1 else found.contributions[0].output}, blue "
-        f"against it. Columns are summed over the numbers that they are encoded as. {thinned(found, edges)}"
+        f"{what}: orange speaks for {_chosen(found)}, blue against it. Columns are summed over the numbers that they "
+        f"are encoded as. {fewer}{thinned(found, edges)}"
     )
     layout = {
         "xaxis": step_axis(found),
@@ -161,3 +174,24 @@ def _features_by_steps(found: XRay) -> Chart:
         figure(traces, x=found.axis, **layout),
         height=height,
     )
+
+
+def _feature_rows(found: XRay) -> tuple[list[str], list[Array], str]:
+    """The rows of a heat map of features: a name for each, the features that are summed in it, and a sentence on that.
+
+    Neighbouring bands of sound belong together; of other columns those that matter least are one row.
+    """
+    count = len(found.features)
+    places = np.arange(count)
+    if count <= MOST_ROWS:
+        return found.features, np.split(places, count), ""
+    if found.task == "transcriber":
+        edges = block_edges(count, MOST_ROWS)
+        said = f"{count} bands are shown as {len(edges)} rows, each named by its lowest. "
+        return [found.features[edge] for edge in edges.tolist()], np.split(places, edges[1:]), said
+    size = np.abs([one.amount for one in found.contributions]).sum(axis=(0, 1))
+    largest = np.sort(np.argsort(-size, kind="stable")[: MOST_ROWS - 1])
+    rest = np.setdiff1d(places, largest)
+    names = [found.features[k] for k in largest.tolist()] + [f"{len(rest)} others"]
+    said = f"The {len(largest)} columns that matter most are shown, the other {len(rest)} as one. "
+    return names, [*np.split(largest, len(largest)), rest], said

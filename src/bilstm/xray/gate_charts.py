@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, DIVERGING, Chart, figure
+from bilstm.charts import BLUE, DIVERGING, Chart, figure, without_markup
 from bilstm.data.columns import Array
 from bilstm.xray.chart_parts import (
     MOST_BLOCKS,
@@ -21,7 +21,6 @@ from bilstm.xray.chart_parts import (
     menu_of,
     step_axis,
     thinned,
-    without_markup,
 )
 from bilstm.xray.drawing import GATES, NOT_COUNTED, ONE_SIDED, block_edges, block_labels, by_memory, clipped, unique
 from bilstm.xray.result import XRay

@@ -24,6 +24,7 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(6)  # exact for polynomials up 
 PIECES = 2  # at first
 NARROWEST = 2.0**-12  # a piece that is not halved any more
 MOST_NUMBERS = 2**26  # that a batch of rows keeps for its gradient, 256 MB
+AT_ONCE = 2**21  # numbers of a gradient that become amounts together: 16 MB, so that no copy counts beside the gradient
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ class _Line:
         features = int(owners.max()) + 1 if len(owners) else 0
         self.shape = (len(self.way), features)
         lstm = opened.listener.lstm
-        kept = 12 * lstm.num_layers * lstm.hidden_size + 2 * self.way.shape[1]  # gates and cells of both directions
+        F = self.way.shape[1]
+        kept = 12 * lstm.num_layers * lstm.hidden_size + 2 * F  # gates and cells of both directions; points
+        kept += 2 * (len(ways) + 1) * F  # gradients of all ways, and the same as one
         self.rows = max(1, MOST_NUMBERS // max(1, len(self.way) * kept))
         self.at_once = max(1, MOST_NUMBERS // (2 * (len(ways) + 1) * max(1, len(self.way) * features)))
 
@@ -170,7 +173,7 @@ class _Line:
             some = slice(first, first + self.rows)
             asked = torch.from_numpy(which[owner[some]])
             gradient = self.opened.gradients(self._points(places[some]), asked, self.score, self.ways)
-            found.index_add_(0, torch.from_numpy(owner[some]), self._by_feature(gradient, weights[some]))
+            self._add(found, gradient, owner[some], weights[some])
         amounts: Any = found.numpy()
         return amounts, ends[1] - ends[0] - amounts.sum(axis=(1, 2, 3))
 
@@ -178,8 +181,12 @@ class _Line:
         where = torch.from_numpy(places).to(self.way.dtype)[:, None, None]
         return self.start + where * self.way  # (M, T, F)
 
-    def _by_feature(self, gradient: Tensor, weights: Array) -> Tensor:
-        """Gradients (W, M, T, F) to weighted amounts of the caller's features, (M, W, T, F')."""
-        amounts = (gradient * self.way).transpose(0, 1).double() * torch.from_numpy(weights)[:, None, None, None]
-        summed = amounts.new_zeros(*amounts.shape[:-1], self.shape[1])
-        return summed.index_add_(3, self.owners, amounts)
+    def _add(self, found: Tensor, gradient: Tensor, pieces: Array, weights: Array) -> None:
+        """Add gradients (W, M, T, F), weighted and by the caller's features, to their pieces of (P, W, T, F')."""
+        W, _, T, F = gradient.shape
+        steps = max(1, AT_ONCE // (W * F))
+        for m, (piece, weight) in enumerate(zip(pieces.tolist(), weights.tolist(), strict=True)):
+            for first in range(0, T, steps):
+                some = slice(first, first + steps)
+                amounts = (gradient[:, m, some] * self.way[some]).double() * weight
+                found[piece, :, some].index_add_(2, self.owners, amounts)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bilstm.charts import Chart
 
+PLOTS = ("overview", "gates", "memory", "transitions")
 FIGURES = (".png", ".svg", ".pdf")
 DIGITS = 6  # of a number in a .json file
 
@@ -130,15 +131,36 @@ class XRay:
             found["transitions"] = {n: _rounded(v) for n, v in zip(names, self.transitions, strict=True)}
         return found
 
-    def plot(self, output: int = 0) -> Figure:
-        """One figure: contributions above, the gates of both directions below.
+    def plot(self, output: int = 0, *, what: str = "overview", layer: int = -1) -> Figure:
+        """One figure.
 
         Args:
-            output: which of the contributions, where they belong to the whole sequence.
-        """
-        from bilstm.xray.figures import overview
+            output: which of the contributions an overview shows, where they belong to the whole sequence.
+            what: ``overview`` (contributions, and below them cells and forget gates of the top layer), ``gates`` (all
+                gates, cell and hidden state of a layer), ``memory`` (half-lives, shut and open gates, dead units) or
+                ``transitions`` (of a CRF).
+            layer: whose gates, from 0; −1 is the top one.
 
-        return overview(self, output)
+        Raises:
+            ParameterError: there is no such figure or layer, or the model has no CRF.
+        """
+        from bilstm.xray import figures, gate_figures
+
+        L = len(self.gates.hidden)
+        if what not in PLOTS:
+            raise ParameterError(f"expected what to be one of {', '.join(PLOTS)}, got {what!r}")
+        if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)) or not -L <= layer < L:
+            raise ParameterError(f"expected layer from {-L} to {L - 1}, got {layer!r}")
+        if what == "transitions" and self.transitions is None:
+            raise ParameterError(
+                "expected a model with a CRF for what='transitions', got one without",
+                hint=f"it has {', '.join(PLOTS[:-1])}",
+            )
+        if what == "overview":
+            return figures.overview(self, output)
+        if what == "gates":
+            return gate_figures.gates(self, int(layer))
+        return gate_figures.memory(self) if what == "memory" else gate_figures.transitions(self)
 
     def charts(self) -> list[Chart]:
         """Interactive charts: contributions, gates, half-lives, saturation, transitions."""

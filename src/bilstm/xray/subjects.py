@@ -34,6 +34,7 @@ from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 
 CALENDAR = "calendar"
+MEANS_AND_NONE = "the mean of every column of numbers in training, and no known value of the others"
 WHOLE_MINUTE = re.compile(r".+ \d\d:\d\d:00")
 
 
@@ -174,12 +175,14 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     encoder, coded = estimator.features_, estimator._sequences(one).whole
     T = coded.values.shape[1]
     features, owners, inputs = _columns(encoder, one.steps)
+    numbers = all(column.kind in ("number", "left out") for column in encoder.columns)
+    against = "the mean of every column in training" if numbers else MEANS_AND_NONE
     found = Subject(
         data=one,
         title=name,
         batch=coded,
         baseline=torch.zeros_like(coded.values[0]),
-        against="the mean of every column in training",
+        against=against,
         steps=[str(t) for t in range(T)] if T > 1 else [name],
         axis="step" if T > 1 else "column",
         features=features,
