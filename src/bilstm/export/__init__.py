@@ -1,0 +1,8 @@
+"""Models that run where neither torch nor this package is: ONNX files with JSON beside them.
+
+Knows fitted estimators and layers; nothing else of the package knows ONNX.
+"""
+
+from bilstm.export.files import layer_to_onnx, to_onnx
+
+__all__ = ["layer_to_onnx", "to_onnx"]
