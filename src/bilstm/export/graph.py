@@ -113,8 +113,14 @@ class Graph:
     # -- the end ---------------------------------------------------------------------------------------------
 
     def body(self) -> Any:
-        """The graph as the body of an operator of another graph."""
-        return self.onnx.helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.constants.values())
+        """The graph as the body of an operator of another graph; what nobody reads is left out."""
+        read, nodes = {output.name for output in self.outputs}, []
+        for node in reversed(self.nodes):
+            if read.intersection(node.output):
+                nodes.append(node)
+                read.update(node.input)
+        constants = [constant for name, constant in self.constants.items() if name in read]
+        return self.onnx.helper.make_graph(nodes[::-1], self.name, self.inputs, self.outputs, constants)
 
     def model(self, about: str, metadata: Mapping[str, str] | None = None) -> Any:
         """The whole, checked by ONNX's own checker and inference of shapes.
