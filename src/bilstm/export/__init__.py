@@ -4,5 +4,6 @@ Knows fitted estimators and layers; nothing else of the package knows ONNX.
 """
 
 from bilstm.export.files import layer_to_onnx, to_onnx
+from bilstm.export.translation import translations
 
-__all__ = ["layer_to_onnx", "to_onnx"]
+__all__ = ["layer_to_onnx", "to_onnx", "translations"]
