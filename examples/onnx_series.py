@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-NOTHING = ("", "na", "n/a", "nan", "null", "?")
-
 
 def main(model: str, source: str) -> None:
     spec = json.loads(Path(model).with_suffix(".json").read_text("utf-8"))
@@ -21,7 +19,11 @@ def main(model: str, source: str) -> None:
     with open(source, encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     read = dict.fromkeys([*spec["targets"], *spec["window"]["numbers"]])
-    raw = {name: np.array([number(row[name]) for row in rows]) for name in read if name not in spec["gaps"]}
+    raw = {
+        name: np.array([number(row[name], spec["missing"]) for row in rows])
+        for name in read
+        if name not in spec["gaps"]
+    }
     known = np.flatnonzero(~np.isnan([raw[name] for name in spec["targets"]]).all(axis=0))
     window = slice(known[-1] + 1 - spec["history"], known[-1] + 1)  # ends at the last known target
     filled = {name: carried_on(values)[window] for name, values in raw.items()}
@@ -45,14 +47,13 @@ def main(model: str, source: str) -> None:
         print(",".join(f"{value:.7g}" for value in row))
 
 
-def number(text: str) -> float:
-    return np.nan if text.strip().lower() in NOTHING else float(text)
+def number(text: str, missing: list[str]) -> float:
+    return np.nan if text.strip().lower() in missing else float(text)
 
 
 def carried_on(values: np.ndarray) -> np.ndarray:
     """Gaps filled by the last known value."""
-    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
-    return values[last]
+    return values[np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))]
 
 
 if __name__ == "__main__":

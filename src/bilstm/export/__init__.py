@@ -1,6 +1,6 @@
 """Models that run where neither torch nor this package is: ONNX files with JSON beside them.
 
-Knows fitted estimators and layers; nothing else of the package knows ONNX.
+Knows fitted estimators and layers; nothing before it knows of ONNX files.
 """
 
 from bilstm.export.files import layer_to_onnx, to_onnx

@@ -51,7 +51,9 @@ def encoded(
     found = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=2, name=f"{prefix}columns")
     wanted = [(column.name, number) for column in encoder.columns for number in range(len(column.names))]
     order = [places.index(place) for place in wanted]
-    return found if order == list(range(len(order))) else graph.add("Gather", found, graph.integers(*order), axis=2)
+    if order == list(range(len(order))):
+        return found
+    return graph.add("Gather", found, graph.constant(f"{prefix}order_of_columns", np.array(order)), axis=2)
 
 
 Block = tuple[str, list[tuple[str, int]]]  # encoded columns, and of which column the how-many-eth each one is
@@ -74,7 +76,7 @@ def _of_numbers(
         told = graph.input(f"{prefix}missing", "float", [*axes, len(flags)])
         blocks.append((told, _flag_places(columns)))
     elif flags:
-        told = graph.add("Gather", gone, graph.integers(*flags), axis=2)
+        told = graph.add("Gather", gone, graph.constant(f"{prefix}flagged_numbers", np.array(flags)), axis=2)
         blocks.append((graph.cast(told, "float"), _flag_places(columns)))
     return blocks
 
@@ -92,7 +94,7 @@ def _of_categories(graph: Graph, columns: list[Column], axes: Sequence[int | str
     ]
     flags = [place for place, column in enumerate(columns) if column.flag]
     if flags:
-        code = graph.add("Gather", codes, graph.integers(*flags), axis=2)
+        code = graph.add("Gather", codes, graph.constant(f"{prefix}flagged_categories", np.array(flags)), axis=2)
         gone = graph.add("Equal", code, graph.constant("missing_code", np.int64(MISSING)))
         blocks.append((graph.cast(gone, "float"), _flag_places(columns)))
     return blocks

@@ -56,9 +56,9 @@ class Graph:
     def constant(self, name: str, value: Any) -> str:
         """Numbers that stand in the file; the same name stands for the same numbers."""
         name = self.prefix + name
-        if name not in self.constants:
-            self._names.add(name)
-            self.constants[name] = self.onnx.numpy_helper.from_array(np.array(value, order="C"), name)
+        tensor = self.onnx.numpy_helper.from_array(np.array(value, order="C"), name)
+        assert self.constants.setdefault(name, tensor) == tensor, f"two constants are called {name}"
+        self._names.add(name)
         return name
 
     # -- operators -------------------------------------------------------------------------------------------

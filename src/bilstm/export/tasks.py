@@ -69,6 +69,7 @@ def forecaster(graph: Graph, model: Any) -> Spec:
     dates = calendar(known.times, known.clock, encoder.span_years).columns if encoder.span_years and read else []
     return {
         "reads": "series",
+        "missing": MISSING,
         "history": model.history,
         "horizon": model.horizon,
         "step": known.clock.name,
