@@ -104,7 +104,8 @@ def of_keras(tmp_path_factory):
     if find_spec("keras") is None:
         pytest.skip("keras is not installed")
     path = tmp_path_factory.mktemp("keras") / "found.npz"
-    environment = os.environ | {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
+    # its settings would be written to the home folder
+    environment = os.environ | {"KERAS_BACKEND": "torch", "KERAS_HOME": str(path.parent), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-c", KERAS, str(path)]
     subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
     return np.load(path)
