@@ -78,6 +78,15 @@ def test_the_memory_of_a_step_is_at_least_what_it_returns():
     assert output < grown < 100 * output
 
 
+@pytest.mark.skipif(sys.platform != "linux" or not find_spec("onnxruntime"), reason="as above, and ONNX Runtime")
+def test_an_exported_model_takes_less_memory_than_the_package_and_says_the_same(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from without_torch import compare, table
+
+    row = compare(tmp_path, *table(tmp_path, 1), 1)
+    assert row["imports"]["megabytes"] < row["example"]["megabytes"] < row["package"]["megabytes"] / 2
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_a_contender_with_a_wrong_answer_is_not_timed(monkeypatch, training):
     monkeypatch.syspath_prepend(BENCHMARKS)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bilstm.cli_export import export
 from bilstm.cli_fit import add_fit_commands
 from bilstm.cli_report import add_report_command
 from bilstm.cli_see import add_see_commands
@@ -303,6 +304,7 @@ def doctor() -> None:
 add_see_commands(app)
 add_report_command(app)
 app.command()(serve)
+app.command()(export)
 
 
 def decoding_options(

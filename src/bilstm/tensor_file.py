@@ -39,6 +39,15 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], 
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={KEY: json.dumps(header, allow_nan=False)},
     )
+    replace(path, data, durable=durable)
+
+
+def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write any bytes in the same way: whole or not at all.
+
+    Raises:
+        ModelFileError: the folder is missing or cannot be written.
+    """
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

@@ -78,8 +78,8 @@ class SeriesEncoder:
         constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(encoder.mean)
         encoder.scale = np.where(constant, 1.0, deviation)
         encoder.flagged = [name for name in series.goals if series.steps[name].filter(covered).null_count()]
-        encoder.columns = _fitted(encoder._beside(series), covered)
-        encoder.ahead = _fitted(encoder._known_ahead(series), covered)
+        encoder.columns = _fitted(encoder.beside(series), covered)
+        encoder.ahead = _fitted(encoder.known_ahead(series), covered)
         return encoder
 
     @property
@@ -97,10 +97,10 @@ class SeriesEncoder:
         series = windows.cut_from
         matrix = z = self.filled(series).astype(np.float32)  # (S, K)
         if self.columns is not None:
-            matrix = np.concatenate([z, _encoded(self.columns, self._beside(series), series)], axis=1)
+            matrix = np.concatenate([z, _encoded(self.columns, self.beside(series), series)], axis=1)
         future = None
         if self.ahead is not None:
-            known = _encoded(self.ahead, self._known_ahead(series), series)
+            known = _encoded(self.ahead, self.known_ahead(series), series)
             future = Sequences(known, np.full(len(windows), windows.horizon), starts=windows.last_rows + 1)
         return Sequences(matrix, windows.lengths, starts=windows.starts, future=future)
 
@@ -170,7 +170,7 @@ class SeriesEncoder:
             return z
         return series.forward_filled(pl.from_numpy(z).fill_nan(None)).to_numpy()
 
-    def _beside(self, series: Series) -> pl.DataFrame:
+    def beside(self, series: Series) -> pl.DataFrame:
         """All columns that are not targets: the caller's, the calendar's, and where targets were missing."""
         gaps = series.steps.select(
             pl.col(name).is_null().cast(pl.Float64).alias(name + MISSING) for name in self.flagged
@@ -178,7 +178,8 @@ class SeriesEncoder:
         own = series.steps.drop(self.goals)
         return _beside_each_other([own, self._calendar(series), gaps])
 
-    def _known_ahead(self, series: Series) -> pl.DataFrame:
+    def known_ahead(self, series: Series) -> pl.DataFrame:
+        """The columns that are known ahead: the caller's, and the calendar's."""
         return _beside_each_other([series.steps.select(series.future), self._calendar(series)])
 
     def _calendar(self, series: Series) -> pl.DataFrame:

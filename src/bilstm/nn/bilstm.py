@@ -6,15 +6,15 @@ Knows shapes, orders of axes and how mistakes are worded; computes nothing itsel
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
-from typing import Any, overload
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn import equations, kernels, native
+from bilstm.nn import equations, foreign, kernels, native
 from bilstm.nn.equations import Call, Trace, Weights
 
 States = tuple[Tensor, Tensor]
@@ -107,6 +107,59 @@ class BiLSTM(nn.LSTM):
             device=device,
             dtype=dtype,
         )
+
+    @classmethod
+    def from_state_dict(
+        cls, state: Mapping[str, Any], prefix: str | None = None, *, batch_first: bool = False, dropout: float = 0.0
+    ) -> Self:
+        """The layer that a checkpoint of any ``nn.LSTM`` is of: sizes, layers, directions and projection are found.
+
+        Args:
+            state: a ``state_dict``, of the layer or of a model that holds it.
+            prefix: the layer's name in that model, such as ``encoder.lstm``; None where there is one LSTM only.
+            batch_first: how the layer is to be called; no checkpoint says.
+            dropout: between the layers in training; no checkpoint says.
+
+        Raises:
+            DataError: there is no LSTM of that name, or several without one; or the weights are not an LSTM's.
+
+        Example:
+            >>> state = torch.nn.ModuleDict({"lstm": torch.nn.LSTM(8, 16, bidirectional=True)}).state_dict()
+            >>> BiLSTM.from_state_dict(state)
+            BiLSTM(8, 16, bidirectional=True)
+        """
+        sizes, own = foreign.from_torch(state, prefix)
+        layer = cls(**sizes, batch_first=batch_first, dropout=dropout)
+        layer.load_state_dict(own)
+        return layer
+
+    @classmethod
+    def from_keras(cls, weights: Sequence[Any], *, batch_first: bool = True) -> Self:
+        """The layer that computes what an LSTM or Bidirectional(LSTM) of Keras does.
+
+        Args:
+            weights: ``layer.get_weights()``: kernel (F, 4H), recurrent kernel (H, 4H) and bias (4H,), or no bias, for
+                each direction, forward first; or a list of such lists, one for each of several layers.
+            batch_first: True, unlike elsewhere here, since Keras' input is (B, T, F).
+
+        Raises:
+            DataError: arrays of other shapes, or layers of different kinds.
+
+        Note:
+            The traps: merge_mode is to be ``concat``, activations tanh and sigmoid (Keras before 2.3 had a hard one).
+            Masked steps give zeros here; Keras may repeat the last output. A lone LSTM with ``go_backwards=True``
+            gives its output from the last step to the first: turn the input round, and the output is Keras'.
+
+        Example:
+            >>> import numpy as np
+            >>> weights = [np.zeros((8, 64)), np.zeros((16, 64)), np.zeros(64)]
+            >>> BiLSTM.from_keras(weights), BiLSTM.from_keras(2 * weights)
+            (BiLSTM(8, 16, batch_first=True), BiLSTM(8, 16, batch_first=True, bidirectional=True))
+        """
+        sizes, own = foreign.from_keras(weights)
+        layer = cls(**sizes, batch_first=batch_first)
+        layer.load_state_dict(own)
+        return layer
 
     @overload
     def forward(

@@ -100,7 +100,7 @@ class ForecastNetwork(nn.Module):
         last = z[:, -1:]  # (B, 1, K)
         scale = self.scale(z)  # (B, 1, K)
         forecast = (last + self.linear_part(z - last)) if self.with_linear else last.repeat(1, self.horizon, 1)
-        if self.share > 0:
+        if torch.compiler.is_compiling() or self.share > 0:  # a compiler cannot look; what it adds is then 0
             forecast = forecast + self.share * scale * self.sizes * self.learned_part(batch, z, last, scale)
         return forecast.flatten(1)
 

@@ -70,7 +70,7 @@ class WordReader(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The words of a batch (B, T) with their forms (U, 3 + C) → (B, T, F)."""
         assert batch.forms is not None
-        if len(batch.forms) == 0:
+        if batch.forms.shape[0] == 0:  # not len(), which would fix the size in an exported program
             return self.vectors.new_zeros(*batch.values.shape[:2], self.output_size)
         number, vector, case = batch.forms[:, :3].unbind(1)  # (U,) each
         if self.training and self.word_dropout:
@@ -93,8 +93,10 @@ class WordReader(nn.Module):
         assert self.characters is not None
         assert self.spelling is not None
         lengths = (characters != 0).sum(dim=1).cpu()  # (U,)
+        if not torch.compiler.is_compiling():  # a compiler has no numbers to cut by
+            characters = characters[:, : int(lengths.max())]
         h_n: Tensor
-        _, (h_n, _) = self.spelling(self.characters(characters[:, : int(lengths.max())]), lengths=lengths)
+        _, (h_n, _) = self.spelling(self.characters(characters), lengths=lengths)
         return h_n.transpose(0, 1).flatten(1)  # (U, 2H)
 
 

@@ -1,0 +1,149 @@
+"""An exported graph run by ONNX Runtime beside the model that it was made of, on a few made-up inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from scipy.special import log_softmax
+
+from bilstm.data.columns import Array
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.encoders import Column
+from bilstm.data.windows import Windows, cut
+from bilstm.errors import ModelFileError
+from bilstm.export.feeds import feed
+
+ROWS = 8
+WRONG = 1e-3  # float32 differs by some millionths
+
+
+class Checked(NamedTuple):
+    """The largest difference seen, in what, and by which ONNX Runtime."""
+
+    difference: float
+    unit: str
+    runtime: str
+
+
+def checked(model: Any, content: bytes) -> Checked | None:
+    """Run the graph on made-up inputs and compare; None where ONNX Runtime is not installed.
+
+    Raises:
+        ModelFileError: the results differ by more than rounding.
+    """
+    if find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    data = made_up(model)
+    results = run(content, feed(model, data))
+    difference, unit = compared(model, data, results)
+    if not difference <= WRONG:
+        raise ModelFileError(
+            f"expected ONNX Runtime {onnxruntime.__version__} to compute what the model does, got results that differ "
+            f"by {difference:.3g} ({unit})",
+            hint="nothing was written; try another version of onnxruntime",
+        )
+    return Checked(difference, unit, onnxruntime.__version__)
+
+
+def run(content: bytes, inputs: dict[str, Array]) -> dict[str, Array]:
+    """All outputs of a graph by name."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def made_up(model: Any) -> Any:
+    """A few inputs of different lengths, of the kind that the model reads."""
+    random = np.random.default_rng(0)
+    if model.task == "forecaster":
+        return cut(model.known_, model.history, model.horizon, at_end=True)
+    if model.task == "transcriber":
+        seconds = random.uniform(0.1, 1.0, ROWS)
+        return [random.normal(0, 0.1, round(s * model.sound_.rate)).astype(np.float32) for s in seconds]
+    lengths = np.ones(ROWS, dtype=np.int64) if model.is_table_ else random.integers(1, 9, ROWS)
+    S = int(lengths.sum())
+    if model.is_language_:
+        words = [*model.words_.words[:1000], "Unheard-of"]
+        steps = pl.DataFrame({WORD: [words[k] for k in random.integers(0, len(words), S)]})
+    else:
+        used = [column for column in model.features_.columns if column.kind != "left out"]
+        steps = pl.DataFrame([_made_up_column(column, S, random) for column in used])
+    return Dataset(steps, lengths, is_language=model.is_language_)
+
+
+def _made_up_column(column: Column, S: int, random: np.random.Generator) -> pl.Series:
+    """As training had it, with a missing value where it had some."""
+    if column.kind == "number":
+        values: list[Any] = (column.mean + column.scale * random.normal(0, 1, S)).tolist()
+    else:
+        values = [column.values[k] for k in random.integers(0, len(column.values), S)]
+    if column.flag:
+        values[0] = None
+    return pl.Series(column.name, values, dtype=pl.Float64 if column.kind == "number" else pl.String)
+
+
+# -- the model's own results, and how far the graph's are from them ------------------------------------------------
+
+
+def compared(model: Any, data: Any, results: dict[str, Array]) -> tuple[float, str]:
+    """The largest difference, and what it is counted in."""
+    return COMPARED[model.task](model, data, results)
+
+
+def _numbers(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
+    missed = (results["predictions"] - model._values(data)) / model.scaler_.scale
+    return _largest(missed), "deviations of the target"
+
+
+def _classes(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
+    return _largest(results["probabilities"] - model.predict_proba(data)), "probability"
+
+
+def _tags(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
+    own = model._outputs(data)  # (S, K)
+    inside = np.arange(results["tags"].shape[1]) < data.lengths[:, None]
+    if (results["tags"][inside] != model._decode(own, data.lengths)).any():
+        return np.inf, "other tags"
+    return _largest(results["scores"][inside] - own) / max(1.0, _largest(own)), "share of the largest score"
+
+
+def _steps_to_come(model: Any, data: Windows, results: dict[str, Array]) -> tuple[float, str]:
+    own = model._forecasts(data)
+    found = [results["forecast"] - own.forecast]
+    found += [results[name] - bound for name, bound in (("low", own.lows), ("high", own.highs)) if len(bound)]
+    goals = data.cut_from.goal_values
+    size = np.maximum(np.nanstd(goals, axis=0), np.finfo(np.float64).tiny)
+    return max(_largest(missed / size) for missed in found), "deviations of the target"
+
+
+def _characters(model: Any, data: list[Array], results: dict[str, Array]) -> tuple[float, str]:
+    missed = [0.0]
+    for row, (count, own) in enumerate(zip(results["steps"], model._outputs(data), strict=True)):
+        expected = np.zeros((0, len(model.characters_))) if own is None else log_softmax(own.astype(np.float64), axis=1)
+        if count != len(expected):
+            return np.inf, "another number of steps"
+        missed.append(_largest(results["log_probabilities"][row, :count] - expected))
+    return max(missed), "logarithm of a probability"
+
+
+def _largest(values: Array) -> float:
+    return float(np.abs(values).max(initial=0.0))
+
+
+COMPARED: dict[str, Callable[[Any, Any, dict[str, Array]], tuple[float, str]]] = {
+    "regressor": _numbers,
+    "classifier": _classes,
+    "tagger": _tags,
+    "forecaster": _steps_to_come,
+    "transcriber": _characters,
+}
