@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
+from bilstm import workers
 from bilstm.checkpoint import Checkpoint
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
@@ -138,7 +139,7 @@ class BiLSTMEstimator(Inputs, ABC):
         started = time.perf_counter()
         check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = workers.from_first(int(check_random_state(self.random_state).randint(2**31 - 1)))
         dataset = self._training_data(X, y)
         self._check_targets(dataset)
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
