@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bilstm.cli_cluster import fit_on_workers
 from bilstm.cli_series import fit_report, newer_part, read_steps
 from bilstm.cli_sound import read_recordings_for_fit
 from bilstm.errors import BilstmError, DataError, ParameterError
@@ -52,6 +53,7 @@ TEXT_HELP = {
     "": "Column of texts; of a tagger, of lists of words.",
 }
 FORECAST = "bilstm fit forecaster reads it"
+TOGETHER = ("workers", "ray", "worker_cpus")  # how several processes fit one model
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
 
 
@@ -75,7 +77,14 @@ def _command(task: str) -> Callable[..., None]:
 
     def command(data: str, output: Path, **options: Any) -> None:
         reading = {key: options.pop(key) for key in reading_options(kind)}
-        run(kind, data, output, reading, **options)
+        together = {key: options.pop(key) for key in TOGETHER}
+        checkpoint = checkpoint_of(output, options.pop("restart"))
+        work = functools.partial(run, kind, data, output, reading, checkpoint=checkpoint, **options)
+        if any(together.values()):
+            fit_on_workers(work, output, **together)
+        else:
+            work()
+        checkpoint.unlink(missing_ok=True)
 
     command.__doc__ = (
         f"{summary}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
@@ -91,11 +100,53 @@ def run(
     output: Path,
     reading: dict[str, Any],
     valid: str | None,
-    restart: bool,
     log_every: int,
+    checkpoint: Path,
     **parameters: Any,
 ) -> None:
-    """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
+    """Read, fit, save, in each of the processes that train together, where there are several."""
+    from bilstm import workers
+
+    with workers.assembled():
+        estimator, told = fitted(kind, data, reading, valid, log_every, checkpoint, parameters)
+        if workers.is_first():
+            estimator.save(output)
+            print(f"wrote {output}; {told}", file=sys.stderr)
+        workers.wait()  # nobody forgets the checkpoint before the model is written
+
+
+def fitted(
+    kind: type,
+    data: str,
+    reading: dict[str, Any],
+    valid: str | None,
+    log_every: int,
+    checkpoint: Path,
+    parameters: dict[str, Any],
+) -> tuple[Any, str]:
+    """A fitted estimator, and what is to be said of it."""
+    from bilstm import workers
+
+    reader = _reader_for(reading)
+    training = reader(data, **reading)
+    validation = None if valid is None else reader(valid, **reading, like=training)
+    if validation is not None and "time" in reading:
+        validation = newer_part(validation, training, parameters["history"])
+    estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every if workers.is_first() else 0)
+    try:
+        estimator.fit(training, validation=validation)
+    except KeyboardInterrupt:
+        kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
+        raise BilstmError(f"interrupted{kept}") from None
+    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
+    measured = f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
+    if "time" in reading:
+        measured = fit_report(estimator, training, validation)
+    return estimator, measured
+
+
+def checkpoint_of(output: Path, restart: bool) -> Path:
+    """Where an unfinished run of that model file is written down; with ``restart`` it is forgotten."""
     if not output.parent.is_dir():
         raise DataError(f"expected a folder for the model, got none ({output.parent})", hint="make it first")
     if output.is_dir():
@@ -103,24 +154,7 @@ def run(
     checkpoint = output.with_name(output.name + ".checkpoint")
     if restart:
         checkpoint.unlink(missing_ok=True)
-    reader = _reader_for(reading)
-    training = reader(data, **reading)
-    validation = None if valid is None else reader(valid, **reading, like=training)
-    if validation is not None and "time" in reading:
-        validation = newer_part(validation, training, parameters["history"])
-    estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every)
-    try:
-        estimator.fit(training, validation=validation)
-    except KeyboardInterrupt:
-        kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
-        raise BilstmError(f"interrupted{kept}") from None
-    estimator.save(output)
-    checkpoint.unlink(missing_ok=True)
-    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
-    measured = f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
-    if "time" in reading:
-        measured = fit_report(estimator, training, validation)
-    print(f"wrote {output}; {measured}", file=sys.stderr)
+    return checkpoint
 
 
 def _reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
@@ -246,8 +280,11 @@ def _data_options(kind: Any) -> list[inspect.Parameter]:
             Annotated[int, option(min=0, metavar="N", help="1 shows progress, n > 1 a line every n epochs.")],
             1,
         ),
+        ("workers", Annotated[str | None, option(metavar="N|M..N", help="Train with several processes (Ray).")], None),
+        ("ray", Annotated[str | None, option(metavar="[ADDRESS]", help="On a Ray cluster: auto, or HOST:PORT.")], None),
+        ("worker_cpus", Annotated[int | None, option(min=1, metavar="N", help="Processors of each worker.")], None),
     ]
-    chosen = {"data", "output", "valid", "restart", "log_every", *reading_options(kind)}
+    chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *reading_options(kind)}
     return [_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
 
 
