@@ -51,7 +51,7 @@ def main() -> None:
     if options.worker:
         work(json.loads(options.worker))
         return
-    results: dict[str, Any] = {"busy_cores": busy_cores()}
+    results: dict[str, Any] = {"busy_cores": busy_cores(), "epochs": options.epochs}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "sentences.conll")
         results["sentences"] = write(data, options)

@@ -77,14 +77,7 @@ def _command(task: str) -> Callable[..., None]:
 
     def command(data: str, output: Path, **options: Any) -> None:
         reading = {key: options.pop(key) for key in reading_options(kind)}
-        together = {key: options.pop(key) for key in TOGETHER}
-        checkpoint = checkpoint_of(output, options.pop("restart"))
-        work = functools.partial(run, kind, data, output, reading, checkpoint=checkpoint, **options)
-        if any(together.values()):
-            fit_on_workers(work, output, **together)
-        else:
-            work()
-        checkpoint.unlink(missing_ok=True)
+        run(kind, data, output, reading, **options)
 
     command.__doc__ = (
         f"{summary}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
@@ -100,49 +93,62 @@ def run(
     output: Path,
     reading: dict[str, Any],
     valid: str | None,
+    restart: bool,
     log_every: int,
-    checkpoint: Path,
+    workers: str | None = None,
+    ray: str | None = None,
+    worker_cpus: int | None = None,
     **parameters: Any,
 ) -> None:
-    """Read, fit, save, in each of the processes that train together, where there are several."""
+    """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
+    checkpoint = checkpoint_of(output, restart)
+    work = functools.partial(
+        fit_and_save, kind, data, output, reading, valid, parameters | {"checkpoint": checkpoint}, log_every
+    )
+    if workers or ray or worker_cpus:
+        fit_on_workers(work, output, workers, ray, worker_cpus)
+    else:
+        work()
+    checkpoint.unlink(missing_ok=True)
+
+
+def fit_and_save(
+    kind: type,
+    data: str,
+    output: Path,
+    reading: dict[str, Any],
+    valid: str | None,
+    parameters: dict[str, Any],
+    log_every: int,
+) -> None:
+    """Read, fit, save; in each of the processes that train together, where there are several."""
     from bilstm import workers
 
     with workers.assembled():
-        estimator, told = fitted(kind, data, reading, valid, log_every, checkpoint, parameters)
+        reader = _reader_for(reading)
+        training = reader(data, **reading)
+        validation = None if valid is None else reader(valid, **reading, like=training)
+        if validation is not None and "time" in reading:
+            validation = newer_part(validation, training, parameters["history"])
+        estimator = kind(**parameters, verbose=log_every if workers.is_first() else 0)
+        try:
+            estimator.fit(training, validation=validation)
+        except KeyboardInterrupt:
+            checkpoint = parameters["checkpoint"]
+            kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
+            raise BilstmError(f"interrupted{kept}") from None
         if workers.is_first():
             estimator.save(output)
-            print(f"wrote {output}; {told}", file=sys.stderr)
-        workers.wait()  # nobody forgets the checkpoint before the model is written
+            print(f"wrote {output}; {_measured(estimator, reading, training, validation)}", file=sys.stderr)
+        workers.wait()  # none ends, and forgets the checkpoint, before the model is written
 
 
-def fitted(
-    kind: type,
-    data: str,
-    reading: dict[str, Any],
-    valid: str | None,
-    log_every: int,
-    checkpoint: Path,
-    parameters: dict[str, Any],
-) -> tuple[Any, str]:
-    """A fitted estimator, and what is to be said of it."""
-    from bilstm import workers
-
-    reader = _reader_for(reading)
-    training = reader(data, **reading)
-    validation = None if valid is None else reader(valid, **reading, like=training)
-    if validation is not None and "time" in reading:
-        validation = newer_part(validation, training, parameters["history"])
-    estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every if workers.is_first() else 0)
-    try:
-        estimator.fit(training, validation=validation)
-    except KeyboardInterrupt:
-        kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
-        raise BilstmError(f"interrupted{kept}") from None
-    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
-    measured = f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
+def _measured(estimator: Any, reading: dict[str, Any], training: Any, validation: Any) -> str:
+    """What is to be said of a fitted estimator."""
     if "time" in reading:
-        measured = fit_report(estimator, training, validation)
-    return estimator, measured
+        return fit_report(estimator, training, validation)
+    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
+    return f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
 
 
 def checkpoint_of(output: Path, restart: bool) -> Path:
