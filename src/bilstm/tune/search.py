@@ -8,7 +8,7 @@ import tempfile
 import time
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bilstm.tune.found import Found, in_words
 from bilstm.tune.locks import at_work_in
 from bilstm.tune.space import Dimension, Space, space_for
 from bilstm.tune.storage import quiet, told_in_words
-from bilstm.tune.study import Running, Stopped, Study
+from bilstm.tune.study import Running, Stopped, Study, forget
 from bilstm.tune.trials import Setting, fit_trial, mean, setting_for
 
 MINUTES = 10.0  # where neither a time nor a number of trials is given
@@ -41,10 +41,12 @@ def tune(
     minutes: float | None = None,
     trials: int | None = None,
     search: Mapping[str, Dimension] | None = None,
+    fixed: Collection[str] = (),
     seeds: int | None = None,
     by: str = "auto",
     folder: str | Path | None = None,
     storage: str | None = None,
+    restart: bool = False,
     verbose: int = 0,
 ) -> Found:
     """Search for parameters of an estimator that do well on held-out data.
@@ -60,12 +62,14 @@ def tune(
             ``trials`` is not given either.
         trials: that are begun in all.
         search: ranges by name, in place of the task's own or beside them.
+        fixed: names of parameters that are not searched, though they have their default.
         seeds: fits of each trial, whose figures are averaged; by default 5 for fewer than 2,000 rows, sequences or
             texts, else 1.
         by: ``loss`` or ``metric``: what is compared; ``auto``: what the estimator keeps its best epoch by (of a
             forecaster its error).
         folder: where the search is kept; None: nowhere.
         storage: URL of a database for what was tried, instead of a file in the folder.
+        restart: forget what the folder and the database hold of this search.
         verbose: 0 says nothing.
 
     Returns:
@@ -87,10 +91,12 @@ def tune(
     from_extra("optuna", "tune")
     _check_limits(minutes, trials)
     setting = setting_for(estimator, X, y, validation, seeds, by)
-    space = space_for(estimator, setting.training, search)
+    space = space_for(estimator, setting.training, search, fixed)
     _check_windows(setting, space)
     place = Path(tempfile.mkdtemp(prefix="bilstm-tune-")) if folder is None else Path(folder)
     try:
+        if restart:
+            forget(place, setting, space, storage)
         with quiet(), told_in_words(place), at_work_in(place):
             study = Study(setting, space, place, storage)
             _search(study, MINUTES if minutes is None and trials is None else minutes, trials, verbose)

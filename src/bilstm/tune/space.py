@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +147,9 @@ SPACES: dict[str, Space] = {
 }
 
 
-def space_for(estimator: Any, data: Dataset, search: Mapping[str, Dimension] | None = None) -> Space:
+def space_for(
+    estimator: Any, data: Dataset, search: Mapping[str, Dimension] | None = None, fixed: Collection[str] = ()
+) -> Space:
     """What is searched for an estimator on data: the task's own ranges, narrowed or widened by ``search``.
 
     A parameter of ``estimator`` that is not its constructor's default is fixed, unless ``search`` names it.
@@ -156,6 +158,7 @@ def space_for(estimator: Any, data: Dataset, search: Mapping[str, Dimension] | N
         estimator: not fitted.
         data: what it will be fitted to; texts, tables and sequences are searched differently.
         search: ranges by name, in place of the task's own or beside them; one with a single value fixes it.
+        fixed: names that are not searched though they have their default.
 
     Raises:
         ParameterError: no such parameter, one that a search must leave alone, or a value out of its limits.
@@ -168,7 +171,7 @@ def space_for(estimator: Any, data: Dataset, search: Mapping[str, Dimension] | N
     """
     own = _own_space(estimator, data)
     defaults = inspect.signature(type(estimator)).parameters
-    pinned = {name for name in own if getattr(estimator, name) != defaults[name].default}
+    pinned = {name for name in own if name in fixed or getattr(estimator, name) != defaults[name].default}
     space = {name: dimension for name, dimension in own.items() if name not in pinned} | dict(search or {})
     check_space(estimator, space)
     if not space:

@@ -15,12 +15,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from bilstm.errors import ParameterError
+from bilstm.errors import BilstmError, ParameterError
 from bilstm.history import History
-from bilstm.tune.locks import Clock, Lock, locked
+from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import Choices, Range, Space, defaults, values
-from bilstm.tune.storage import open_storage
+from bilstm.tune.storage import open_storage, quiet, told_in_words
 from bilstm.tune.trials import Fit, Setting, fit_of
 
 VERSION = 1  # of what a fingerprint and a trial's notes mean
@@ -276,6 +276,24 @@ def fingerprint(setting: Setting, space: Space) -> str:
     kind = type(setting.estimator).__name__
     run = (VERSION, kind, told, setting.training.fingerprint(), stopped_by, searched, setting.seeds, setting.by)
     return hashlib.sha256(repr(run).encode()).hexdigest()[:16]
+
+
+def forget(folder: Path, setting: Setting, space: Space, storage: str | None) -> None:
+    """Remove the files of a search from its folder, and this search from the database.
+
+    Raises:
+        BilstmError: another process is at work on it.
+    """
+    with alone_in(folder) as is_alone, quiet(), told_in_words(folder):
+        if not is_alone:
+            raise BilstmError(f"expected a search that nobody is at work on, got one with others ({folder})")
+        if storage is not None:
+            opened, name = open_storage(folder, storage), f"bilstm-{fingerprint(setting, space)}"
+            if name in optuna.get_all_study_names(opened):
+                optuna.delete_study(study_name=name, storage=opened)
+        for pattern in ("trials.journal", "trial-*", ".trial-*", "clock.json", "owner"):
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
 def _check_is_alone(names: Sequence[str], name: str, folder: Path) -> None:
