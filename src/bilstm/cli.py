@@ -23,6 +23,7 @@ from bilstm.cli_fit import add_fit_commands
 from bilstm.cli_report import add_report_command
 from bilstm.cli_see import add_see_commands
 from bilstm.cli_serve import serve
+from bilstm.cli_tune import add_tune_commands
 from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 
 if TYPE_CHECKING:
@@ -338,6 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.showwarning = lambda message, *_: talk(f"note: {message}")
     try:
         add_fit_commands(app, arguments)
+        add_tune_commands(app, arguments)
         app(arguments)
     except BilstmError as error:
         if debug:

@@ -40,6 +40,18 @@ def progress(verbose: int, max_epochs: int) -> Iterator[Show | None]:
         yield _lines(verbose if verbose > 1 else max(1, max_epochs // 20), max_epochs)
 
 
+def both(first: Show | None, second: Show | None) -> Show | None:
+    """What tells both of every epoch, as far as they want to know."""
+    if first is None or second is None:
+        return first or second
+
+    def tell(history: History) -> None:
+        first(history)
+        second(history)
+
+    return tell
+
+
 def describe(history: History, row: int = -1) -> str:
     """One epoch in words: loss, validation loss, metric."""
     parts = [f"loss {history['loss'][row]:.5f}"]

@@ -34,7 +34,7 @@ from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
 from bilstm.nn.network import Network
 from bilstm.nn.words import WordReader
-from bilstm.progress import progress, say
+from bilstm.progress import Show, both, progress, say
 from bilstm.training import Examples, predict, train
 
 ONE_STEP_NOTE = (
@@ -114,7 +114,15 @@ class BiLSTMEstimator(Inputs, ABC):
 
     # -- fit -----------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Show | None = None,
+    ) -> Self:
         """Train on sequences and their targets.
 
         Args:
@@ -123,6 +131,7 @@ class BiLSTMEstimator(Inputs, ABC):
             y: targets (N,) or (N, K); None where X is a Dataset.
             sample_weight: weight of each sequence in the loss, (N,), or None.
             validation: a Dataset or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
+            on_epoch: called after every epoch with the history so far; what it raises ends the fit, unfitted.
 
         Returns:
             self.
@@ -133,9 +142,9 @@ class BiLSTMEstimator(Inputs, ABC):
             TrainingError: the loss or a gradient is not finite.
         """
         with data_warnings() as told:
-            return self._fit(X, y, sample_weight, validation, told)
+            return self._fit(X, y, sample_weight, validation, told, on_epoch)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, told: list[str]) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, told: list[str], on_epoch: Show | None) -> Self:
         started = time.perf_counter()
         check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
@@ -156,7 +165,8 @@ class BiLSTMEstimator(Inputs, ABC):
         self._fit_features(training)
         checkpoint = self._open_checkpoint(dataset, held_out, weights)
         with progress(self.verbose, self._chosen("max_epochs")) as show:
-            self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=show)
+            tell = both(show, on_epoch)
+            self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=tell)
         self.metrics_ = {}
         if held_out is not None:
             outputs = self._calibrate(held_out, self._outputs(held_out))
