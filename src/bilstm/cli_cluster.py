@@ -102,9 +102,7 @@ def predict_on_workers(file: Path, data: Sequence[str], output: Path | None, add
     pairs = outputs_of(sources, output, partial(ending, model.is_language_))
     make = partial(FilePredictor, file.resolve(), text)
     count, failed = 0, []
-    for source, target, reason in predict_files(
-        make, pairs, count=os.cpu_count() or 1, address=address, newer_than=file.stat().st_mtime
-    ):
+    for source, target, reason in predict_files(make, pairs, address=address, newer_than=file.stat().st_mtime):
         count += 1
         if reason is not None:
             failed.append(source)

@@ -5,6 +5,7 @@ An option of the estimator that is given holds in every trial; the others are se
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
@@ -153,6 +154,11 @@ def _search_options() -> list[inspect.Parameter]:
             ],
             None,
         ),
+        (
+            "ray",
+            Annotated[str | None, option(metavar="[ADDRESS]", help="Trials on a Ray cluster, or one started here.")],
+            None,
+        ),
         ("plot", Annotated[Path | None, option(metavar="OUT", help="Draw the trials: .png, .svg or .pdf.")], None),
         ("as_json", Annotated[bool, option("--json", help="One JSON object with all trials.")], False),
     ]
@@ -175,10 +181,12 @@ def run(
     by: str,
     study: Path | None,
     storage: str | None,
+    ray: str | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Search, tell what was found, fit the best and save it."""
+    from bilstm.cluster.search import tune_together
     from bilstm.tune.locks import alone_in
     from bilstm.tune.search import tune
     from bilstm.tune.space import parsed
@@ -195,7 +203,7 @@ def run(
     if validation is not None and "time" in reading:
         validation = newer_part(validation, training, model["history"])
     try:
-        found = tune(
+        found = (tune if ray is None else functools.partial(tune_together, address=ray))(
             kind(**model),
             training,
             validation=validation,

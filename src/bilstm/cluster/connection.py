@@ -36,6 +36,11 @@ def ray_module() -> Any:
     return from_extra("ray", "cluster")
 
 
+def processors(ray: Any) -> int:
+    """How many processors a cluster that is connected lends out."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
 @contextmanager
 def connected(address: str | None, cpus: int) -> Iterator[Any]:
     """Ray, connected: what a program has connected already is taken as it is.

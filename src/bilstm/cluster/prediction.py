@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from bilstm.cluster.connection import connected
+from bilstm.cluster.connection import connected, processors
 from bilstm.errors import BilstmError, DataError
 
 PARTIAL = ".unfinished"  # behind the name of an output until it is whole
@@ -26,16 +26,14 @@ def predict_files(
     make: Callable[[], Predictor],
     pairs: list[tuple[Path, Path]],
     *,
-    count: int,
     address: str | None = None,
     newer_than: float = 0.0,
 ) -> Iterator[tuple[Path, Path, str | None]]:
-    """Predict files in several processes, each of which loads its model once.
+    """Predict files in as many processes as there are processors, each of which loads its model once.
 
     Args:
         make: gives a process its predictor.
         pairs: each file and what is to be written of it. What is there already, and newer than the file, is left.
-        count: of processes.
         address: see :func:`bilstm.cluster.connection.connected`.
         newer_than: a time; outputs before it are old too, for instance those of an older model.
 
@@ -50,11 +48,11 @@ def predict_files(
     waiting = [pair for pair in pairs if not is_done(*pair, newer_than)]
     if not waiting:
         return
-    count = min(count, len(waiting))
-    with connected(address, count) as ray:
+    with connected(address, min(os.cpu_count() or 1, len(waiting))) as ray:
         import ray.data
 
         quiet(ray.data.DataContext.get_current())
+        count = min(processors(ray), len(waiting))
         items = [{"source": str(source.resolve()), "target": str(target.resolve())} for source, target in waiting]
         found = ray.data.from_items(items, override_num_blocks=len(items)).map(
             InActor,
