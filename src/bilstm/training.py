@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,17 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # outputs (B, …), targets (
 PREDICTION_BATCH = 512  # rows at a time, so that memory does not grow with the data
 
 
+class Supply(Protocol):
+    """What training learns from: epochs of batches, wherever they come from. Its length counts sequences."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        """One epoch: each sequence once, ``batch_size`` at a time (the last batch may be smaller), in an order drawn
+        from the seed; with each batch its targets (B, …) and weights (B,)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Examples:
     """Sequences with their encoded targets and weights (N,), all in one order.
@@ -38,6 +49,9 @@ class Examples:
     targets: Tensor | Sequences
     weights: Tensor
     each_step: bool = False
+
+    def __len__(self) -> int:
+        return len(self.sequences)
 
     def targets_of(self, batch: Batch) -> Tensor:
         """The targets of a batch: (B, …), or (B, T) with zeros behind the ends for one a step, or (B, h, K)."""
@@ -57,7 +71,7 @@ class Examples:
 
 def train(
     network: nn.Module,
-    training: Examples,
+    training: Supply,
     validation: Examples | None,
     *,
     loss: Loss,
@@ -109,7 +123,7 @@ def train(
                 f"expected a checkpoint of at most {max_epochs} epochs, got one of {state.epoch}",
                 hint="delete it, or raise max_epochs",
             )
-    steps = -(-len(training.sequences) // (batch_size or len(training.sequences)))
+    steps = -(-len(training) // (batch_size or len(training)))
 
     for epoch in range(state.epoch + 1, max_epochs + 1):
         if patience is not None and validation is not None and state.epochs_since_best >= patience:

@@ -34,7 +34,7 @@ from bilstm.history import History
 from bilstm.nn.network import Network
 from bilstm.nn.words import WordReader
 from bilstm.progress import progress, say
-from bilstm.training import Examples, predict, train
+from bilstm.training import Examples, Supply, predict, train
 
 ONE_STEP_NOTE = (
     "each table row is a sequence of one step: the recurrent weights are never used, the BiLSTM works as a "
@@ -165,7 +165,7 @@ class BiLSTMEstimator(Inputs, ABC):
 
     def _train(
         self,
-        training: Dataset,
+        training: Dataset | Supply,
         held_out: Dataset | None,
         weights: Array | None,
         seed: int,
@@ -174,16 +174,18 @@ class BiLSTMEstimator(Inputs, ABC):
         checkpoint: Checkpoint | None = None,
         on_epoch: Callable[[History], None] | None = None,
     ) -> History:
-        """Build a network for the encoders as fitted, and train it."""
-        examples = self._examples(training, weights, fit=True)
+        """Build a network for the encoders as fitted, and train it; a Dataset first fits those of its targets."""
+        dataset = training if isinstance(training, Dataset) else None
+        supply = self._examples(training, weights, fit=True) if isinstance(training, Dataset) else training
         held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network_ = self._build()
-            self._start(training, held_out)
+            if dataset is not None:
+                self._start(dataset, held_out)
             return train(
                 self.network_,
-                examples,
+                supply,
                 held_out_examples,
                 loss=self._loss,
                 metric=None if held_out is None else lambda out: self._metric(held_out, out),
@@ -201,7 +203,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 device=self._device(),
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
-                on_infinite=self._infinite(training),
+                on_infinite=None if dataset is None else self._infinite(dataset),
             )
 
     def _infinite(self, training: Dataset) -> Callable[[Tensor], None] | None:
