@@ -26,6 +26,7 @@ from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.stream import Stream
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.circumstances import circumstances, data_warnings
 from bilstm.estimators.inputs import Inputs
@@ -117,8 +118,8 @@ class BiLSTMEstimator(Inputs, ABC):
         """Train on sequences and their targets.
 
         Args:
-            X: a Dataset; or a table (array or DataFrame, one row = a sequence of one step); or an array
-                (N, T, F); or a list of arrays (T_i, F).
+            X: a Dataset; a Stream of them, too large for memory; or a table (array or DataFrame, one row = a sequence
+                of one step); or an array (N, T, F); or a list of arrays (T_i, F).
             y: targets (N,) or (N, K); None where X is a Dataset.
             sample_weight: weight of each sequence in the loss, (N,), or None.
             validation: a Dataset or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
@@ -139,6 +140,13 @@ class BiLSTMEstimator(Inputs, ABC):
         check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if isinstance(X, Stream):
+            from bilstm.estimators.streamed import fit_stream  # which stands upon this file
+
+            if y is not None or sample_weight is not None:
+                raise DataError("expected neither y nor sample_weight beside a stream, which holds its targets")
+            fit_stream(self, X, validation, seed, started, told)
+            return self
         dataset = self._training_data(X, y)
         self._check_targets(dataset)
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
@@ -153,15 +161,19 @@ class BiLSTMEstimator(Inputs, ABC):
         training = dataset.take(rows)
         self._choose(training, held_out, seed)
         self._fit_features(training)
-        checkpoint = self._open_checkpoint(dataset, held_out, weights)
+        checkpoint = self._open_checkpoint(held_out, weights)
         with progress(self.verbose, self._chosen("max_epochs")) as show:
             self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=show)
+        self._conclude(held_out, circumstances(training, held_out, started, told))
+        return self
+
+    def _conclude(self, held_out: Dataset | None, trained_with: dict[str, Any]) -> None:
+        """Measure the trained network by what was held out, and remember of what it was made."""
         self.metrics_ = {}
         if held_out is not None:
             outputs = self._calibrate(held_out, self._outputs(held_out))
             self.metrics_ = self._metrics(held_out, outputs)
-        self.trained_with_ = circumstances(training, held_out, started, told)
-        return self
+        self.trained_with_ = trained_with
 
     def _train(
         self,
@@ -228,10 +240,7 @@ class BiLSTMEstimator(Inputs, ABC):
         """Rows to learn from, and what to stop by: the given validation data, a part set aside, or None."""
         everything = np.arange(len(dataset))
         if validation is not None:
-            if not isinstance(validation, Dataset):
-                validation = self._like_training(*validation)
-            validation.check_lengths()
-            return everything, self._with_targets(validation)
+            return everything, self._given(validation)
         count = round(self.validation_fraction * len(dataset))
         if count == 0 or len(dataset) - count < 2:
             return everything, None
@@ -240,6 +249,13 @@ class BiLSTMEstimator(Inputs, ABC):
             strata = None  # too few rows to hold one of every class
         rows, others = train_test_split(everything, test_size=count, random_state=seed, stratify=strata)
         return np.sort(rows), dataset.take(np.sort(others))
+
+    def _given(self, validation: Any) -> Dataset:
+        """A Dataset or a pair (X, y) to stop by, as this estimator needs it."""
+        if not isinstance(validation, Dataset):
+            validation = self._like_training(*validation)
+        validation.check_lengths()
+        return self._with_targets(validation)
 
     def _examples(self, dataset: Dataset, weights: Array | None, *, fit: bool) -> Examples:
         found = self._targets(dataset, fit=fit)
@@ -305,7 +321,7 @@ class BiLSTMEstimator(Inputs, ABC):
         except (RuntimeError, AssertionError):
             raise ParameterError(f"expected device to be 'auto', 'cpu' or 'cuda:0', got {self.device!r}") from None
 
-    def _open_checkpoint(self, dataset: Dataset, held_out: Dataset | None, weights: Array) -> Checkpoint | None:
+    def _open_checkpoint(self, held_out: Dataset | None, weights: Array) -> Checkpoint | None:
         if self.checkpoint is None:
             return None
         if not isinstance(self.random_state, Integral):
