@@ -83,11 +83,14 @@ class Values:
             kinds = ("numbers", "text") if column.dtype == pl.String else ("text", "numbers")
             raise DataError(f"expected {kinds[0]} in column {self.name!r} as before, got {kinds[1]} ({source})")
         self.rows += len(column)
-        self.missing += column.null_count()
         if not self.is_text:
             numbers = finite(column, source)
-            self.moments.add(numbers[~np.isnan(numbers)])
-        elif len(self.texts) <= MOST_VALUES:
+            absent = np.isnan(numbers)
+            self.missing += int(absent.sum())
+            self.moments.add(numbers[~absent] if absent.any() else numbers)
+            return
+        self.missing += column.null_count()
+        if len(self.texts) <= MOST_VALUES:
             self.texts.update(column.drop_nulls().unique().to_list())
 
     def encoded(self) -> Column:
@@ -119,7 +122,7 @@ class FeatureValues:
 
     def add(self, steps: pl.DataFrame, source: str = "X") -> None:
         """Take in more steps of training sequences, (S, F)."""
-        columns = [as_column(column) for column in steps.get_columns()]
+        columns = [c if c.dtype in (pl.Float64, pl.String) else as_column(c) for c in steps.get_columns()]
         self.columns = self.columns or [Values(column.name, column.dtype == pl.String) for column in columns]
         for values, column in zip(self.columns, columns, strict=True):
             values.add(column, source)

@@ -106,7 +106,10 @@ class Stream:
 
 
 def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int = BUFFER) -> Iterator[Dataset]:
-    """The sequences of the pieces, shuffled by a buffer: when it is full, a random half of it comes out.
+    """The sequences of the pieces, mixed by a buffer: when it is full, a random half of it comes out.
+
+    Which sequences come out together is drawn; among each other they keep their order, which is quicker to copy, for
+    batches are drawn from them at random.
 
     Args:
         pieces: in whatever order they come.
@@ -130,13 +133,12 @@ def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int = B
             whole = joined(held)
             order = generator.permutation(count)
             out = max(count // 2 // batch_size, 1) * batch_size
-            pool, held = whole.take(order[:out]), [whole.take(order[out:])]
+            pool, held = whole.take(np.sort(order[:out])), [whole.take(np.sort(order[out:]))]
             del whole  # what a generator names lives on while others work
             yield pool
             del pool
     if held:
-        whole = joined(held)
-        yield whole.take(generator.permutation(len(whole)))
+        yield joined(held)
 
 
 def size_of(dataset: Dataset) -> int:
