@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,18 @@ PREDICTION_BATCH = 512  # rows at a time, so that memory does not grow with the 
 APART = 1_000_003  # between the seeds of two workers: more than there are epochs
 
 
+class Supply(Protocol):
+    """What training learns from: epochs of batches, wherever they come from. Its length counts sequences."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        """One epoch: each sequence once, ``batch_size`` at a time (the last batch may be smaller), in an order drawn
+        from the seed; with each batch its targets (B, …) and weights (B,). Of several workers each gets a part of
+        every batch, perhaps an empty one, and all get equally many."""
+        ...
+
+
 @dataclass(frozen=True)
 class Examples:
     """Sequences with their encoded targets and weights (N,), all in one order.
@@ -42,16 +54,21 @@ class Examples:
     weights: Tensor
     each_step: bool = False
 
+    def __len__(self) -> int:
+        return len(self.sequences)
+
     def targets_of(self, batch: Batch) -> Tensor:
         """The targets of a batch: (B, …), or (B, T) with zeros behind the ends for one a step, or (B, h, K)."""
         if isinstance(self.targets, Sequences):
             return self.targets.padded(self.targets.matrix, batch.rows)
         return self.sequences.padded(self.targets, batch.rows) if self.each_step else self.targets[batch.rows]
 
-    def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+    def batches(
+        self, batch_size: int | None, seed: int, share: slice | None = None
+    ) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         """One epoch's batches, their targets (B, …) and weights (B,): everything at once where it fits, in the
-        caller's order, else shuffled. Of several workers each gets its share of every batch, which may be no row."""
-        share, sequences = workers.share(), self.sequences
+        caller's order, else shuffled. Of each batch only the ``share``, be it empty; by default this worker's."""
+        share, sequences = workers.share() if share is None else share, self.sequences
         if batch_size is None or batch_size >= len(sequences):
             batch = sequences.whole if share == ALL else sequences.batch(torch.arange(len(sequences))[share])
             yield batch, self.targets_of(batch), self.weights[share]
@@ -62,7 +79,7 @@ class Examples:
 
 def train(
     network: nn.Module,
-    training: Examples,
+    training: Supply,
     validation: Examples | None,
     *,
     loss: Loss,
@@ -115,7 +132,7 @@ def train(
                 f"expected a checkpoint of at most {max_epochs} epochs, got one of {state.epoch}",
                 hint="delete it, or raise max_epochs",
             )
-    steps = -(-len(training.sequences) // (batch_size or len(training.sequences)))
+    steps = -(-len(training) // (batch_size or len(training)))
 
     for epoch in range(state.epoch + 1, max_epochs + 1):
         if patience is not None and validation is not None and state.epochs_since_best >= patience:
@@ -154,7 +171,7 @@ def train(
             "epoch": epoch,
             "loss": lost / max(weighed, 1e-12),
             "learning_rate": rate,
-            "gradient_norm": norms / steps,
+            "gradient_norm": norms / (step + 1),
         }
         if validation is not None:
             outputs, each = measure(network, validation, loss, device)  # (N, K), (N,)

@@ -16,7 +16,9 @@ import torch
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber, boston, workers
 from bilstm.data.batch import Sequences
 from bilstm.data.invented import invented_sentences
+from bilstm.data.stream import Stream
 from bilstm.errors import TrainingError
+from bilstm.estimators.streamed import Streamed
 from bilstm.training import Examples, train
 
 COLUMNS = ("loss", "validation_loss", "metric", "learning_rate", "gradient_norm")
@@ -57,12 +59,39 @@ def transcriber():
     return BiLSTMTranscriber(**options).fit(sounds, ["ab", "ba", "b"] * 4)
 
 
+def stream(places):
+    """120 rows in as many places as that."""
+    data = boston().take(range(120))
+    rows = np.array_split(np.arange(120), places)
+    return Stream(rows, lambda place: iter([data.take(place)]), digest=str(places))
+
+
+def streamed_regressor():
+    """Of two places: too few to be dealt out, so each worker reads both and takes its rows."""
+    return BiLSTMRegressor(**PLAIN, batch_size=16).fit(stream(2))
+
+
+def dealt_stream():
+    """Of nine places each worker reads its own; the other one goes on alone to its end."""
+    seen = []
+
+    def remember(place):
+        seen.extend(place.tolist())
+        return iter([boston().take(place)])
+
+    dealt = Stream(stream(9).places, remember)
+    encoder = BiLSTMRegressor(**PLAIN, batch_size=16).fit(stream(9))
+    supply = Streamed(dealt, 120, 120, lambda pool: encoder._examples(pool, None, fit=False))
+    batches = [len(batch) for batch, _, _ in supply.batches(16, seed=1)]
+    return {"seen": sorted(seen), "batches": batches, "model": told(encoder)}
+
+
 def dropping_tagger():
     """With dropout: another model than a single process's, but one and the same in each worker."""
     return BiLSTMTagger(**QUICK, random_state=None).fit(invented_sentences(40))
 
 
-ALIKE = (regressor, whole_regressor, classifier, tagger, forecaster, transcriber)
+ALIKE = (regressor, whole_regressor, classifier, tagger, forecaster, transcriber, streamed_regressor)
 
 
 def told(model):
@@ -113,5 +142,5 @@ def broken():
 if __name__ == "__main__":
     with workers.assembled():
         found = {fit.__name__: told(fit()) for fit in (*ALIKE, dropping_tagger)}
-        found |= {"ruled_out": ruled_out(), "broken": broken(), "workers": workers.count()}
+        found |= {"ruled_out": ruled_out(), "broken": broken(), "dealt": dealt_stream(), "workers": workers.count()}
         Path(sys.argv[1], f"{workers.rank()}.json").write_text(json.dumps(found))

@@ -67,3 +67,14 @@ def test_every_worker_is_told_of_rows_that_are_ruled_out_and_they_do_not_count(f
 def test_where_one_worker_finds_no_number_all_stop_with_the_same_words(found):
     assert [worker["broken"] for worker in found] == [fits.broken()] * 2
     assert "expected a finite loss, got nan (epoch 1)" in found[0]["broken"]["error"]
+
+
+def test_of_many_places_each_worker_reads_its_own_and_together_they_read_all(found):
+    a, b = (worker["dealt"] for worker in found)
+    assert sorted(a["seen"] + b["seen"]) == list(range(120))
+    assert len(a["batches"]) == len(b["batches"])
+    assert sum(a["batches"]) + sum(b["batches"]) == 120
+    assert max(a["batches"] + b["batches"]) == 8  # half of the batch
+    assert 0 in b["batches"]  # it has fewer places, and waits at the end
+    assert a["model"]["weights"] == b["model"]["weights"]
+    assert a["model"]["history"]["loss"][-1] < a["model"]["history"]["loss"][0]

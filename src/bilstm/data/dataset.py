@@ -180,6 +180,34 @@ class Dataset:
         return cls(steps, lengths, None if y is None else target_frame(y), source=source)
 
 
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """Datasets with the same columns as one, its sequences in their order.
+
+    Example:
+        >>> part = Dataset.from_arrays(np.zeros((2, 1)), np.array([1, 2]))
+        >>> joined([part, part]).target_values.tolist()
+        [1, 2, 1, 2]
+    """
+    if len(parts) == 1:
+        return parts[0]
+
+    def below(name: str) -> Any:
+        frames = [getattr(part, name) for part in parts]
+        if frames[0] is None:
+            return None
+        return np.concatenate(frames) if name in ("lengths", "spans") else _stacked(frames)
+
+    columns = ("steps", "lengths", "targets", "ids", "tags", "texts", "spans")
+    return replace(parts[0], **{name: below(name) for name in columns})
+
+
+def _stacked(frames: Sequence[Any]) -> Any:
+    """Frames or Series one below the other; whole numbers and others together are numbers."""
+    if isinstance(frames[0], pl.Series):
+        return pl.concat(frames)
+    return pl.concat(frames, how="vertical" if len({tuple(f.dtypes) for f in frames}) == 1 else "vertical_relaxed")
+
+
 def _steps_and_lengths(X: Any, source: str) -> tuple[pl.DataFrame, Array]:
     if is_frame(X):
         frame = as_frame(X, source)
