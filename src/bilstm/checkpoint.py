@@ -31,6 +31,7 @@ class Checkpoint:
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = path
         self.fingerprint = fingerprint
+        self.facts: dict[str, Any] | None
         found: tuple[dict[str, Any] | None, dict[str, Tensor]]
         found = self._read() if workers.is_first() and path.exists() else (None, {})
         self.facts, self.tensors = workers.from_first(found)  # others may be on machines that lack the file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -135,6 +136,27 @@ def test_files_that_cannot_be_predicted_apart_are_an_error(run, tmp_path, argume
     status, _, err = run("predict", "m.bilstm", *arguments, "--ray", "-o", "out")
     assert status == 1
     assert message in err
+
+
+def test_a_search_on_ray_saves_the_best_of_its_trials_and_does_none_of_them_twice(cluster, run, tmp_path):
+    pytest.importorskip("optuna")
+    words = ("--trials", 3, "--max-epochs", 2, "--seeds", 1, "--search", "hidden_size=4..8", "--num-layers", 1)
+    command = ("tune", "regressor", "boston", "-o", "m.bilstm", "--ray", "--json", *words)
+    status, out, err = run(*command)
+    assert status == 0, err
+    found = json.loads(out)
+    assert [trial["state"] for trial in found["trials"]] == ["finished"] * 3
+    best = min(found["trials"], key=lambda trial: trial["validation_loss"])
+    assert found["best"]["parameters"] == best["parameters"]
+    model = bilstm.load(tmp_path / "m.bilstm")
+    again = BiLSTMRegressor(**best["parameters"], num_layers=1, max_epochs=2).fit(boston())
+    assert_close(model.predict(boston()), again.predict(boston()), rtol=1e-5)  # threads may differ
+    assert_close(min(again.history_["validation_loss"]), best["validation_loss"], rtol=1e-5)
+
+    status, out, err = run(*command)
+    assert status == 0, err
+    assert "the search goes on where it was" in err
+    assert json.loads(out)["trials"] == found["trials"]
 
 
 def test_predictions_of_many_files_need_a_folder(run, tmp_path):

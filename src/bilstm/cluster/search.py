@@ -81,7 +81,8 @@ def tune_together(
         begun = tuner(setting, space, place, processors(ray), minutes, trials, partial(say, verbose=verbose))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The reported value is ignored")  # a trial that is taken up tells again
-            results = begun.fit()
+            found = list(begun.fit())
+        results = sorted(found, key=lambda result: (result.metrics or {}).get("began", math.inf))
         rows = [row_of(number, result, space) for number, result in enumerate(results)]
         names = [result.metrics["metric_name"] for result in results if "metric_name" in (result.metrics or {})]
         ids = [result.metrics.get("trial_id", "") if result.metrics else "" for result in results]
@@ -144,6 +145,7 @@ def tuner(
             num_samples=-1 if trials is None else trials,
             time_budget_s=None if limit is None else 60 * limit,
             max_concurrent_trials=count,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=place.name,
@@ -162,7 +164,7 @@ def one_trial(drawn: dict[str, Any], setting: Setting, space: Space, place: Path
 
     torch.set_num_threads(1)
     name = tune.get_context().get_trial_id()
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {"began": time.time()}
     last = 0
 
     def report(step: int, figure: float) -> None:
@@ -224,7 +226,7 @@ def teller(setting: Setting, space: Space, tell: Callable[[str], None]) -> Any:
     """What Ray Tune calls when a trial is over."""
     from ray import tune
 
-    class Teller(tune.Callback):  # type: ignore[misc]
+    class Teller(tune.Callback):
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             tell(
                 in_words(

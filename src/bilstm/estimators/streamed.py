@@ -249,5 +249,5 @@ class Streamed:
             yield from examples.batches(batch_size, seed + number, share)
             if time.monotonic() - told > QUIET:
                 told = time.monotonic()
-                share = f"{done:,} of {self.count:,} sequences"
-                say(f"{share} · {mebibytes(peak_memory())} of memory at most", self.verbose)
+                progressed = f"{done:,} of {self.count:,} sequences"
+                say(f"{progressed} · {mebibytes(peak_memory())} of memory at most", self.verbose)
