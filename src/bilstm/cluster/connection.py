@@ -55,24 +55,29 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
         BilstmError: no cluster answers at the address.
     """
     ray = ray_module()
-    if ray.is_initialized():
-        yield ray
-        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"ray(\.|$)")  # of Ray's own future; not ours to heed
+        if ray.is_initialized():
+            yield ray
+            return
+        try:
+            start(ray, address, cpus)
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def start(ray: Any, address: str | None, cpus: int) -> None:
+    """Connect Ray, quietly."""
     quiet = {"log_to_driver": False, "logging_level": "error"}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Ray's own future; not ours to heed
-            if address in (None, LOCAL):
-                ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, **quiet)
-            else:
-                ray.init(address=address, **quiet)
+        if address in (None, LOCAL):
+            ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).split("\n", 1)[0]
         raise BilstmError(
             f"expected a Ray cluster at {address or LOCAL}, got none: {reason}",
             hint="start one with: ray start --head",
         ) from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
