@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=4000, help="how many of them")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="of each worker")
     parser.add_argument("--commands", type=int, default=1, help="times that whole commands are timed")
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/scaling.json")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -55,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "sentences.conll")
         results["sentences"] = write(data, options)
-        check(data, Path(folder))
+        check(data, Path(folder), options)
         results |= compare(data, Path(folder), options)
         results["commands"] = commands(data, Path(folder), options)
     if options.store:
@@ -76,9 +77,9 @@ def write(path: Path, options: argparse.Namespace) -> int:
     return len(data)
 
 
-def check(data: Path, folder: Path) -> None:
+def check(data: Path, folder: Path, options: argparse.Namespace) -> None:
     """Losses of two workers are those of one."""
-    alone, together = (run(data, folder, count, BATCH, 2, NO_DROPOUT) for count in (1, 2))
+    alone, together = (run(data, folder, count, BATCH, 2, options.threads, NO_DROPOUT) for count in (1, 2))
     for name in ("loss", "validation_loss"):
         assert_close(together[name], alone[name], rtol=NOISE, what=name)
     print(f"losses of 2 workers and of 1: {together['loss']}, {alone['loss']}", flush=True)
@@ -89,7 +90,7 @@ def compare(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, 
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     for turn in range(options.rounds):
         for name in list(CONTENDERS)[:: 1 if turn % 2 == 0 else -1]:
-            turns[name].append(run(data, folder, *CONTENDERS[name], options.epochs))
+            turns[name].append(run(data, folder, *CONTENDERS[name], options.epochs, options.threads))
     found = {}
     for name, parts in turns.items():
         seconds = statistics.median(second for part in parts for second in part["seconds"][1:])
@@ -126,15 +127,20 @@ def commands(data: Path, folder: Path, options: argparse.Namespace) -> dict[str,
             ]
             more = ["--max-epochs", str(options.epochs), *(["--workers", "2"] if name == "2 workers" else [])]
             started = time.perf_counter()
-            subprocess.run([*command, *more], cwd=folder, env=environment(), check=True, capture_output=True)
+            subprocess.run(
+                [*command, *more], cwd=folder, env=environment(options.threads), check=True, capture_output=True
+            )
             seconds[name].append(time.perf_counter() - started)
     found = {name: round(statistics.median(values), 2) for name, values in seconds.items() if values}
-    print(f"seconds of a command of {options.epochs} epochs: {found}")
+    if found:
+        print(f"seconds of a command of {options.epochs} epochs: {found}")
     return found
 
 
-def run(data: Path, folder: Path, count: int, batch: int, epochs: int, more: dict[str, Any] | None = None) -> Any:
-    """What the first of some workers found; each is a process with one thread."""
+def run(
+    data: Path, folder: Path, count: int, batch: int, epochs: int, threads: int, more: dict[str, Any] | None = None
+) -> Any:
+    """What the first of some workers found; each is a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -142,22 +148,21 @@ def run(data: Path, folder: Path, count: int, batch: int, epochs: int, more: dic
     command = [sys.executable, __file__, "--worker", json.dumps(told)]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
     processes = [
-        subprocess.Popen(command, env=environment() | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        subprocess.Popen(command, env=environment(threads) | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(count)
     ]
     assert [process.wait() for process in processes] == [0] * count
     return json.loads((folder / "found.json").read_text())
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+def environment(threads: int) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": str(threads)}
 
 
 def work(told: dict[str, Any]) -> None:
     """Fit, in one of the processes, and let the first write down what was measured."""
     import torch
 
-    torch.set_num_threads(1)
     adding: list[float] = []
     original = workers.add_up
 

@@ -71,6 +71,13 @@ def test_ctc_is_timed_beside_torch_once_losses_agree_and_texts_are_found():
     assert "search with bigrams, nothing pruned" in shown
 
 
+def test_workers_are_timed_once_their_losses_are_those_of_one():
+    shown = run("scaling.py", "--sentences", "80", "--epochs", "2", "--rounds", "1", "--commands", "0")
+    assert shown.startswith("losses of 2 workers and of 1: ")
+    for name in ("1 worker: {", "2 workers, the same batches: {", "2 workers, a batch each: {"):
+        assert f"\n{name}" in shown
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read as Linux tells it")
 def test_the_memory_of_a_step_is_at_least_what_it_returns():
     grown = float(run("memory.py", "--one", "64x100x8x128x1", "unequal", "bilstm"))

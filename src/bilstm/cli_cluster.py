@@ -37,19 +37,23 @@ def fit_on_workers(
     Args:
         run: fits and saves; in each of them.
         output: the model file, beside which the run is written down.
-        workers: their number, or ``2..8``: as many as the cluster has room for.
+        workers: their number, or ``2..8``: as many as the cluster has room for; None: as many as it has processors.
         ray: address of a cluster.
         worker_cpus: processors of each; by default those of this machine shared out, or one on a cluster.
     """
     from bilstm.cluster.training import train_together
 
-    count = workers_of(workers or str(os.cpu_count() or 1))
-    most = count if isinstance(count, int) else count[1]
-    cpus = worker_cpus or (max(1, (os.cpu_count() or 1) // most) if ray in (None, LOCAL) else 1)
-    print(f"{workers} workers, {cpus} processor{'s' * (cpus > 1)} each", file=sys.stderr, flush=True)
+    count = None if workers is None else workers_of(workers)
+    if worker_cpus is None:  # on this machine those that there are, dealt out
+        most = count[1] if isinstance(count, tuple) else count
+        worker_cpus = max(1, (os.cpu_count() or 1) // most) if most and ray in (None, LOCAL) else 1
+    told = f"{workers or 'as many as possible'}, of {worker_cpus} processor{'s' * (worker_cpus > 1)} each"
+    print(f"workers: {told}", file=sys.stderr, flush=True)
     folder = output.parent.resolve()
     try:
-        train_together(partial(in_words, run), count=count, cpus=cpus, address=ray, folder=folder, name=output.stem)
+        train_together(
+            partial(in_words, run), count=count, cpus=worker_cpus, address=ray, folder=folder, name=output.stem
+        )
     except KeyboardInterrupt:
         raise BilstmError("interrupted; the same command goes on from the last finished epoch") from None
     if not output.is_file():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bilstm import workers
-from bilstm.cluster.connection import connected, ray_module
+from bilstm.cluster.connection import connected, processors, ray_module
 from bilstm.errors import BilstmError
 
 MOST_FAILURES = 20  # deaths of workers in one run, after which something else must be wrong
@@ -28,7 +28,7 @@ MENDED_BY_RESTART = (RuntimeError, OSError)  # what a worker sees when another o
 def train_together(
     work: Callable[[], None],
     *,
-    count: int | tuple[int, int],
+    count: int | tuple[int, int] | None = None,
     cpus: int = 1,
     address: str | None = None,
     folder: Path | None = None,
@@ -43,7 +43,7 @@ def train_together(
     Args:
         work: called once in each worker; what it imports must be importable there.
         count: of workers; of two numbers, as many from the first to the second as the cluster has room for, and
-            fewer or more as machines leave or join.
+            fewer or more as machines leave or join; None: as many as it has room for now.
         cpus: processors, and threads, of each worker.
         address: see :func:`bilstm.cluster.connection.connected`.
         folder: where Ray notes how the run stands, on every machine of the cluster; None is one of this machine.
@@ -56,11 +56,12 @@ def train_together(
 
     The trap: workers of other machines see the files of those machines, by the paths of this one.
     """
-    most = count if isinstance(count, int) else count[1]
-    with connected(address, most * cpus) as ray, scratch(folder) as storage:
+    most = (count if isinstance(count, int) else count[1]) * cpus if count else os.cpu_count() or 1
+    with connected(address, most) as ray, scratch(folder) as storage:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
+        count = count or max(1, processors(ray) // cpus)
         post = ray.remote(num_cpus=0)(Post).remote()
         trainer = TorchTrainer(
             in_worker,
