@@ -84,7 +84,7 @@ def test_texts_tags_series_and_sounds_are_searched(run, tmp_path):
     [
         (["--search", "hiden_size=1..2"], 2, "did you mean 'hidden_size'"),
         (["--search", "dropout=0..2"], 2, "expected dropout to be a number of at least 0 and below 1"),
-        (["--search", "max_epochs=1..2"], 2, "trials are compared epoch by epoch"),
+        (["--search", "random_state=1,2"], 2, "every trial has the same seeds"),
         (["--hidden-size", "3"], 2, "expected hidden_size fixed or searched, got both"),
         (["--validation-fraction", "0"], 2, "expected a validation part to compare trials by"),
         (["--minutes", "0"], 2, "expected minutes above 0"),

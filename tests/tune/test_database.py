@@ -74,37 +74,22 @@ def server():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_killed_search_in_a_database_ends_as_one_in_a_file(server, tmp_path):
-    whole = go_on(tmp_path / "file", 4)
+def test_a_database_holds_the_trials_of_several_machines_and_each_takes_up_its_own(server, tmp_path):
+    """Folders stand for machines: a lock in one says nothing to the other."""
     process = child(tmp_path / "a", 4, server)
-    told = told_until(process, 30)
+    assert len(told_until(process, 30)) == 30
     process.kill()
     process.communicate(timeout=PATIENCE)
-    assert len(told) == 30
+    found = go_on(tmp_path / "b", 4, storage=server)
+    assert [row.state for row in found.trials].count("unfinished") == 1, "a's trial is left alone"
+    assert len(found.trials) == 4, "and counts"
     found = go_on(tmp_path / "a", 4, storage=server)
-    assert shown(found) == shown(whole)
-    assert not (tmp_path / "a" / "trials.journal").exists()
-    assert [row.number for row in go_on(tmp_path / "b", 4, storage=server).trials] == [0, 1, 2, 3], "shared, and over"
+    assert all(row.state in ("finished", "stopped") for row in found.trials), "a takes it up"
+    assert not list(tmp_path.glob("*/trials.journal"))
+    whole = go_on(tmp_path / "file", 4)
+    assert [row.parameters for row in found.trials] == [row.parameters for row in whole.trials]
+    assert shown(found)[0] == shown(whole)[0]
     assert len(go_on(tmp_path / "b", 1, storage=server, restart=True).trials) == 1
-
-
-def test_another_machines_trial_is_left_alone(server, tmp_path):
-    """Folders stand for machines: a lock of one says nothing to the other."""
-    go_on(tmp_path / "a", 1, storage=server, restart=True)
-    process = child(tmp_path / "a", 9, server)
-    try:
-        (number, *_) = told_until(process, 1)[0]
-        found = go_on(tmp_path / "b", 3, storage=server)
-        assert number in [row.number for row in found.trials]
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.communicate(timeout=PATIENCE)
-    found = go_on(tmp_path / "b", 3, storage=server)
-    states = {row.state for row in found.trials if row.number != number}
-    assert states <= {"finished", "stopped"}
-    found = go_on(tmp_path / "a", 3, storage=server)
-    assert all(row.state in ("finished", "stopped") for row in found.trials), "its own machine takes it up"
 
 
 def test_a_server_that_is_not_there_is_one_line_without_the_password(tmp_path):

@@ -228,10 +228,10 @@ def test_a_trial_is_stopped_where_it_is_worse_than_the_median_of_the_finished_on
     assert MedianOfFinished(3).prune(study, trial) is is_stopped
 
 
-def test_nothing_is_stopped_before_four_trials_have_finished():
+def test_the_first_trial_has_nothing_to_be_compared_with_and_the_second_has():
     trial = optuna.create_trial(state=TrialState.RUNNING, intermediate_values={4: 9.0})
-    assert not MedianOfFinished(3).prune(a_study([{4: 1.0}] * 3), trial)
-    assert MedianOfFinished(3).prune(a_study([{4: 1.0}] * 4), trial)
+    assert not MedianOfFinished(3).prune(a_study([]), trial)
+    assert MedianOfFinished(3).prune(a_study([{4: 1.0}]), trial)
 
 
 @pytest.mark.parametrize("finished", [0, 12])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bilstm.errors import BilstmError, ParameterError
@@ -20,7 +21,7 @@ from bilstm.history import History
 from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import Choices, Range, Space, defaults, values
-from bilstm.tune.storage import open_storage, quiet, told_in_words
+from bilstm.tune.storage import opened, quiet, told_in_words
 from bilstm.tune.trials import Fit, Setting, fit_of
 
 VERSION = 1  # of what a fingerprint and a trial's notes mean
@@ -62,25 +63,24 @@ class Study:
         setting: what all trials share.
         space: what is searched.
         folder: is there.
-        storage: URL of a database; None for a journal in the folder.
+        storage: as :func:`bilstm.tune.storage.opened` gives it.
 
     Raises:
         ParameterError: the folder holds another search.
     """
 
-    def __init__(self, setting: Setting, space: Space, folder: Path, storage: str | None) -> None:
+    def __init__(self, setting: Setting, space: Space, folder: Path, storage: BaseStorage) -> None:
         self.setting, self.space, self.folder = setting, space, folder
         self.clock = Clock(folder / "clock.json")
         self.owner = self._owner()
-        opened = open_storage(folder, storage)
         name = f"bilstm-{fingerprint(setting, space)}"
-        if storage is None:
-            _check_is_alone(optuna.get_all_study_names(opened), name, folder)
-        warm_up = max(1, round(WARM_UP * setting.max_epochs))
+        if isinstance(storage, JournalStorage):
+            _check_is_alone(optuna.get_all_study_names(storage), name, folder)
+        warm_up = max(1, round(min(1.0, WARM_UP * setting.seeds) * setting.max_epochs))
         with locked(folder / "begin.lock"):
             self.optuna = optuna.create_study(
                 study_name=name,
-                storage=opened,
+                storage=storage,
                 load_if_exists=True,
                 direction="maximize" if setting.is_higher_better else "minimize",
                 sampler=NumberedTPE(setting.estimator.random_state),
@@ -288,9 +288,10 @@ def forget(folder: Path, setting: Setting, space: Space, storage: str | None) ->
         if not is_alone:
             raise BilstmError(f"expected a search that nobody is at work on, got one with others ({folder})")
         if storage is not None:
-            opened, name = open_storage(folder, storage), f"bilstm-{fingerprint(setting, space)}"
-            if name in optuna.get_all_study_names(opened):
-                optuna.delete_study(study_name=name, storage=opened)
+            name = f"bilstm-{fingerprint(setting, space)}"
+            with opened(folder, storage) as database:
+                if name in optuna.get_all_study_names(database):
+                    optuna.delete_study(study_name=name, storage=database)
         for pattern in ("trials.journal", "trial-*", ".trial-*", "clock.json", "owner"):
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
