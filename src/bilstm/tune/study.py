@@ -6,6 +6,7 @@ Knows Optuna's study, files and locks; does not know when a search is over, or w
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "unfinished",
 }
+WRITTEN = re.compile(r"\.?trial-(\d+)[-.]")  # a trial's files; with a dot those that a kill cut short
 NOT_IN_FINGERPRINT = ("checkpoint", "verbose", "device")
 
 
@@ -172,17 +174,12 @@ class Study:
     def tidy(self) -> None:
         """Remove the files of trials that are over, but the first checkpoint of the best: it holds its model."""
         best = self.best()
-        for row in self.rows():
-            if row.state == "unfinished":
-                continue
-            kept = self.checkpoint(row.number, 0) if best is not None and row.number == best.number else None
-            written = f"trial-{row.number:04d}[-.]*"
-            for path in [
-                *self.folder.glob(written),
-                *self.folder.glob(f".{written}"),
-            ]:  # the latter cut short by a kill
-                if path != kept:
-                    path.unlink(missing_ok=True)
+        kept = None if best is None else self.checkpoint(best.number, 0)
+        over = {row.number for row in self.rows() if row.state != "unfinished"}
+        for path in self.folder.iterdir():
+            found = WRITTEN.match(path.name)
+            if found is not None and int(found[1]) in over and path != kept:
+                path.unlink(missing_ok=True)
 
 
 class Running:
