@@ -64,6 +64,17 @@ def test_epochs_are_timed_once_their_losses_agree():
     assert "sentences: plain PyTorch " in shown
 
 
+def test_a_search_is_measured_beside_the_defaults_on_rows_that_neither_has_seen(monkeypatch):
+    quick = ["--trials", "2", "--seeds", "1", "--max-epochs", "1", "--splits", "1"]
+    assert "better in " in run("tuning.py", "--sets", "boston", *quick)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from tuning import boston, parted
+
+    rest, test = parted(boston(), 0, by_class=False)
+    assert (len(rest), len(test)) == (455, 51)
+    assert not set(map(tuple, rest.steps.rows())) & set(map(tuple, test.steps.rows()))
+
+
 @pytest.mark.skipif(not native.isas(), reason="the equations search for minutes")
 def test_ctc_is_timed_beside_torch_once_losses_agree_and_texts_are_found():
     shown = run("ctc.py", "--rounds", "1", "--budget", "1")

@@ -16,8 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 STARTUP = 8  # trials that are drawn at random before the model of good ones is asked
-ENOUGH = 4  # finished trials before one is stopped
-WARM_UP = 0.2  # share of a fit before which no trial is stopped: small learning rates begin slowly
+WARM_UP = 1 / 3  # of a trial's epochs, but at most one fit, before which none is stopped: small rates begin slowly
 
 
 class NumberedTPE(BaseSampler):
@@ -61,6 +60,8 @@ class NumberedTPE(BaseSampler):
 class MedianOfFinished(BasePruner):
     """Stops a trial whose figure is worse than the median of what the finished ones had by then.
 
+    It does so from the second trial on: the first has the defaults, and few trials fit into some minutes.
+
     Figures are those of the best epoch so far, so that a trial that ended early keeps its last one; Optuna's own
     median rule would leave it out. Nor may the luck of the first seed shield a trial from what the second one says.
 
@@ -79,7 +80,7 @@ class MedianOfFinished(BasePruner):
             return False
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         others = [figure for one in finished if (figure := figure_at(one, step)) is not None]
-        if len(others) < ENOUGH:
+        if not others:
             return False
         median = float(np.median(others))
         figure = trial.intermediate_values[step]

@@ -19,7 +19,7 @@ from bilstm.progress import QUIET, describe, say
 from bilstm.tune.found import Found, in_words
 from bilstm.tune.locks import at_work_in
 from bilstm.tune.space import Dimension, Space, space_for
-from bilstm.tune.storage import quiet, told_in_words
+from bilstm.tune.storage import opened, quiet, told_in_words
 from bilstm.tune.study import Running, Stopped, Study, forget
 from bilstm.tune.trials import Setting, fit_trial, mean, setting_for
 
@@ -51,7 +51,7 @@ def tune(
 ) -> Found:
     """Search for parameters of an estimator that do well on held-out data.
 
-    The first trial is the estimator as it is; eight are drawn at random, further ones by TPE. A trial that is worse
+    The first trial is the estimator as it is; seven are drawn at random, further ones by TPE. A trial that is worse
     than the median of the finished ones is stopped. A search in a folder goes on where it was, when it is called again
     with the same arguments; ``minutes`` and ``trials`` may then be more.
 
@@ -97,8 +97,8 @@ def tune(
     try:
         if restart:
             forget(place, setting, space, storage)
-        with quiet(), told_in_words(place), at_work_in(place):
-            study = Study(setting, space, place, storage)
+        with quiet(), told_in_words(place), at_work_in(place), opened(place, storage) as kept:
+            study = Study(setting, space, place, kept)
             _search(study, MINUTES if minutes is None and trials is None else minutes, trials, verbose)
             found = _found(study, minutes)
     except BaseException:

@@ -99,9 +99,10 @@ class Choices:
 Dimension = Range | Choices
 Space = dict[str, Dimension]
 
-SIZE = Range(16, 256, log=True, whole=True)
-LAYERS = Range(1, 3, whole=True)
-RATE = Range(5e-4, 2e-2, log=True)
+# What takes several times as long as the defaults is not in these spaces: ten minutes would not hold five trials of it.
+SIZE = Range(16, 128, log=True, whole=True)
+LAYERS = Range(1, 2, whole=True)
+RATE = Range(1e-3, 1e-2, log=True)
 DECAY = Choices((0.0, 1e-5, 1e-4, 1e-3))
 POOLING = Choices(("final", "mean", "max", "attention"))
 
@@ -115,12 +116,12 @@ NUMBERS: Space = {
     "batch_size": Choices((16, 32, 64)),
 }
 WORDS: Space = {
-    "hidden_size": Range(32, 256, log=True, whole=True),
-    "dropout": Range(0.2, 0.7),
-    "embedding_dropout": Range(0.2, 0.7),
-    "word_dropout": Range(0.0, 0.3),
-    "char_hidden_size": Range(8, 64, log=True, whole=True),
-    "learning_rate": Range(1e-3, 1e-2, log=True),
+    "hidden_size": Range(48, 192, log=True, whole=True),
+    "dropout": Range(0.3, 0.7),
+    "embedding_dropout": Range(0.3, 0.7),
+    "word_dropout": Range(0.0, 0.2),
+    "char_hidden_size": Range(16, 64, log=True, whole=True),
+    "learning_rate": Range(1e-3, 6e-3, log=True),
     "batch_size": Choices((16, 32, 64)),
 }
 SPACES: dict[str, Space] = {

@@ -53,8 +53,9 @@ def _cut_torn_line(file: Any) -> None:
         file.seek(whole)
 
 
-def open_storage(folder: Path, url: str | None) -> BaseStorage:
-    """The journal of a folder, or the database at a URL.
+@contextlib.contextmanager
+def opened(folder: Path, url: str | None) -> Iterator[BaseStorage]:
+    """The journal of a folder, or the database at a URL, which is left without a connection.
 
     Args:
         folder: of the search.
@@ -65,7 +66,17 @@ def open_storage(folder: Path, url: str | None) -> BaseStorage:
         BilstmError: the database cannot be reached.
     """
     if url is None:
-        return JournalStorage(Journal(folder / JOURNAL))
+        yield JournalStorage(Journal(folder / JOURNAL))
+        return
+    database = _database(url)
+    try:
+        yield database
+    finally:
+        database.remove_session()
+        database.engine.dispose()
+
+
+def _database(url: str) -> RDBStorage:
     sqlalchemy = from_extra("sqlalchemy", "tune")
     try:
         place = sqlalchemy.engine.make_url(url)

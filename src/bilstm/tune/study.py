@@ -6,6 +6,7 @@ Knows Optuna's study, files and locks; does not know when a search is over, or w
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bilstm.errors import BilstmError, ParameterError
@@ -20,7 +22,7 @@ from bilstm.history import History
 from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import Choices, Range, Space, defaults, values
-from bilstm.tune.storage import open_storage, quiet, told_in_words
+from bilstm.tune.storage import opened, quiet, told_in_words
 from bilstm.tune.trials import Fit, Setting, fit_of
 
 VERSION = 1  # of what a fingerprint and a trial's notes mean
@@ -30,6 +32,7 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "unfinished",
 }
+WRITTEN = re.compile(r"\.?trial-(\d+)[-.]")  # a trial's files; with a dot those that a kill cut short
 NOT_IN_FINGERPRINT = ("checkpoint", "verbose", "device")
 
 
@@ -62,25 +65,24 @@ class Study:
         setting: what all trials share.
         space: what is searched.
         folder: is there.
-        storage: URL of a database; None for a journal in the folder.
+        storage: as :func:`bilstm.tune.storage.opened` gives it.
 
     Raises:
         ParameterError: the folder holds another search.
     """
 
-    def __init__(self, setting: Setting, space: Space, folder: Path, storage: str | None) -> None:
+    def __init__(self, setting: Setting, space: Space, folder: Path, storage: BaseStorage) -> None:
         self.setting, self.space, self.folder = setting, space, folder
         self.clock = Clock(folder / "clock.json")
         self.owner = self._owner()
-        opened = open_storage(folder, storage)
         name = f"bilstm-{fingerprint(setting, space)}"
-        if storage is None:
-            _check_is_alone(optuna.get_all_study_names(opened), name, folder)
-        warm_up = max(1, round(WARM_UP * setting.max_epochs))
+        if isinstance(storage, JournalStorage):
+            _check_is_alone(optuna.get_all_study_names(storage), name, folder)
+        warm_up = max(1, round(min(1.0, WARM_UP * setting.seeds) * setting.max_epochs))
         with locked(folder / "begin.lock"):
             self.optuna = optuna.create_study(
                 study_name=name,
-                storage=opened,
+                storage=storage,
                 load_if_exists=True,
                 direction="maximize" if setting.is_higher_better else "minimize",
                 sampler=NumberedTPE(setting.estimator.random_state),
@@ -172,17 +174,12 @@ class Study:
     def tidy(self) -> None:
         """Remove the files of trials that are over, but the first checkpoint of the best: it holds its model."""
         best = self.best()
-        for row in self.rows():
-            if row.state == "unfinished":
-                continue
-            kept = self.checkpoint(row.number, 0) if best is not None and row.number == best.number else None
-            written = f"trial-{row.number:04d}[-.]*"
-            for path in [
-                *self.folder.glob(written),
-                *self.folder.glob(f".{written}"),
-            ]:  # the latter cut short by a kill
-                if path != kept:
-                    path.unlink(missing_ok=True)
+        kept = None if best is None else self.checkpoint(best.number, 0)
+        over = {row.number for row in self.rows() if row.state != "unfinished"}
+        for path in self.folder.iterdir():
+            found = WRITTEN.match(path.name)
+            if found is not None and int(found[1]) in over and path != kept:
+                path.unlink(missing_ok=True)
 
 
 class Running:
@@ -288,9 +285,10 @@ def forget(folder: Path, setting: Setting, space: Space, storage: str | None) ->
         if not is_alone:
             raise BilstmError(f"expected a search that nobody is at work on, got one with others ({folder})")
         if storage is not None:
-            opened, name = open_storage(folder, storage), f"bilstm-{fingerprint(setting, space)}"
-            if name in optuna.get_all_study_names(opened):
-                optuna.delete_study(study_name=name, storage=opened)
+            name = f"bilstm-{fingerprint(setting, space)}"
+            with opened(folder, storage) as database:
+                if name in optuna.get_all_study_names(database):
+                    optuna.delete_study(study_name=name, storage=database)
         for pattern in ("trials.journal", "trial-*", ".trial-*", "clock.json", "owner"):
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
