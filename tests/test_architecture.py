@@ -36,7 +36,7 @@ ROOMS = [
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "charts", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
-    ["cli", "cli_fit", "cli_predict", "cli_report", "cli_series", "cli_sound", "cli_see", "cli_serve"],
+    ["cli", "cli_fit", "cli_folder", "cli_predict", "cli_report", "cli_series", "cli_sound", "cli_see", "cli_serve"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 

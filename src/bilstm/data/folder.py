@@ -191,9 +191,9 @@ class Form:
         return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(self.columns)
 
 
-def is_folder(data: str) -> bool:
-    """Whether DATA of a command names a folder, or is a pattern of files, rather than a file."""
-    return Path(data).is_dir() or (glob.has_magic(data) and not Path(data).exists())
+def columns_in(folder: str | Path) -> list[str]:
+    """The columns of the first file of a folder; of JSON lines none, which name them row by row."""
+    return list(_columns(_files(folder)[0]))
 
 
 def _files(folder: str | Path) -> list[Path]:
