@@ -215,7 +215,8 @@ class Streamed:
         """One epoch: see :class:`bilstm.training.Supply`."""
         assert batch_size is not None
         told, done = time.monotonic(), 0
-        for number, pool in enumerate(pools(self.stream.pieces(seed), batch_size, seed)):
+        mixed = pools(self.stream.pieces(seed), batch_size, seed, self.stream.buffer)
+        for number, pool in enumerate(mixed):
             done += len(pool)
             examples = self.encode(pool)
             del pool
