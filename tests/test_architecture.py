@@ -41,6 +41,7 @@ ROOMS = [
         "cli",
         "cli_cluster",
         "cli_fit",
+        "cli_folder",
         "cli_predict",
         "cli_report",
         "cli_see",

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bilstm.cli_cluster import fit_on_workers
+from bilstm.cli_folder import is_folder, read_folder_for_fit
 from bilstm.cli_series import fit_report, newer_part, read_steps
 from bilstm.cli_sound import read_recordings_for_fit
 from bilstm.errors import BilstmError, DataError, ParameterError
 
 if TYPE_CHECKING:
     from bilstm.data.dataset import Dataset
+    from bilstm.data.stream import Stream
 
 TASKS = {
     "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor", "One or more numbers for a row or a sequence."),
@@ -39,10 +41,10 @@ EXAMPLES = {
     "transcriber": "train.csv --group speaker -o digits.bilstm",
 }
 DATA_HELP = {
-    "tagger": "CoNLL columns, CoNLL-U, or JSON lines with lists of words and tags.",
+    "tagger": "CoNLL columns, CoNLL-U, JSON lines with lists of words and tags, or a folder of such tables.",
     "forecaster": "CSV, Parquet or JSON lines with a row for every step, or sunspots.",
     "transcriber": "CSV, Parquet or JSON lines with columns path and text; paths start in its folder.",
-    "": "CSV, Parquet or JSON lines, or boston, digits.",
+    "": "CSV, Parquet or JSON lines, a folder of them (larger than memory), or boston, digits.",
 }
 GROUP_HELP = {
     "transcriber": "Column that names the speaker: whole speakers are held out to stop by.",
@@ -88,7 +90,7 @@ def _command(task: str) -> Callable[..., None]:
 
 
 def run(
-    kind: type,
+    kind: Any,
     data: str,
     output: Path,
     reading: dict[str, Any],
@@ -126,7 +128,7 @@ def fit_and_save(
 
     with workers.assembled():
         reader = _reader_for(reading)
-        training = reader(data, **reading)
+        training: Any = read_folder_for_fit(data, kind.task, reading) if is_folder(data) else reader(data, **reading)
         validation = None if valid is None else reader(valid, **reading, like=training)
         if validation is not None and "time" in reading:
             validation = newer_part(validation, training, parameters["history"])
@@ -185,7 +187,7 @@ def read(
     group: str | None,
     order: str | None,
     text: str | None = None,
-    like: Dataset | None = None,
+    like: Dataset | Stream | None = None,
 ) -> Dataset:
     """DATA for training: a file with a target, or a built-in set. ``like`` is the training data of a second file."""
     from bilstm.cli import builtin_named
@@ -205,7 +207,7 @@ def read(
         raise DataError(
             f"expected --target, the column to predict, got none ({data})", hint=did_you_mean("", columns, 20)
         )
-    kinds = dict.fromkeys(category, "category") if like is None else kinds_of(like)
+    kinds = dict.fromkeys(category, "category") if like is None else like.kinds
     return read_table(data, target=target, drop=drop, group=group, order=order, kinds=kinds)
 
 
@@ -214,7 +216,7 @@ def read_language(
     target: Sequence[str] = (),
     text: str | None = None,
     tag: str | None = None,
-    like: Dataset | None = None,
+    like: Dataset | Stream | None = None,
     **others: Any,
 ) -> Dataset:
     """DATA of texts with a target column, or of tagged sentences."""
@@ -232,16 +234,6 @@ def read_language(
         raise DataError(f"expected one --target beside --text {text}, got {len(target)} ({data})", hint=hint)
     assert text is not None
     return read_texts(data, text=text, target=target[0])
-
-
-def kinds_of(data: Dataset) -> dict[str, str]:
-    """How the columns of the training data were read, for a second file like it."""
-    frames = [data.steps] if data.targets is None else [data.steps, data.targets]
-    return {
-        name: "category" if dtype == "String" else "number"
-        for frame in frames
-        for name, dtype in zip(frame.columns, map(str, frame.dtypes), strict=True)
-    }
 
 
 def reading_options(kind: Any) -> list[str]:

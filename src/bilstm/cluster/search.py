@@ -19,13 +19,14 @@ from bilstm.cluster.connection import connected, processors
 from bilstm.errors import BilstmError, ParameterError, TrainingError, from_extra
 from bilstm.progress import say
 from bilstm.tune.found import Found, in_words
-from bilstm.tune.sampling import ENOUGH, WARM_UP, NumberedTPE
+from bilstm.tune.sampling import WARM_UP, NumberedTPE
 from bilstm.tune.search import MINUTES, Going
 from bilstm.tune.space import Dimension, Space, defaults, distributions, space_for, values
 from bilstm.tune.storage import quiet
 from bilstm.tune.study import Row, fingerprint
 from bilstm.tune.trials import Fit, Setting, fit_trial, mean, setting_for
 
+ENOUGH = 3  # other trials before one is stopped
 MOST_FAILURES = 5  # deaths of the machine under one trial
 # Ray Tune reads these. Ctrl-C is ours; nobody asked for boxes on stdout, or for what it would write for TensorBoard.
 SETTINGS = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
@@ -129,7 +130,7 @@ def tuner(
     )
     stop = MedianStoppingRule(
         time_attr="step",
-        grace_period=max(1, round(WARM_UP * setting.max_epochs)),
+        grace_period=max(1, round(min(1.0, WARM_UP * setting.seeds) * setting.max_epochs)),
         min_samples_required=ENOUGH,
         min_time_slice=setting.last_step + 1,  # to pause trials for others would start them anew
         hard_stop=True,

@@ -89,6 +89,13 @@ class Dataset:
         return [] if known is None else known.columns
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """How its columns were read, ``number`` or ``category``, for a second file like it."""
+        frames = [self.steps] if self.targets is None else [self.steps, self.targets]
+        pairs = [pair for frame in frames for pair in zip(frame.columns, frame.dtypes, strict=True)]
+        return {name: "category" if dtype == pl.String else "number" for name, dtype in pairs}
+
+    @property
     def is_table(self) -> bool:
         """Whether every sequence has exactly one step, and that is no word."""
         return bool((self.lengths == 1).all()) and not self.is_language

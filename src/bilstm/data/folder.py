@@ -36,7 +36,7 @@ from bilstm.data.tables import (
 from bilstm.data.text import texts_of
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
-READERS = 192 << 20  # bytes that reading places side by side may hold, about
+READERS = 192 << 20  # bytes that places read side by side may hold, about
 MOST_SIDE_BY_SIDE = 8
 LANGUAGE_PIECE = 2 << 20  # bytes of text in a piece: for a while its words are Python's, and take forty times as much
 ENDS = 1 << 16  # bytes of a file's beginning and end that its digest is made of; the end of Parquet tells its contents
@@ -93,7 +93,7 @@ def read_folder(
     places = [place for path in files for place in stretches(path, together=group is not None, piece=piece)]
     if not places:
         raise DataError(f"expected rows, got none in any file ({folder})")
-    held = max(max(place.held for place in places), 1)
+    held = max(place.held for place in places) + piece  # what a reader has taken in, and what it has made of it
     return Stream(
         places,
         form.read,
@@ -191,9 +191,9 @@ class Form:
         return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(self.columns)
 
 
-def is_folder(data: str) -> bool:
-    """Whether DATA of a command names a folder, or is a pattern of files, rather than a file."""
-    return Path(data).is_dir() or (glob.has_magic(data) and not Path(data).exists())
+def columns_in(folder: str | Path) -> list[str]:
+    """The columns of the first file of a folder; of JSON lines none, which name them row by row."""
+    return list(_columns(_files(folder)[0]))
 
 
 def _files(folder: str | Path) -> list[Path]:

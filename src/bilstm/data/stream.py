@@ -15,7 +15,7 @@ import numpy as np
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, joined
 
-BUFFER = 64 << 20  # bytes of the sequences that are shuffled together, in memory about four times
+BUFFER = 64 << 20  # bytes of the sequences that are mixed with each other
 MOST_SEQUENCES = 131_072  # of them
 PLACES = 2**31  # tells the draws of places apart from those of pools
 
@@ -31,6 +31,9 @@ class Stream:
         digest: what tells this data from other data; a checkpoint is only taken up beside the same.
         side_by_side: how many places are read at the same time, so that their sequences mix.
         kinds: how columns are read, ``number`` or ``category``, for a second file like these.
+        buffer: bytes of the sequences that are mixed with each other; training holds about four times as much.
+        numbers: of the places in the whole of which this stream is a share; None for a whole.
+        held_out: a seed, and the number below which a sequence is left out; see :meth:`without`.
 
     The trap: a pass reads everything anew; whatever ``read`` does with a sequence is done once an epoch.
 
@@ -49,8 +52,9 @@ class Stream:
     digest: str = ""
     side_by_side: int = 1
     kinds: Mapping[str, str] = field(default_factory=dict)
-    numbers: Sequence[int] | None = None  # of the places in the whole of which this stream is a share
-    held_out: tuple[int, float] = (0, 0.0)  # a seed, and the draw below which a sequence is left out
+    buffer: int = BUFFER
+    numbers: Sequence[int] | None = None
+    held_out: tuple[int, float] = (0, 0.0)
 
     def pieces(self, seed: int | None = None) -> Iterator[Dataset]:
         """Every sequence once, some at a time.
@@ -105,7 +109,7 @@ class Stream:
         return replace(self, read=lambda place: map(change, read(place)))
 
 
-def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int = BUFFER) -> Iterator[Dataset]:
+def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int) -> Iterator[Dataset]:
     """The sequences of the pieces, mixed by a buffer: when it is full, a random half of it comes out.
 
     Which sequences come out together is drawn; among each other they keep their order, which is quicker to copy, for
@@ -115,7 +119,7 @@ def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int = B
         pieces: in whatever order they come.
         batch_size: each pool but the last holds a multiple of it.
         seed: draws the order.
-        buffer: bytes of the sequences that are held for shuffling.
+        buffer: bytes of the sequences that are held for mixing.
 
     Example:
         >>> data = Dataset.from_arrays(np.arange(20.0)[:, None])

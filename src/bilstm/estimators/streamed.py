@@ -242,7 +242,8 @@ class Streamed:
 
     def _read(self, stream: Stream, batch_size: int, seed: int, share: slice) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         told, done = time.monotonic(), 0
-        for number, pool in enumerate(pools(stream.pieces(seed), batch_size, seed)):
+        mixed = pools(stream.pieces(seed), batch_size, seed, stream.buffer)
+        for number, pool in enumerate(mixed):
             done += len(pool)
             examples = self.encode(pool)
             del pool
