@@ -115,7 +115,7 @@ def run(
 
 
 def fit_and_save(
-    kind: type,
+    kind: Any,
     data: str,
     output: Path,
     reading: dict[str, Any],
