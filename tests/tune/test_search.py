@@ -93,7 +93,7 @@ def test_time_counts_over_all_runs_and_a_trial_that_it_ended_goes_on(tmp_path, m
     assert 0 < seconds < 600
     assert len(tune(small(), HOUSES, minutes=0.9 * seconds / 60, **options).trials) == 2, "the time was up"
     with monkeypatch.context() as patch:
-        patch.setattr(searching, "Study", with_clock(FakeClock(iter([0.0, 0.0, 1e9]))))
+        patch.setattr(searching, "Study", with_clock(FakeClock(iter([1e9]))))
         found = tune(small(), HOUSES, minutes=1000, **options)
     assert [row.state for row in found.trials] == ["finished", "finished", "unfinished"]
     assert 0 < found.trials[2].epochs < 5
@@ -129,21 +129,22 @@ def test_a_time_in_which_no_trial_ends_is_an_error_that_says_how_to_go_on(tmp_pa
 
 
 def test_a_trial_that_fails_is_told_and_the_search_goes_on(monkeypatch):
-    fit = BiLSTMRegressor.fit
+    fit, calls = BiLSTMRegressor.fit, []
 
-    def fail_if_two(self, *arguments, **options):
-        if self.hidden_size == 2:
+    def fail_at_times(self, *arguments, **options):
+        calls.append(self)
+        if len(calls) in (2, 5, 6):
             raise TrainingError("expected a finite loss, got nan (epoch 1)")
         return fit(self, *arguments, **options)
 
-    monkeypatch.setattr(BiLSTMRegressor, "fit", fail_if_two)
-    found = tune(small(), HOUSES, trials=4, search={"hidden_size": Choices((2, 3))}, seeds=1)
-    states = {row.parameters["hidden_size"]: row.state for row in found.trials}
-    assert states == {2: "failed", 3: "finished"}
-    assert found.best["hidden_size"] == 3
-    assert "TrainingError: expected a finite loss" in found.trials[0].note
+    monkeypatch.setattr(BiLSTMRegressor, "fit", fail_at_times)
+    found = tune(small(), HOUSES, trials=3, search=QUICK, seeds=1)
+    assert [row.state == "failed" for row in found.trials] == [False, True, False]
+    assert "TrainingError: expected a finite loss" in found.trials[1].note
+    assert found.winner.number != 1
+    calls.append(None)
     with pytest.raises(TrainingError, match="got 2 that failed: TrainingError: expected a finite loss"):
-        tune(small(hidden_size=2), HOUSES, trials=2, search={"learning_rate": Range(0.001, 0.1)}, seeds=1)
+        tune(small(), HOUSES, trials=2, search=QUICK, seeds=1)
 
 
 def test_a_mistake_in_the_data_ends_the_search_at_once():
@@ -249,6 +250,22 @@ def test_what_is_drawn_depends_on_the_number_of_the_trial_and_not_on_the_process
 
     SPACE = {"x": optuna.distributions.FloatDistribution(0, 1), "y": optuna.distributions.IntDistribution(1, 9)}
     assert drawn(True) == drawn(False)
+
+
+def test_early_trials_change_two_parameters_and_all_have_their_turn():
+    names = [f"p{n}" for n in range(7)]
+    sampler = NumberedTPE(0, dict.fromkeys(names, 0.5))
+    space = {name: optuna.distributions.FloatDistribution(0, 1) for name in names}
+    study = optuna.create_study(sampler=sampler)
+    changed = []
+    for _ in range(10):
+        trial = study.ask(space)
+        changed.append({name for name, value in trial.params.items() if value != 0.5})
+        study.tell(trial, 1.0)
+    for first in (1, 4, 7):
+        assert sorted(name for turn in changed[first : first + 3] for name in turn) == names
+    assert {len(one) for one in changed} <= {2, 3}
+    assert len({name for name, value in study.ask(space).params.items() if value != 0.5}) > 3, "then all are proposed"
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------

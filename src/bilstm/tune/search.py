@@ -51,9 +51,9 @@ def tune(
 ) -> Found:
     """Search for parameters of an estimator that do well on held-out data.
 
-    The first trial is the estimator as it is; seven are drawn at random, further ones by TPE. A trial that is worse
-    than the median of the finished ones is stopped. A search in a folder goes on where it was, when it is called again
-    with the same arguments; ``minutes`` and ``trials`` may then be more.
+    The first trial is the estimator as it is, nine more differ from it in two parameters each, further ones are
+    proposed by TPE. A trial that is worse than the median of the finished ones is stopped. A search in a folder goes on
+    where it was, when it is called again with the same arguments; ``minutes`` and ``trials`` may then be more.
 
     Args:
         estimator: not fitted. Its parameters hold in all trials, but those of its task's space that have their default.

@@ -75,6 +75,8 @@ class Study:
         self.setting, self.space, self.folder = setting, space, folder
         self.clock = Clock(folder / "clock.json")
         self.owner = self._owner()
+        open_ones = {name: dimension for name, dimension in space.items() if len(set(dimension.ends)) > 1}
+        self._defaults = defaults(setting.estimator, open_ones, setting.training.is_language)
         name = f"bilstm-{fingerprint(setting, space)}"
         if isinstance(storage, JournalStorage):
             _check_is_alone(optuna.get_all_study_names(storage), name, folder)
@@ -85,7 +87,7 @@ class Study:
                 storage=storage,
                 load_if_exists=True,
                 direction="maximize" if setting.is_higher_better else "minimize",
-                sampler=NumberedTPE(setting.estimator.random_state),
+                sampler=NumberedTPE(setting.estimator.random_state, self._defaults),
                 pruner=MedianOfFinished(warm_up),
             )
 
@@ -109,10 +111,8 @@ class Study:
             if most is not None and sum(trial.state != TrialState.WAITING for trial in trials) >= most:
                 return None
             if all(trial.state != TrialState.WAITING for trial in trials):
-                first = (
-                    {} if trials else defaults(self.setting.estimator, self.space, self.setting.training.is_language)
-                )
-                self.optuna.enqueue_trial(first, user_attrs={"owner": self.owner})  # so that none is without an owner
+                drawn = {} if trials else self._defaults
+                self.optuna.enqueue_trial(drawn, user_attrs={"owner": self.owner})  # so that none is without an owner
             asked = self.optuna.ask()
             lock = self._lock(asked.number)
             assert lock.acquire(wait=False)
