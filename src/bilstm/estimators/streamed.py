@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ from bilstm.training import Examples
 if TYPE_CHECKING:
     from bilstm.estimators.base import BiLSTMEstimator
 
+Item = TypeVar("Item")
 HELD_OUT = 10_000  # sequences that are held out to stop by, at most; they stay in memory
 HELD_OUT_BYTES = 32 << 20  # of them
 
@@ -216,12 +218,19 @@ class Streamed:
         assert batch_size is not None
         told, done = time.monotonic(), 0
         mixed = pools(self.stream.pieces(seed), batch_size, seed, self.stream.buffer)
-        for number, pool in enumerate(mixed):
-            done += len(pool)
-            examples = self.encode(pool)
-            del pool
+        for number, examples in enumerate(ahead(map(self.encode, mixed))):
+            done += len(examples)
             yield from examples.batches(batch_size, seed + number)
             if time.monotonic() - told > QUIET:
                 told = time.monotonic()
                 share = f"{done:,} of {self.count:,} sequences"
                 say(f"{share} · {mebibytes(peak_memory())} of memory at most", self.verbose)
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, of which the next is made in another thread while one works with the last."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = worker.submit(next, items, None)
+            yield item
