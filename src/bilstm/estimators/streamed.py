@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,13 +21,11 @@ from bilstm.data.dataset import WORD, Dataset, joined
 from bilstm.data.merged import FeatureValues, WordCounts
 from bilstm.data.stream import Stream, pools, size_of
 from bilstm.errors import DataError, ParameterError
+from bilstm.estimators.base import ONE_STEP_NOTE, BiLSTMEstimator
 from bilstm.estimators.circumstances import circumstances
 from bilstm.estimators.goals import GOALS
 from bilstm.progress import QUIET, mebibytes, peak_memory, progress, say
 from bilstm.training import Examples
-
-if TYPE_CHECKING:
-    from bilstm.estimators.base import BiLSTMEstimator
 
 Item = TypeVar("Item")
 HELD_OUT = 10_000  # sequences that are held out to stop by, at most; they stay in memory
@@ -49,6 +47,8 @@ def fit_stream(
     """
     before = peak_memory()
     survey = surveyed(model, stream, seed, model.validation_fraction if validation is None else 0.0)
+    if model.is_table_ and model.table_as == "one step":
+        say(ONE_STEP_NOTE, model.verbose)
     held_out = survey.held_out if validation is None else model._given(validation)
     supply = Streamed(survey.training, survey.count, survey.steps, lambda pool: model._examples(pool, None, fit=False))
     supply.verbose = model.verbose
