@@ -1,6 +1,6 @@
 """How much memory does training on a folder larger than memory take, and how fast is it?
 
-    python benchmarks/streaming.py [--gigabytes 5] [--columns 256] [--threads 2] [--folder DIR] [--store]
+    python benchmarks/streaming.py [--gigabytes 5] [--columns 512] [--threads 2] [--folder DIR] [--store]
 
 Writes a folder of Parquet files of random numbers and a target that depends on them, and lets fresh processes read it
 without training, train one epoch on it, and train in memory on a small part of it, for the seconds that a row takes.
@@ -33,7 +33,7 @@ from bilstm.progress import peak_memory  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 GROUPS = 4  # row groups of a file
-SMALL = 65_536  # rows that are trained on in memory
+SMALL = 32_768  # rows that are trained on in memory
 CHUNK = 8192  # rows that are made at once
 GB = 10**9
 
@@ -41,8 +41,8 @@ GB = 10**9
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=5.0, help="of Parquet on the disk")
-    parser.add_argument("--columns", type=int, default=256)
-    parser.add_argument("--group-rows", type=int, default=65_536, help="rows of a row group")
+    parser.add_argument("--columns", type=int, default=512)
+    parser.add_argument("--group-rows", type=int, default=32_768, help="rows of a row group")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where the files are written; by default the system's place")
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/streaming.json")

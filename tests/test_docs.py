@@ -34,6 +34,9 @@ def folder(tmp_path, monkeypatch):
     data = bilstm.boston()
     frame = pl.concat([data.steps, data.targets], how="horizontal")
     frame[:400].write_csv("houses.csv")
+    (tmp_path / "houses").mkdir()
+    for part in range(4):
+        frame[100 * part :][:100].write_parquet(f"houses/part-{part}.parquet")
     frame[400:].write_csv("new_houses.csv")
     generator = np.random.default_rng(0)
     rows = [

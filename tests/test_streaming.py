@@ -360,3 +360,15 @@ def test_names_that_share_a_number_are_no_error(monkeypatch):
 
     monkeypatch.setattr(Survey, "_see", with_a_twin)
     assert streamed.surveyed(model, stream, 0, 0.0).count == 40
+
+
+def test_what_goes_wrong_while_the_next_pool_is_made_is_told():
+    def items():
+        yield 1
+        raise DataError("expected a second one")
+
+    found = streamed.ahead(items())
+    assert next(found) == 1
+    with pytest.raises(DataError, match="expected a second one"):
+        next(found)
+    assert list(streamed.ahead(iter("abc"))) == ["a", "b", "c"]

@@ -139,9 +139,10 @@ def in_worker(told: dict[str, Any]) -> None:
         try:
             told["work"]()
         except Exception as error:
-            if not isinstance(error, MENDED_BY_RESTART):
-                ray.get(post.fail.remote(error))
-            raise
+            if isinstance(error, MENDED_BY_RESTART):
+                raise
+            ray.get(post.fail.remote(error))
+            torch.distributed.destroy_process_group()  # wakes those who wait for this one
 
 
 @contextlib.contextmanager

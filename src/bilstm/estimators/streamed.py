@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -22,14 +23,13 @@ from bilstm.data.dataset import WORD, Dataset, joined
 from bilstm.data.merged import FeatureValues, WordCounts
 from bilstm.data.stream import Stream, pools, size_of
 from bilstm.errors import DataError, ParameterError
+from bilstm.estimators.base import ONE_STEP_NOTE, BiLSTMEstimator
 from bilstm.estimators.circumstances import circumstances
 from bilstm.estimators.goals import GOALS
 from bilstm.progress import QUIET, Show, both, mebibytes, peak_memory, progress, say
 from bilstm.training import Examples
 
-if TYPE_CHECKING:
-    from bilstm.estimators.base import BiLSTMEstimator
-
+Item = TypeVar("Item")
 HELD_OUT = 10_000  # sequences that are held out to stop by, at most; they stay in memory
 HELD_OUT_BYTES = 32 << 20  # of them
 PLACES_EACH = 4  # for a worker to read its own: with fewer, some would be through long before the others
@@ -59,6 +59,8 @@ def fit_stream(
     """
     before = peak_memory()
     survey = surveyed(model, stream, seed, model.validation_fraction if validation is None else 0.0)
+    if model.is_table_ and model.table_as == "one step":
+        say(ONE_STEP_NOTE, model.verbose)
     held_out = survey.held_out if validation is None else model._given(validation)
     supply = Streamed(survey.training, survey.count, survey.steps, lambda pool: model._examples(pool, None, fit=False))
     supply.verbose = model.verbose
@@ -243,12 +245,19 @@ class Streamed:
     def _read(self, stream: Stream, batch_size: int, seed: int, share: slice) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         told, done = time.monotonic(), 0
         mixed = pools(stream.pieces(seed), batch_size, seed, stream.buffer)
-        for number, pool in enumerate(mixed):
-            done += len(pool)
-            examples = self.encode(pool)
-            del pool
+        for number, examples in enumerate(ahead(map(self.encode, mixed))):
+            done += len(examples)
             yield from examples.batches(batch_size, seed + number, share)
             if time.monotonic() - told > QUIET:
                 told = time.monotonic()
                 progressed = f"{done:,} of {self.count:,} sequences"
                 say(f"{progressed} · {mebibytes(peak_memory())} of memory at most", self.verbose)
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, of which the next is made in another thread while one works with the last."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = worker.submit(next, items, None)
+            yield item
