@@ -139,6 +139,13 @@ def broken():
         return {"error": str(error)}
 
 
+def one_fails():
+    """One worker makes a mistake while the other one waits for it."""
+    if workers.rank() == 1:
+        raise ValueError("only here")
+    workers.wait()
+
+
 if __name__ == "__main__":
     with workers.assembled():
         found = {fit.__name__: told(fit()) for fit in (*ALIKE, dropping_tagger)}

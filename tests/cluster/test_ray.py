@@ -15,6 +15,7 @@ import pytest
 
 import bilstm
 from bilstm import BiLSTMRegressor, boston, tensor_file
+from tests.cluster.fits import one_fails
 from tests.cluster.test_workers import torchrun
 from tests.compare import assert_close
 
@@ -77,6 +78,13 @@ def test_a_mistake_in_the_data_is_told_once_and_not_tried_again(cluster, run, tm
     status, _, err = run("fit", "regressor", "bad.csv", "--target", "c", "-o", "m.bilstm", "--workers", 2)
     assert status == 1
     assert err.count("expected a column 'c'") == 1
+
+
+def test_a_mistake_of_one_worker_alone_ends_them_all(cluster):
+    from bilstm.cluster.training import train_together
+
+    with pytest.raises(ValueError, match="only here"):
+        train_together(one_fails, count=2)
 
 
 @pytest.mark.parametrize("words", ["0", "many", "3..2", "1..2..3"])

@@ -142,7 +142,8 @@ def in_worker(told: dict[str, Any]) -> None:
             if isinstance(error, MENDED_BY_RESTART):
                 raise
             ray.get(post.fail.remote(error))
-            torch.distributed.destroy_process_group()  # wakes those who wait for this one
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()  # wakes those who wait for this one
 
 
 @contextlib.contextmanager
