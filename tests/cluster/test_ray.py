@@ -87,6 +87,15 @@ def test_a_mistake_of_one_worker_alone_ends_them_all(cluster):
         train_together(one_fails, count=2)
 
 
+def test_an_address_where_nobody_answers_is_told_at_once(tmp_path):
+    pytest.importorskip("ray")
+    command = [sys.executable, "-m", "bilstm.cli", *map(str, FIT), "-o", "m.bilstm", "--ray", "127.0.0.1:1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert "error: expected a Ray cluster at 127.0.0.1:1, got none: " in done.stderr
+    assert "hint: start one with: ray start --head" in done.stderr
+
+
 @pytest.mark.parametrize("words", ["0", "many", "3..2", "1..2..3"])
 def test_a_number_of_workers_that_is_none_is_an_error(run, words):
     status, _, err = run(*FIT, "-o", "m.bilstm", "--workers", words)

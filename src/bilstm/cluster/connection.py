@@ -6,13 +6,16 @@ Knows addresses and processors; does not know what will be done there.
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from bilstm.errors import BilstmError, from_extra
 
+ANSWERS = 10.0  # seconds until a cluster must answer
 LOCAL = "local"  # the address of a cluster that is started here
 # Ray reads these when it is imported. It shall not send figures of its use; not chatter; and a worker without a GPU
 # keeps seeing what the machine has.
@@ -71,9 +74,10 @@ def start(ray: Any, address: str | None, cpus: int) -> None:
     """Connect Ray, quietly."""
     quiet = {"log_to_driver": False, "logging_level": "error"}
     try:
-        if address in (None, LOCAL):
+        if address is None or address == LOCAL:
             ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, **quiet)
         else:
+            check_answers(address)
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).split("\n", 1)[0]
@@ -81,3 +85,10 @@ def start(ray: Any, address: str | None, cpus: int) -> None:
             f"expected a Ray cluster at {address or LOCAL}, got none: {reason}",
             hint="start one with: ray start --head",
         ) from None
+
+
+def check_answers(address: str) -> None:
+    """Raise an OSError if nobody listens at ``HOST:PORT``; Ray itself would try for minutes."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), timeout=ANSWERS).close()
