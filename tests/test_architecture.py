@@ -21,6 +21,7 @@ ROOMS = [
     ["data"],
     ["nn"],
     [
+        "workers",
         "tensor_file",
         "history",
         "checkpoint",
@@ -36,7 +37,20 @@ ROOMS = [
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "charts", "tune", "cluster", "export"],
     ["demo", "doctor", "report", "server"],
-    ["cli", "cli_export", "cli_fit", "cli_predict", "cli_report", "cli_series", "cli_sound", "cli_see", "cli_serve"],
+    [
+        "cli",
+        "cli_cluster",
+        "cli_export",
+        "cli_fit",
+        "cli_folder",
+        "cli_predict",
+        "cli_report",
+        "cli_see",
+        "cli_series",
+        "cli_serve",
+        "cli_sound",
+        "cli_tune",
+    ],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
@@ -98,7 +112,9 @@ def test_a_name_that_is_not_public_is_an_attribute_error():
         bilstm.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["predict", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["fit", "--help"], ["predict", "--help"], ["tune", "--help"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys\nfrom bilstm.cli import main\n"

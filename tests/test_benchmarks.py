@@ -64,11 +64,29 @@ def test_epochs_are_timed_once_their_losses_agree():
     assert "sentences: plain PyTorch " in shown
 
 
+def test_a_search_is_measured_beside_the_defaults_on_rows_that_neither_has_seen(monkeypatch):
+    quick = ["--trials", "2", "--seeds", "1", "--max-epochs", "1", "--splits", "1"]
+    assert "better in " in run("tuning.py", "--sets", "boston", *quick)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from tuning import boston, parted
+
+    rest, test = parted(boston(), 0, by_class=False)
+    assert (len(rest), len(test)) == (455, 51)
+    assert not set(map(tuple, rest.steps.rows())) & set(map(tuple, test.steps.rows()))
+
+
 @pytest.mark.skipif(not native.isas(), reason="the equations search for minutes")
 def test_ctc_is_timed_beside_torch_once_losses_agree_and_texts_are_found():
     shown = run("ctc.py", "--rounds", "1", "--budget", "1")
     assert shown.count("bilstm ") == shown.count("torch ") == 2
     assert "search with bigrams, nothing pruned" in shown
+
+
+def test_workers_are_timed_once_their_losses_are_those_of_one():
+    shown = run("scaling.py", "--sentences", "80", "--epochs", "2", "--rounds", "1", "--commands", "0")
+    assert shown.startswith("losses of 2 workers and of 1: ")
+    for name in ("1 worker: {", "2 workers, the same batches: {", "2 workers, a batch each: {"):
+        assert f"\n{name}" in shown
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read as Linux tells it")

@@ -34,6 +34,9 @@ def folder(tmp_path, monkeypatch):
     data = bilstm.boston()
     frame = pl.concat([data.steps, data.targets], how="horizontal")
     frame[:400].write_csv("houses.csv")
+    (tmp_path / "houses").mkdir()
+    for part in range(4):
+        frame[100 * part :][:100].write_parquet(f"houses/part-{part}.parquet")
     frame[400:].write_csv("new_houses.csv")
     generator = np.random.default_rng(0)
     rows = [
@@ -137,12 +140,13 @@ def test_the_tree_in_the_readme_is_the_tree():
 
 
 def test_the_readmes_figures_are_the_stored_ones():
-    from benchmarks.tables import forecasts, speech, tables
+    from benchmarks.tables import forecasts, scaling, speech, tables
 
     assert tables().strip() in (ROOT / "README.md").read_text()
     page = (ROOT / "benchmarks" / "README.md").read_text()
     assert forecasts() in page
     assert speech() in page
+    assert scaling() in (ROOT / "docs" / "scale.md").read_text()
 
 
 def test_the_figures_of_the_pages_are_the_stored_ones():

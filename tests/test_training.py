@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
@@ -292,6 +293,34 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, change):
 def test_a_checkpoint_needs_a_seed(tmp_path):
     with pytest.raises(ParameterError, match="expected random_state to be a number beside a checkpoint"):
         BiLSTMRegressor(**SMALL, random_state=None, checkpoint=tmp_path / "c").fit(boston())
+
+
+# -- being told of every epoch -----------------------------------------------------------------------------------
+
+
+def test_a_fit_tells_of_every_epoch_and_is_the_same_fit(tmp_path):
+    data, told = boston().take(range(100)), []
+    model = BiLSTMRegressor(**SMALL).fit(data, on_epoch=lambda history: told.append(len(history)))
+    assert told == list(range(1, 7))
+    assert_same_model(model, BiLSTMRegressor(**SMALL).fit(data))
+
+
+def test_what_is_raised_out_of_a_fit_leaves_no_model_and_a_checkpoint_to_go_on_from(tmp_path):
+    data = boston().take(range(100))
+    model = BiLSTMRegressor(**SMALL, checkpoint=tmp_path / "run.checkpoint").fit(data)
+    (tmp_path / "run.checkpoint").unlink()
+    state = torch.random.get_rng_state()
+
+    def end(history):
+        if len(history) == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        model.fit(data, on_epoch=end)
+    assert_close(torch.random.get_rng_state(), state)
+    with pytest.raises(NotFittedError):
+        model.predict(data)
+    assert_same_model(model.fit(data), BiLSTMRegressor(**SMALL).fit(data))
 
 
 # -- the history -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bilstm.data.builtin import digits as digits
     from bilstm.data.builtin import sunspots as sunspots
     from bilstm.data.dataset import Dataset as Dataset
+    from bilstm.data.folder import read_folder as read_folder
     from bilstm.data.recordings import read_recordings as read_recordings
     from bilstm.data.sentences import read_sentences as read_sentences
     from bilstm.data.series import read_series as read_series
@@ -49,6 +50,7 @@ _HOMES = {
     "digits": "bilstm.data.builtin",
     "evaluate": "bilstm.metrics",
     "load": "bilstm.model_file",
+    "read_folder": "bilstm.data.folder",
     "read_recordings": "bilstm.data.recordings",
     "read_sentences": "bilstm.data.sentences",
     "read_series": "bilstm.data.series",
@@ -74,6 +76,7 @@ __all__ = [
     "digits",
     "evaluate",
     "load",
+    "read_folder",
     "read_recordings",
     "read_sentences",
     "read_series",

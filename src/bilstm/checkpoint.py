@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from bilstm import tensor_file
+from bilstm import tensor_file, workers
 from bilstm.errors import ModelFileError
 from bilstm.history import History
 
@@ -31,17 +31,20 @@ class Checkpoint:
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = path
         self.fingerprint = fingerprint
-        self.facts: dict[str, Any] | None = None
-        self.tensors: dict[str, Tensor] = {}
-        if not path.exists():
-            return
-        header, self.tensors = tensor_file.read(path)
+        self.facts: dict[str, Any] | None
+        found: tuple[dict[str, Any] | None, dict[str, Tensor]]
+        found = self._read() if workers.is_first() and path.exists() else (None, {})
+        self.facts, self.tensors = workers.from_first(found)  # others may be on machines that lack the file
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        path, fingerprint = self.path, self.fingerprint
+        header, tensors = tensor_file.read(path)
         if (header.get("checkpoint"), header.get("fingerprint")) != (VERSION, fingerprint):
             raise ModelFileError(
                 f"expected a checkpoint of this run, got one of other data or parameters ({path})",
                 hint="delete it to start anew, or choose another checkpoint file",
             )
-        self.facts = header["facts"]
+        return header["facts"], tensors
 
     @property
     def epoch(self) -> int:

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bilstm.cli_cluster import with_ray_address
 from bilstm.cli_export import export
 from bilstm.cli_fit import add_fit_commands
 from bilstm.cli_report import add_report_command
 from bilstm.cli_see import add_see_commands
 from bilstm.cli_serve import serve
+from bilstm.cli_tune import add_tune_commands
 from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 
 if TYPE_CHECKING:
@@ -127,6 +129,12 @@ def predict(
     hot_word: HotWord = None,
     beam: Beam = None,
     look_ahead: LookAhead = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]", help="Predict many files into a folder, on a Ray cluster or one started here."
+        ),
+    ] = None,
 ) -> None:
     """Predict every row, sequence or sentence of DATA, in its order.
 
@@ -139,7 +147,14 @@ def predict(
     Example: echo "Angela Merkel besuchte Paris" | bilstm predict ner.bilstm -
 
     Example: bilstm predict digits.bilstm *.wav -o out.csv
+
+    Example: bilstm predict boston.bilstm 'folder/*.parquet' --ray -o predictions
     """
+    if ray is not None:
+        from bilstm.cli_cluster import predict_on_workers
+
+        predict_on_workers(file, data or [], output, ray, text)
+        return
     from bilstm.model_file import load
 
     model = load(file)
@@ -153,45 +168,9 @@ def predict(
         return
     if data and len(data) > 1:
         raise ParameterError(f"expected one DATA beside a {model.task}, got {len(data)}: {' '.join(data[:3])}")
-    _predict_one(model, data[0] if data else None, output, text)
+    from bilstm.cli_predict import predict_one
 
-
-def _predict_one(model: Any, data: str | None, output: Path | None, text: str | None) -> None:
-    """Predictions for one file."""
-    if data is None or model.task == "forecaster":
-        from bilstm.cli_series import predict_series
-
-        predict_series(model, data, output)
-        return
-    if model.is_language_:
-        from bilstm.cli_predict import painted, predicted_text
-
-        if output is None and model.task == "tagger" and sys.stdout.isatty():
-            painted(model, data, text)
-        elif output is None:
-            sys.stdout.write(predicted_text(model, data, text))
-        else:
-            write_text(output, predicted_text(model, data, text))
-            talk(f"wrote {output}")
-        return
-    _predict_rows(model, data, output)
-
-
-def _predict_rows(model: Any, data: str, output: Path | None) -> None:
-    """Predictions of numbers as CSV, one row a sequence."""
-    import polars as pl
-    import polars.selectors
-
-    rows = read_for(model, data)
-    frame = pl.DataFrame(model.prediction_columns(rows))
-    frame = frame.with_columns(pl.selectors.float().round_sig_figs(7))  # what float32 knows
-    if rows.ids is not None:
-        frame = frame.insert_column(0, rows.ids)
-    if output is None:
-        sys.stdout.write(frame.write_csv())
-    else:
-        write_text(output, frame.write_csv())
-        talk(f"wrote {output}: {frame.height} rows")
+    predict_one(model, data[0] if data else None, output, text)
 
 
 @app.command()
@@ -358,10 +337,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and turn mistakes into one short paragraph and an exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    arguments = [word for word in arguments if word != "--debug"]  # it may stand anywhere
+    arguments = with_ray_address([word for word in arguments if word != "--debug"])  # it may stand anywhere
     warnings.showwarning = lambda message, *_: talk(f"note: {message}")
     try:
         add_fit_commands(app, arguments)
+        add_tune_commands(app, arguments)
         app(arguments)
     except BilstmError as error:
         if debug:

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bilstm.cli_cluster import fit_on_workers
+from bilstm.cli_folder import is_folder, read_folder_for_fit
 from bilstm.cli_series import fit_report, newer_part, read_steps
 from bilstm.cli_sound import read_recordings_for_fit
 from bilstm.errors import BilstmError, DataError, ParameterError
 
 if TYPE_CHECKING:
     from bilstm.data.dataset import Dataset
+    from bilstm.data.stream import Stream
 
 TASKS = {
     "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor", "One or more numbers for a row or a sequence."),
@@ -38,10 +41,10 @@ EXAMPLES = {
     "transcriber": "train.csv --group speaker -o digits.bilstm",
 }
 DATA_HELP = {
-    "tagger": "CoNLL columns, CoNLL-U, or JSON lines with lists of words and tags.",
+    "tagger": "CoNLL columns, CoNLL-U, JSON lines with lists of words and tags, or a folder of such tables.",
     "forecaster": "CSV, Parquet or JSON lines with a row for every step, or sunspots.",
     "transcriber": "CSV, Parquet or JSON lines with columns path and text; paths start in its folder.",
-    "": "CSV, Parquet or JSON lines, or boston, digits.",
+    "": "CSV, Parquet or JSON lines, a folder of them (larger than memory), or boston, digits.",
 }
 GROUP_HELP = {
     "transcriber": "Column that names the speaker: whole speakers are held out to stop by.",
@@ -52,6 +55,7 @@ TEXT_HELP = {
     "": "Column of texts; of a tagger, of lists of words.",
 }
 FORECAST = "bilstm fit forecaster reads it"
+TOGETHER = ("workers", "ray", "worker_cpus")  # how several processes fit one model
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
 
 
@@ -86,16 +90,71 @@ def _command(task: str) -> Callable[..., None]:
 
 
 def run(
-    kind: type,
+    kind: Any,
     data: str,
     output: Path,
     reading: dict[str, Any],
     valid: str | None,
     restart: bool,
     log_every: int,
+    workers: str | None = None,
+    ray: str | None = None,
+    worker_cpus: int | None = None,
     **parameters: Any,
 ) -> None:
     """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
+    checkpoint = checkpoint_of(output, restart)
+    work = functools.partial(
+        fit_and_save, kind, data, output, reading, valid, parameters | {"checkpoint": checkpoint}, log_every
+    )
+    if workers or ray or worker_cpus:
+        fit_on_workers(work, output, workers, ray, worker_cpus)
+    else:
+        work()
+    checkpoint.unlink(missing_ok=True)
+
+
+def fit_and_save(
+    kind: Any,
+    data: str,
+    output: Path,
+    reading: dict[str, Any],
+    valid: str | None,
+    parameters: dict[str, Any],
+    log_every: int,
+) -> None:
+    """Read, fit, save; in each of the processes that train together, where there are several."""
+    from bilstm import workers
+
+    with workers.assembled():
+        reader = _reader_for(reading)
+        training: Any = read_folder_for_fit(data, kind.task, reading) if is_folder(data) else reader(data, **reading)
+        validation = None if valid is None else reader(valid, **reading, like=training)
+        if validation is not None and "time" in reading:
+            validation = newer_part(validation, training, parameters["history"])
+        estimator = kind(**parameters, verbose=log_every if workers.is_first() else 0)
+        try:
+            estimator.fit(training, validation=validation)
+        except KeyboardInterrupt:
+            checkpoint = parameters["checkpoint"]
+            kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
+            raise BilstmError(f"interrupted{kept}") from None
+        if workers.is_first():
+            estimator.save(output)
+            print(f"wrote {output}; {_measured(estimator, reading, training, validation)}", file=sys.stderr)
+        workers.wait()  # none ends, and forgets the checkpoint, before the model is written
+
+
+def _measured(estimator: Any, reading: dict[str, Any], training: Any, validation: Any) -> str:
+    """What is to be said of a fitted estimator."""
+    if "time" in reading:
+        return fit_report(estimator, training, validation)
+    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
+    return f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
+
+
+def checkpoint_of(output: Path, restart: bool) -> Path:
+    """Where an unfinished run of that model file is written down; with ``restart`` it is forgotten."""
     if not output.parent.is_dir():
         raise DataError(f"expected a folder for the model, got none ({output.parent})", hint="make it first")
     if output.is_dir():
@@ -103,24 +162,7 @@ def run(
     checkpoint = output.with_name(output.name + ".checkpoint")
     if restart:
         checkpoint.unlink(missing_ok=True)
-    reader = _reader_for(reading)
-    training = reader(data, **reading)
-    validation = None if valid is None else reader(valid, **reading, like=training)
-    if validation is not None and "time" in reading:
-        validation = newer_part(validation, training, parameters["history"])
-    estimator = kind(**parameters, checkpoint=checkpoint, verbose=log_every)
-    try:
-        estimator.fit(training, validation=validation)
-    except KeyboardInterrupt:
-        kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
-        raise BilstmError(f"interrupted{kept}") from None
-    estimator.save(output)
-    checkpoint.unlink(missing_ok=True)
-    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
-    measured = f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
-    if "time" in reading:
-        measured = fit_report(estimator, training, validation)
-    print(f"wrote {output}; {measured}", file=sys.stderr)
+    return checkpoint
 
 
 def _reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
@@ -145,7 +187,7 @@ def read(
     group: str | None,
     order: str | None,
     text: str | None = None,
-    like: Dataset | None = None,
+    like: Dataset | Stream | None = None,
 ) -> Dataset:
     """DATA for training: a file with a target, or a built-in set. ``like`` is the training data of a second file."""
     from bilstm.cli import builtin_named
@@ -165,7 +207,7 @@ def read(
         raise DataError(
             f"expected --target, the column to predict, got none ({data})", hint=did_you_mean("", columns, 20)
         )
-    kinds = dict.fromkeys(category, "category") if like is None else kinds_of(like)
+    kinds = dict.fromkeys(category, "category") if like is None else like.kinds
     return read_table(data, target=target, drop=drop, group=group, order=order, kinds=kinds)
 
 
@@ -174,7 +216,7 @@ def read_language(
     target: Sequence[str] = (),
     text: str | None = None,
     tag: str | None = None,
-    like: Dataset | None = None,
+    like: Dataset | Stream | None = None,
     **others: Any,
 ) -> Dataset:
     """DATA of texts with a target column, or of tagged sentences."""
@@ -192,16 +234,6 @@ def read_language(
         raise DataError(f"expected one --target beside --text {text}, got {len(target)} ({data})", hint=hint)
     assert text is not None
     return read_texts(data, text=text, target=target[0])
-
-
-def kinds_of(data: Dataset) -> dict[str, str]:
-    """How the columns of the training data were read, for a second file like it."""
-    frames = [data.steps] if data.targets is None else [data.steps, data.targets]
-    return {
-        name: "category" if dtype == "String" else "number"
-        for frame in frames
-        for name, dtype in zip(frame.columns, map(str, frame.dtypes), strict=True)
-    }
 
 
 def reading_options(kind: Any) -> list[str]:
@@ -246,8 +278,11 @@ def _data_options(kind: Any) -> list[inspect.Parameter]:
             Annotated[int, option(min=0, metavar="N", help="1 shows progress, n > 1 a line every n epochs.")],
             1,
         ),
+        ("workers", Annotated[str | None, option(metavar="N|M..N", help="Train with several processes (Ray).")], None),
+        ("ray", Annotated[str | None, option(metavar="[ADDRESS]", help="On a Ray cluster: auto, or HOST:PORT.")], None),
+        ("worker_cpus", Annotated[int | None, option(min=1, metavar="N", help="Processors of each worker.")], None),
     ]
-    chosen = {"data", "output", "valid", "restart", "log_every", *reading_options(kind)}
+    chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *reading_options(kind)}
     return [_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
 
 

@@ -20,6 +20,46 @@ STDIN = "-"
 COLORS = ("bold cyan", "bold magenta", "bold green", "bold yellow", "bold blue", "bold red")
 
 
+def predict_one(model: Any, data: str | None, output: Path | None, text: str | None) -> None:
+    """Predictions for one file, to a file or to stdout."""
+    from bilstm.cli import talk, write_text
+
+    if data is None or model.task == "forecaster":
+        from bilstm.cli_series import predict_series
+
+        predict_series(model, data, output)
+        return
+    if model.is_language_:
+        if output is None and model.task == "tagger" and sys.stdout.isatty():
+            painted(model, data, text)
+        elif output is None:
+            sys.stdout.write(predicted_text(model, data, text))
+        else:
+            write_text(output, predicted_text(model, data, text))
+            talk(f"wrote {output}")
+        return
+    _rows(model, data, output)
+
+
+def _rows(model: Any, data: str, output: Path | None) -> None:
+    """Predictions of numbers as CSV, one row a sequence."""
+    import polars as pl
+    import polars.selectors
+
+    from bilstm.cli import read_for, talk, write_text
+
+    rows = read_for(model, data)
+    frame = pl.DataFrame(model.prediction_columns(rows))
+    frame = frame.with_columns(pl.selectors.float().round_sig_figs(7))  # what float32 knows
+    if rows.ids is not None:
+        frame = frame.insert_column(0, rows.ids)
+    if output is None:
+        sys.stdout.write(frame.write_csv())
+    else:
+        write_text(output, frame.write_csv())
+        talk(f"wrote {output}: {frame.height} rows")
+
+
 def predicted_text(model: Any, data: str, column: str | None) -> str:
     """DATA once more with what a model that reads words says of it.
 

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from bilstm.history import History
@@ -38,6 +39,18 @@ def progress(verbose: int, max_epochs: int) -> Iterator[Show | None]:
             yield show
     else:
         yield _lines(verbose if verbose > 1 else max(1, max_epochs // 20), max_epochs)
+
+
+def both(first: Show | None, second: Show | None) -> Show | None:
+    """What tells both of every epoch, as far as they want to know."""
+    if first is None or second is None:
+        return first or second
+
+    def tell(history: History) -> None:
+        first(history)
+        second(history)
+
+    return tell
 
 
 def describe(history: History, row: int = -1) -> str:
@@ -90,3 +103,22 @@ def counted(items: Sequence[Item], what: str, verbose: int) -> Iterator[Item]:
             told = time.monotonic()
             end = "\r" if sys.stderr.isatty() else "\n"
             print(f"{what}: {done + 1} of {len(items)}", end=end, file=sys.stderr, flush=True)
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, in bytes; 0 where the system does not say."""
+    try:  # on Linux what getrusage says begins with the memory of the process that started this one
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+
+
+def mebibytes(size: float) -> str:
+    """Bytes in words: ``612 MiB``."""
+    return f"{size / 2**20:,.0f} MiB"

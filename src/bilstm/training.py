@@ -1,23 +1,25 @@
 """The training loop: one visible function. Knows networks, losses and epochs; does not know tasks or files' formats.
 
 Every epoch draws its randomness (order of rows, dropout) from its own seed, so an interrupted run that goes on
-from its last finished epoch ends in the same model as an unbroken one.
+from its last finished epoch ends in the same model as an unbroken one. Several processes train one model by each
+working on a share of every batch (workers.py); what is done with the sum of their gradients is then the same in all.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bilstm import workers
 from bilstm.checkpoint import Checkpoint
-from bilstm.data.batch import Batch, Sequences, unsorted, unsorted_steps
+from bilstm.data.batch import ALL, Batch, Sequences, unsorted, unsorted_steps
 from bilstm.errors import TrainingError
 from bilstm.history import History
 
@@ -25,6 +27,19 @@ OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # outputs (B, …), targets (B, …), lengths (B,) → (B,)
 PREDICTION_BATCH = 512  # rows at a time, so that memory does not grow with the data
+APART = 1_000_003  # between the seeds of two workers: more than there are epochs
+
+
+class Supply(Protocol):
+    """What training learns from: epochs of batches, wherever they come from. Its length counts sequences."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        """One epoch: each sequence once, ``batch_size`` at a time (the last batch may be smaller), in an order drawn
+        from the seed; with each batch its targets (B, …) and weights (B,). Of several workers each gets a part of
+        every batch, perhaps an empty one, and all get equally many."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,25 +54,32 @@ class Examples:
     weights: Tensor
     each_step: bool = False
 
+    def __len__(self) -> int:
+        return len(self.sequences)
+
     def targets_of(self, batch: Batch) -> Tensor:
         """The targets of a batch: (B, …), or (B, T) with zeros behind the ends for one a step, or (B, h, K)."""
         if isinstance(self.targets, Sequences):
             return self.targets.padded(self.targets.matrix, batch.rows)
         return self.sequences.padded(self.targets, batch.rows) if self.each_step else self.targets[batch.rows]
 
-    def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+    def batches(
+        self, batch_size: int | None, seed: int, share: slice | None = None
+    ) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         """One epoch's batches, their targets (B, …) and weights (B,): everything at once where it fits, in the
-        caller's order, else shuffled."""
-        if batch_size is None or batch_size >= len(self.sequences):
-            yield self.sequences.whole, self.targets_of(self.sequences.whole), self.weights
+        caller's order, else shuffled. Of each batch only the ``share``, be it empty; by default this worker's."""
+        share, sequences = workers.share() if share is None else share, self.sequences
+        if batch_size is None or batch_size >= len(sequences):
+            batch = sequences.whole if share == ALL else sequences.batch(torch.arange(len(sequences))[share])
+            yield batch, self.targets_of(batch), self.weights[share]
             return
-        for batch in self.sequences.shuffled(batch_size, torch.Generator().manual_seed(seed)):
+        for batch in sequences.shuffled(batch_size, torch.Generator().manual_seed(seed), share):
             yield batch, self.targets_of(batch), self.weights[batch.rows]
 
 
 def train(
     network: nn.Module,
-    training: Examples,
+    training: Supply,
     validation: Examples | None,
     *,
     loss: Loss,
@@ -100,7 +122,8 @@ def train(
         TrainingError: a loss, gradient or validation loss is not finite; says which, and when.
     """
     parameters = list(network.to(device).parameters())
-    vector, gradient = joined(parameters)
+    vector, sums = joined(parameters)
+    gradient = sums[:-1]
     state = State(network, make_optimizer(optimizer, vector, learning_rate, weight_decay), History(metric_name))
     if checkpoint is not None:
         checkpoint.restore(state)
@@ -109,51 +132,56 @@ def train(
                 f"expected a checkpoint of at most {max_epochs} epochs, got one of {state.epoch}",
                 hint="delete it, or raise max_epochs",
             )
-    steps = -(-len(training.sequences) // (batch_size or len(training.sequences)))
+    steps = -(-len(training) // (batch_size or len(training)))
 
     for epoch in range(state.epoch + 1, max_epochs + 1):
         if patience is not None and validation is not None and state.epochs_since_best >= patience:
             break
         started = time.perf_counter()
-        seed_generators(seed + epoch, device)
+        seed_generators(seed + epoch + workers.rank() * APART, device)
+        workers.copy_first(vector.detach())  # other processors may round otherwise, and drift
         if not network.training:
             network.train()
         lost = weighed = norms = 0.0
+        ruled_out: list[Tensor] = []
         for step, (batch, targets, weights) in enumerate(training.batches(batch_size, seed + epoch)):
             rate = learning_rate * rate_factor(schedule, (epoch - 1 + step / steps) / max_epochs)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            outputs = network(batch.to(device))  # (B, K)
-            each = loss(outputs, targets.to(device), batch.lengths)  # (B,)
-            if on_infinite is not None and (ruled_out := each.detach().cpu() == math.inf).any():
-                on_infinite(batch.rows[ruled_out])
-                each, weights = each.masked_fill(ruled_out.to(device), 0), weights.masked_fill(ruled_out, 0)
-            weight = float(weights.sum())
-            value = each @ (weights / max(weight, 1e-12)).to(device)
-            gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
-            torch.cat([part.flatten() for part in gradients], out=gradient)
-            norm = float(gradient.norm())
-            guard(epoch, value.item(), norm, network, gradients)
+            if len(batch):
+                each = loss(network(batch.to(device)), targets.to(device), batch.lengths)  # (B,)
+            else:  # more workers than rows
+                each = weights.to(device)
+            if on_infinite is not None and (infinite := each.detach().cpu() == math.inf).any():
+                ruled_out.append(batch.rows[infinite])
+                each, weights = each.masked_fill(infinite.to(device), 0), weights.masked_fill(infinite, 0)
+            weight = workers.total(float(weights.sum()))
+            differentiate(each @ (weights / max(weight, 1e-12)).to(device), parameters, sums)
+            value, norm = float(sums[-1]), float(gradient.norm())
+            guard(epoch, value, norm, network, gradient)
             if clip_norm is not None and norm > clip_norm:
                 gradient *= clip_norm / norm
             state.optimizer.step()
             torch.autograd.graph.increment_version(parameters)  # the step changed them through the vector
-            lost, weighed, norms = lost + value.item() * weight, weighed + weight, norms + norm
+            lost, weighed, norms = lost + value * weight, weighed + weight, norms + norm
+        if on_infinite is not None and (ruled_out := workers.gathered(ruled_out)):
+            on_infinite(torch.cat(ruled_out))
         state.epoch = epoch
         row = {
             "epoch": epoch,
             "loss": lost / max(weighed, 1e-12),
             "learning_rate": rate,
-            "gradient_norm": norms / steps,
+            "gradient_norm": norms / (step + 1),
         }
         if validation is not None:
             outputs, each = measure(network, validation, loss, device)  # (N, K), (N,)
-            row["validation_loss"] = float((each * validation.weights).sum() / validation.weights.sum())
-            row["metric"] = math.nan if metric is None else metric(outputs.numpy())
+            found = float((each * validation.weights).sum() / validation.weights.sum())
+            figure = math.nan if metric is None else metric(outputs.numpy())
+            row |= workers.from_first({"validation_loss": found, "metric": figure})
             guard_validation(epoch, row["validation_loss"])
             state.keep_if_best(row["metric"] if keep_best_metric else math.nan, row["validation_loss"])
         state.history.add(**row, seconds=time.perf_counter() - started)
-        if checkpoint is not None:
+        if checkpoint is not None and workers.is_first():
             checkpoint.save(state)
         if on_epoch is not None:
             on_epoch(state.history)
@@ -198,13 +226,15 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 
 def measure(network: nn.Module, examples: Examples, loss: Loss, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Outputs as :func:`predict` gives them, and the loss of each sequence, (N,)."""
+    """Outputs as :func:`predict` gives them, and the loss of each sequence, (N,); each worker computes a share."""
     losses = torch.zeros(len(examples.sequences))
 
     def lose(batch: Batch, outputs: Tensor) -> None:
         losses[batch.rows] = loss(outputs, examples.targets_of(batch).to(device), batch.lengths).cpu().float()
 
-    return predict(network, examples.sequences, device, lose), losses
+    outputs = predict(network, examples.sequences, device, lose, workers.share())
+    workers.add_up(losses)
+    return outputs, losses
 
 
 def predict(
@@ -212,32 +242,49 @@ def predict(
     sequences: Sequences,
     device: torch.device,
     on_batch: Callable[[Batch, Tensor], None] | None = None,
+    share: slice = ALL,
 ) -> Tensor:
-    """Outputs (N, K) on the CPU in the order of ``sequences``; (S, K) where a network speaks of every step."""
+    """Outputs (N, K) on the CPU in the order of ``sequences``; (S, K) where a network speaks of every step.
+
+    With a ``share`` less than all, other workers compute the rest.
+    """
     if network.training:
         network.eval()
     parts, rows = [], []
     with torch.inference_mode():
-        for batch in sequences.in_order(PREDICTION_BATCH):
+        for batch in sequences.in_order(PREDICTION_BATCH, share):
             outputs = network(batch.to(device))
             if on_batch is not None:
                 on_batch(batch, outputs)
             parts.append(outputs.cpu())
             rows.append(batch.rows)
+        if share != ALL:
+            parts, rows = workers.gathered(parts), workers.gathered(rows)
         return unsorted(parts, rows) if parts[0].dim() == 2 else unsorted_steps(parts, rows, sequences.lengths)
 
 
+def differentiate(value: Tensor, parameters: list[nn.Parameter], sums: Tensor) -> None:
+    """The gradient of ``value`` and behind it the value itself, each added up over the workers, into ``sums``."""
+    if value.requires_grad:
+        gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
+        torch.cat([*(part.flatten() for part in gradients), value.detach()[None]], out=sums)
+    else:
+        sums.zero_()
+    workers.add_up(sums)
+
+
 def joined(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, Tensor]:
-    """One vector whose parts the parameters become, and its gradient.
+    """One vector whose parts the parameters become; and its gradient, with one number more at the end for the loss.
 
     The optimiser then makes one call a step, not one a parameter, which is what a small network's epoch consists of.
     """
     vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
-    vector.grad = torch.zeros_like(vector)
+    sums = vector.new_zeros(vector.numel() + 1)
+    vector.grad = sums[:-1]
     parts = torch.split(vector.detach(), [parameter.numel() for parameter in parameters])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.data = part.view_as(parameter)
-    return vector, vector.grad
+    return vector, sums
 
 
 def separate(parameters: list[nn.Parameter]) -> None:
@@ -260,14 +307,16 @@ def rate_factor(schedule: str, progress: float) -> float:
 HINT = "try a smaller learning_rate, set clip_norm (for example 1.0), and look for extreme values in the data"
 
 
-def guard(epoch: int, value: float, norm: float, network: nn.Module, gradients: Sequence[Tensor]) -> None:
+def guard(epoch: int, value: float, norm: float, network: nn.Module, gradient: Tensor) -> None:
     """Stop before a step that would write NaN into the weights."""
     if math.isfinite(value + norm):
         return
     if not math.isfinite(value):
         raise TrainingError(f"expected a finite loss, got {value} (epoch {epoch})", hint=HINT)
-    named = zip(network.named_parameters(), gradients, strict=True)
-    where = next((name for (name, _), gradient in named if not gradient.isfinite().all()), "all parameters together")
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    parts = torch.split(gradient, [parameter.numel() for parameter in parameters])
+    infinite = (name for name, part in zip(names, parts, strict=True) if not part.isfinite().all())
+    where = next(infinite, "all parameters together")
     raise TrainingError(f"expected finite gradients, got one that is not in {where} (epoch {epoch})", hint=HINT)
 
 

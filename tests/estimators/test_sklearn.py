@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -73,3 +73,20 @@ def test_parallel_jobs_give_what_one_gives():
     model = BiLSTMRegressor(hidden_size=4, max_epochs=2)
     one, two = (cross_val_score(model, X, y, cv=2, n_jobs=jobs) for jobs in (1, 2))
     assert_close(one, two, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["table", "ragged", "texts"])
+def test_searches_of_scikit_learn_take_every_form_of_input(form):
+    X, y = sequences(40)
+    X = {"table": np.stack([x[0] for x in X]), "ragged": X, "texts": ["good day" if v > 0 else "bad" for v in y]}[form]
+    ranges = {"hidden_size": [3, 4], "learning_rate": [0.001, 0.01]}
+    classifier = BiLSTMClassifier(max_epochs=1, embedding_size=4, char_hidden_size=2)
+    search = RandomizedSearchCV(classifier, ranges, n_iter=2, cv=2, random_state=0)
+    search.fit(X, np.where(y > 0, "up", "down"))
+    assert search.predict(X).shape == (40,)
+    assert search.cv_results_["mean_test_score"].shape == (2,)
+    if form == "texts":
+        return
+    search = GridSearchCV(BiLSTMRegressor(max_epochs=1), {"hidden_size": [3, 4]}, cv=2).fit(X, y)
+    alone = [cross_val_score(BiLSTMRegressor(max_epochs=1, hidden_size=size), X, y, cv=2).mean() for size in (3, 4)]
+    assert_close(search.cv_results_["mean_test_score"], alone)

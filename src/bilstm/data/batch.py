@@ -13,6 +13,7 @@ from torch import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 POOL = 32  # batches that are sorted by length together; more saves padding, fewer keeps the order random
+ALL = slice(None)
 MOST_STEPS = 65_536  # padded steps of a batch in prediction, so that one endless sequence does not stretch hundreds
 
 
@@ -103,28 +104,35 @@ class Sequences:
         values[inside] = steps[(self.starts[rows][:, None] + time)[inside]]
         return values
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """Every sequence once, sorted by length so that little is padded; ``rows`` says where each belongs."""
+    def in_order(self, batch_size: int, share: slice = ALL) -> Iterator[Batch]:
+        """Every sequence once, sorted by length so that little is padded; ``rows`` says where each belongs.
+
+        Of each batch only the ``share``, where there is any.
+        """
         order = torch.argsort(self.lengths, descending=True, stable=True)
         first = 0
         while first < len(order):
             longest = max(int(self.lengths[order[first]]), 1)
             rows = order[first : first + max(1, min(batch_size, MOST_STEPS // longest))]
             first += len(rows)
-            yield self.batch(rows)
+            if len(own := rows[share]):
+                yield self.batch(own)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """Every sequence once in random order; where lengths differ, neighbours in length share a batch."""
+    def shuffled(self, batch_size: int, generator: torch.Generator, share: slice = ALL) -> Iterator[Batch]:
+        """Every sequence once in random order; where lengths differ, neighbours in length share a batch.
+
+        Of each batch only the ``share``, be it empty.
+        """
         order = torch.randperm(len(self), generator=generator)
         if int(self.lengths.min()) == int(self.lengths.max()):
-            yield from (self.batch(rows) for rows in torch.split(order, batch_size))
+            yield from (self.batch(rows[share]) for rows in torch.split(order, batch_size))
             return
         batches = []
         for pool in torch.split(order, batch_size * POOL):
             pool = pool[torch.argsort(self.lengths[pool], stable=True)]
             batches += list(torch.split(pool, batch_size))
         for position in torch.randperm(len(batches), generator=generator).tolist():
-            yield self.batch(batches[position])
+            yield self.batch(batches[position][share])
 
 
 def unsorted(parts: Sequence[Tensor], batches_rows: Sequence[Tensor]) -> Tensor:

@@ -89,6 +89,13 @@ class Dataset:
         return [] if known is None else known.columns
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """How its columns were read, ``number`` or ``category``, for a second file like it."""
+        frames = [self.steps] if self.targets is None else [self.steps, self.targets]
+        pairs = [pair for frame in frames for pair in zip(frame.columns, frame.dtypes, strict=True)]
+        return {name: "category" if dtype == pl.String else "number" for name, dtype in pairs}
+
+    @property
     def is_table(self) -> bool:
         """Whether every sequence has exactly one step, and that is no word."""
         return bool((self.lengths == 1).all()) and not self.is_language
@@ -178,6 +185,34 @@ class Dataset:
         """
         steps, lengths = _steps_and_lengths(X, source)
         return cls(steps, lengths, None if y is None else target_frame(y), source=source)
+
+
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """Datasets with the same columns as one, its sequences in their order.
+
+    Example:
+        >>> part = Dataset.from_arrays(np.zeros((2, 1)), np.array([1, 2]))
+        >>> joined([part, part]).target_values.tolist()
+        [1, 2, 1, 2]
+    """
+    if len(parts) == 1:
+        return parts[0]
+
+    def below(name: str) -> Any:
+        frames = [getattr(part, name) for part in parts]
+        if frames[0] is None:
+            return None
+        return np.concatenate(frames) if name in ("lengths", "spans") else _stacked(frames)
+
+    columns = ("steps", "lengths", "targets", "ids", "tags", "texts", "spans")
+    return replace(parts[0], **{name: below(name) for name in columns})
+
+
+def _stacked(frames: Sequence[Any]) -> Any:
+    """Frames or Series one below the other; whole numbers and others together are numbers."""
+    if isinstance(frames[0], pl.Series):
+        return pl.concat(frames)
+    return pl.concat(frames, how="vertical" if len({tuple(f.dtypes) for f in frames}) == 1 else "vertical_relaxed")
 
 
 def _steps_and_lengths(X: Any, source: str) -> tuple[pl.DataFrame, Array]:

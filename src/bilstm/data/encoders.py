@@ -6,6 +6,7 @@ Each encoder is a plain object with ``fit``, ``transform``, ``inverse`` where th
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -78,8 +79,9 @@ class FeatureEncoder:
 
     def transform(self, steps: pl.DataFrame, source: str = "X") -> Array:
         """Steps (S, F) to float32 (S, F'); columns are found by name, others ignored."""
+        names = set(steps.columns)
         for column in self.columns:
-            if column.kind != "left out" and column.name not in steps.columns:
+            if column.kind != "left out" and column.name not in names:
                 raise DataError(
                     f"expected a column {column.name!r}, got none ({source})",
                     hint=did_you_mean(column.name, steps.columns),
@@ -102,23 +104,33 @@ class FeatureEncoder:
 def _learn(column: pl.Series) -> Column:
     missing = column.null_count() > 0
     if column.dtype == pl.String:
-        counts = column.drop_nulls().value_counts(sort=True)
-        values = sorted(counts[column.name].to_list())
-        if len(values) > max(MOST_CATEGORIES, (len(column) - column.null_count()) / 2):
-            warnings.warn(
-                f"column {column.name!r} is left out: {len(values)} different texts in {len(column)} rows",
-                DataWarning,
-                stacklevel=2,
-            )
-            return Column(column.name, "left out")
-        return Column(column.name, "category", flag=missing, values=values)
-    numbers = _finite(column, "X")
+        values = column.drop_nulls().unique().to_list()
+        return text_column(column.name, values, len(column), column.null_count())
+    numbers = finite(column, "X")
     present = numbers[~np.isnan(numbers)]
     mean = float(present.mean()) if len(present) else 0.0
     scale = float(present.std()) if len(present) else 0.0
-    # a column that is constant up to rounding carries nothing; scale 1 leaves it at zero
-    constant = scale <= 10 * np.finfo(np.float64).eps * abs(mean)
-    return Column(column.name, "number", mean, 1.0 if constant else scale, missing)
+    return number_column(column.name, mean, scale, missing)
+
+
+def text_column(name: str, values: Collection[str], rows: int, missing: int) -> Column:
+    """How a column of text with these different values is encoded; with a warning if it is left out."""
+    if len(values) > max(MOST_CATEGORIES, (rows - missing) / 2):
+        warnings.warn(
+            f"column {name!r} is left out: {len(values)} different texts in {rows} rows", DataWarning, stacklevel=3
+        )
+        return Column(name, "left out")
+    return Column(name, "category", flag=missing > 0, values=sorted(values))
+
+
+def number_column(name: str, mean: float, scale: float, missing: bool) -> Column:
+    """How a column of numbers with this mean and deviation is encoded."""
+    return Column(name, "number", mean, 1.0 if is_constant(mean, scale) else scale, missing)
+
+
+def is_constant(mean: Any, scale: Any) -> Any:
+    """Whether a deviation beside a mean is one of rounding only: such a column carries nothing; scale 1 leaves it 0."""
+    return scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
 
 
 def _encode(column: Column, series: pl.Series, source: str) -> Array:
@@ -127,7 +139,7 @@ def _encode(column: Column, series: pl.Series, source: str) -> Array:
         if is_text:
             row = int(series.is_not_null().arg_max() or 0)
             raise DataError(f"expected numbers in column {column.name!r}, got {series[row]!r} ({source}, row {row})")
-        values = _finite(series, source)
+        values = finite(series, source)
         missing = np.isnan(values)
         encoded = np.where(missing, 0.0, (values - column.mean) / column.scale)[:, None]
     else:
@@ -141,9 +153,13 @@ def _encode(column: Column, series: pl.Series, source: str) -> Array:
     return encoded.astype(np.float32)
 
 
-def _finite(series: pl.Series, source: str) -> Array:
+def finite(series: pl.Series, source: str) -> Array:
     """Numbers as float64 with missing ones as NaN; infinity is a mistake, not a value."""
-    values: Array = series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    if series.dtype != pl.Float64:
+        series = series.cast(pl.Float64)
+    if series.null_count():  # to ask is quick; to fill nothing in takes longer than to encode a short column
+        series = series.fill_null(float("nan"))
+    values: Array = series.to_numpy()
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise DataError(f"expected finite numbers in column {series.name!r}, got inf (infinity; {source}, row {row})")
@@ -167,7 +183,7 @@ class TargetScaler:
         values = numeric_targets(targets)
         self.names = targets.columns
         self.mean, self.scale = values.mean(axis=0), values.std(axis=0)
-        self.scale[self.scale <= 10 * np.finfo(np.float64).eps * np.abs(self.mean)] = 1.0
+        self.scale[is_constant(self.mean, self.scale)] = 1.0
         return self
 
     def transform(self, targets: pl.DataFrame, source: str = "y") -> Array:

@@ -15,7 +15,7 @@ from bilstm.data.columns import Array
 from bilstm.data.conll import read_conll
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.tables import TABLES, has_suffix, missing_column, read_raw
-from bilstm.data.text import from_words, read_texts
+from bilstm.data.text import from_words, texts_of
 from bilstm.errors import DataError
 
 WORDS_COLUMNS = ("tokens", "words")  # where tables keep lists of words, unless told
@@ -44,7 +44,7 @@ def read_sentences(
     """
     path = Path(path)
     if has_suffix(path, TABLES):
-        dataset = _from_table(path, tag or "tags", text, with_tags)
+        dataset = sentences_of(read_raw(path), path, tag=tag or "tags", text=text, with_tags=with_tags)
     else:
         dataset = _from_conll(path, tag, with_tags)
     told = {"tag": tag, "text": text if has_suffix(path, TABLES) else None}
@@ -78,13 +78,15 @@ def _texts(words: list[str], lengths: Array, spaces: Array) -> tuple[pl.Series, 
     return texts, np.stack([starts - origin, ends - origin], axis=1)
 
 
-def _from_table(path: Path, tag: str, text: str | None, with_tags: bool) -> Dataset:
-    frame = read_raw(path)
+def sentences_of(
+    frame: pl.DataFrame, path: Path, *, tag: str, text: str | None, with_tags: bool = True, first: int = 0
+) -> Dataset:
+    """Rows of a table of sentences, all or some that follow each other; ``first`` of them is that row of the file."""
     words = text or next((name for name in WORDS_COLUMNS if name in frame.columns), None)
     if words is None:
         raise missing_column(WORDS_COLUMNS[0], frame.columns, path)
     if words in frame.columns and frame[words].dtype == pl.String and not with_tags:
-        return read_texts(path, text=words)
+        return texts_of(frame, path, text=words, target=None)
     for name in [words, *([tag] if with_tags else [])]:
         if name not in frame.columns:
             raise missing_column(name, frame.columns, path)
@@ -94,4 +96,4 @@ def _from_table(path: Path, tag: str, text: str | None, with_tags: bool) -> Data
                 hint="tagged sentences stand in CoNLL files, or as JSON lines with lists: "
                 '{"tokens": ["Ann", "ran"], "tags": ["B-PER", "O"]}',
             )
-    return from_words(frame[words].to_list(), frame[tag].to_list() if with_tags else None, str(path))
+    return from_words(frame[words].to_list(), frame[tag].to_list() if with_tags else None, str(path), first)

@@ -72,19 +72,46 @@ def read_table(
     if group is not None:
         kinds[group] = "category"  # 001 and 1 are two names
     frame = read_frame(path, kinds)
+    for name in [*kinds, *drop]:
+        if name not in frame.columns:
+            raise missing_column(name, frame.columns, path)
+    dataset = table_of(frame, path, targets=targets, drop=drop, group=group, order=order, features=features)
+    if order is not None:
+        warn_of_order(frame[order])
+    return dataset
+
+
+def table_of(
+    frame: pl.DataFrame,
+    path: Path,
+    *,
+    targets: Sequence[str],
+    drop: Sequence[str] = (),
+    group: str | None = None,
+    order: str | None = None,
+    features: Sequence[str] | None = None,
+    first: int = 0,
+) -> Dataset:
+    """Typed columns as a Dataset; the arguments are those of :func:`read_table`.
+
+    Args:
+        frame: the rows of a file, or some of them that follow each other.
+        first: which row of the file the first of them is, for messages.
+    """
     if len(set(targets)) < len(targets):
         raise DataError(f"expected different targets, got {', '.join(map(repr, targets))}")
-    for name in [*targets, *drop, *kinds, *([order] if order else [])]:
+    for name in [*targets, *([group] if group else []), *([order] if order else [])]:
         if name not in frame.columns:
             raise missing_column(name, frame.columns, path)
     if group is None and order is not None:
         raise DataError(f"expected --group beside --order {order}, got none", hint="name the column of the sequences")
     if group is not None:
-        frame = _grouped(frame, group, order, path)
+        frame = _grouped(frame, group, order, path, first)
     not_features = {*targets, *drop, *([group] if group else []), *([order] if order else [])}
     names = list(features) if features is not None else [n for n in frame.columns if n not in not_features]
+    known = set(frame.columns)
     for name in names:
-        if name not in frame.columns:
+        if name not in known:
             raise missing_column(name, frame.columns, path)
     if not names:
         raise DataError(f"expected at least one feature column, got none ({path})")
@@ -96,7 +123,7 @@ def read_table(
     return Dataset(
         steps=frame.select(names),
         lengths=lengths,
-        targets=_targets(frame, targets, lengths, firsts, group, path) if targets else None,
+        targets=_targets(frame, targets, lengths, firsts, group, path, first) if targets else None,
         ids=ids,
         source=str(path),
         read_with={k: v for k, v in (("group", group), ("order", order)) if v is not None},
@@ -110,8 +137,16 @@ def read_frame(path: str | Path, kinds: Mapping[str, str] = NO_KINDS) -> pl.Data
         DataError: as in :func:`read_table`.
     """
     path = Path(path)
-    frame = read_raw(path)
-    return frame.with_columns([typed(frame[name], kinds.get(name, ""), path) for name in frame.columns])
+    return typed_frame(read_raw(path), path, kinds)
+
+
+def typed_frame(frame: pl.DataFrame, path: Path, kinds: Mapping[str, str], first: int = 0) -> pl.DataFrame:
+    """What :func:`read_raw` gives, with every column as Float64 or String; ``first`` as in :func:`table_of`."""
+    numbers = [name for name, dtype in frame.schema.items() if dtype.is_numeric() and kinds.get(name) != "category"]
+    found = set(numbers)
+    others = [typed(frame[name], kinds.get(name, ""), path, first) for name in frame.columns if name not in found]
+    # as as_column does, but all at once: for few rows of many columns a call takes longer than its work
+    return frame.with_columns(pl.col(numbers).cast(pl.Float64).fill_nan(None)).with_columns(others)
 
 
 def read_raw(path: Path) -> pl.DataFrame:
@@ -121,7 +156,7 @@ def read_raw(path: Path) -> pl.DataFrame:
         DataError: the file is missing, empty, damaged or not UTF-8.
     """
     existing_file(path, "a table")
-    frame = _read_typed(path) if _has_types(path) else _read_csv(path)
+    frame = _read_typed(path) if has_types(path) else _read_csv(path)
     if frame.height == 0:
         raise DataError(f"expected rows below the header, got none ({path})")
     return frame
@@ -150,16 +185,16 @@ def separator_of(path: Path) -> str:
         with _open_text(path) as file:
             header = re.sub(r'"[^"]*"', "", file.readline(1 << 20))
     except (UnicodeDecodeError, OSError, EOFError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     return max(SEPARATORS, key=header.count)
 
 
-def typed(column: pl.Series, kind: str, path: Path) -> pl.Series:
+def typed(column: pl.Series, kind: str, path: Path, first: int = 0) -> pl.Series:
     """A column as Float64 or String, as ``kind`` demands or, without one, as its values are."""
     if column.dtype != pl.String:
         is_label = kind == "target" and column.dtype == pl.Boolean
         return as_column(column, "category" if is_label else kind)
-    if not _has_types(path):  # a CSV file has no types: its words are read
+    if not has_types(path):  # a CSV file has no types: its words are read
         column = column.str.strip_chars()
         column = column.set(column.str.to_lowercase().is_in(MISSING), None)
     elif kind != "number":
@@ -167,7 +202,7 @@ def typed(column: pl.Series, kind: str, path: Path) -> pl.Series:
     if kind == "category":
         return column
     truth = None if kind == "target" else _as_truth(column)  # as a target, true and false are labels
-    return _as_number(column, path, forced=kind == "number") if truth is None else truth
+    return _as_number(column, path, first, forced=kind == "number") if truth is None else truth
 
 
 def _as_truth(text: pl.Series) -> pl.Series | None:
@@ -183,17 +218,23 @@ def _read_csv(path: Path) -> pl.DataFrame:
     try:
         with _open_text(path) as file:
             header = next(csv.reader(file, delimiter=separator), [])
-        frame = pl.read_csv(path, separator=separator, infer_schema=False, null_values=None)
+        frame = parsed_csv(path, separator)
     except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise DataError(f"expected different column names, got {repeated[0]!r} twice ({path}, line 1)")
+    return frame
+
+
+def parsed_csv(source: Path | bytes, separator: str) -> pl.DataFrame:
+    """Every column of CSV as text."""
+    frame = pl.read_csv(source, separator=separator, infer_schema=False, null_values=None)
     # polars gives a blank line as a row of nulls; in a table it stands for nothing
     return frame.filter(~pl.all_horizontal(pl.all().is_null()))
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def unreadable(path: Path, error: Exception) -> DataError:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     hint = None
     if isinstance(error, UnicodeDecodeError) or "utf-8" in text:
@@ -212,7 +253,7 @@ def _first_long_line(path: Path) -> int:
         return next((reader.line_num for record in reader if len(record) > width), 1)
 
 
-def _as_number(text: pl.Series, path: Path, *, forced: bool) -> pl.Series:
+def _as_number(text: pl.Series, path: Path, first: int, *, forced: bool) -> pl.Series:
     """A column of text as numbers where it holds numbers, else as it is; one bad value among numbers is an error."""
     values = text.cast(pl.Float64, strict=False)
     wrong = values.is_null() & text.is_not_null()
@@ -225,7 +266,7 @@ def _as_number(text: pl.Series, path: Path, *, forced: bool) -> pl.Series:
         row = int(wrong.arg_true()[0])
         value = text[row]
         raise DataError(
-            f"expected a number in column {text.name!r}, got {value!r} ({_where(path, row)})",
+            f"expected a number in column {text.name!r}, got {value!r} ({where(path, first + row)})",
             hint="write decimals with a point and without thousands separators"
             if re.match(DECIMAL_COMMA, value)
             else "correct it, leave it empty if it is unknown, or drop the column",
@@ -233,17 +274,19 @@ def _as_number(text: pl.Series, path: Path, *, forced: bool) -> pl.Series:
     infinite = values.is_infinite().fill_null(False)
     if infinite.any():
         row = int(infinite.arg_true()[0])
-        raise DataError(f"expected a finite number in column {text.name!r}, got {text[row]!r} ({_where(path, row)})")
+        place = where(path, first + row)
+        raise DataError(f"expected a finite number in column {text.name!r}, got {text[row]!r} ({place})")
     return values
 
 
-def _where(path: Path, row: int) -> str:
-    if _has_types(path):
+def where(path: Path, row: int) -> str:
+    """A row of a file (0 = first below the header) in words."""
+    if has_types(path):
         return f"{path}, row {row}"
     return f"{path}, line {line_of_row(path, row)}"
 
 
-def _has_types(path: Path) -> bool:
+def has_types(path: Path) -> bool:
     """Whether a file's values have types of their own: Parquet, JSON lines; not CSV."""
     return has_suffix(path, (".parquet", ".pq", *JSON_LINES))
 
@@ -260,35 +303,32 @@ def _read_typed(path: Path) -> pl.DataFrame:
             return pl.read_ndjson(path, infer_schema_length=None)
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def missing_column(name: str, columns: Sequence[str], path: Path) -> DataError:
     return DataError(f"expected a column {name!r}, got none ({path})", hint=did_you_mean(name, columns))
 
 
-def _grouped(frame: pl.DataFrame, group: str, order: str | None, path: Path) -> pl.DataFrame:
+def _grouped(frame: pl.DataFrame, group: str, order: str | None, path: Path, first: int) -> pl.DataFrame:
     """Rows of one group next to each other: groups by first appearance, rows by ``order`` or as in the file."""
-    if frame[group].null_count():
-        row = int(frame[group].is_null().arg_true()[0])
-        raise DataError(f"expected a value of {group!r} in every row, got none ({_where(path, row)})")
-    if order is not None:
-        _check_order(frame[order], path)
+    for name in [group, *([order] if order else [])]:
+        if frame[name].null_count():
+            row = int(frame[name].is_null().arg_true()[0])
+            raise DataError(f"expected a value of {name!r} in every row, got none ({where(path, first + row)})")
     names = frame[group].unique(maintain_order=True)
     appearance = frame[group].replace_strict(names, pl.Series(range(len(names))), return_dtype=pl.Int64)
     return frame.sort([appearance, *([pl.col(order)] if order else [])], maintain_order=True)
 
 
-def _check_order(column: pl.Series, path: Path) -> None:
-    if column.null_count():
-        row = int(column.is_null().arg_true()[0])
-        raise DataError(f"expected a value of {column.name!r} in every row, got none ({_where(path, row)})")
+def warn_of_order(column: pl.Series) -> None:
+    """Say so if rows are ordered by text that hardly means an order."""
     if column.dtype == pl.String and column.str.len_chars().n_unique() > 1:  # dates written alike have one length
         first, last = str(column.min()), str(column.max())
         warnings.warn(
             f"column {column.name!r} orders rows as text, from {first!r} to {last!r}: 'step 10' comes before 'step 2'",
             DataWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -305,17 +345,14 @@ def _targets(
     firsts: np.ndarray | None,
     group: str | None,
     path: Path,
+    first: int,
 ) -> pl.DataFrame:
     columns = []
     for name in names:
         column = frame[name]
         if column.null_count():
             row = int(column.is_null().arg_true()[0])
-            where = _where(path, row) if group is None else f"{path}, {group} {frame[group][row]}"
-            raise DataError(
-                f"expected a value of target {name!r} in every row, got a missing one ({where})",
-                hint="leave rows without a target out of this data; to predict them is another step",
-            )
+            raise no_target(name, where(path, first + row) if group is None else f"{path}, {group} {frame[group][row]}")
         if firsts is not None:
             column = column.gather(firsts)
             repeated = column.gather(np.repeat(np.arange(len(lengths)), lengths))
@@ -329,3 +366,11 @@ def _targets(
                 )
         columns.append(whole_numbers(column))
     return pl.DataFrame(columns)
+
+
+def no_target(name: str, place: str) -> DataError:
+    """A target is missing at a place."""
+    return DataError(
+        f"expected a value of target {name!r} in every row, got a missing one ({place})",
+        hint="leave rows without a target out of this data; to predict them is another step",
+    )

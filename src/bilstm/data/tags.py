@@ -42,20 +42,66 @@ def scheme_of(sentences: Sequence[Sequence[str]]) -> str | None:
         >>> scheme_of([["NOUN", "X", "I"]]) is None
         True
     """
-    if not _is_entity_tags({tag for tags in sentences for tag in tags}):
-        return None
-    inner_begins = needless_begins = 0  # what valid BIO has none of; what valid IOB1 has none of
+    evidence = Evidence()
+    evidence.add(sentences)
+    return evidence.scheme
+
+
+class Evidence:
+    """What speaks for each scheme, gathered from the sentences of a file in as many pieces as they come; see
+    :func:`scheme_of`.
+
+    Example:
+        >>> evidence = Evidence()
+        >>> for piece in ([["B-PER", "O"]], [["O", "S-PER"]]):
+        ...     evidence.add(piece)
+        >>> evidence.scheme
+        'iobes'
+    """
+
+    def __init__(self) -> None:
+        self.tags: set[str] = set()
+        self.ends = False  # whether any tag is an E or an S
+        self.inner_begins = self.needless_begins = 0  # what valid BIO has none of; what valid IOB1 has none of
+
+    def add(self, sentences: Iterable[Sequence[str]]) -> None:
+        """Look at more sentences."""
+        for tags in sentences:
+            self.tags.update(tags)
+            before = ("O", "")
+            for tag in tags:
+                if not _is_readable(tag):
+                    break  # then there is no scheme
+                prefix, kind = here = _read(tag)
+                self.ends |= prefix in "ES"
+                follows = before[0] != "O" and before[1] == kind
+                self.inner_begins += prefix == "I" and not follows
+                self.needless_begins += prefix == "B" and not follows
+                before = here
+
+    @property
+    def scheme(self) -> str | None:
+        if not _is_entity_tags(self.tags):
+            return None
+        if self.ends:
+            return "iobes"
+        return "iob1" if self.inner_begins > self.needless_begins else "bio"
+
+
+def mended(sentences: Iterable[Sequence[str]], scheme: str) -> tuple[list[str], int]:
+    """Sentences in one valid scheme, one behind the other, and how many of their tags were broken; see :func:`repair`.
+
+    Example:
+        >>> mended([["I-PER"], ["O"]], "bio")
+        (['B-PER', 'O'], 1)
+    """
+    whole: list[str] = []
+    count = 0
     for tags in sentences:
-        before = ("O", "")
-        for tag in tags:
-            prefix, kind = here = _read(tag)
-            if prefix in "ES":
-                return "iobes"
-            follows = before[0] != "O" and before[1] == kind
-            inner_begins += prefix == "I" and not follows
-            needless_begins += prefix == "B" and not follows
-            before = here
-    return "iob1" if inner_begins > needless_begins else "bio"
+        valid, broken = repair(tags, scheme)
+        whole += tags if broken == 0 and scheme != "iob1" else valid
+        count += broken
+    return whole, count
 
 
 def entities(tags: Sequence[str]) -> list[Span]:

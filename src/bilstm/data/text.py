@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,14 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in WORDS.finditer(text)]
 
 
-def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source: str = "X") -> Dataset:
+def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source: str = "X", first: int = 0) -> Dataset:
     """Texts as a Dataset of words; a missing text has none.
 
     Args:
         texts: (N,) strings.
         targets: one row a text, or None.
         source: what error messages call this data.
+        first: which row of it the first text is.
 
     Raises:
         DataError: something that is neither text nor missing.
@@ -94,7 +96,7 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
         [2, 0]
     """
     whole: list[str] = []
-    for row, text in enumerate(texts):
+    for row, text in enumerate(texts, first):
         if not (isinstance(text, str) or is_missing(text)):
             raise DataError(f"expected text, got {text!r} ({source}, row {row})")
         whole.append(text if isinstance(text, str) else "")
@@ -113,7 +115,10 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
 
 
 def from_words(
-    sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[Any]] | None = None, source: str = "X"
+    sentences: Sequence[Sequence[str]],
+    tags: Sequence[Sequence[Any]] | None = None,
+    source: str = "X",
+    first: int = 0,
 ) -> Dataset:
     """Sentences that are already cut into words, with a tag for each word or none, as a Dataset.
 
@@ -121,6 +126,7 @@ def from_words(
         sentences: N lists of words.
         tags: N lists of as many tags, or None.
         source: what error messages call this data.
+        first: which sentence of it the first one is.
 
     Raises:
         DataError: something that is not text, or another number of tags than of words.
@@ -138,7 +144,7 @@ def from_words(
     if tags is not None:
         if len(tags) != len(sentences):
             raise DataError(f"expected tags of {len(sentences)} sentences, got {len(tags)} ({source})")
-        for row, (sentence, names) in enumerate(zip(sentences, tags, strict=True)):
+        for row, (sentence, names) in enumerate(zip(sentences, tags, strict=True), first):
             if isinstance(names, str) or len(names) != len(sentence):
                 raise DataError(
                     f"expected a tag for each of {len(sentence)} words, got {names!r} ({source}, sentence {row})"
@@ -185,17 +191,28 @@ def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dat
         >>> data = read_texts("reviews.csv", text="review", target="stars")  # doctest: +SKIP
     """
     path = Path(path)
-    frame = read_raw(path)
+    return texts_of(read_raw(path), path, text=text, target=target)
+
+
+def texts_of(
+    frame: pl.DataFrame, path: Path, *, text: str, target: str | None, kind: str = "target", first: int = 0
+) -> Dataset:
+    """Rows of a file of texts as a Dataset.
+
+    Args:
+        frame: as :func:`bilstm.data.tables.read_raw` gives them: all of them, or some that follow each other.
+        kind: how the target is read, ``target``, ``number`` or ``category``.
+        first: which row of the file the first of them is, for messages.
+    """
     for name in [text, *([target] if target else [])]:
         if name not in frame.columns:
             raise missing_column(name, frame.columns, path)
     targets = None
     if target is not None:
         column = frame[target]
-        targets = (column if column.dtype == pl.List else typed(column, "target", path)).to_frame()
-    dataset = from_texts(frame[text], targets, str(path))
-    object.__setattr__(dataset, "read_with", {"text": text})
-    return dataset
+        targets = (column if column.dtype == pl.List else typed(column, kind, path, first)).to_frame()
+    dataset = from_texts(frame[text], targets, str(path), first)
+    return replace(dataset, read_with={"text": text})
 
 
 def joined_spans(words: Sequence[str]) -> Array:

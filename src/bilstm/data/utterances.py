@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bilstm.data.batch import Array, Batch, Sequences
+from bilstm.data.batch import ALL, Array, Batch, Sequences
 from bilstm.data.filterbank import SoundEncoder
 from bilstm.data.sound_sequences import SoundCache
 
@@ -52,17 +52,19 @@ class Utterances(Sequences):
         rows = torch.as_tensor(rows, dtype=torch.int64)
         found = [torch.from_numpy(self._steps(row)) for row in rows.tolist()]
         lengths = torch.tensor([len(steps) for steps in found], dtype=torch.int64)
+        if not found:
+            return Batch(torch.zeros(0, 0, 1), lengths, rows)
         values: Tensor = torch.nn.utils.rnn.pad_sequence(found, batch_first=True)  # (B, T, F)
         return Batch(values, lengths, rows)
 
-    def shuffled(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+    def shuffled(self, batch_size: int, generator: torch.Generator, share: slice = ALL) -> Iterator[Batch]:
         """As of other sequences; each recording is played at a speed that is drawn for this epoch."""
         speeds = torch.tensor(self.speeds, dtype=torch.float64)
         drawn = speeds[torch.randint(len(speeds), (len(self),), generator=generator)]
         fits = (self.lengths / drawn).floor() - 1 >= self.needed
         self.speed_of = torch.where(fits, drawn, SAME)
         try:
-            yield from super().shuffled(batch_size, generator)
+            yield from super().shuffled(batch_size, generator, share)
         finally:
             self.speed_of = torch.ones(len(self))
 

@@ -6,7 +6,7 @@ Knows spellings and counts; does not know sentences, tags or networks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,8 +86,22 @@ class WordEncoder:
             vectors: a file of pre-trained vectors, or None.
             extra_vectors: how many frequent words of that file are kept beside those of the training words.
         """
+        counts = Counter(words.to_list())
+        return self.fit_counts(
+            counts, min_count=min_count, lowercase=lowercase, vectors=vectors, extra_vectors=extra_vectors
+        )
+
+    def fit_counts(
+        self,
+        spelled: Mapping[str, int],
+        *,
+        min_count: int,
+        lowercase: bool,
+        vectors: str | Path | None,
+        extra_vectors: int,
+    ) -> Self:
+        """Learn them from how often each word comes, spelled as it is; otherwise as :meth:`fit`."""
         self.lowercase = lowercase
-        spelled = Counter(words.to_list())
         counts: Counter[str] = Counter()
         characters: Counter[str] = Counter()
         for word, count in spelled.items():

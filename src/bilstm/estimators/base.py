@@ -21,11 +21,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
+from bilstm import workers
 from bilstm.checkpoint import Checkpoint
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.stream import Stream
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.circumstances import circumstances, data_warnings
 from bilstm.estimators.inputs import Inputs
@@ -33,8 +35,8 @@ from bilstm.estimators.parameters import check_parameters
 from bilstm.history import History
 from bilstm.nn.network import Network
 from bilstm.nn.words import WordReader
-from bilstm.progress import progress, say
-from bilstm.training import Examples, predict, train
+from bilstm.progress import Show, both, progress, say
+from bilstm.training import Examples, Supply, predict, train
 
 ONE_STEP_NOTE = (
     "each table row is a sequence of one step: the recurrent weights are never used, the BiLSTM works as a "
@@ -113,15 +115,24 @@ class BiLSTMEstimator(Inputs, ABC):
 
     # -- fit -----------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Show | None = None,
+    ) -> Self:
         """Train on sequences and their targets.
 
         Args:
-            X: a Dataset; or a table (array or DataFrame, one row = a sequence of one step); or an array
-                (N, T, F); or a list of arrays (T_i, F).
+            X: a Dataset; a Stream of them, too large for memory; or a table (array or DataFrame, one row = a sequence
+                of one step); or an array (N, T, F); or a list of arrays (T_i, F).
             y: targets (N,) or (N, K); None where X is a Dataset.
             sample_weight: weight of each sequence in the loss, (N,), or None.
             validation: a Dataset or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
+            on_epoch: called after every epoch with the history so far; what it raises ends the fit, unfitted.
 
         Returns:
             self.
@@ -132,13 +143,20 @@ class BiLSTMEstimator(Inputs, ABC):
             TrainingError: the loss or a gradient is not finite.
         """
         with data_warnings() as told:
-            return self._fit(X, y, sample_weight, validation, told)
+            return self._fit(X, y, sample_weight, validation, told, on_epoch)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, told: list[str]) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, told: list[str], on_epoch: Show | None) -> Self:
         started = time.perf_counter()
         check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = workers.from_first(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        if isinstance(X, Stream):
+            from bilstm.estimators.streamed import fit_stream  # which stands upon this file
+
+            if y is not None or sample_weight is not None:
+                raise DataError("expected neither y nor sample_weight beside a stream, which holds its targets")
+            fit_stream(self, X, validation, seed, started, told, on_epoch)
+            return self
         dataset = self._training_data(X, y)
         self._check_targets(dataset)
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
@@ -153,19 +171,24 @@ class BiLSTMEstimator(Inputs, ABC):
         training = dataset.take(rows)
         self._choose(training, held_out, seed)
         self._fit_features(training)
-        checkpoint = self._open_checkpoint(dataset, held_out, weights)
+        checkpoint = self._open_checkpoint(held_out, weights)
         with progress(self.verbose, self._chosen("max_epochs")) as show:
-            self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=show)
+            tell = both(show, on_epoch)
+            self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=tell)
+        self._conclude(held_out, circumstances(training, held_out, started, told))
+        return self
+
+    def _conclude(self, held_out: Dataset | None, trained_with: dict[str, Any]) -> None:
+        """Measure the trained network by what was held out, and remember of what it was made."""
         self.metrics_ = {}
         if held_out is not None:
             outputs = self._calibrate(held_out, self._outputs(held_out))
             self.metrics_ = self._metrics(held_out, outputs)
-        self.trained_with_ = circumstances(training, held_out, started, told)
-        return self
+        self.trained_with_ = trained_with
 
     def _train(
         self,
-        training: Dataset,
+        training: Dataset | Supply,
         held_out: Dataset | None,
         weights: Array | None,
         seed: int,
@@ -174,16 +197,18 @@ class BiLSTMEstimator(Inputs, ABC):
         checkpoint: Checkpoint | None = None,
         on_epoch: Callable[[History], None] | None = None,
     ) -> History:
-        """Build a network for the encoders as fitted, and train it."""
-        examples = self._examples(training, weights, fit=True)
+        """Build a network for the encoders as fitted, and train it; a Dataset first fits those of its targets."""
+        dataset = training if isinstance(training, Dataset) else None
+        supply = self._examples(training, weights, fit=True) if isinstance(training, Dataset) else training
         held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network_ = self._build()
-            self._start(training, held_out)
+            if dataset is not None:
+                self._start(dataset, held_out)
             return train(
                 self.network_,
-                examples,
+                supply,
                 held_out_examples,
                 loss=self._loss,
                 metric=None if held_out is None else lambda out: self._metric(held_out, out),
@@ -201,7 +226,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 device=self._device(),
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
-                on_infinite=self._infinite(training),
+                on_infinite=None if dataset is None else self._infinite(dataset),
             )
 
     def _infinite(self, training: Dataset) -> Callable[[Tensor], None] | None:
@@ -226,10 +251,7 @@ class BiLSTMEstimator(Inputs, ABC):
         """Rows to learn from, and what to stop by: the given validation data, a part set aside, or None."""
         everything = np.arange(len(dataset))
         if validation is not None:
-            if not isinstance(validation, Dataset):
-                validation = self._like_training(*validation)
-            validation.check_lengths()
-            return everything, self._with_targets(validation)
+            return everything, self._given(validation)
         count = round(self.validation_fraction * len(dataset))
         if count == 0 or len(dataset) - count < 2:
             return everything, None
@@ -238,6 +260,13 @@ class BiLSTMEstimator(Inputs, ABC):
             strata = None  # too few rows to hold one of every class
         rows, others = train_test_split(everything, test_size=count, random_state=seed, stratify=strata)
         return np.sort(rows), dataset.take(np.sort(others))
+
+    def _given(self, validation: Any) -> Dataset:
+        """A Dataset or a pair (X, y) to stop by, as this estimator needs it."""
+        if not isinstance(validation, Dataset):
+            validation = self._like_training(*validation)
+        validation.check_lengths()
+        return self._with_targets(validation)
 
     def _examples(self, dataset: Dataset, weights: Array | None, *, fit: bool) -> Examples:
         found = self._targets(dataset, fit=fit)
@@ -303,7 +332,7 @@ class BiLSTMEstimator(Inputs, ABC):
         except (RuntimeError, AssertionError):
             raise ParameterError(f"expected device to be 'auto', 'cpu' or 'cuda:0', got {self.device!r}") from None
 
-    def _open_checkpoint(self, dataset: Dataset, held_out: Dataset | None, weights: Array) -> Checkpoint | None:
+    def _open_checkpoint(self, held_out: Dataset | None, weights: Array) -> Checkpoint | None:
         if self.checkpoint is None:
             return None
         if not isinstance(self.random_state, Integral):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bilstm.data.dataset import Dataset
 from bilstm.data.windows import Windows
@@ -58,7 +58,18 @@ def data_warnings() -> Iterator[list[str]]:
         yield told
 
 
-def circumstances(training: Dataset, held_out: Dataset | None, started: float, told: list[str]) -> dict[str, Any]:
+class Learned(Protocol):
+    """What was learned from, of whatever kind."""
+
+    source: str
+    steps_in_all: int
+
+    def __len__(self) -> int: ...
+
+
+def circumstances(
+    training: Dataset | Learned, held_out: Dataset | None, started: float, told: list[str]
+) -> dict[str, Any]:
     """What a model file keeps of a fit.
 
     Args:
@@ -69,11 +80,10 @@ def circumstances(training: Dataset, held_out: Dataset | None, started: float, t
     """
     for source in {training.source, training.source if held_out is None else held_out.source}:
         told = [text.replace(source, _name(source)) for text in told]  # folders are nobody else's business
-    steps = training.cut_from.steps.height if isinstance(training, Windows) else int(training.lengths.sum())
     return {
         "source": _name(training.source),
         "sequences": len(training),
-        "steps": steps,
+        "steps": _steps(training),
         "validation_sequences": 0 if held_out is None else len(held_out),
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(time.perf_counter() - started, 3),
@@ -81,6 +91,12 @@ def circumstances(training: Dataset, held_out: Dataset | None, started: float, t
         "torch": metadata.version("torch"),
         "warnings": [text[:LONGEST] for text in told[:MOST_WARNINGS]],
     }
+
+
+def _steps(training: Dataset | Learned) -> int:
+    if isinstance(training, Windows):
+        return training.cut_from.steps.height
+    return int(training.lengths.sum()) if isinstance(training, Dataset) else training.steps_in_all
 
 
 def _name(source: str) -> str:

@@ -48,6 +48,15 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             if y is None:
                 raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
             dataset = self._from_arrays(X, y, reset=True)
+        self._adopt(dataset)
+        if len(dataset) < 2:
+            found = f"n_samples = {len(dataset)} ({dataset.source})"
+            raise DataError(f"expected at least 2 sequences to learn from, got {found}")
+        dataset.check_lengths()
+        return dataset
+
+    def _adopt(self, dataset: Dataset) -> None:
+        """Take over the columns of training data, or of a piece of them, if this estimator can read such data."""
         if not dataset.target_names:
             raise DataError(
                 f"expected data with targets, got none ({dataset.source})", hint="name the column with --target"
@@ -58,15 +67,10 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             raise DataError(
                 f"expected numbers, got text ({dataset.source})", hint="a classifier or a tagger reads text"
             )
-        if len(dataset) < 2:
-            found = f"n_samples = {len(dataset)} ({dataset.source})"
-            raise DataError(f"expected at least 2 sequences to learn from, got {found}")
-        dataset.check_lengths()
         self.feature_names_ = dataset.feature_names
         self.n_features_in_ = len(dataset.feature_names)
         self.target_names_ = dataset.target_names
         self.read_with_ = dict(dataset.read_with)
-        return dataset
 
     def _from_arrays(self, X: Any, y: Any, *, reset: bool) -> Dataset:
         """Arrays to a Dataset; scikit-learn checks the names and number of a table's columns."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +37,14 @@ class LanguageEstimator(BiLSTMEstimator):
         if not self.is_language_:
             super()._fit_features(training)
             return
-        if training.steps.height == 0:
-            raise DataError(f"expected text, got none in any row ({training.source})")
-        self.words_ = WordEncoder().fit(
-            training.steps[WORD],
+        self._fit_words(Counter(training.steps[WORD].to_list()), training.source)
+
+    def _fit_words(self, counts: Mapping[str, int], source: str) -> None:
+        """Learn the vocabulary from how often each word comes in training."""
+        if not counts:
+            raise DataError(f"expected text, got none in any row ({source})")
+        self.words_ = WordEncoder().fit_counts(
+            counts,
             min_count=self.min_count,
             lowercase=self.lowercase,
             vectors=self.vectors,

@@ -19,7 +19,7 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
 from bilstm.data.sentences import read_sentences
-from bilstm.data.tags import repair, scheme_of, valid_transitions
+from bilstm.data.tags import mended, repair, scheme_of, valid_transitions
 from bilstm.data.text import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError, did_you_mean
 from bilstm.estimators.entities import Entity, found_entities
@@ -243,11 +243,7 @@ class BiLSTMTagger(LanguageEstimator):
         self.scheme_, self.repaired_ = scheme_of(sentences), 0
         if self.scheme_ is None:
             return dataset
-        whole = []
-        for tags in sentences:
-            mended, broken = repair(tags, self.scheme_)
-            whole += tags if broken == 0 and self.scheme_ != "iob1" else mended
-            self.repaired_ += broken
+        whole, self.repaired_ = mended(sentences, self.scheme_)
         if self.repaired_:
             warnings.warn(
                 f"{self.repaired_} of {len(whole)} tags broke the {self.scheme_.upper()} scheme and were repaired "
@@ -299,8 +295,8 @@ class BiLSTMTagger(LanguageEstimator):
         found = [tag if tag in known else filler for tag in tags]
         if self.scheme_ is None:
             return found
-        mended, broken = repair(found, self.scheme_)
-        found = mended if broken else found
+        valid, broken = repair(found, self.scheme_)
+        found = valid if broken else found
         return found if known.issuperset(found) else [filler] * len(found)
 
     def _head(self) -> int:

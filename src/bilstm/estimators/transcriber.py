@@ -25,6 +25,7 @@ from bilstm.estimators.sound_inputs import SoundEstimator
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
 from bilstm.nn.ctc import ctc_loss
+from bilstm.progress import Show
 from bilstm.speech_metrics import transcript_metrics
 
 LOST = "its text has no alignment with its sound, so its loss is infinite"
@@ -115,7 +116,15 @@ class BiLSTMTranscriber(SoundEstimator):
     ) -> None:
         store(self, locals())
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Show | None = None,
+    ) -> Self:
         """Train on recordings and their texts.
 
         Args:
@@ -124,6 +133,7 @@ class BiLSTMTranscriber(SoundEstimator):
             y: what is said in each, (N,); None where X is Recordings.
             sample_weight: weight of each recording in the loss, (N,), or None.
             validation: Recordings or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
+            on_epoch: called after every epoch with the history so far; what it raises ends the fit, unfitted.
 
         Returns:
             self.
@@ -134,7 +144,7 @@ class BiLSTMTranscriber(SoundEstimator):
             TrainingError: the loss or a gradient is not finite.
         """
         try:
-            return super().fit(X, y, sample_weight, validation=validation)
+            return super().fit(X, y, sample_weight, validation=validation, on_epoch=on_epoch)
         finally:
             self._forget_features()
 

@@ -1,0 +1,120 @@
+"""Many files predicted by many processes, through Ray Data: a file in, a file out, and what is done stays done.
+
+Knows Ray Data and files' names; what is read from a file and written to another the given function knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from bilstm.cluster.connection import connected, processors
+from bilstm.errors import BilstmError, DataError
+
+PARTIAL = ".unfinished"  # behind the name of an output until it is whole
+
+
+class Predictor(Protocol):
+    """Reads a file and writes its predictions to another."""
+
+    def __call__(self, source: Path, target: Path) -> None: ...
+
+
+def predict_files(
+    make: Callable[[], Predictor],
+    pairs: list[tuple[Path, Path]],
+    *,
+    address: str | None = None,
+    newer_than: float = 0.0,
+) -> Iterator[tuple[Path, Path, str | None]]:
+    """Predict files in as many processes as there are processors, each of which loads its model once.
+
+    Args:
+        make: gives a process its predictor.
+        pairs: each file and what is to be written of it. What is there already, and newer than the file, is left.
+        address: see :func:`bilstm.cluster.connection.connected`.
+        newer_than: a time; outputs before it are old too, for instance those of an older model.
+
+    Yields:
+        File, its output and None, or why there is no output, as they get finished.
+
+    Raises:
+        ExtraError: Ray is not installed.
+
+    The trap: workers of other machines see the files of those machines, by the paths of this one.
+    """
+    waiting = [pair for pair in pairs if not is_done(*pair, newer_than)]
+    if not waiting:
+        return
+    with connected(address, min(os.cpu_count() or 1, len(waiting))) as ray:
+        import ray.data
+
+        quiet(ray.data.DataContext.get_current())
+        count = min(processors(ray), len(waiting))
+        items = [{"source": str(source.resolve()), "target": str(target.resolve())} for source, target in waiting]
+        found = ray.data.from_items(items, override_num_blocks=len(items)).map(
+            InActor,
+            fn_constructor_args=(make,),
+            compute=ray.data.ActorPoolStrategy(size=count),
+            num_cpus=1,
+        )
+        for row in found.iter_rows():
+            yield Path(row["source"]), Path(row["target"]), row["failed"] or None
+
+
+class InActor:
+    """A process's predictor, which says of each file whether its output is written."""
+
+    def __init__(self, make: Callable[[], Predictor]) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self.predict = make()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        source, target = Path(row["source"]), Path(row["target"])
+        unfinished = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL}")
+        try:
+            self.predict(source, unfinished)
+            unfinished.replace(target)
+        except (BilstmError, OSError) as error:
+            return row | {"failed": str(error)}
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return row | {"failed": ""}
+
+
+def is_done(source: Path, target: Path, newer_than: float = 0.0) -> bool:
+    """Whether an output is there, and newer than what it was made of."""
+    try:
+        made = target.stat().st_mtime
+    except OSError:
+        return False
+    return made >= max(source.stat().st_mtime, newer_than)
+
+
+def outputs_of(sources: list[Path], folder: Path, suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:
+    """Each file with its output: of the same name, with another ending, in a folder.
+
+    Raises:
+        DataError: two files would write one output.
+
+    Example:
+        >>> outputs_of([Path("a/1.parquet"), Path("b/2.parquet")], Path("out"), lambda source: ".csv")
+        [(PosixPath('a/1.parquet'), PosixPath('out/1.csv')), (PosixPath('b/2.parquet'), PosixPath('out/2.csv'))]
+    """
+    pairs: dict[Path, Path] = {}
+    for source in sources:
+        target = folder / (source.name.split(".", 1)[0] + suffix(source))
+        if target in pairs:
+            raise DataError(f"expected files of different names, got {pairs[target]} and {source}")
+        pairs[target] = source
+    return [(source, target) for target, source in pairs.items()]
+
+
+def quiet(context: Any) -> None:
+    """Ray Data without bars and tables: what is to be told of a file is told by whom it was asked for."""
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False

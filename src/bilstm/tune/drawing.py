@@ -1,0 +1,61 @@
+"""A search as a figure: its trials in their order, and which parameters mattered. Computes nothing of its own."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bilstm.tune.found import Found
+
+# of Okabe and Ito's palette, which the colour-blind can tell apart
+OVER, STOPPED, BEST = "#0072b2", "#d55e00", "#3b3b3b"
+
+
+def draw(found: Found) -> Figure:
+    """Trials over time on the left, importances on the right."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    _trials(left, found)
+    _importance(right, found)
+    return figure
+
+
+def _trials(axes: Axes, found: Found) -> None:
+    finished, stopped = (
+        [(row.number, row.figure) for row in found.trials if row.state == state and row.figure is not None]
+        for state in ("finished", "stopped")
+    )
+    numbers, figures = zip(*finished, strict=True)
+    best = list(itertools.accumulate(figures, max if found.setting.is_higher_better else min))
+    to_the_end = [*numbers, found.trials[-1].number], [*best, best[-1]]
+    axes.step(*to_the_end, where="post", color=BEST, linewidth=1.2, label="best so far")
+    axes.plot(numbers, figures, "o", color=OVER, markersize=5, label="finished")
+    if stopped:
+        axes.plot(*zip(*stopped, strict=True), "x", color=STOPPED, markersize=6, label="stopped early")
+    axes.plot(found.winner.number, best[-1], "o", color=OVER, markersize=11, fillstyle="none")
+    if min(figures) > 0 and max(f for _, f in finished + stopped) > 3 * min(figures):
+        axes.set_yscale("log")  # one bad trial would press the others together
+    axes.set_xlabel("trial")
+    axes.set_ylabel(found.figure_name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _importance(axes: Axes, found: Found) -> None:
+    shares = found.importance()
+    axes.set_title("which parameters mattered", fontsize="medium")
+    if not shares:
+        axes.text(0.5, 0.5, "too few trials to tell", ha="center", va="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return
+    names = list(shares)[::-1]
+    axes.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color=OVER)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(alpha=0.3, axis="x")

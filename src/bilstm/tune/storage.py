@@ -1,0 +1,119 @@
+"""Where a search writes down what it tried: a journal in its folder, or a database. Knows Optuna's storages only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from bilstm.errors import BilstmError, ParameterError, from_extra
+from bilstm.tune.locks import locked
+
+JOURNAL = "trials.journal"
+DRIVER = "postgresql+psycopg"  # SQLAlchemy's own choice for postgresql:// is a package that the extra does not bring
+
+
+class Journal(JournalFileBackend):
+    """Optuna's journal, a line an event, that a process killed at any moment leaves in order.
+
+    Its lock is the system's, which nobody has to break after a kill, and a line that was not written to its end is
+    cut off before the next one. Like a checkpoint it is not flushed to the disk after every line: a killed process
+    loses nothing by that, and a power cut the last lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with locked(self.path.with_suffix(".lock")), self.path.open("r+b") as file:
+            _cut_torn_line(file)
+            file.write(text.encode())
+
+
+def _cut_torn_line(file: Any) -> None:
+    """Leave the file at its end, behind the last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    if not end:
+        return
+    file.seek(end - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+        file.seek(whole)
+
+
+@contextlib.contextmanager
+def opened(folder: Path, url: str | None) -> Iterator[BaseStorage]:
+    """The journal of a folder, or the database at a URL, which is left without a connection.
+
+    Args:
+        folder: of the search.
+        url: as SQLAlchemy has it, for instance ``postgresql://user@host/database``; None for the journal.
+
+    Raises:
+        ParameterError: it is no URL of a database.
+        BilstmError: the database cannot be reached.
+    """
+    if url is None:
+        yield JournalStorage(Journal(folder / JOURNAL))
+        return
+    database = _database(url)
+    try:
+        yield database
+    finally:
+        database.remove_session()
+        database.engine.dispose()
+
+
+def _database(url: str) -> RDBStorage:
+    sqlalchemy = from_extra("sqlalchemy", "tune")
+    try:
+        place = sqlalchemy.engine.make_url(url)
+    except sqlalchemy.exc.ArgumentError:
+        raise ParameterError(
+            "expected a database as its URL, got words that are none", hint="for instance postgresql://user@host/tuning"
+        ) from None
+    if place.drivername in ("postgresql", "postgres"):
+        from_extra("psycopg", "tune")
+        place = place.set(drivername=DRIVER)
+    try:
+        return RDBStorage(place.render_as_string(hide_password=False), engine_kwargs={"pool_pre_ping": True})
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise BilstmError(f"cannot use the database {place.render_as_string()}: {reason}") from None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna says nothing of what is going on, nor which of its parts are new; mistakes are raised as ever."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+@contextlib.contextmanager
+def told_in_words(folder: Path) -> Iterator[None]:
+    """A storage that fails is one short paragraph."""
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        raise BilstmError(
+            f"the database cannot go on: {cause}", hint=f"the same command goes on from {folder} when it can"
+        ) from error
