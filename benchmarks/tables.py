@@ -310,7 +310,7 @@ def scaling() -> str:
         "",
         f"The gradient has {result['gradient_bytes']:,} bytes. A whole command ({result['sentences']:,} sentences, "
         f"{result['epochs']} epochs): {whole}.",
-        f"Made by `benchmarks/scaling.py` on {made_on(result)}{_provisional(result)}.",
+        f"Made by `benchmarks/scaling.py` on {made_on(result)}{provisional(result)}.",
     ]
     return "\n".join(lines)
 
