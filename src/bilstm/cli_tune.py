@@ -188,7 +188,7 @@ def run(
     """Search, tell what was found, fit the best and save it."""
     from bilstm.cluster.search import tune_together
     from bilstm.tune.locks import alone_in
-    from bilstm.tune.search import tune
+    from bilstm.tune.search import look_again, tune
     from bilstm.tune.space import parsed
 
     _check_places(output, plot)
@@ -220,9 +220,10 @@ def run(
         )
     except KeyboardInterrupt:
         raise BilstmError(f"interrupted; the same command goes on from {folder}") from None
-    command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given}, found)
-    _tell(found, command, plot, as_json)
     with alone_in(folder) as is_alone:
+        found = look_again(found, folder, storage)
+        command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given}, found)
+        _tell(found, command, plot, as_json)
         if not is_alone:
             print("others are at work on this search; the last of them saves the model", file=sys.stderr)
             return

@@ -75,6 +75,12 @@ def test_more_trials_go_on_from_those_that_there_are(tmp_path):
     assert figures(tune(small(), HOUSES, trials=7, search=QUICK, seeds=1, folder=tmp_path)) == figures(whole)
 
 
+def test_what_others_have_found_since_is_seen(tmp_path):
+    found = tune(small(), HOUSES, trials=1, search=QUICK, seeds=1, folder=tmp_path)
+    newer = tune(small(), HOUSES, trials=4, search=QUICK, seeds=1, folder=tmp_path)
+    assert figures(searching.look_again(found, tmp_path, None)) == figures(newer)
+
+
 def test_another_search_in_the_same_folder_is_refused_and_can_be_forgotten(tmp_path):
     tune(small(), HOUSES, trials=2, search=QUICK, seeds=1, folder=tmp_path)
     for other in ({"seeds": 2}, {"search": QUICK | {"hidden_size": Range(2, 7, whole=True)}, "seeds": 1}):

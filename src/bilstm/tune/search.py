@@ -110,6 +110,12 @@ def tune(
     return found
 
 
+def look_again(found: Found, folder: Path, storage: str | None) -> Found:
+    """What a search holds by now: since ``tune`` came back, others may have ended their trials."""
+    with quiet(), told_in_words(folder), opened(folder, storage) as kept:
+        return _found(Study(found.setting, found.space, folder, kept), None)
+
+
 def _check_limits(minutes: float | None, trials: int | None) -> None:
     if minutes is not None and not minutes > 0:
         raise ParameterError(f"expected minutes above 0, got {minutes}")
