@@ -1,4 +1,7 @@
-"""Shows a training run while it goes on: a live line on a terminal, plain lines elsewhere. All of it to stderr."""
+"""Shows a training run while it goes on: a live line on a terminal, plain lines elsewhere. All of it to stderr.
+
+Also knows the most memory that the process has held.
+"""
 
 from __future__ import annotations
 
