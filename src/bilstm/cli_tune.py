@@ -221,7 +221,8 @@ def run(
     except KeyboardInterrupt:
         raise BilstmError(f"interrupted; the same command goes on from {folder}") from None
     with alone_in(folder) as is_alone:
-        found = look_again(found, folder, storage)
+        if ray is None:  # Ray has waited for all of its trials
+            found = look_again(found, folder, storage)
         command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given}, found)
         _tell(found, command, plot, as_json)
         if not is_alone:

@@ -5,6 +5,7 @@ Knows Ray Data and files' names; what is read from a file and written to another
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,10 @@ def predict_files(
 
         quiet(ray.data.DataContext.get_current())
         count = min(processors(ray), len(waiting))
-        items = [{"source": str(source.resolve()), "target": str(target.resolve())} for source, target in waiting]
+        items = [
+            {"number": number, "source": str(source.resolve()), "target": str(target.resolve())}
+            for number, (source, target) in enumerate(waiting)
+        ]
         found = ray.data.from_items(items, override_num_blocks=len(items)).map(
             InActor,
             fn_constructor_args=(make,),
@@ -61,7 +65,7 @@ def predict_files(
             num_cpus=1,
         )
         for row in found.iter_rows():
-            yield Path(row["source"]), Path(row["target"]), row["failed"] or None
+            yield *waiting[row["number"]], row["failed"] or None
 
 
 class InActor:
@@ -116,5 +120,6 @@ def outputs_of(sources: list[Path], folder: Path, suffix: Callable[[Path], str])
 
 def quiet(context: Any) -> None:
     """Ray Data without bars and tables: what is to be told of a file is told by whom it was asked for."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context.enable_progress_bars = False
     context.print_on_execution_start = False
