@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from tables import made_on, provisional, stored  # noqa: E402
+from tables import RESULTS, made_on, provisional, stored  # noqa: E402
 
 
 def serving() -> str:
@@ -38,7 +38,96 @@ def serving() -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/serving.md": serving}
+def streaming() -> str:
+    result = stored("streaming")
+    base, training, reading, small = (result[name] for name in ("imports", "training", "reading", "in memory"))
+    return "\n".join(
+        [
+            f"One epoch on {result['gigabytes']:.1f} GB of Parquet ({result['files']} files, "
+            f"{training['rows']:,} rows learned from, {result['columns']} columns; `benchmarks/streaming.py`):",
+            "",
+            "| | peak of memory, MiB | above the imports | rows a second |",
+            "| --- | --- | --- | --- |",
+            f"| imports alone | {base['peak_mib']:,.0f} | | |",
+            f"| reading alone | {reading['peak_mib']:,.0f} | {reading['peak_mib'] - base['peak_mib']:,.0f} "
+            f"| {reading['rows_per_second']:,} |",
+            f"| training | {training['peak_mib']:,.0f} | {training['peak_mib'] - base['peak_mib']:,.0f} "
+            f"| {training['epoch_rows_per_second']:,} |",
+            f"| training on {small['rows']:,} rows in memory | {small['peak_mib']:,.0f} "
+            f"| {small['peak_mib'] - base['peak_mib']:,.0f} | {small['epoch_rows_per_second']:,} |",
+            "",
+            f"The whole command took {training['seconds'] / 60:.1f} minutes, two passes over the files. "
+            f"Made on {made_on(result)}{provisional(result)}.",
+        ]
+    )
+
+
+def without_torch() -> str:
+    result = stored("without_torch")
+    lines = [
+        "A process that predicts a few rows and ends (`benchmarks/without_torch.py`, medians):",
+        "",
+        "| model | example: seconds | MB | whole package: seconds | MB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, found in result["rows"].items():
+        ours, package = found["example"], found["package"]
+        lines.append(
+            f"| {name} | {ours['seconds']:.2f} | {ours['megabytes']:.0f} "
+            f"| {package['seconds']:.2f} | {package['megabytes']:.0f} |"
+        )
+    return "\n".join([*lines, "", f"Made on {made_on(result)}{provisional(result)}."])
+
+
+def tuning() -> str:
+    result = stored("tuning")
+    lines = [
+        f"After {result['minutes']:g} minutes of search, on a tenth of the data that the search never saw "
+        "(`benchmarks/tuning.py`; means over splits, and over seeds of both fits):",
+        "",
+        "| data | figure | defaults | found | better in |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, title in (("boston", "Boston housing"), ("trec", "TREC-6")):
+        for figure, found in result.get(name, {}).items():
+            if isinstance(found, dict) and "better_in" in found:
+                better = f"{found['better_in']} of {len(result[name]['splits'])} splits"
+                lines.append(f"| {title} | {figure} | {found['default']} | {found['found']} | {better} |")
+    return "\n".join([*lines, "", f"Made on {made_on(result)}{provisional(result)}."])
+
+
+def scaling() -> str:
+    """What two workers do beside one; a line that says so where nothing has been stored yet."""
+    result = stored("scaling")
+    lines = [
+        "A processor and a thread a worker; sequences a second of the median epoch, and milliseconds a step:",
+        "",
+        "| workers | sequences a second | times as many | a step | of it adding up, and waiting | adding up alone |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in result["contenders"].items():
+        ratio = f"{result['ratios'][name]:.2f}" if name in result["ratios"] else "1"
+        cells = [row[f"{part}_ms"] for part in ("step", "adding_up_and_waiting", "adding_up_alone")]
+        times = " | ".join(f"{cell:.1f}" for cell in cells)
+        lines.append(f"| {name} | {row['sequences_per_second']:,.0f} | {ratio} | {times} |")
+    whole = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["commands"].items())
+    lines += [
+        "",
+        f"The gradient has {result['gradient_bytes']:,} bytes. A whole command ({result['sentences']:,} sentences, "
+        f"{result['epochs']} epochs): {whole}.",
+        f"Made by `benchmarks/scaling.py` on {made_on(result)}{provisional(result)}.",
+    ]
+    return "\n".join(lines)
+
+
+MADE: dict[str, tuple[str, Callable[[], str]]] = {
+    "serving": ("docs/serving.md", serving),
+    "streaming": ("docs/streaming.md", streaming),
+    "without_torch": ("docs/export.md", without_torch),
+    "tuning": ("docs/tuning.md", tuning),
+    "scaling": ("docs/scale.md", scaling),
+}
+PAGES = {page: make for name, (page, make) in MADE.items() if (RESULTS / f"{name}.json").exists()}
 
 if __name__ == "__main__":
     for page, made in PAGES.items():

@@ -289,32 +289,6 @@ def _race(race: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def scaling() -> str:
-    """What two workers do beside one; a line that says so where nothing has been stored yet."""
-    if not (RESULTS / "scaling.json").exists():
-        return "*(No figures are stored yet; `benchmarks/scaling.py --store` makes them.)*"
-    result = stored("scaling")
-    lines = [
-        "A processor and a thread a worker; sequences a second of the median epoch, and milliseconds a step:",
-        "",
-        "| workers | sequences a second | times as many | a step | of it adding up, and waiting | adding up alone |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, row in result["contenders"].items():
-        ratio = f"{result['ratios'][name]:.2f}" if name in result["ratios"] else "1"
-        cells = [row[f"{part}_ms"] for part in ("step", "adding_up_and_waiting", "adding_up_alone")]
-        times = " | ".join(f"{cell:.1f}" for cell in cells)
-        lines.append(f"| {name} | {row['sequences_per_second']:,.0f} | {ratio} | {times} |")
-    whole = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["commands"].items())
-    lines += [
-        "",
-        f"The gradient has {result['gradient_bytes']:,} bytes. A whole command ({result['sentences']:,} sentences, "
-        f"{result['epochs']} epochs): {whole}.",
-        f"Made by `benchmarks/scaling.py` on {made_on(result)}{provisional(result)}.",
-    ]
-    return "\n".join(lines)
-
-
 def _comparison(result: dict[str, Any], lengths: str, peer: str, peers: dict[str, list[str]]) -> list[str]:
     """A table with one line a shape: both tasks, the fastest of the peers, ours, and the ratio."""
     lines = [

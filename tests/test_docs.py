@@ -140,13 +140,12 @@ def test_the_tree_in_the_readme_is_the_tree():
 
 
 def test_the_readmes_figures_are_the_stored_ones():
-    from benchmarks.tables import forecasts, scaling, speech, tables
+    from benchmarks.tables import forecasts, speech, tables
 
     assert tables().strip() in (ROOT / "README.md").read_text()
     page = (ROOT / "benchmarks" / "README.md").read_text()
     assert forecasts() in page
     assert speech() in page
-    assert scaling() in (ROOT / "docs" / "scale.md").read_text()
 
 
 def test_the_figures_of_the_pages_are_the_stored_ones():
