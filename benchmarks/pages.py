@@ -40,11 +40,12 @@ def serving() -> str:
 
 def streaming() -> str:
     result = stored("streaming")
-    base, training, reading, small = (result[name] for name in ("imports", "training", "reading", "in memory"))
+    data, found = result["data"], result["found"]
+    base, training, reading, small = (found[name] for name in ("imports", "training", "reading", "in memory"))
     return "\n".join(
         [
-            f"One epoch on {result['gigabytes']:.1f} GB of Parquet ({result['files']} files, "
-            f"{training['rows']:,} rows learned from, {result['columns']} columns; `benchmarks/streaming.py`):",
+            f"One epoch on {data['gigabytes']:.1f} GB of Parquet ({data['files']} files, {data['rows']:,} rows of "
+            f"{data['columns']} columns; `benchmarks/streaming.py`, {result['threads']} threads):",
             "",
             "| | peak of memory, MiB | above the imports | rows a second |",
             "| --- | --- | --- | --- |",
@@ -53,7 +54,7 @@ def streaming() -> str:
             f"| {reading['rows_per_second']:,} |",
             f"| training | {training['peak_mib']:,.0f} | {training['peak_mib'] - base['peak_mib']:,.0f} "
             f"| {training['epoch_rows_per_second']:,} |",
-            f"| training on {small['rows']:,} rows in memory | {small['peak_mib']:,.0f} "
+            f"| training on a few of the rows, in memory | {small['peak_mib']:,.0f} "
             f"| {small['peak_mib'] - base['peak_mib']:,.0f} | {small['epoch_rows_per_second']:,} |",
             "",
             f"The whole command took {training['seconds'] / 60:.1f} minutes, two passes over the files. "
