@@ -36,7 +36,7 @@ from bilstm.data.tables import (
 from bilstm.data.text import texts_of
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
-READERS = 192 << 20  # bytes that places read side by side may hold, about
+READERS = 240 << 20  # bytes that places read side by side may hold, about
 MOST_SIDE_BY_SIDE = 8
 LANGUAGE_PIECE = 2 << 20  # bytes of text in a piece: for a while its words are Python's, and take forty times as much
 ENDS = 1 << 16  # bytes of a file's beginning and end that its digest is made of; the end of Parquet tells its contents
@@ -93,7 +93,7 @@ def read_folder(
     places = [place for path in files for place in stretches(path, together=group is not None, piece=piece)]
     if not places:
         raise DataError(f"expected rows, got none in any file ({folder})")
-    held = max(place.held for place in places) + piece  # what a reader has taken in, and what it has made of it
+    held = max(place.held for place in places) + 3 * piece  # what a reader has taken in, and what becomes of it
     return Stream(
         places,
         form.read,
