@@ -16,8 +16,10 @@ import polars as pl
 import pytest
 
 import bilstm
+from bilstm.data.encoders import Column
 from bilstm.errors import DataWarning
 from bilstm.server.forms import sound
+from bilstm.server.forms.records import Field, Record
 from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import Refusal
 from tests.compare import assert_close
@@ -268,3 +270,13 @@ def modern(schema):
 
 def test_the_rate_of_the_sounds_is_that_of_the_model(paths):
     assert bilstm.load(paths["digits"]).sound_.rate == RATE
+
+
+def test_the_schema_of_a_list_holds_usual_rows_whatever_the_scales_of_their_columns():
+    columns = [Column("share", "number", 0.5, 0.1), Column("people", "number", 2e6, 1e5)]
+    record = Record([Field.of(column) for column in columns])
+    bounds = record.schema["anyOf"][1]["items"]
+    assert bounds["minimum"] <= 0.4 < 2.1e6 <= bounds["maximum"]
+    assert record.check([0.4, 2.1e6], "rows[0]") == [0.4, 2.1e6]
+    with pytest.raises(Refusal, match="from -99999"):
+        record.check([bounds["maximum"], 2e6], "rows[0]")

@@ -131,7 +131,7 @@ class Record:
             "minItems": len(self.fields),
             "maxItems": len(self.fields),
             "items": {"type": "number", "nullable": True, **bounds},
-            "description": "The values in the order of the columns.",
+            "description": "The values in the order of the columns; the bounds of each are those of the object.",
         }
         return {"anyOf": [named, listed]}
 
@@ -143,7 +143,7 @@ class Record:
     @cached_property
     def as_lists(self) -> bool:
         """Whether a record may also be a list of its values."""
-        return all(field.kind == "number" for field in self.fields) and self._low < self._high
+        return all(field.kind == "number" for field in self.fields)
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -151,11 +151,11 @@ class Record:
 
     @property
     def _low(self) -> float:
-        return max(field.low for field in self.fields)
+        return min(field.low for field in self.fields)
 
     @property
     def _high(self) -> float:
-        return min(field.high for field in self.fields)
+        return max(field.high for field in self.fields)
 
     def check(self, value: Any, where: str) -> list[Any]:
         """The values in the order of the fields."""
