@@ -10,6 +10,7 @@ from hypothesis import given
 
 from bilstm.errors import ParameterError
 from bilstm.nn import BiLSTM, explain, kernels, last_kernel, native, use_kernel
+from bilstm.nn.kernels import has_narrow_routine
 from tests.cases import CASES, Case
 from tests.compare import assert_close
 from tests.laws import (
@@ -100,7 +101,7 @@ def test_autocast_runs_and_stays_near(kernel, lengths):
     exact = layer(x, case.hx(), lengths)[0]
     with use_kernel(kernel), torch.autocast("cpu", dtype=torch.bfloat16):
         output = layer(x, case.hx(), lengths)[0]
-        assert last_kernel() == kernel
+        assert last_kernel() == ("equations" if kernel == "torch" and not has_narrow_routine() else kernel)
     output.float().sum().backward()
     assert_close(output.float(), exact, atol=0.05)
     assert bool(x.grad.isfinite().all())

@@ -181,7 +181,14 @@ def _torch_serves(call: Call) -> str | None:
     if torch.compiler.is_compiling():
         simple = call.lengths is None and call.weights[0][0].projection is None
         return None if simple else "takes ways that a compiler cannot follow"
+    if call.input.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not has_narrow_routine():
+        return "has no narrow routine for autocast on this processor"
     return "refuses a batch without rows or steps" if call.input.numel() == 0 else None
+
+
+def has_narrow_routine() -> bool:
+    """Whether torch's LSTM runs under autocast on this processor; without AVX-512 oneDNN has none, and it fails."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _one_gradient(call: Call) -> bool:
