@@ -22,8 +22,8 @@ def read_folder_for_fit(data: str, task: str, reading: dict[str, Any]) -> Stream
     from bilstm.data.folder import columns_in, read_folder
 
     if "time" in reading or "sound" in reading:
-        others = "a regressor, a classifier or a tagger reads a folder piece by piece"
-        hint = others if "time" in reading else "a table with the columns path and text says what is said in each sound"
+        hint = "a regressor, a classifier or a tagger reads a folder piece by piece"
+        hint = hint if "time" in reading else "a table with the columns path and text says what is said in each sound"
         raise DataError(f"expected one file for a {task}, got a folder ({data})", hint=hint)
     if "tag" in reading:
         return read_folder(data, text=reading["text"], tag=reading["tag"])
