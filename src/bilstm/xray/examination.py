@@ -23,7 +23,7 @@ from bilstm.xray.paths import NODES, Path, integrate
 from bilstm.xray.result import Contribution, XRay
 from bilstm.xray.subjects import Subject, subject_of
 
-MOST_WORK = 6e11  # multiplications that forward passes may take, about: less than a minute of two cores
+MOST_WORK = 6e11  # multiplications that forward passes may take, about: a text of 2,000 words took two minutes
 GRADIENTS = 300  # that an output usually takes where networks are deep and sequences long
 FEWEST_STEPS, MOST_STEPS = 100, 5000  # of a sequence that is looked at, whatever the work
 FEWEST_PIECES, MOST_PIECES = 50, 2000  # of an output's way, on average

@@ -19,7 +19,7 @@ from bilstm.server.settings import Settings
 
 # seconds after which a tab that is silent counts as closed; with NiceGUI's three, a busy machine empties open tabs
 RECONNECT = 30.0
-# tabs at a time: each is kept for a minute even if nobody opens its websocket, and takes some 100 kB
+# tabs at a time: each is kept for a minute even if nobody opens its websocket, so that a loop of requests would add up
 MOST_TABS = 300
 PATHS = ("/", "/favicon.ico")
 FOLDER = Path(__file__).parent
