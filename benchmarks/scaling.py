@@ -100,6 +100,7 @@ def compare(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, 
             "step_ms": round(1000 * statistics.median(part["step"] for part in parts), 2),
             "adding_up_and_waiting_ms": round(1000 * statistics.median(part["adding"] for part in parts), 2),
             "adding_up_alone_ms": round(1000 * statistics.median(part["adding_alone"] for part in parts), 2),
+            "sent_instead_alone_ms": round(1000 * statistics.median(part["sending_alone"] for part in parts), 2),
         }
         print(f"{name}: {found[name]}", flush=True)
     base = found[ALONE]["sequences_per_second"]
@@ -164,22 +165,24 @@ def work(told: dict[str, Any]) -> None:
     import torch
 
     adding: list[float] = []
-    original = workers.add_up
+    original = workers.Average.__call__
 
-    def timed(sums: torch.Tensor) -> None:
+    def timed(average: workers.Average, weight: float) -> float:
         started = time.perf_counter()
-        original(sums)
+        whole = original(average, weight)
         adding.append(time.perf_counter() - started)
+        return whole
 
-    workers.add_up = timed
+    workers.Average.__call__ = timed
     with workers.assembled():
         data = read_sentences(told["data"])
         model = BiLSTMTagger(
             max_epochs=told["epochs"], patience=None, batch_size=told["batch"], verbose=0, **told["more"]
         )
         model.fit(data)
-        sums = torch.zeros(1 + sum(p.numel() for p in model.network_.parameters()))
-        alone = [_seconds(lambda: original(sums)) for _ in range(20)]
+        sums = torch.zeros(2 + sum(p.numel() for p in model.network_.parameters()))
+        ways = [workers.Average(sums, shared=shared) for shared in (True, False)]
+        in_memory, sent = ([_seconds(lambda way=way: original(way, 1.0)) for _ in range(20)] for way in ways)
         if not workers.is_first():
             return
         history, rows = model.history_, len(data) - round(model.validation_fraction * len(data))
@@ -192,7 +195,8 @@ def work(told: dict[str, Any]) -> None:
             "bytes": sums.nbytes,
             "step": statistics.median(history["seconds"]) / steps,
             "adding": sum(adding) / told["epochs"] / steps,
-            "adding_alone": statistics.median(alone),
+            "adding_alone": statistics.median(in_memory),
+            "sending_alone": statistics.median(sent),
         }
         Path(told["out"]).write_text(json.dumps(found))
 

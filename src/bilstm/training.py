@@ -123,7 +123,7 @@ def train(
     """
     parameters = list(network.to(device).parameters())
     vector, sums = joined(parameters)
-    gradient = sums[:-1]
+    gradient, average = sums[:-2], workers.Average(sums)
     state = State(network, make_optimizer(optimizer, vector, learning_rate, weight_decay), History(metric_name))
     if checkpoint is not None:
         checkpoint.restore(state)
@@ -155,9 +155,10 @@ def train(
             if on_infinite is not None and (infinite := each.detach().cpu() == math.inf).any():
                 ruled_out.append(batch.rows[infinite])
                 each, weights = each.masked_fill(infinite.to(device), 0), weights.masked_fill(infinite, 0)
-            weight = workers.total(float(weights.sum()))
+            weight = float(weights.sum())
             differentiate(each @ (weights / max(weight, 1e-12)).to(device), parameters, sums)
-            value, norm = float(sums[-1]), float(gradient.norm())
+            weight = average(weight)
+            value, norm = float(sums[-2]), float(gradient.norm())
             guard(epoch, value, norm, network, gradient)
             if clip_norm is not None and norm > clip_norm:
                 gradient *= clip_norm / norm
@@ -264,23 +265,22 @@ def predict(
 
 
 def differentiate(value: Tensor, parameters: list[nn.Parameter], sums: Tensor) -> None:
-    """The gradient of ``value`` and behind it the value itself, each added up over the workers, into ``sums``."""
+    """The gradient of ``value`` and behind it the value itself, into ``sums``."""
     if value.requires_grad:
         gradients = torch.autograd.grad(value, parameters, materialize_grads=True)
-        torch.cat([*(part.flatten() for part in gradients), value.detach()[None]], out=sums)
+        torch.cat([*(part.flatten() for part in gradients), value.detach()[None]], out=sums[:-1])
     else:
         sums.zero_()
-    workers.add_up(sums)
 
 
 def joined(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, Tensor]:
-    """One vector whose parts the parameters become; and its gradient, with one number more at the end for the loss.
+    """One vector whose parts the parameters become; and its gradient, with room behind it for the loss and its weight.
 
     The optimiser then makes one call a step, not one a parameter, which is what a small network's epoch consists of.
     """
     vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
-    sums = vector.new_zeros(vector.numel() + 1)
-    vector.grad = sums[:-1]
+    sums = vector.new_zeros(vector.numel() + 2)
+    vector.grad = sums[:-2]
     parts = torch.split(vector.detach(), [parameter.numel() for parameter in parameters])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.data = part.view_as(parameter)

@@ -7,8 +7,9 @@ by all of them at the same point; of a process alone each gives back what it was
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import torch
@@ -82,6 +83,65 @@ def wait() -> None:
     """Go on when all have come here."""
     if count() > 1:
         dist.barrier()
+
+
+class Average:
+    """The mean of a vector over all workers, each weighed: made once, called whenever the vector has new numbers.
+
+    Workers of one machine write their numbers side by side into memory that all of them see, wait for each other once,
+    and add up what stands there; others send them (gloo's ring). Every worker ends with the same bits.
+
+    Args:
+        numbers: (N,) float32, replaced in place; the last is no more than room for the weight, which travels with the
+            others: one call, one wait.
+        shared: look for shared memory.
+    """
+
+    def __init__(self, numbers: Tensor, *, shared: bool = True) -> None:
+        self.numbers = numbers
+        can = count() > 1 and numbers.device.type == "cpu" and numbers.dtype == torch.float32
+        found = _shared_memory(2 * count() * len(numbers)) if shared and can else None
+        self.boards = None if found is None else found.view(2, count(), len(numbers))
+        self.turn = 0
+
+    def __call__(self, weight: float) -> float:
+        """Replace the numbers by their mean, each worker's weighed by its weight; returns the sum of the weights."""
+        if count() == 1:
+            return weight
+        self.numbers *= weight
+        self.numbers[-1] = weight
+        if self.boards is None:
+            add_up(self.numbers)
+        else:
+            board = self.boards[self.turn]
+            self.turn = 1 - self.turn  # who is ahead by a step writes where nobody reads any more
+            board[rank()] = self.numbers
+            wait()
+            torch.sum(board, 0, out=self.numbers)
+        whole = float(self.numbers[-1])
+        self.numbers /= max(whole, 1e-12)
+        return whole
+
+
+def _shared_memory(size: int) -> Tensor | None:
+    """Float32 numbers (size,) that every worker sees; None where they are not all on one machine, or it has no room."""
+    path, found = None, None
+    if is_first():
+        with suppress(OSError):  # no such folder (it is Linux's), or no room
+            handle, path = tempfile.mkstemp(prefix="bilstm-", dir="/dev/shm")  # for this user's processes only
+            try:
+                os.posix_fallocate(handle, 0, 4 * size)  # a page that cannot be had later would end the process
+            except OSError:
+                os.unlink(path)
+                path = None
+            os.close(handle)
+    path = from_first(path)
+    if path is not None and os.path.exists(path):
+        found = torch.from_file(path, shared=True, size=size)
+    all_see = total(found is not None) == count()
+    if is_first() and path is not None:
+        os.unlink(path)  # the memory lives as long as somebody has it open: nothing is left behind by a kill
+    return found if all_see else None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cluster import fits
@@ -54,6 +55,21 @@ def test_the_workers_end_with_one_model_bit_for_bit(name, found):
     assert a["weights"] == b["weights"]
     for column in fits.COLUMNS:
         assert_close(a["history"][column], b["history"][column], what=column)
+
+
+def test_a_mean_over_workers_is_the_weighed_one_sent_or_in_shared_memory_and_the_same_bits_in_each(found):
+    in_memory, sent = found[0]["averages"]
+    assert found[1]["averages"] == found[0]["averages"]
+    assert not sent["shared"]
+    if Path("/dev/shm").is_dir():
+        assert in_memory["shared"]
+    assert in_memory["left"] == sent["left"] == []
+    for way in (in_memory, sent):
+        for turn, one in enumerate(way["turns"]):
+            weights = [1.0 + rank + turn for rank in (0, 1)]
+            expected = np.average([fits.held(turn, rank)[:-1].double() for rank in (0, 1)], axis=0, weights=weights)
+            assert one["weight"] == sum(weights)
+            assert_close(one["numbers"], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_every_worker_is_told_of_rows_that_are_ruled_out_and_they_do_not_count(found):
