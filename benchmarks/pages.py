@@ -1,19 +1,23 @@
-"""The stored results as sentences and tables of the pages in docs. Knows benchmarks/results; measures nothing.
+"""The stored results as sentences and tables, written into README and docs between their marks.
 
     python benchmarks/pages.py
 
-A test compares each with its page.
+Knows benchmarks/results; measures nothing. A test says so where a page's figures are not the stored ones.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent)]
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks")]
 
-from tables import RESULTS, made_on, provisional, stored  # noqa: E402
+import summary  # noqa: E402
+import tables  # noqa: E402
+from tables import made_on, provisional, stored  # noqa: E402
 
 
 def serving() -> str:
@@ -98,17 +102,20 @@ def tuning() -> str:
 
 
 def scaling() -> str:
-    """What two workers do beside one; a line that says so where nothing has been stored yet."""
+    """What two workers do beside one."""
     result = stored("scaling")
     lines = [
         "A processor and a thread a worker; sequences a second of the median epoch, and milliseconds a step:",
         "",
-        "| workers | sequences a second | times as many | a step | of it adding up, and waiting | adding up alone |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| workers | sequences a second | times as many | a step | of it adding up, and waiting | adding up alone "
+        "| sent instead |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in result["contenders"].items():
         ratio = f"{result['ratios'][name]:.2f}" if name in result["ratios"] else "1"
-        cells = [row[f"{part}_ms"] for part in ("step", "adding_up_and_waiting", "adding_up_alone")]
+        cells = [
+            row[f"{part}_ms"] for part in ("step", "adding_up_and_waiting", "adding_up_alone", "sent_instead_alone")
+        ]
         times = " | ".join(f"{cell:.1f}" for cell in cells)
         lines.append(f"| {name} | {row['sequences_per_second']:,.0f} | {ratio} | {times} |")
     whole = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["commands"].items())
@@ -121,15 +128,38 @@ def scaling() -> str:
     return "\n".join(lines)
 
 
-MADE: dict[str, tuple[str, Callable[[], str]]] = {
-    "serving": ("docs/serving.md", serving),
-    "streaming": ("docs/streaming.md", streaming),
-    "without_torch": ("docs/export.md", without_torch),
-    "tuning": ("docs/tuning.md", tuning),
-    "scaling": ("docs/scale.md", scaling),
+FIGURES: dict[str, Callable[[], str]] = {
+    "how_good": summary.accuracy,
+    "how_fast": summary.speed,
+    "accuracy": tables.accuracy,
+    "language": tables.language,
+    "forecasts": tables.forecasts,
+    "speech": tables.speech,
+    "speed": tables.speed,
+    "others": tables.others,
+    "serving": serving,
+    "streaming": streaming,
+    "without_torch": without_torch,
+    "tuning": tuning,
+    "scaling": scaling,
 }
-PAGES = {page: make for name, (page, make) in MADE.items() if (RESULTS / f"{name}.json").exists()}
+PAGES = [*ROOT.glob("README*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+MARKED = re.compile(r"(?<=<!-- figures: )(\w+)( -->\n).*?(?=\n<!-- end of figures -->)", flags=re.DOTALL)
+
+
+def filled(text: str) -> str:
+    """A page with the figures between its marks made anew.
+
+    Example:
+        >>> filled("no marks")
+        'no marks'
+    """
+    return MARKED.sub(lambda found: found[1] + found[2] + FIGURES[found[1]](), text)
+
 
 if __name__ == "__main__":
-    for page, made in PAGES.items():
-        print(f"--- {page}\n{made()}\n")
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        if (after := filled(before)) != before:
+            page.write_text(after, encoding="utf-8")
+            print("written", page.relative_to(ROOT))

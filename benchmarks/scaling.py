@@ -2,14 +2,16 @@
 
     python benchmarks/scaling.py [--data train.conllu --tag upos] [--sentences 4000] [--epochs 3] [--rounds 3] [--store]
 
-First two workers without dropout must have the losses of one within float32 noise. Then one worker, two that share its
-batches, and two with a batch each take turns, as processes of their own; sequences a second are those of the median
-epoch (its validation included, the first left out). Last whole commands: `bilstm fit` alone and with `--workers 2`.
+First two workers without dropout must have the losses of one within float32 noise. Then take turns, as processes of
+their own: one worker, two that share its batches, two with a batch each, and two runs that know nothing of each other
+(what the machine itself allows). Sequences a second are those of the median epoch, validation included, the first left
+out. Last whole commands: `bilstm fit` alone and with `--workers 2`.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import socket
@@ -33,7 +35,8 @@ from record import busy_cores, store  # noqa: E402
 BATCH = 32  # the tagger's default
 NOISE = 1e-3  # relative, after some epochs of Adam
 ALONE, SHARED, EACH = "1 worker", "2 workers, the same batches", "2 workers, a batch each"
-CONTENDERS = {ALONE: (1, BATCH), SHARED: (2, BATCH), EACH: (2, 2 * BATCH)}
+APART = "2 runs apart, each with one worker"
+CONTENDERS = {ALONE: (1, BATCH), SHARED: (2, BATCH), EACH: (2, 2 * BATCH), APART: (2, BATCH)}
 NO_DROPOUT = {"dropout": 0.0, "embedding_dropout": 0.0, "word_dropout": 0.0}
 
 
@@ -90,13 +93,14 @@ def compare(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, 
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     for turn in range(options.rounds):
         for name in list(CONTENDERS)[:: 1 if turn % 2 == 0 else -1]:
-            turns[name].append(run(data, folder, *CONTENDERS[name], options.epochs, options.threads))
+            turn_of = functools.partial(run, data, folder, *CONTENDERS[name], options.epochs, options.threads)
+            turns[name].append(turn_of(apart=name == APART))
     found = {}
     for name, parts in turns.items():
         seconds = statistics.median(second for part in parts for second in part["seconds"][1:])
         first = parts[0]
         found[name] = {
-            "sequences_per_second": round(first["rows"] / seconds, 1),
+            "sequences_per_second": round((1 + (name == APART)) * first["rows"] / seconds, 1),
             "step_ms": round(1000 * statistics.median(part["step"] for part in parts), 2),
             "adding_up_and_waiting_ms": round(1000 * statistics.median(part["adding"] for part in parts), 2),
             "adding_up_alone_ms": round(1000 * statistics.median(part["adding_alone"] for part in parts), 2),
@@ -104,7 +108,7 @@ def compare(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, 
         }
         print(f"{name}: {found[name]}", flush=True)
     base = found[ALONE]["sequences_per_second"]
-    ratios = {name: round(found[name]["sequences_per_second"] / base, 2) for name in (SHARED, EACH)}
+    ratios = {name: round(found[name]["sequences_per_second"] / base, 2) for name in (SHARED, EACH, APART)}
     print(f"times as many sequences a second: {ratios} (aim 1.6); {first['bytes']:,} bytes of gradient a step")
     return {"contenders": found, "ratios": ratios, "gradient_bytes": first["bytes"]}
 
@@ -139,15 +143,22 @@ def commands(data: Path, folder: Path, options: argparse.Namespace) -> dict[str,
 
 
 def run(
-    data: Path, folder: Path, count: int, batch: int, epochs: int, threads: int, more: dict[str, Any] | None = None
+    data: Path,
+    folder: Path,
+    count: int,
+    batch: int,
+    epochs: int,
+    threads: int,
+    more: dict[str, Any] | None = None,
+    apart: bool = False,
 ) -> Any:
-    """What the first of some workers found; each is a process of its own."""
+    """What the first of some workers found (of those apart one of them); each is a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     told = {"data": str(data), "out": str(folder / "found.json"), "batch": batch, "epochs": epochs, "more": more or {}}
     command = [sys.executable, __file__, "--worker", json.dumps(told)]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "1" if apart else str(count)}
     processes = [
         subprocess.Popen(command, env=environment(threads) | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(count)

@@ -1,9 +1,4 @@
-"""The stored results as the tables that README shows.
-
-    python benchmarks/tables.py
-
-Knows benchmarks/results; measures nothing. A test compares its output with README.
-"""
+"""The stored results as the tables of docs/measured.md, which pages.py writes. Knows benchmarks/results."""
 
 from __future__ import annotations
 
@@ -70,16 +65,16 @@ def speed() -> str:
         f"({result['lengths']}); *packed* is",
         "`nn.LSTM` on a packed sequence, PyTorch's own way. Padded `nn.LSTM` reads the padding: another answer.",
         "",
-        *_comparison(result, "unequal", "packed", {"training": ["torch packed"], "inference": ["torch packed"]}),
+        *comparison(result, "unequal", "packed", {"training": ["torch packed"], "inference": ["torch packed"]}),
         "",
         "All lengths equal; in inference *peer* is the fastest of torch, ONNX Runtime and OpenVINO, in training torch:",
         "",
-        *_comparison(
+        *comparison(
             result, "all equal", "peer", {"training": ["torch"], "inference": ["torch", "onnxruntime", "openvino"]}
         ),
         "",
-        f"A whole epoch of the classic Boston job: {_epoch(epochs['boston'])}.",
-        f"Of a tagger over {training['sentences']:,} sentences: {_epoch(epochs['sentences'])}.",
+        f"A whole epoch of the classic Boston job: {epoch(epochs['boston'])}.",
+        f"Of a tagger over {training['sentences']:,} sentences: {epoch(epochs['sentences'])}.",
         "",
         f"Made by `benchmarks/layer.py` and `training.py` on {made_on(result)}{provisional(result, training)}.",
     ]
@@ -213,7 +208,7 @@ def speech() -> str:
         "| --- | --- | --- |",
     ]
     for way, name in (("greedy", "best characters"), ("beam", "beam search"), ("lm", "with the unigrams of AN4")):
-        lines.append(f"| {name} | {_mean(an4, way, 'wer')} | {_mean(an4, way, 'cer')} |")
+        lines.append(f"| {name} | {mean_of(an4, way, 'wer')} | {mean_of(an4, way, 'cer')} |")
     streamed = [f"{row['wer']:.3f}" for row in run["look_ahead"].values()]
     lines += [
         "",
@@ -257,8 +252,8 @@ def _digits() -> list[str]:
         "",
         "| held out | best characters | beam search | only digits allowed |",
         "| --- | --- | --- | --- |",
-        f"| every fifth recording index, {len(digits['seeds'])} seeds | {_mean(digits, 'greedy', 'exact')} | "
-        f"{_mean(digits, 'beam', 'exact')} | {_mean(digits, 'lm', 'exact')} |",
+        f"| every fifth recording index, {len(digits['seeds'])} seeds | {mean_of(digits, 'greedy', 'exact')} | "
+        f"{mean_of(digits, 'beam', 'exact')} | {mean_of(digits, 'lm', 'exact')} |",
     ]
     for name, ways in next(iter(stored("speech_fsdd_speakers")["seeds"].values())).items():
         shares = " | ".join(f"{ways[way]['exact']:.4f}" for way in ("greedy", "beam", "lm"))
@@ -266,7 +261,7 @@ def _digits() -> list[str]:
     return lines
 
 
-def _mean(result: dict[str, Any], way: str, figure: str) -> str:
+def mean_of(result: dict[str, Any], way: str, figure: str) -> str:
     """The mean over seeds, with the deviation where there are several."""
     values = [run[way][figure] for run in result["seeds"].values()]
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
@@ -289,7 +284,7 @@ def _race(race: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _comparison(result: dict[str, Any], lengths: str, peer: str, peers: dict[str, list[str]]) -> list[str]:
+def comparison(result: dict[str, Any], lengths: str, peer: str, peers: dict[str, list[str]]) -> list[str]:
     """A table with one line a shape: both tasks, the fastest of the peers, ours, and the ratio."""
     lines = [
         f"| B, T, F, H, layers | training: {peer} | ours | ratio | inference: {peer} | ours | ratio |",
@@ -310,7 +305,7 @@ def _ratio(theirs: float, ours: float) -> list[str]:
     return [_milliseconds(theirs), _milliseconds(ours), f"{theirs / ours:.1f}"]
 
 
-def _epoch(times: dict[str, float]) -> str:
+def epoch(times: dict[str, float]) -> str:
     theirs, ours, ratio = _ratio(times["plain"], times["ours"])
     return f"{theirs} ms in plain PyTorch, {ours} ms here, {ratio} times as fast"
 
@@ -332,12 +327,3 @@ def _figures(values: list[float]) -> str:
 
 def _code(model: str) -> str:
     return f"`{model}`" if "(" in model else model
-
-
-def tables() -> str:
-    """Everything between README's heading on figures and the next."""
-    return f"{accuracy()}\n\n{language()}\n\n{forecasts()}\n\n{speech()}\n\n{speed()}\n\n{others()}\n"
-
-
-if __name__ == "__main__":
-    print(tables())

@@ -3,8 +3,9 @@
     python benchmarks/tuning.py DATA [--minutes 5] [--sets boston,trec] [--splits 3] [--seeds 5] [--store]
 
 DATA is a folder with trec6/train.csv (columns label, text). Of each split a tenth is a test part that neither a search
-nor a fit sees. ``tune`` searches on the rest, as a user would start it, with one process; then the defaults and the
-parameters found are fitted to the same rest with the same seeds, and measured on the test part.
+nor a fit sees. ``tune`` searches on the rest, as a user would start it, with one process; then the defaults and what
+was found (as ``tune`` saves it, so refitted to all of the rest where it does so) are fitted with the same seeds, and
+measured on the test part.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
         found = tune(kind(**quick), rest, **limit)
         row = {
             "default": measured(kind(**quick), rest, test, options.seeds),
-            "found": measured(kind(**quick | found.best), rest, test, options.seeds),
-            "parameters": found.best,
+            "found": measured(kind(**quick | found.parameters()), rest, test, options.seeds),
+            "parameters": found.parameters(),
             "trials": len(found.trials),
             "finished": sum(trial.state == "finished" for trial in found.trials),
             "validation": {"default": found.trials[0].figure, "found": found.winner.figure},

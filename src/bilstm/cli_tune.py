@@ -159,6 +159,18 @@ def _search_options() -> list[inspect.Parameter]:
             Annotated[str | None, option(metavar="[ADDRESS]", help="Trials on a Ray cluster, or one started here.")],
             None,
         ),
+        (
+            "refit",
+            Annotated[
+                bool,
+                option(
+                    "--refit/--no-refit",
+                    help="Let the best learn from the held-out rows too (but a classifier or forecaster, which need "
+                    "them, and beside --valid).",
+                ),
+            ],
+            True,
+        ),
         ("plot", Annotated[Path | None, option(metavar="OUT", help="Draw the trials: .png, .svg or .pdf.")], None),
         ("as_json", Annotated[bool, option("--json", help="One JSON object with all trials.")], False),
     ]
@@ -182,6 +194,7 @@ def run(
     study: Path | None,
     storage: str | None,
     ray: str | None,
+    refit: bool,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -223,13 +236,15 @@ def run(
     with alone_in(folder) as is_alone:
         if ray is None:  # Ray has waited for all of its trials
             found = look_again(found, folder, storage)
-        command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given}, found)
+        best = found.parameters(refit=refit)
+        command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given} | best)
         _tell(found, command, plot, as_json)
         if not is_alone:
             print("others are at work on this search; the last of them saves the model", file=sys.stderr)
             return
-        found.hand_over(output.with_name(output.name + ".checkpoint"))
-        fit_and_save(kind, data, output, reading, valid, restart=False, log_every=1, **(model | found.best))
+        if best == found.best:
+            found.hand_over(output.with_name(output.name + ".checkpoint"))
+        fit_and_save(kind, data, output, reading, valid, restart=False, log_every=1, **(model | best))
 
 
 def _check_places(output: Path, plot: Path | None) -> None:
@@ -262,8 +277,7 @@ def _fit_command(
     output: Path,
     reading: dict[str, Any],
     valid: str | None,
-    given: dict[str, Any],
-    found: Found,
+    model: dict[str, Any],
 ) -> str:
     """The `bilstm fit` that makes the same model."""
     from bilstm.report.commands import options
@@ -272,4 +286,4 @@ def _fit_command(
     for name, value in (reading | {"valid": valid}).items():
         for one in value if isinstance(value, list) else [value] * (value is not None):
             words += [f"--{name}", str(one)]
-    return shlex.join([*words, *options(kind(**given | found.best))])
+    return shlex.join([*words, *options(kind(**model))])

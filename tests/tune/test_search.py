@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
-from bilstm import BiLSTMRegressor, boston
+from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits
 from bilstm.data.series import read_series
 from bilstm.errors import BilstmError, ExtraError, ParameterError, TrainingError
 from bilstm.estimators.forecaster import BiLSTMForecaster
@@ -62,11 +62,30 @@ def test_the_first_trial_is_the_estimator_as_it_is_and_the_best_is_no_worse():
 def test_the_best_is_fitted_as_fit_alone_would_do_it(tmp_path):
     found = tune(small(), HOUSES, trials=4, search=QUICK, folder=tmp_path, seeds=2)
     assert found.checkpoint.exists()
-    quick = found.fit()
+    quick = found.fit(refit=False)
     found.checkpoint.unlink()
-    for model in (found.fit(), small(**found.best).fit(HOUSES)):
+    for model in (found.fit(refit=False), small(**found.best).fit(HOUSES)):
         assert_close(model.predict(HOUSES), quick.predict(HOUSES))
     assert quick.get_params() == small(**found.best).get_params()
+
+
+def test_the_best_learns_from_the_held_out_rows_too_for_as_many_epochs_as_its_fits_kept():
+    found = tune(small(max_epochs=6), HOUSES, trials=3, search=QUICK, seeds=2)
+    fits = [small(max_epochs=6, **found.best).set_params(random_state=seed).fit(HOUSES) for seed in (0, 1)]
+    kept = [np.argmin(fit.history_["validation_loss"]) + 1 for fit in fits]
+    assert found.winner.kept == round(np.mean(kept))
+    model = found.fit()
+    assert (model.validation_fraction, model.max_epochs) == (0.0, found.winner.kept)
+    assert model.trained_with_["sequences"] == len(HOUSES)
+    assert_close(model.predict(HOUSES), small(**found.parameters()).fit(HOUSES).predict(HOUSES))
+
+
+def test_the_best_keeps_to_its_rows_where_the_held_out_ones_are_needed_or_the_callers():
+    found = tune(small(), HOUSES, validation=HOUSES.take(range(9)), trials=1, search=QUICK, seeds=1)
+    assert found.parameters() == found.best
+    quick = BiLSTMClassifier(max_epochs=1, hidden_size=3)
+    found = tune(quick, digits().take(range(40)), trials=1, search={"hidden_size": Range(3, 4, whole=True)}, seeds=1)
+    assert found.parameters() == found.best
 
 
 def test_more_trials_go_on_from_those_that_there_are(tmp_path):

@@ -24,7 +24,7 @@ from bilstm.tune.search import MINUTES, Going
 from bilstm.tune.space import Dimension, Space, defaults, distributions, space_for, values
 from bilstm.tune.storage import quiet
 from bilstm.tune.study import Row, fingerprint
-from bilstm.tune.trials import Fit, Setting, fit_trial, mean, setting_for
+from bilstm.tune.trials import Fit, Setting, fit_trial, kept_by, mean, setting_for
 
 ENOUGH = 3  # other trials before one is stopped
 MOST_FAILURES = 5  # deaths of the machine under one trial
@@ -178,6 +178,7 @@ def one_trial(drawn: dict[str, Any], setting: Setting, space: Space, place: Path
             loss=mean([fit.loss for fit in fits]),
             metric=mean([fit.metric for fit in fits]),
             epochs=sum(fit.epochs for fit in fits),
+            kept=kept_by(fits),
             seconds=sum(fit.seconds for fit in fits),
             metric_name=metric_name,
         )
@@ -220,6 +221,7 @@ def row_of(number: int, result: Any, space: Space) -> Row:
         seconds=float(last.get("seconds") or last.get("time_total_s") or 0.0),
         parameters=values(space, drawn) if set(space) <= set(drawn) else {},
         note=note,
+        kept=int(last.get("kept") or 0),
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TELLING = 6  # trials below which nothing is said of how much parameters matter
 SHOWN = 10  # trials of a table
+ONLY_STOPPED = ("regressor", "tagger", "transcriber")  # by the held-out part, which then decides nothing more
 MARKS = {"finished": "", "stopped": "stopped early", "failed": "failed", "unfinished": "not over"}
 
 
@@ -53,12 +54,26 @@ class Found:
         """The best parameters by name."""
         return self.winner.parameters
 
-    def fit(self) -> Any:
-        """The estimator, fitted with the best parameters as ``fit`` alone would do it: the winner's first fit.
+    def parameters(self, *, refit: bool = True) -> dict[str, Any]:
+        """What the best model is fitted with: the best parameters, and what makes it learn from the held-out rows too.
 
-        Where that fit's last checkpoint is left it is taken up, which takes no time.
+        That is no held-out part, and as many epochs as the winner's fits kept on the mean. It is left out where trials
+        were stopped by validation data of the caller's, and of a classifier and a forecaster, whose temperature and
+        intervals are measured on the held-out part.
+
+        Args:
+            refit: False: the best parameters alone.
         """
-        model = self.setting.estimator_with(self.best, 0, self.checkpoint)
+        may = self.setting.validation is None and self.setting.estimator.task in ONLY_STOPPED and self.winner.kept
+        return self.best | ({"validation_fraction": 0.0, "max_epochs": self.winner.kept} if refit and may else {})
+
+    def fit(self, *, refit: bool = True) -> Any:
+        """The estimator, fitted with :meth:`parameters`: what ``fit`` alone would make of them.
+
+        Where no row is added, and the checkpoint of the winner's first fit is left, that is taken up, in no time.
+        """
+        parameters = self.parameters(refit=refit)
+        model = self.setting.estimator_with(parameters, 0, self.checkpoint if parameters == self.best else None)
         model.fit(self.setting.X, self.setting.y, validation=self.setting.validation)
         return model.set_params(checkpoint=self.setting.estimator.checkpoint, verbose=self.setting.estimator.verbose)
 

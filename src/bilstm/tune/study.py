@@ -23,7 +23,7 @@ from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import Choices, Range, Space, defaults, values
 from bilstm.tune.storage import opened, quiet, told_in_words
-from bilstm.tune.trials import Fit, Setting, fit_of
+from bilstm.tune.trials import Fit, Setting, fit_of, kept_by
 
 VERSION = 1  # of what a fingerprint and a trial's notes mean
 STATES = {
@@ -42,7 +42,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One trial as a table shows it; ``figure``, ``loss`` and ``metric`` are means over its fits, or None."""
+    """One trial as a table shows it; ``figure``, ``loss`` and ``metric`` are means over its fits, or None.
+
+    ``kept`` is the mean epoch that they kept, rounded; 0 where none is known.
+    """
 
     number: int
     state: str
@@ -53,6 +56,7 @@ class Row:
     seconds: float
     parameters: dict[str, Any]
     note: str = ""
+    kept: int = 0
 
 
 class Study:
@@ -163,6 +167,7 @@ class Study:
             seconds=sum(fit.seconds for fit in fits),
             parameters=values({name: self.space[name] for name in known}, trial.params),
             note=trial.user_attrs.get("note", ""),
+            kept=kept_by(fits),
         )
 
     @property

@@ -231,3 +231,8 @@ def fit_of(setting: Setting, history: History, epochs: int | None = None) -> Fit
 def mean(figures: Sequence[float]) -> float:
     """Plain, in their order, so that it is the same in every process."""
     return sum(figures) / len(figures)
+
+
+def kept_by(fits: Sequence[Fit]) -> int:
+    """The epoch that fits keep on the mean, rounded; 0 for none."""
+    return round(mean([fit.epoch for fit in fits])) if fits else 0

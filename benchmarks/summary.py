@@ -1,0 +1,130 @@
+"""The two short tables of README: how good each task is beside published figures, and how fast the layer is.
+
+Knows benchmarks/results; measures nothing. All figures are in docs/measured.md (tables.py); pages.py writes both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+
+from tables import LANGUAGE, LSTMA, comparison, epoch, made_on, mean_of, provisional, stored  # noqa: E402
+
+
+def accuracy() -> str:
+    """One line a task and set of data."""
+    rows = [*_numbers(), *_language(), *_forecasts(), *_speech()]
+    return "\n".join(
+        ["| task | data, figure | ours | beside it | published |", "| --- | --- | --- | --- | --- |"]
+        + [f"| {' | '.join(row)} |" for row in rows]
+    )
+
+
+def _numbers() -> list[list[str]]:
+    result = stored("accuracy")
+    boston = {row["model"]: f"{row['rmse']:.2f}" for row in result["boston"]}
+    ours = next(row for row in result["boston"] if row["model"] == "BiLSTMRegressor()")
+    others = f"gradient boosting {boston['gradient boosting']}, ridge {boston['ridge']}"
+    vowels = [statistics.mean(row["in file order"]) for row in result["japanese_vowels"]]
+    return [
+        [
+            "regressor",
+            "Boston housing, test RMSE of 20 splits",
+            f"{ours['rmse']:.2f} ± {ours['deviation']:.2f}",
+            others,
+            "MC-dropout 2.97, PBP 3.01",
+        ],
+        [
+            "classifier",
+            "Japanese Vowels, accuracy of 10 folds",
+            f"{vowels[0]:.3f}, with other settings {vowels[1]:.3f}",
+            "",
+            "",
+        ],
+    ]
+
+
+def _language() -> list[list[str]]:
+    result, rows = stored("accuracy_language"), []
+    for name, (title, figure, published) in LANGUAGE.items():
+        found = result[name]
+        task = "tagger" if name in ("ewt", "wnut") else "classifier"
+        value = f"{found['mean']:.4f} ± {found['deviation']:.4f}"
+        rows.append([task, f"{title}, {figure}", value, "", published])
+    return rows
+
+
+def _forecasts() -> list[list[str]]:
+    result = stored("forecasting")
+    rows = []
+    for columns, kind in (("seven columns", "multivariate"), ("OT", "univariate")):
+        found = result[kind]["24"]
+        beside = f"linear model {found['linear model mse']:.4f}, last value {found['last value mse']:.4f}"
+        row = ["forecaster", f"ETTh1, {columns}, 24 hours, squared error", f"{found['mse']:.4f}", beside]
+        rows.append([*row, f"LSTMa {LSTMA[kind]['24']:.3f}"])
+    stocks = result["stocks"]["1"]
+    beside = f"linear model {stocks['linear model mase']:.3f}, last value {stocks['last value mase']:.3f}"
+    return [*rows, ["forecaster", "S&P 500, next day, MASE", f"{stocks['mase']:.3f}", f"{beside}: no better", ""]]
+
+
+def _speech() -> list[list[str]]:
+    words, digits = stored("speech_an4"), stored("speech_fsdd")
+    return [
+        [
+            "transcriber",
+            "AN4, unheard speakers, word error rate",
+            mean_of(words, "beam", "wer"),
+            "",
+            "0.096 on its test half, by a far larger network",
+        ],
+        [
+            "transcriber",
+            "spoken digits, share of recordings right",
+            mean_of(digits, "greedy", "exact"),
+            "",
+            "0.973, random split",
+        ],
+    ]
+
+
+def speed() -> str:
+    """The layer on sentences of different lengths, whole epochs, and others' models."""
+    layer, training, surgery = stored("layer"), stored("training"), stored("surgery")
+    epochs = training["milliseconds_an_epoch"]
+    return "\n".join(
+        [
+            f"Sequences of different lengths, milliseconds ({layer['circumstances']['threads']} threads, float32):",
+            "",
+            *comparison(layer, "unequal", "packed", {"training": ["torch packed"], "inference": ["torch packed"]}),
+            "",
+            f"- An epoch of the classic Boston job: {epoch(epochs['boston'])}.",
+            f"- An epoch of a tagger over {training['sentences']:,} sentences: {epoch(epochs['sentences'])}.",
+            *(_accelerated(name, row, surgery) for name, row in surgery["models"].items()),
+            "",
+            f"Made on {made_on(layer)}{provisional(layer, training)}. {_narrower()}",
+        ]
+    )
+
+
+def _narrower() -> str:
+    """How much of it is left on a processor without AVX-512."""
+    result = stored("layer_avx2")
+    rows = [row for row in result["rows"] if (row["lengths"], row["precision"]) == ("unequal", "fp32")]
+    ranges = []
+    for task in ("training", "inference"):
+        ratios = [row["ms"]["torch packed"] / row["ms"]["bilstm"] for row in rows if row["task"] == task]
+        ranges.append(f"{min(ratios):.1f} to {max(ratios):.1f} times as fast in {task}")
+    return f"With AVX2 alone the same shapes are {' and '.join(ranges)}."
+
+
+def _accelerated(name: str, row: dict[str, Any], result: dict[str, Any]) -> str:
+    version = result["circumstances"]["versions"][name]
+    times = {task: row[task]["theirs"] / row[task]["accelerated"] for task in ("inference", "training")}
+    return (
+        f"- {name.capitalize()} {version}'s tagger, accelerated: {times['inference']:.1f} times as fast in inference, "
+        f"{times['training']:.1f} in training."
+    )
