@@ -165,8 +165,8 @@ def _search_options() -> list[inspect.Parameter]:
                 bool,
                 option(
                     "--refit/--no-refit",
-                    help="Let the best learn from the held-out rows too (but a classifier or forecaster, which need "
-                    "them, and beside --valid).",
+                    help="Let the best learn from the held-out rows too (but a forecaster, whose intervals need "
+                    "them; and not beside --valid).",
                 ),
             ],
             True,
@@ -242,9 +242,10 @@ def run(
         if not is_alone:
             print("others are at work on this search; the last of them saves the model", file=sys.stderr)
             return
-        if best == found.best:
+        finish = None if best == found.best else found.calibrate
+        if finish is None:
             found.hand_over(output.with_name(output.name + ".checkpoint"))
-        fit_and_save(kind, data, output, reading, valid, restart=False, log_every=1, **(model | best))
+        fit_and_save(kind, data, output, reading, valid, restart=False, log_every=1, finish=finish, **(model | best))
 
 
 def _check_places(output: Path, plot: Path | None) -> None:
