@@ -9,6 +9,7 @@ import pkgutil
 import re
 import runpy
 import shlex
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,15 @@ def test_the_figures_of_the_pages_are_the_stored_ones():
 
     for page, made in MADE.items():
         assert made() in (ROOT / page).read_text(), page
+
+
+def test_the_six_equations_of_the_page_are_the_code_that_runs():
+    page = ROOT / "docs" / "equations.md"
+    code = (ROOT / "src" / "bilstm" / "nn" / "equations.py").read_text()
+    [quoted] = blocks(page, "py")
+    assert textwrap.indent(quoted, "    ") in code
+    step = code.split("def step(")[1].split("return")[0]
+    assert quoted.splitlines()[-1].strip() == step.rstrip().splitlines()[-1].strip(), "the page leaves lines out"
 
 
 def test_the_commands_of_the_readme_that_make_are_in_the_makefile():
