@@ -76,6 +76,16 @@ def test_pages_and_styles_load_nothing_from_another_host(site):
             assert not re.match(r"(https?:)?//", address), f"{style.name} loads {address}"
 
 
+def test_lists_and_tables_are_recognised_on_the_site_as_in_the_repository(site):
+    for page in sorted(site.rglob("*.html")):
+        text = re.sub(r"<(pre|script)\b.*?</\1>", "", page.read_text(), flags=re.DOTALL)
+        marks = re.findall(r"^\s*(?:[-*+] |\d+\. |#|```|\|.*\|$).*", text, flags=re.MULTILINE)
+        assert not marks, f"{page.name}: {marks[:3]} (a list wants a blank line before it)"
+    for page in PAGES:
+        inner = re.findall(r"^ {1,3}[-*+] .*", (ROOT / page).read_text(), flags=re.MULTILINE)
+        assert not inner, f"{page}: {inner[:3]} (a list in a list wants four blanks before it)"
+
+
 def test_what_the_search_looks_through_lies_beside_the_pages(site):
     for ending in ("json", "js"):  # the second one is for pages that are opened as files
         assert "what the cell keeps" in (site / "search" / f"search_index.{ending}").read_text()
