@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import open_browser
+
 pytest.importorskip("mkdocs")
 pytest.importorskip("material")
 
@@ -89,6 +91,23 @@ def test_lists_and_tables_are_recognised_on_the_site_as_in_the_repository(site):
 def test_what_the_search_looks_through_lies_beside_the_pages(site):
     for ending in ("json", "js"):  # the second one is for pages that are opened as files
         assert "what the cell keeps" in (site / "search" / f"search_index.{ending}").read_text()
+
+
+def test_pages_opened_from_a_disk_show_their_pictures_and_can_be_searched(site):
+    with open_browser() as browser:
+        page, asked, errors = browser.new_page(), [], []
+        page.set_default_timeout(240_000)  # a busy machine takes its time
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto((site / "docs" / "equations.html").as_uri())
+        for picture in page.locator("article img").all():
+            picture.scroll_into_view_if_needed()
+            assert picture.evaluate("async one => (await one.decode(), one.naturalWidth)") > 100
+        page.get_by_placeholder("Search").click()  # what loads the index
+        page.get_by_placeholder("Search").press_sequentially("forget gate")
+        page.locator(".md-search-result__link[href*='equations.html']").first.wait_for()
+        assert not errors
+        assert not [url for url in asked if not url.startswith(("file:", "data:", "about:"))]
 
 
 def test_a_broken_link_a_broken_anchor_and_a_page_outside_the_navigation_are_errors(tmp_path):
