@@ -1,4 +1,4 @@
-# Five words do everything. Each makes the virtual environment that it needs, and nothing outside this folder.
+# Six words do everything. Each makes the virtual environment that it needs, and nothing outside this folder.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -12,7 +12,7 @@ CORE    := CMakeLists.txt $(wildcard native/*)
 INCLUDE  = $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
 export BILSTM_REQUIRE_NATIVE ?= $(shell $(CXX) -x c++ -fsyntax-only -include Python.h -I "$(INCLUDE)" /dev/null 2>/dev/null && echo 1)
 
-.PHONY: demo check test bench clean
+.PHONY: demo check test bench docs clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/demo        ## train the classic model on the Boston housing table
@@ -34,6 +34,10 @@ bench: $(VENV)/dev        ## the benchmarks; takes an hour, wants a quiet machin
 	$(BIN)/python benchmarks/boston.py
 	$(BIN)/python benchmarks/accuracy.py
 
+docs: $(VENV)/docs        ## the documentation as a site in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "open build/site/index.html"
+
 clean:
 	rm -rf $(VENV) build dist src/bilstm/_native*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -48,4 +52,8 @@ $(VENV)/demo: pyproject.toml constraints.txt $(CORE)
 $(VENV)/dev: $(VENV)/demo
 	@$(PIP) seqeval  # published as source; what builds it is in no environment but an isolated one
 	@$(PIP) --no-build-isolation -e ".[dev]"
+	@touch $@
+
+$(VENV)/docs: $(VENV)/demo
+	@$(PIP) --no-build-isolation -e ".[docs]"
 	@touch $@

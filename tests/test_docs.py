@@ -9,6 +9,7 @@ import pkgutil
 import re
 import runpy
 import shlex
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,15 @@ def test_every_table_of_figures_stands_on_a_page():
     from benchmarks.pages import FIGURES, MARKED
 
     assert {found[1] for page in PAGES for found in MARKED.finditer(page.read_text())} == set(FIGURES)
+
+
+def test_the_six_equations_of_the_page_are_the_code_that_runs():
+    page = ROOT / "docs" / "equations.md"
+    code = (ROOT / "src" / "bilstm" / "nn" / "equations.py").read_text()
+    [quoted] = blocks(page, "py")
+    assert textwrap.indent(quoted, "    ") in code
+    step = code.split("def step(")[1].split("return")[0]
+    assert quoted.splitlines()[-1].strip() == step.rstrip().splitlines()[-1].strip(), "the page leaves lines out"
 
 
 def test_the_commands_of_the_readme_that_make_are_in_the_makefile():

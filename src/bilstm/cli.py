@@ -144,7 +144,7 @@ def predict(
 
     Example: bilstm predict boston.bilstm new_houses.csv -o prices.csv
 
-    Example: echo "Angela Merkel besuchte Paris" | bilstm predict ner.bilstm -
+    Example: echo "Angela Merkel besuchte Paris" | bilstm predict names.bilstm -
 
     Example: bilstm predict digits.bilstm *.wav -o out.csv
 

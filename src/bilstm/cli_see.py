@@ -53,7 +53,7 @@ def xray(
 
     Example: bilstm xray boston.bilstm new_houses.csv --row 3
 
-    Example: echo "Angela Merkel besuchte Paris" | bilstm xray ner.bilstm - -o paris.html
+    Example: echo "Angela Merkel besuchte Paris" | bilstm xray names.bilstm - -o paris.html
     """
     from bilstm.cli import talk
     from bilstm.model_file import load
