@@ -36,7 +36,7 @@ ROOMS = [
     ],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "charts", "tune", "cluster", "export"],
-    ["demo", "doctor", "report", "server"],
+    ["demo", "demo_data", "doctor", "report", "server"],
     [
         "cli",
         "cli_cluster",
