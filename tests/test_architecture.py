@@ -113,7 +113,15 @@ def test_a_name_that_is_not_public_is_an_attribute_error():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["fit", "--help"], ["predict", "--help"], ["tune", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["fit", "--help"],
+        ["fit", "tagger", "--help"],
+        ["predict", "--help"],
+        ["tune", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (

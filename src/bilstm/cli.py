@@ -351,6 +351,11 @@ def talk(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def _words_to_complete() -> list[str]:
+    """The command line so far, where a shell asks what may follow: bash's variable, or that of other shells."""
+    return [word for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS") for word in os.environ.get(name, "").split()]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and turn mistakes into one short paragraph and an exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -358,8 +363,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = with_ray_address([word for word in arguments if word != "--debug"])  # it may stand anywhere
     warnings.showwarning = lambda message, *_: talk(f"note: {message}")
     try:
-        add_fit_commands(app, arguments)
-        add_tune_commands(app, arguments)
+        words = arguments or _words_to_complete()
+        add_fit_commands(app, words)
+        add_tune_commands(app, words)
         app(arguments)
     except BilstmError as error:
         if debug:
