@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import doctest
-import glob
 import importlib
+import json
 import pkgutil
 import re
 import runpy
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import polars as pl
 import pytest
 
 import bilstm
-from bilstm.cli import main
+from tests.lines import run_line
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -100,20 +99,10 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, folder):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_run_in_their_order(page, folder, capsys):
+def test_the_commands_of_a_page_run_in_their_order(page, folder):
     for block in blocks(page, "sh"):
         for line in block.splitlines():
-            words = [part for word in shlex.split(line, comments=True) for part in sorted(glob.glob(word)) or [word]]
-            if not words:
-                continue
-            assert words[0] == "bilstm", line
-            quick = ["--max-epochs", "2"] if words[1] == "fit" else []
-            status = 0
-            try:
-                main([*words[1:], *quick])
-            except SystemExit as stop:
-                status = stop.code
-            assert not status, f"{line}: {capsys.readouterr().err}"
+            run_line(line)
 
 
 # those of exported models are called with files, and run where this package is not: tests/export/test_examples.py
@@ -124,6 +113,15 @@ EXAMPLES = sorted({*(ROOT / "examples").glob("*.py")} - {*(ROOT / "examples").gl
 def test_the_examples_are_short_and_run(path, folder):
     assert len(path.read_text().splitlines()) <= 40
     runpy.run_path(str(path), run_name="__main__")
+
+
+def test_the_notebook_runs_from_top_to_bottom_and_is_kept_without_outputs(folder):
+    cells = json.loads((ROOT / "examples" / "bilstm.ipynb").read_text())["cells"]
+    names = {"__name__": "__main__"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None), cell["id"]
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
