@@ -15,8 +15,8 @@ import numpy as np
 from bilstm.data.columns import Array
 
 RATE = 8000  # Hz
-MOST_CALLS = 3  # in a recording
-GAP = (0.1, 0.35)  # seconds around a call
+MOST_CALLS = 2  # in a recording
+GAP = (0.08, 0.2)  # seconds around a call
 PITCH, TEMPO = (0.9, 1.12), (0.85, 1.15)  # by which the individuals of a kind differ
 LEVEL = (-20.0, -9.0)  # dBFS, drawn for a recording
 NOISE = -42.0  # dBFS of the noise, which is white
@@ -43,7 +43,7 @@ CALLS = {
 
 
 def bird_calls(count: int, *, birds: int = 6, seed: int = 0) -> tuple[list[Array], list[str], list[str]]:
-    """Recordings of one to three calls in noise; in each recording one singer makes all of them.
+    """Recordings of one or two calls in noise; in each recording one singer makes all of them.
 
     Args:
         count: how many.
@@ -56,8 +56,8 @@ def bird_calls(count: int, *, birds: int = 6, seed: int = 0) -> tuple[list[Array
     Example:
         >>> sounds, texts, singers = bird_calls(3)
         >>> texts[0], singers[0]
-        ('crow gull', 'bird 1')
-        >>> sounds[0].dtype, 0.5 < len(sounds[0]) / 8000 < 3.5
+        ('crow', 'bird 1')
+        >>> sounds[0].dtype, 0.5 < len(sounds[0]) / 8000 < 2
         (dtype('float32'), True)
     """
     generator = np.random.default_rng(seed)
