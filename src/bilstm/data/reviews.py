@@ -49,8 +49,8 @@ def invented_reviews(count: int = 1000, *, seed: int = 0) -> tuple[list[str], li
 
     Example:
         >>> texts, stars = invented_reviews(3)
-        >>> texts[0], stars[0]
-        ('It has a dull screen.', 2)
+        >>> texts[1], stars[1]
+        ('I found the sound bad. Bought it for my sister.', 2)
     """
     generator = np.random.default_rng(seed)
     texts, stars = [], []
