@@ -67,9 +67,11 @@ class Server:
             if found := re.search(r"http://[\w.:]+", text):
                 self.address = found[0]
                 break
-        else:
+        self.reader = threading.Thread(target=self.said.extend, args=[self.process.stderr], daemon=True)
+        self.reader.start()
+        if not hasattr(self, "address"):
+            self.close()
             raise AssertionError(f"the server ended before it listened: {''.join(self.said)}")
-        threading.Thread(target=self.said.extend, args=[self.process.stderr], daemon=True).start()
         self._wait()
 
     def get(self, path: str) -> Any:
@@ -98,6 +100,13 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=PATIENCE)
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
     def _wait(self) -> None:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
@@ -117,7 +126,7 @@ def served(line: str, environment: dict[str, str], folder: Path) -> Iterator[Ser
         status = server.end()
         assert status == 0, f"the server ended with status {status}: {''.join(server.said)}"
     finally:
-        server.process.kill()
+        server.close()
 
 
 def ask_all(server: Server, folder: Path, line: str) -> dict[str, Any]:
@@ -153,26 +162,19 @@ def check_answers(answers: dict[str, Any], folder: Path, *, learned: bool) -> No
     assert 0 < price < 100 or not learned, price
     review = answers["reviews"]
     assert str(review["label"]) in "12345", review
-    assert abs(sum(entry["probability"] for entry in _pairs(review["probabilities"])) - 1) < 1e-3
+    assert abs(sum(review["probabilities"].values()) - 1) < 1e-3
     names = answers["names"]
     assert len(names["words"]) == len(names["tags"]) == len(names["probabilities"]) > 0
     steps = answers["sunspots"]["steps"]
     assert len(steps) == 5
     for step in steps:
-        told = step["sunspots"]
+        told = step["values"]["sunspots"]
         assert told["low_95"] <= told["low_80"] <= told["value"] <= told["high_80"] <= told["high_95"], step
     with (folder / "calls.csv").open(encoding="utf-8", newline="") as file:
         said = next(csv.DictReader(file))["text"]
     if learned:
         assert str(review["label"]) in "12", review  # of "not good at all"
         assert answers["calls"]["text"] == said
-
-
-def _pairs(chances: Any) -> list[dict[str, Any]]:
-    """Probabilities as a list, whether they come by label or one by one."""
-    if isinstance(chances, dict):
-        return [{"label": label, "probability": value} for label, value in chances.items()]
-    return list(chances)
 
 
 def main() -> None:

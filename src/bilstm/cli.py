@@ -243,8 +243,9 @@ def evaluate(
     if as_json:
         print(json.dumps({n: None if isinstance(v, float) and math.isnan(v) else v for n, v in figures.items()}))
     else:
+        width = max(12, *map(len, figures))
         for name, value in figures.items():
-            print(f"{name:<12}{value:>12.6g}")
+            print(f"{name:<{width}}{value:>12.6g}")
         if getattr(model, "scheme_", None) is not None:
             print("\n" + model.report(rows))
 
