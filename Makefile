@@ -19,8 +19,8 @@ demo: $(VENV)/demo        ## train the classic model on the Boston housing table
 	$(BIN)/bilstm demo
 
 check: $(VENV)/dev        ## style, types, architecture
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 

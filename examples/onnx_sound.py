@@ -20,7 +20,7 @@ def main(model: str, *sources: str) -> None:
     logs, steps = session.run(["log_probabilities", "steps"], {"samples": batch, "lengths": lengths})
     for source, log, count in zip(sources, logs, steps, strict=True):
         best = log[:count].argmax(axis=1)  # of each step
-        said = [n for n, before in zip(best, [spec["blank"], *best]) if n not in (before, spec["blank"])]
+        said = [n for n, before in zip(best, [spec["blank"], *best], strict=False) if n not in (before, spec["blank"])]
         print(source, " ".join("".join(spec["characters"][n - 1] for n in said).split()), sep="\t")
 
 

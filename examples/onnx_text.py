@@ -18,9 +18,9 @@ def main(model: str, source: str) -> None:
     found = dict(zip((output.name for output in session.get_outputs()), outputs, strict=True))
     for row, (line, words) in enumerate(zip(lines, sentences, strict=True)):
         if "tags" in found:
-            print("".join(f"{word}\t{spec['labels'][tag]}\n" for word, tag in zip(words, found["tags"][row])))
+            print("".join(f"{word}\t{spec['labels'][found['tags'][row, n]]}\n" for n, word in enumerate(words)))
         elif spec["several"]:
-            chances = zip(spec["labels"], found["probabilities"][row])
+            chances = zip(spec["labels"], found["probabilities"][row], strict=True)
             print("|".join(label for label, chance in chances if chance >= 0.5))
         else:
             label = found["label"][row]

@@ -36,7 +36,7 @@ ROOMS = [
     ],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "charts", "tune", "cluster", "export"],
-    ["demo", "doctor", "report", "server"],
+    ["demo", "demo_data", "doctor", "report", "server"],
     [
         "cli",
         "cli_cluster",
@@ -113,7 +113,15 @@ def test_a_name_that_is_not_public_is_an_attribute_error():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["fit", "--help"], ["predict", "--help"], ["tune", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["fit", "--help"],
+        ["fit", "tagger", "--help"],
+        ["predict", "--help"],
+        ["tune", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import bilstm
 from bilstm.nn import native
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +27,38 @@ START = (
     "import bilstm; assert bilstm.__file__.startswith(home), bilstm.__file__\n"
 )
 ASIDE = ["--ignore-installed"]  # or pip removes the installation that these tests run in
+SDIST = "from scikit_build_core.build import build_sdist; import sys; build_sdist(sys.argv[1])"
+SHIPPED = {
+    "LICENSE",
+    "CITATION.cff",
+    "README.md",
+    "README.zh-CN.md",
+    "CHANGELOG.md",
+    "pyproject.toml",
+    "CMakeLists.txt",
+}
+SHIPPED |= {
+    "Makefile",
+    "constraints.txt",
+    "native/lstm.hpp",
+    "tests/laws.py",
+    "tests/golden/v1.bilstm",
+    "docs/decisions.md",
+}
+SHIPPED |= {"src/bilstm/py.typed", "src/bilstm/data/boston.csv", "src/bilstm/report/report.css", "examples/forecast.py"}
+JUNK = (
+    "houses.bilstm",
+    "houses.bilstm.checkpoint",
+    "best.bilstm.study/study.log",
+    "demo-data/houses.csv",
+    "build/core.o",
+)
+JUNK += (
+    "src/bilstm/_native.cpython-311-x86_64-linux-gnu.so",
+    ".venv/bin/python",
+    ".mypy_cache/x.json",
+    "dist/old.tar.gz",
+)
 DOCTOR = "from bilstm.cli import main; main(['doctor'])"
 
 
@@ -93,15 +127,51 @@ def test_a_core_that_is_required_and_cannot_be_built_is_an_error(sources, no_com
         pip("wheel", "--wheel-dir", tmp_path, sources)
 
 
+def archived(sources, folder):
+    """The archive of sources as a release makes it."""
+    subprocess.run([sys.executable, "-c", SDIST, folder], cwd=sources, capture_output=True, check=True)
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+def test_the_archive_of_sources_holds_what_was_written_and_no_products(sources, tmp_path):
+    for name in JUNK:
+        (sources / name).parent.mkdir(parents=True, exist_ok=True)
+        (sources / name).write_text("junk")
+    archive = archived(sources, tmp_path)
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+        described = email.message_from_bytes(files.extractfile(f"bilstm-{bilstm.__version__}/PKG-INFO").read())
+    assert SHIPPED - names == set()
+    assert set(JUNK) & names == set()
+    written = {
+        str(path.relative_to(ROOT))
+        for folder in ("src", "native", "docs", "examples", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".cpp", ".hpp", ".md", ".css", ".jinja")
+    }
+    assert written - names == set()
+    assert archive.stat().st_size < 3_000_000  # pictures of two pages, and nothing larger
+    assert (described["Name"], described["Version"]) == ("bilstm", bilstm.__version__)
+    assert described["License-Expression"] == "Apache-2.0"
+
+
+def test_how_to_cite_the_package_is_said_as_the_format_wants():
+    yaml = pytest.importorskip("yaml")
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(said)  # what version 1.2.0 of the format requires
+    assert (said["cff-version"], said["license"], said["authors"]) == (
+        "1.2.0",
+        "Apache-2.0",
+        [{"name": "The bilstm authors"}],
+    )
+    assert "version" not in said  # it has one home, pyproject.toml
+
+
 @REQUIRED
 @pytest.mark.slow
 def test_what_is_shipped_as_sources_builds_the_core(sources, tmp_path):
-    code = "from scikit_build_core.build import build_sdist; import sys; build_sdist(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=sources, capture_output=True, check=True)
-    (archive,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(archive) as files:
-        names = {name.partition("/")[2] for name in files.getnames()}
-    assert {"CMakeLists.txt", "LICENSE", "native/lstm.hpp", "tests/laws.py", "docs/decisions.md"} <= names
+    archive = archived(sources, tmp_path)
     pip("wheel", "--wheel-dir", tmp_path, archive)
     (wheel,) = tmp_path.glob("*.whl")
     assert "none-any" not in wheel.name

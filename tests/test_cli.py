@@ -105,14 +105,14 @@ def test_predictions_can_go_to_a_file(run):
 
 def test_every_constructor_parameter_is_an_option_with_its_default_and_meaning(run):
     from bilstm.cli_fit import NOT_OPTIONS
-    from bilstm.estimators.parameters import described
+    from bilstm.estimators.signatures import described
 
     for task, kind in (("regressor", bilstm.BiLSTMRegressor), ("classifier", bilstm.BiLSTMClassifier)):
         _, out, _ = run("fit", task, "--help")
         words = " ".join(out.split())
         for name in set(kind().get_params()) - set(NOT_OPTIONS):
             assert f"--{name.replace('_', '-')}" in words
-            assert " ".join(described(kind)[name].split())[:30] in words
+            assert " ".join(described(kind.__doc__)[name].split())[:30] in words
 
 
 def test_options_reach_the_model(run):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import doctest
-import glob
 import importlib
+import json
 import pkgutil
 import re
 import runpy
-import shlex
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import polars as pl
 import pytest
 
 import bilstm
-from bilstm.cli import main
+from bilstm.demo_data import write_demo_data
+from tests.lines import run_line
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,31 +29,33 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty folder with the files that the pages speak of."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """The files that the pages speak of: those of `bilstm demo data`, and some that only one page needs."""
+    folder = tmp_path_factory.mktemp("pages")
+    write_demo_data(folder, lambda line: None)
     data = bilstm.boston()
     frame = pl.concat([data.steps, data.targets], how="horizontal")
-    frame[:400].write_csv("houses.csv")
-    (tmp_path / "houses").mkdir()
+    (folder / "houses").mkdir()
     for part in range(4):
-        frame[100 * part :][:100].write_parquet(f"houses/part-{part}.parquet")
-    frame[400:].write_csv("new_houses.csv")
+        frame[100 * part :][:100].write_parquet(folder / "houses" / f"part-{part}.parquet")
     generator = np.random.default_rng(0)
     rows = [
         {"utterance": n, "step": t, "lpc1": generator.normal(), "lpc2": generator.normal(), "speaker": n % 3}
         for n in range(30)
         for t in range(3 + n % 4)
     ]
-    pl.DataFrame(rows).write_csv("vowels.csv")
-    reviews = [{"review": ["so good", "very bad"][n % 2], "stars": [5, 1][n % 2]} for n in range(40)]
-    pl.DataFrame(reviews).write_csv("reviews.csv")
-    pl.DataFrame(reviews[:5]).write_csv("new_reviews.csv")
-    for name in ("train.conll", "dev.conll"):
-        (tmp_path / name).write_text("Ann B-PER\nlives O\nin O\nRome B-LOC\n\nRome B-LOC\nsleeps O\n\n" * 20)
-    _write_series()
-    _write_sounds(tmp_path)
+    pl.DataFrame(rows).write_csv(folder / "vowels.csv")
+    _write_series(folder)
+    _write_sounds(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(files, tmp_path, monkeypatch):
+    """A folder of one's own with these files."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -63,23 +66,23 @@ def _write_sounds(folder):
     table = pl.read_csv(write_dial_tones(folder / "made", 40))
     (folder / "made" / "audio").rename(folder / "recordings")
     table = table.with_columns(pl.col("path").str.replace("audio", "recordings"), pl.Series("speaker", ["a", "b"] * 20))
-    table.write_csv("train.csv")
-    table.write_csv("test.csv")
+    table.write_csv(folder / "train.csv")
+    table.write_csv(folder / "test.csv")
     (folder / "recording.wav").write_bytes((folder / table["path"][0]).read_bytes())
     grams = "".join(f"-1.1\t{word}\n" for word in ("<s>", "</s>", *WORDS))
     for name in ("digits.arpa", "names.arpa"):
         (folder / name).write_text(f"\\data\\\nngram 1=12\n\n\\1-grams:\n{grams}\n\\end\\\n")
 
 
-def _write_series():
+def _write_series(folder):
     """Prices of business days, a newer file of them, and the load of two stations by the hour."""
     generator = np.random.default_rng(1)
     days = pl.date_range(pl.date(2022, 1, 3), pl.date(2023, 9, 1), eager=True)
     days = days.filter(days.dt.weekday() <= 5)
     prices = 100 * np.exp(generator.normal(0, 0.01, len(days)).cumsum())
     frame = pl.DataFrame({"Date": days, "Adj Close": prices, "Volume": generator.integers(10, 99, len(days))})
-    frame[:300].write_csv("sp500.csv")
-    frame.write_csv("newer.csv")
+    frame[:300].write_csv(folder / "sp500.csv")
+    frame.write_csv(folder / "newer.csv")
     hours = np.arange(500)
     when = pl.Series(hours * 3600 * 10**6).cast(pl.Datetime("us"))
     load = [50 + 10 * np.sin(2 * np.pi * hours / 24) + generator.normal(0, 1, len(hours)) for _ in range(2)]
@@ -90,7 +93,7 @@ def _write_series():
     table = pl.concat(stations).with_columns(pl.col("holiday").cast(pl.Int64))
     table.with_columns(
         load=pl.when(pl.col("hour") < pl.col("hour").max() - pl.duration(hours=23)).then("load")
-    ).write_csv("load.csv", datetime_format="%Y-%m-%d %H:%M")
+    ).write_csv(folder / "load.csv", datetime_format="%Y-%m-%d %H:%M")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -101,20 +104,10 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, folder):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_run_in_their_order(page, folder, capsys):
+def test_the_commands_of_a_page_run_in_their_order(page, folder):
     for block in blocks(page, "sh"):
         for line in block.splitlines():
-            words = [part for word in shlex.split(line, comments=True) for part in sorted(glob.glob(word)) or [word]]
-            if not words:
-                continue
-            assert words[0] == "bilstm", line
-            quick = ["--max-epochs", "2"] if words[1] == "fit" else []
-            status = 0
-            try:
-                main([*words[1:], *quick])
-            except SystemExit as stop:
-                status = stop.code
-            assert not status, f"{line}: {capsys.readouterr().err}"
+            run_line(line)
 
 
 # those of exported models are called with files, and run where this package is not: tests/export/test_examples.py
@@ -125,6 +118,15 @@ EXAMPLES = sorted({*(ROOT / "examples").glob("*.py")} - {*(ROOT / "examples").gl
 def test_the_examples_are_short_and_run(path, folder):
     assert len(path.read_text().splitlines()) <= 40
     runpy.run_path(str(path), run_name="__main__")
+
+
+def test_the_notebook_runs_from_top_to_bottom_and_is_kept_without_outputs(folder):
+    cells = json.loads((ROOT / "examples" / "bilstm.ipynb").read_text())["cells"]
+    names = {"__name__": "__main__"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None), cell["id"]
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)

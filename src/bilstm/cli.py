@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ import typer
 
 from bilstm.cli_cluster import with_ray_address
 from bilstm.cli_export import export
-from bilstm.cli_fit import add_fit_commands
+from bilstm.cli_fit import TASKS, add_fit_commands
 from bilstm.cli_report import add_report_command
 from bilstm.cli_see import add_see_commands
 from bilstm.cli_serve import serve
@@ -82,7 +82,12 @@ def common(
 @app.command()
 def demo(
     task: Annotated[
-        str, typer.Argument(metavar="[TASK]", help="regressor, classifier, tagger, forecaster or transcriber.")
+        str,
+        typer.Argument(
+            metavar="[TASK]",
+            help="regressor, classifier, tagger, forecaster or transcriber; or data.",
+            autocompletion=lambda: [*TASKS, "data"],
+        ),
     ] = "regressor",
     folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, metavar="N", help="Fewer for a quick look.")] = None,
@@ -91,20 +96,33 @@ def demo(
 
     regressor: the classic Boston housing job, 10,000 epochs. classifier: handwritten digits.
     tagger: names in Chinese sentences that are made up. forecaster: the sunspots of three hundred years.
-    transcriber: digits from the tones of a telephone's keys.
+    transcriber: digits from the tones of a telephone's keys. data: small files for each task, to try the commands with.
 
     Example: bilstm demo regressor
-    """
-    from bilstm.demo import DEMOS
 
-    if task not in DEMOS:
-        raise ParameterError(f"expected a task with a demo, got {task!r}", hint=did_you_mean(task, DEMOS))
+    Example: bilstm demo data -o .
+    """
+    if task == "data" and epochs is not None:
+        raise ParameterError(f"expected no --epochs beside data, got {epochs}", hint="nothing is trained")
+    show = _demonstration(task)
     folder = folder or Path(f"demo-{task}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {folder}: {error.strerror}") from None
-    DEMOS[task](folder, functools.partial(print, flush=True), **({} if epochs is None else {"epochs": epochs}))
+    show(folder, functools.partial(print, flush=True), **({} if epochs is None else {"epochs": epochs}))
+
+
+def _demonstration(task: str) -> Callable[..., None]:
+    if task == "data":  # which needs nothing that trains
+        from bilstm.demo_data import write_demo_data
+
+        return write_demo_data
+    from bilstm.demo import DEMOS
+
+    if task not in DEMOS:
+        raise ParameterError(f"expected a task with a demo, got {task!r}", hint=did_you_mean(task, [*DEMOS, "data"]))
+    return DEMOS[task]
 
 
 @app.command()
@@ -225,8 +243,9 @@ def evaluate(
     if as_json:
         print(json.dumps({n: None if isinstance(v, float) and math.isnan(v) else v for n, v in figures.items()}))
     else:
+        width = max(12, *map(len, figures))
         for name, value in figures.items():
-            print(f"{name:<12}{value:>12.6g}")
+            print(f"{name:<{width}}{value:>12.6g}")
         if getattr(model, "scheme_", None) is not None:
             print("\n" + model.report(rows))
 
@@ -333,6 +352,11 @@ def talk(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def _words_to_complete() -> list[str]:
+    """The command line so far, where a shell asks what may follow: bash's variable, or that of other shells."""
+    return [word for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS") for word in os.environ.get(name, "").split()]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and turn mistakes into one short paragraph and an exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -340,8 +364,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = with_ray_address([word for word in arguments if word != "--debug"])  # it may stand anywhere
     warnings.showwarning = lambda message, *_: talk(f"note: {message}")
     try:
-        add_fit_commands(app, arguments)
-        add_tune_commands(app, arguments)
+        words = arguments or _words_to_complete()
+        add_fit_commands(app, words)
+        add_tune_commands(app, words)
         app(arguments)
     except BilstmError as error:
         if debug:

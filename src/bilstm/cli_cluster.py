@@ -24,7 +24,7 @@ def with_ray_address(arguments: Sequence[str]) -> list[str]:
         ['predict', 'm.bilstm', 'a.parquet', '--ray', 'local', '-o', 'out']
     """
     words: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for word, following in zip(arguments, [*arguments, "-"][1:], strict=True):
         words += [word, LOCAL] if word == RAY and following.startswith("-") else [word]
     return words
 

@@ -1,7 +1,7 @@
 """The `bilstm fit` commands, one a task, generated from the estimators' constructor signatures.
 
-A default, a type and a help text have one home each: the signature and the class docstring. Only the task
-that is asked for is imported.
+A default, a type and a help text have one home each: the signature and the class docstring. They are read from the
+source text; the task that runs is imported when it does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bilstm.cli_folder import is_folder, read_folder_for_fit
 from bilstm.cli_series import fit_report, newer_part, read_steps
 from bilstm.cli_sound import read_recordings_for_fit
 from bilstm.errors import BilstmError, DataError, ParameterError
+from bilstm.estimators.signatures import constructor
 
 if TYPE_CHECKING:
     from bilstm.data.dataset import Dataset
@@ -74,19 +75,22 @@ def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
-    module, name, summary = TASKS[task]
-    kind = getattr(importlib.import_module(module), name)
-
     def command(data: str, output: Path, **options: Any) -> None:
-        reading = {key: options.pop(key) for key in reading_options(kind)}
-        run(kind, data, output, reading, **options)
+        reading = {key: options.pop(key) for key in reading_options(task)}
+        run(kind_of(task), data, output, reading, **options)
 
     command.__doc__ = (
-        f"{summary}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
+        f"{TASKS[task][2]}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
         f"A run that was stopped goes on where it was when the same command is given again."
     )
-    command.__signature__ = inspect.Signature([*_data_options(kind), *_model_options(kind)])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([*_data_options(task), *_model_options(task)])  # type: ignore[attr-defined]
     return command
+
+
+def kind_of(task: str) -> Any:
+    """The estimator's class."""
+    module, name, _ = TASKS[task]
+    return getattr(importlib.import_module(module), name)
 
 
 def run(
@@ -240,22 +244,22 @@ def read_language(
     return read_texts(data, text=text, target=target[0])
 
 
-def reading_options(kind: Any) -> list[str]:
+def reading_options(task: str) -> list[str]:
     """The options that say how DATA of a task is read."""
-    if kind.task == "tagger":
-        return ["text", "tag"]
-    if kind.task == "transcriber":
-        return ["sound", "text", "group"]
-    if kind.task == "forecaster":
-        return ["time", "target", "group", "future", "drop"]
-    return ["target", "drop", "category", "group", "order", *(["text"] if kind.reads_language else [])]
+    options = {
+        "classifier": ["target", "drop", "category", "group", "order", "text"],
+        "tagger": ["text", "tag"],
+        "forecaster": ["time", "target", "group", "future", "drop"],
+        "transcriber": ["sound", "text", "group"],
+    }
+    return options.get(task, ["target", "drop", "category", "group", "order"])
 
 
-def _data_options(kind: Any) -> list[inspect.Parameter]:
+def _data_options(task: str) -> list[inspect.Parameter]:
     option = typer.Option
     column = functools.partial(option, metavar="COL")
     choices: list[tuple[str, Any, Any]] = [
-        ("data", Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP.get(kind.task, DATA_HELP[""]))], ...),
+        ("data", Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP.get(task, DATA_HELP[""]))], ...),
         (
             "output",
             Annotated[Path, option("--output", "-o", metavar="FILE", help="The model file to write.")],
@@ -267,9 +271,9 @@ def _data_options(kind: Any) -> list[inspect.Parameter]:
         ("future", Annotated[list[str], column(help="Column that is known ahead; may be given again.")], []),
         ("drop", Annotated[list[str], column(help="Column to leave out; may be given again.")], []),
         ("category", Annotated[list[str], column(help="Column of numbers that are names.")], []),
-        ("group", Annotated[str | None, column(help=GROUP_HELP.get(kind.task, GROUP_HELP[""]))], None),
+        ("group", Annotated[str | None, column(help=GROUP_HELP.get(task, GROUP_HELP[""]))], None),
         ("order", Annotated[str | None, column(help="Long table: column that orders its rows.")], None),
-        ("text", Annotated[str | None, column(help=TEXT_HELP.get(kind.task, TEXT_HELP[""]))], None),
+        ("text", Annotated[str | None, column(help=TEXT_HELP.get(task, TEXT_HELP[""]))], None),
         (
             "tag",
             Annotated[str | None, column(help="Tags: a column's number, upos or xpos, or a name; last by default.")],
@@ -286,17 +290,16 @@ def _data_options(kind: Any) -> list[inspect.Parameter]:
         ("ray", Annotated[str | None, option(metavar="[ADDRESS]", help="On a Ray cluster: auto, or HOST:PORT.")], None),
         ("worker_cpus", Annotated[int | None, option(min=1, metavar="N", help="Processors of each worker.")], None),
     ]
-    chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *reading_options(kind)}
+    chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *reading_options(task)}
     return [_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
 
 
-def _model_options(kind: type) -> list[inspect.Parameter]:
-    from bilstm.estimators.parameters import described
-
-    texts = described(kind)
+def _model_options(task: str) -> list[inspect.Parameter]:
+    module, name, _ = TASKS[task]
+    made = constructor(module, name)
     return [
-        _parameter(parameter.name, _model_option(parameter, texts[parameter.name]), parameter.default)
-        for parameter in inspect.signature(kind).parameters.values()
+        _parameter(parameter.name, _model_option(parameter, made.texts[parameter.name]), parameter.default)
+        for parameter in made.parameters
         if parameter.name not in NOT_OPTIONS
     ]
 

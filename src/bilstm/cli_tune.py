@@ -6,7 +6,6 @@ An option of the estimator that is given holds in every trial; the others are se
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import json
 import shlex
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bilstm.cli_fit import (
-    TASKS,
     TOGETHER,
     _data_options,
     _model_options,
     _parameter,
     _reader,
     _reader_for,
+    kind_of,
     reading_options,
 )
 from bilstm.cli_fit import run as fit_and_save
@@ -72,16 +71,14 @@ def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
-    module, name, _ = TASKS[task]
-    kind = getattr(importlib.import_module(module), name)
-    data = [parameter for parameter in _data_options(kind) if parameter.name not in ("log_every", *TOGETHER)]
-    own = _model_options(kind)
+    data = [parameter for parameter in _data_options(task) if parameter.name not in ("log_every", *TOGETHER)]
+    own = _model_options(task)
 
     def command(context: typer.Context, **options: Any) -> None:
         given = [parameter.name for parameter in own if _is_given(context, parameter.name)]
-        reading = {key: options.pop(key) for key in reading_options(kind)}
+        reading = {key: options.pop(key) for key in reading_options(task)}
         model = {parameter.name: options.pop(parameter.name) for parameter in own}
-        run(kind, reading, model, given, **options)
+        run(kind_of(task), reading, model, given, **options)
 
     example = f"Example: bilstm tune {task} {EXAMPLES[task]}"
     command.__doc__ = f"{SUMMARIES[task]}\n\n{example}\n\n{HELP}\n\nSearched: {_searched(task)}"

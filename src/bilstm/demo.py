@@ -20,6 +20,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.invented import invented_sentences
 from bilstm.data.recordings import read_recordings
 from bilstm.data.tones import write_dial_tones
+from bilstm.demo_data import as_conll
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.regressor import BiLSTMRegressor
@@ -151,7 +152,7 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
     data = invented_sentences(1500, language="chinese")
     training, held_out = data.take(range(1200)), data.take(range(1200, 1500))
     for name, part in (("train", training), ("held_out", held_out)):
-        (folder / f"{name}.conll").write_text(_as_conll(part), encoding="utf-8")
+        (folder / f"{name}.conll").write_text(as_conll(part), encoding="utf-8")
     say(
         f"Chinese sentences, made up, with names that are new in every one: {training.steps.height:,} characters to "
         f"learn from, {held_out.steps.height:,} held out. A real text is much harder."
@@ -230,13 +231,6 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
 def _tags(data: Dataset) -> list[str]:
     assert data.tags is not None
     return data.tags.to_series().to_list()
-
-
-def _as_conll(data: Dataset) -> str:
-    """One word and its tag a line, a blank line behind each sentence."""
-    rows = [f"{word}\t{tag}" for word, tag in zip(data.steps["word"], _tags(data), strict=True)]
-    ranges = zip(data.starts, data.starts + data.lengths, strict=True)
-    return "".join("\n".join(rows[a:b]) + "\n\n" for a, b in ranges)
 
 
 def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:

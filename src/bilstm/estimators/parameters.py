@@ -5,7 +5,6 @@ The constructor's signature is the configuration; this file only says which valu
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Collection
 from numbers import Integral, Real
@@ -136,18 +135,3 @@ def check_parameters(parameters: dict[str, Any], by_kind: Collection[str] = ()) 
                 hints.append(did_you_mean(value, limit.choices))
     if wrong:
         raise ParameterError("; ".join(wrong), hint=hints[0] if hints else None)
-
-
-def described(estimator: type) -> dict[str, str]:
-    """What the class docstring says of each parameter, for ``--help``: name to one line."""
-    texts: dict[str, str] = {}
-    current = None
-    for line in inspect.cleandoc(estimator.__doc__ or "").partition("Args:\n")[2].splitlines():
-        if not line.strip():
-            break
-        if not line.startswith(" " * 8):
-            current, _, text = line.strip().partition(": ")
-            texts[current] = text
-        elif current:
-            texts[current] += f" {line.strip()}"
-    return texts

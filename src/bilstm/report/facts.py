@@ -10,7 +10,7 @@ from typing import Any
 
 from bilstm.data.characters import SPACE
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.estimators.parameters import described
+from bilstm.estimators.signatures import described
 from bilstm.nn import explain
 from bilstm.report.blocks import Block, Facts, Table, Text, counted, number, percent, shortened
 from bilstm.report.fans import written_time
@@ -141,7 +141,7 @@ def _of_series(estimator: Any) -> list[tuple[str, str]]:
 
 def settings(estimator: Any) -> list[Block]:
     """Every constructor parameter, those that differ from their default first."""
-    texts = described(type(estimator))
+    texts = described(type(estimator).__doc__ or "")
     rows: list[tuple[bool, list[str]]] = []
     for name, parameter in inspect.signature(type(estimator)).parameters.items():
         if name in WATCHED:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from bilstm.data.dataset import Dataset
 from bilstm.data.series import Series
 from bilstm.errors import ParameterError, did_you_mean, from_extra
-from bilstm.estimators.parameters import check_parameters
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -193,6 +192,8 @@ def _own_space(estimator: Any, data: Dataset) -> Space:
 
 def check_space(estimator: Any, space: Space) -> None:
     """Raise a ParameterError for a name that cannot be searched, or an end that is out of its parameter's limits."""
+    from bilstm.estimators.parameters import check_parameters  # which brings torch, and help does without
+
     known = inspect.signature(type(estimator)).parameters
     for name, dimension in space.items():
         if name not in known:
