@@ -6,14 +6,13 @@ known and left out everywhere.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from bilstm.data.columns import Array
 from bilstm.errors import DataError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # fewer pairs of changes than these give no correlation worth a sentence
 _PAIRS = 30

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bilstm.data.columns import Array
 from bilstm.forecast_comparison import Comparison, Lag, check_shapes, compared, lag_of, means
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "verdict",
 ]
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # a forecast follows an earlier value if its changes agree with that one's at least so well ...
 _FOLLOWS = 0.5

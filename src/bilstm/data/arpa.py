@@ -11,14 +11,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from bilstm.data.columns import Array
 from bilstm.data.files import existing_file
 from bilstm.errors import DataError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 GZIP = b"\x1f\x8b"
 KENLM = b"mmap lm "  # how KenLM's binary files begin

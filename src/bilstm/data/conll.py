@@ -15,14 +15,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
+from bilstm.data.columns import Array
 from bilstm.data.files import existing_file
 from bilstm.errors import DataError, did_you_mean
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 BLANKS = " \t\r"  # what may stand around the columns of a line; Python's own strip would take no-break spaces too
 BETWEEN_TABS, BETWEEN_BLANKS = re.compile(r" *\t[ \t]*"), re.compile(r"[ \t]+")

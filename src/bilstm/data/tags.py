@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]  # type, first word, one past the last
 
 PREFIXES = {"B": "B", "I": "I", "O": "O", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I"}
