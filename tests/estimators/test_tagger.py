@@ -18,6 +18,7 @@ from bilstm.errors import DataError, DataWarning, ParameterError
 from bilstm.history import History
 from bilstm.training import State
 from tests.compare import assert_close
+from tests.tag_schemes import in_iobes
 
 SMALL = {"hidden_size": 12, "embedding_size": 10, "char_hidden_size": 5, "max_epochs": 12, "min_count": 1} | {
     "batch_size": 4,
@@ -156,7 +157,7 @@ def test_iob1_and_iobes_are_understood():
     model = BiLSTMTagger(**SMALL).fit(X, iob1)
     assert (model.scheme_, model.repaired_) == ("bio", 0)
     assert model.predict([["Ann", "lives", "in", "Rome"]]) == [["B-PER", "O", "O", "B-LOC"]]
-    model = BiLSTMTagger(**SMALL).fit(X, [bilstm.data.tags.to_iobes(tags) for tags in y])
+    model = BiLSTMTagger(**SMALL).fit(X, [in_iobes(tags) for tags in y])
     assert model.scheme_ == "iobes"
     assert model.predict([["Bob", "Ray", "lives", "in", "Bonn"]])[0][:2] == ["B-PER", "E-PER"]
 
@@ -240,7 +241,7 @@ def test_a_file_is_read_fitted_and_read_again_as_in_training(tmp_path):
         assert evaluate(model, model.read(path, with_targets=True))["f1"] > 0.9
 
 
-@pytest.mark.parametrize("to_scheme", [list, bilstm.data.tags.to_iobes], ids=["bio", "iobes"])
+@pytest.mark.parametrize("to_scheme", [list, in_iobes], ids=["bio", "iobes"])
 def test_validation_tags_that_are_broken_or_new_leave_the_loss_finite(to_scheme):
     X, y = sentences(40)
     broken = [["I-PER", "O", "I-LOC", "I-ORG"], ["O", "B-ORG", "I-ORG", "I-PER"]]

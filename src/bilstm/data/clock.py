@@ -14,10 +14,8 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array
-from bilstm.data.stamps import TIME, parse_times, read_times
+from bilstm.data.stamps import TIME
 from bilstm.errors import DataError
-
-__all__ = ["Clock", "calendar", "parse_times", "read_times"]
 
 UNITS = ("number", "fixed", "business day", "month", "year", "irregular")
 MOST = 0.9  # the share of differences that must be alike
@@ -44,7 +42,8 @@ class Clock:
         zoned: whether the times are UTC, since they came with offsets, or as somebody's clock showed them.
 
     Example:
-        >>> clock = Clock.of([parse_times(pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]), "X")])
+        >>> ends = pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]).str.to_datetime()
+        >>> clock = Clock.of([ends])
         >>> clock.name, clock.season
         ('month', 12)
         >>> clock.after(datetime.datetime(1999, 3, 31), 2).dt.to_string("%Y-%m-%d").to_list()
@@ -69,7 +68,7 @@ class Clock:
 
         Args:
             times: for each series its times, ascending, Datetime or Float64.
-            zoned: whether they carried offsets, see :func:`read_times`.
+            zoned: whether they carried offsets, see :func:`bilstm.data.stamps.read_times`.
 
         Returns:
             Clock: months where days of the month are stable (or all among the last or first four); business days where

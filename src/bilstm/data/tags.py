@@ -156,67 +156,6 @@ def repair(tags: Sequence[str], scheme: str = "bio") -> tuple[list[str], int]:
     return whole, broken
 
 
-def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
-    """One sentence of any scheme in BIO; lossless where it is valid.
-
-    Args:
-        tags: of one sentence.
-        scheme: what they are in.
-
-    Returns:
-        list: valid BIO with the same entities.
-
-    Raises:
-        DataError: a tag does not belong to the scheme.
-        ParameterError: there is no such scheme.
-
-    Example:
-        >>> to_bio(["I-PER", "B-PER", "O"], "iob1")
-        ['B-PER', 'B-PER', 'O']
-    """
-    read = _read_in(tags, scheme)
-    return _written(_spans(read), len(read), "bio")
-
-
-def to_iobes(bio_tags: Sequence[str]) -> list[str]:
-    """One sentence of BIO in IOBES; :func:`from_iobes` gives valid BIO back.
-
-    Args:
-        bio_tags: of one sentence, in BIO or IOB1.
-
-    Returns:
-        list: valid IOBES with the same entities.
-
-    Raises:
-        DataError: a tag does not belong to BIO.
-
-    Example:
-        >>> to_iobes(["B-PER", "I-PER", "O", "B-LOC"])
-        ['B-PER', 'E-PER', 'O', 'S-LOC']
-    """
-    read = _read_in(bio_tags, "bio")
-    return _written(_spans(read), len(read), "iobes")
-
-
-def from_iobes(tags: Sequence[str]) -> list[str]:
-    """One sentence of IOBES in BIO; :func:`to_iobes` gives valid IOBES back.
-
-    Args:
-        tags: of one sentence, in IOBES, BILOU or BMES.
-
-    Returns:
-        list: valid BIO with the same entities.
-
-    Raises:
-        DataError: a tag is neither O nor a prefix with or without a type.
-
-    Example:
-        >>> from_iobes(["B-PER", "E-PER", "O", "U-LOC"])
-        ['B-PER', 'I-PER', 'O', 'B-LOC']
-    """
-    return to_bio(tags, "iobes")
-
-
 def valid_transitions(names: Sequence[str]) -> tuple[Array, Array, Array] | None:
     """Which tag may follow which in valid BIO or IOBES: exactly the sequences that :func:`repair` finds nothing in.
 
