@@ -17,8 +17,6 @@ from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import wrong
 from bilstm.server.settings import Settings
 
-STEPS_SHOWN = 5  # of the example, at most: the whole history would fill pages
-
 
 class SeriesRows:
     """One series a row: a list of records with their times; or null for the training series."""
