@@ -32,7 +32,6 @@ ROOMS = [
         "baselines",
         "forecast_comparison",
         "forecast_metrics",
-        "speech_metrics",
     ],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "charts", "tune", "cluster", "export"],
@@ -82,6 +81,13 @@ def test_the_layers_know_batches_but_no_other_data():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bilstm.data"):
                 assert node.module == "bilstm.data.batch", path
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_file_takes_a_private_name_of_another(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bilstm"):
+            assert not [alias.name for alias in node.names if alias.name.startswith("_") and alias.name[:2] != "__"]
 
 
 def test_one_file_knows_the_compiled_module():

@@ -85,7 +85,7 @@ def _command(task: str) -> Callable[..., None]:
         f"{summary}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
         f"A run that was stopped goes on where it was when the same command is given again."
     )
-    command.__signature__ = inspect.Signature([*_data_options(kind), *_model_options(kind)])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([*data_options(kind), *model_options(kind)])  # type: ignore[attr-defined]
     return command
 
 
@@ -127,7 +127,7 @@ def fit_and_save(
     from bilstm import workers
 
     with workers.assembled():
-        reader = _reader_for(reading)
+        reader = reader_for(reading)
         training: Any = read_folder_for_fit(data, kind.task, reading) if is_folder(data) else reader(data, **reading)
         validation = None if valid is None else reader(valid, **reading, like=training)
         if validation is not None and "time" in reading:
@@ -165,7 +165,7 @@ def checkpoint_of(output: Path, restart: bool) -> Path:
     return checkpoint
 
 
-def _reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
+def reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
     """What reads DATA, by the options that say how."""
     if "time" in reading:
         return read_steps
@@ -247,7 +247,8 @@ def reading_options(kind: Any) -> list[str]:
     return ["target", "drop", "category", "group", "order", *(["text"] if kind.reads_language else [])]
 
 
-def _data_options(kind: Any) -> list[inspect.Parameter]:
+def data_options(kind: Any) -> list[inspect.Parameter]:
+    """The options of a task that are not of its model: what is read and how, where it is saved, who works on it."""
     option = typer.Option
     column = functools.partial(option, metavar="COL")
     choices: list[tuple[str, Any, Any]] = [
@@ -283,15 +284,16 @@ def _data_options(kind: Any) -> list[inspect.Parameter]:
         ("worker_cpus", Annotated[int | None, option(min=1, metavar="N", help="Processors of each worker.")], None),
     ]
     chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *reading_options(kind)}
-    return [_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
+    return [option_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
 
 
-def _model_options(kind: type) -> list[inspect.Parameter]:
+def model_options(kind: type) -> list[inspect.Parameter]:
+    """An option for each parameter of an estimator's constructor, with its default and its help."""
     from bilstm.estimators.parameters import described
 
     texts = described(kind)
     return [
-        _parameter(parameter.name, _model_option(parameter, texts[parameter.name]), parameter.default)
+        option_parameter(parameter.name, _model_option(parameter, texts[parameter.name]), parameter.default)
         for parameter in inspect.signature(kind).parameters.values()
         if parameter.name not in NOT_OPTIONS
     ]
@@ -303,7 +305,7 @@ def _model_option(parameter: inspect.Parameter, text: str) -> Any:
     return Annotated[
         str,
         typer.Option(
-            parser=_reader(str(parameter.annotation)),
+            parser=value_reader(str(parameter.annotation)),
             metavar=_metavar(str(parameter.annotation)),
             help=text,
             show_default="none" if parameter.default is None else True,
@@ -311,7 +313,8 @@ def _model_option(parameter: inspect.Parameter, text: str) -> Any:
     ]
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def option_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """An option as a parameter of a command; without a default (``...``) it must be given."""
     kind = inspect.Parameter.KEYWORD_ONLY
     if default is ...:
         return inspect.Parameter(name, kind, annotation=annotation)
@@ -324,7 +327,7 @@ def _metavar(annotation: str) -> str:
     return f"{word}|none" if "None" in annotation or annotation == "Any" else word
 
 
-def _reader(annotation: str) -> Callable[[Any], Any]:
+def value_reader(annotation: str) -> Callable[[Any], Any]:
     """Words of the command line to a value of the annotated type; ``none`` is None where that is allowed."""
     optional = "None" in annotation or annotation == "Any"
     kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": _truth, "Any": _value}

@@ -38,7 +38,7 @@ def predict_sounds(
     """Transcripts of sound files, folders, tables of paths, or of the sound file that comes in on stdin."""
     from bilstm.cli import talk, write_text
 
-    recordings = _recordings(model, data)
+    recordings = recordings_for(model, data)
     found = model.transcribe(recordings, **decoding)
     names = recordings.names
     for name, transcript in zip(names, found, strict=True):
@@ -77,7 +77,8 @@ def evaluate_sounds(model: BiLSTMTranscriber, data: str, decoding: dict[str, Any
         print(f"{name:<12}{value:>12.6g}")
 
 
-def _recordings(model: BiLSTMTranscriber, data: Sequence[str]) -> Recordings:
+def recordings_for(model: BiLSTMTranscriber, data: Sequence[str]) -> Recordings:
+    """DATA of sound in any form: files, folders, tables of paths, or a sound file from stdin."""
     from bilstm.data.recordings import from_sounds
 
     if STDIN in data:

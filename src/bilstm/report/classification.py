@@ -16,7 +16,7 @@ from bilstm.charts import BLUE, ORANGE, Chart, figure, without_markup
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
-from bilstm.estimators.classifier import BiLSTMClassifier, _labels
+from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, percent, shortened
 from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
@@ -38,7 +38,7 @@ LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.me
 def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examined:
     """Figures, charts and cases of a classifier on data with one label a sequence."""
     dataset, remarks = _known(estimator, dataset)
-    truth = estimator.labels_.transform(_labels(dataset), dataset.source)
+    truth = estimator.labels_.transform(true_labels(dataset), dataset.source)
     chances = estimator.predict_proba(dataset)  # (N, K)
     classes = [str(label) for label in estimator.classes_.tolist()]
     rivals = _rivals(estimator, dataset, truth, say)
@@ -56,7 +56,7 @@ def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], 
 
 def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list[str]]:
     """The sequences whose class the model knows, and what is to be said of the others."""
-    labels = _labels(dataset)
+    labels = true_labels(dataset)
     kind = estimator.classes_.dtype.kind
     if (labels.dtype.kind in "OU") != (kind in "OU"):
         labels = labels.astype(str)
@@ -66,7 +66,7 @@ def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list
     if known.all():
         return dataset, []
     if not known.any():
-        estimator.labels_.transform(_labels(dataset), dataset.source)  # which says it
+        estimator.labels_.transform(true_labels(dataset), dataset.source)  # which says it
     new = sorted({str(label) for label in labels[~known]})
     shown = ", ".join(new[:8]) + (f" and {len(new) - 8} more" if len(new) > 8 else "")
     said = (
