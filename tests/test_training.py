@@ -18,6 +18,7 @@ from torch import nn
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.errors import ModelFileError, ParameterError, TrainingError
+from bilstm.history import History
 from bilstm.nn.network import Network
 from tests.compare import assert_close
 
@@ -337,6 +338,16 @@ def test_the_history_is_a_frame_with_a_row_an_epoch_and_a_figure(tmp_path):
     figure = model.history_.plot()
     assert [line.get_label() for line in figure.axes[0].lines] == ["training", "validation", "kept"]
     assert repr(model.history_).startswith("History(6 epochs, loss ")
+
+
+@pytest.mark.parametrize(("keeps_best_metric", "epoch"), [(False, 3), (True, 2)])
+def test_the_epoch_that_is_marked_as_kept_is_the_one_that_was(keeps_best_metric, epoch):
+    history = History("f1")
+    for number, (loss, metric) in enumerate([(3.0, 0.1), (2.0, 0.5), (1.0, 0.4)], 1):
+        history.add(epoch=number, loss=loss, validation_loss=loss, metric=metric)
+    history.keeps_best_metric = keeps_best_metric
+    mark = history.plot().axes[0].lines[-1]
+    assert (mark.get_label(), list(mark.get_xdata())) == ("kept", [epoch])
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):

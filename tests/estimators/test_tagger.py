@@ -112,6 +112,7 @@ def test_a_loaded_model_is_the_same(fitted, tmp_path):
     X, _ = sentences(10, seed=3)
     fitted.save(tmp_path / "m.bilstm")
     again = bilstm.load(tmp_path / "m.bilstm")
+    assert again.history_.keeps_best_metric is fitted.history_.keeps_best_metric is True
     assert again.predict(X) == fitted.predict(X)
     assert again.entities(["Ann lives in Rome"]) == fitted.entities(["Ann lives in Rome"])
     for found, was in zip(again.predict_proba(X), fitted.predict_proba(X), strict=True):
@@ -266,5 +267,7 @@ def test_a_state_keeps_the_first_of_the_best_and_takes_an_undefined_metric_for_t
     for epoch, (metric, loss) in enumerate([(math.nan, 3.0), (0.0, 2.0), (0.5, 9.0), (0.5, 9.0), (0.4, 1.0)], 1):
         state.epoch = epoch
         state.keep_if_best(metric, loss)
+        state.history.add(epoch=epoch, validation_loss=loss, metric=metric)
         kept.append(state.best_epoch)
+        assert state.history.kept(by_metric=True) + 1 == state.best_epoch  # what is said of it later
     assert kept == [1, 2, 3, 3, 3]
