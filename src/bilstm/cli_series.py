@@ -105,6 +105,7 @@ def predict_series(model: BiLSTMForecaster, data: str | None, output: Path | Non
     import polars.selectors
 
     from bilstm.cli import talk, write_text
+    from bilstm.data.tables import JSON_LINES, PARQUET
 
     frame = model.predict(None if data is None else series_for(model, data))
     times = model.known_.times.name
@@ -114,12 +115,12 @@ def predict_series(model: BiLSTMForecaster, data: str | None, output: Path | Non
     if output is None:
         sys.stdout.write(_with_written_times(frame).write_csv())
         return
-    if ending in (".parquet", ".pq"):
+    if ending in PARQUET:
         try:
             frame.write_parquet(output)
         except OSError as error:
             raise DataError(f"cannot write {output}: {error.strerror}", hint="choose another file") from None
-    elif ending in (".jsonl", ".ndjson"):
+    elif ending in JSON_LINES:
         write_text(output, _with_written_times(frame).write_ndjson())
     else:
         write_text(output, _with_written_times(frame).write_csv(separator="\t" if ending == ".tsv" else ","))

@@ -13,10 +13,9 @@ from typing import IO, Any, NamedTuple
 
 import polars as pl
 
-from bilstm.data.tables import JSON_LINES, has_suffix, parsed_csv, separator_of, unreadable
+from bilstm.data.tables import JSON_LINES, PARQUET, has_suffix, parsed_csv, separator_of, unreadable
 from bilstm.errors import DataError, from_extra
 
-PARQUET = (".parquet", ".pq")
 PIECE = 16 << 20  # bytes of a piece's columns as float64, about; several pieces are in memory at once
 TEXT_SHARE = 4  # bytes of CSV or JSON that make a piece are so many times fewer: a value takes more as a column
 MOST_ROWS = 65_536  # of a piece

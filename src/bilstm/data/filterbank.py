@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bilstm.data.audio import EXTRA, FASTEST, SLOWEST, WINDOW_MS
+from bilstm.data.audio import EXTRA, WINDOW_MS, check_rate
 from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError, from_extra
 
@@ -63,8 +63,7 @@ class SoundEncoder:
         mean: Any = (),
         scale: Any = (),
     ) -> None:
-        if not (SLOWEST <= rate <= FASTEST and rate == int(rate)):
-            raise ParameterError(f"expected a rate of {SLOWEST} to {FASTEST} samples a second, got {rate}")
+        check_rate(rate)
         if mels < FEWEST_MELS or stack < 1:
             raise ParameterError(f"expected mels from {FEWEST_MELS} and stack from 1, got {mels} and {stack}")
         if normalise not in WAYS:

@@ -16,13 +16,14 @@ from pathlib import Path
 import polars as pl
 
 from bilstm.data import blocks
-from bilstm.data.blocks import PARQUET, PIECE, Block, Stretch, stretches
+from bilstm.data.blocks import PIECE, Block, Stretch, stretches
 from bilstm.data.columns import as_column
 from bilstm.data.dataset import Dataset
 from bilstm.data.sentences import WORDS_COLUMNS, sentences_of
 from bilstm.data.stream import Stream
 from bilstm.data.tables import (
     JSON_LINES,
+    PARQUET,
     TABLES,
     has_suffix,
     missing_column,

@@ -25,7 +25,8 @@ from bilstm.errors import DataError, DataWarning, did_you_mean
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
 SEPARATORS = ",;\t|"
 JSON_LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv", ".parquet", ".pq", *JSON_LINES)
+PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".tsv", *PARQUET, *JSON_LINES)
 DECIMAL_COMMA = r"^[+-]?\d[\d.]*,\d+$"
 csv.field_size_limit(sys.maxsize)  # a long text is no error
 NO_KINDS: Mapping[str, str] = {}
@@ -235,6 +236,7 @@ def parsed_csv(source: Path | bytes, separator: str) -> pl.DataFrame:
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
+    """A table that cannot be read, in the words of its reader, with a hint where the cause is known."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     hint = None
     if isinstance(error, UnicodeDecodeError) or "utf-8" in text:
@@ -288,7 +290,7 @@ def where(path: Path, row: int) -> str:
 
 def has_types(path: Path) -> bool:
     """Whether a file's values have types of their own: Parquet, JSON lines; not CSV."""
-    return has_suffix(path, (".parquet", ".pq", *JSON_LINES))
+    return has_suffix(path, (*PARQUET, *JSON_LINES))
 
 
 def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
@@ -307,6 +309,7 @@ def _read_typed(path: Path) -> pl.DataFrame:
 
 
 def missing_column(name: str, columns: Sequence[str], path: Path) -> DataError:
+    """A column that is not in a file, with its nearest neighbour."""
     return DataError(f"expected a column {name!r}, got none ({path})", hint=did_you_mean(name, columns))
 
 
