@@ -48,6 +48,12 @@ def test_words_for_missing_are_missing(write, word):
     assert data.steps["x"].to_list() == [1.0, None, 3.0]
 
 
+def test_packed_json_lines_are_read_as_plain_ones_are(write):
+    text = b'{"x": 1, "y": 2.5}\n{"x": 3, "y": 4.5}\n'
+    packed = read_table(write(gzip.compress(text), "table.jsonl.gz"), target="y")
+    assert packed.fingerprint() == read_table(write(text, "table.jsonl"), target="y").fingerprint()
+
+
 def test_a_byte_order_mark_blank_lines_and_gzip_are_no_obstacle(write):
     text = b"\xef\xbb\xbfx,y\n1,1\n\n2,2\n\n"
     plain = read_table(write(text), target="y")

@@ -301,10 +301,11 @@ def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
 
 def _read_typed(path: Path) -> pl.DataFrame:
     try:
-        if path.suffix.lower() in JSON_LINES:
-            return pl.read_ndjson(path, infer_schema_length=None)
+        if has_suffix(path, JSON_LINES):
+            source = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path
+            return pl.read_ndjson(source, infer_schema_length=None)
         return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
         raise unreadable(path, error) from None
 
 
