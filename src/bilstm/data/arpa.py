@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.files import existing_file
+from bilstm.data.files import DAMAGED, existing_file
 from bilstm.errors import DataError
 
 GZIP = b"\x1f\x8b"
@@ -211,5 +210,5 @@ def _read(path: Path) -> Iterator[_Line]:
         raise DataError(
             f"expected text in UTF-8, got other bytes ({path}, line {number})", hint="convert the file to UTF-8"
         ) from None
-    except (EOFError, OSError, zlib.error) as error:
+    except DAMAGED as error:
         raise DataError(f"expected a whole gzip file, got {error} ({path}, line {number})", hint=CUT) from None

@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple
 
 import polars as pl
 
+from bilstm.data.files import DAMAGED
 from bilstm.data.tables import JSON_LINES, PARQUET, has_suffix, parsed_csv, separator_of, unreadable
 from bilstm.errors import DataError, from_extra
 
@@ -179,7 +180,7 @@ def _csv_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
                 table = header + records
                 header = header or records[: first_end(records)]
                 yield parsed_csv(table, separator)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
         raise unreadable(path, error) from None
 
 
@@ -190,7 +191,7 @@ def _json_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
                 whole = b"".join(lines)
                 if whole.strip():
                     yield pl.read_ndjson(whole, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, *DAMAGED) as error:
         raise unreadable(stretch.path, error) from None
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.files import existing_file
+from bilstm.data.files import DAMAGED, existing_file
 from bilstm.errors import DataError, did_you_mean
 
 BLANKS = " \t\r"  # what may stand around the columns of a line; Python's own strip would take no-break spaces too
@@ -209,7 +208,7 @@ def _text(path: Path) -> str:
         raise DataError(
             f"expected sentences, got bytes that are not UTF-8 ({path}, line {line})", hint="save the file as UTF-8"
         ) from None
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         raise DataError(f"expected sentences, got {error} ({path})") from None
 
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from bilstm.data.columns import as_column, whole_numbers
 from bilstm.data.dataset import Dataset
-from bilstm.data.files import existing_file
+from bilstm.data.files import DAMAGED, existing_file
 from bilstm.errors import DataError, DataWarning, did_you_mean
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
@@ -185,7 +185,7 @@ def separator_of(path: Path) -> str:
     try:
         with _open_text(path) as file:
             header = re.sub(r'"[^"]*"', "", file.readline(1 << 20))
-    except (UnicodeDecodeError, OSError, EOFError) as error:
+    except (UnicodeDecodeError, *DAMAGED) as error:
         raise unreadable(path, error) from None
     return max(SEPARATORS, key=header.count)
 
@@ -220,7 +220,7 @@ def _read_csv(path: Path) -> pl.DataFrame:
         with _open_text(path) as file:
             header = next(csv.reader(file, delimiter=separator), [])
         frame = parsed_csv(path, separator)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, *DAMAGED) as error:
         raise unreadable(path, error) from None
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
@@ -305,7 +305,7 @@ def _read_typed(path: Path) -> pl.DataFrame:
             source = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path
             return pl.read_ndjson(source, infer_schema_length=None)
         return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, *DAMAGED) as error:
         raise unreadable(path, error) from None
 
 
