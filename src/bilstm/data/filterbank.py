@@ -20,6 +20,7 @@ HIGHEST = 0.95  # of half the rate, where the last band ends: Kaldi's 7600 of 80
 PRIOR_FRAMES = 100  # how many frames (a second) the training mean counts for in a recording's running mean
 FEWEST_MELS = 3  # that kaldi-native-fbank makes
 BLOCK_FRAMES = 1000  # of work at a time; bounds memory, and makes no difference to what comes out
+MEL_BREAK, MEL_SCALE = 700.0, 1127.0  # Kaldi's (feat/mel-computations.h)
 WAYS = ("running", "utterance")
 
 
@@ -202,6 +203,16 @@ class SoundEncoder:
     def _check_fitted(self) -> None:
         if self.mean.shape != (self.mels,):
             raise ParameterError("expected a fitted encoder, got one that has learnt nothing", hint="call fit first")
+
+
+def mel_scale(hertz: Any) -> Any:
+    """Where a frequency lies on the scale on which all bands are equally wide.
+
+    Example:
+        >>> round(float(mel_scale(1000.0)))
+        1000
+    """
+    return MEL_SCALE * np.log1p(hertz / MEL_BREAK)
 
 
 class FeatureStream:
