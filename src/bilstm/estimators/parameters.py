@@ -60,6 +60,7 @@ def or_none(limit: Limit) -> Limit:
 
 
 ANY = Limit("anything", lambda value: True)
+TRUTH = Limit("True or False", lambda v: isinstance(v, bool))
 
 LIMITS: dict[str, Limit] = {
     "hidden_size": whole(1),
@@ -82,22 +83,22 @@ LIMITS: dict[str, Limit] = {
     "horizon": whole(1),
     "target_as": one_of(*TARGET_AS),
     "season": or_none(whole(1)),
-    "linear": Limit("True or False", lambda v: isinstance(v, bool)),
-    "calendar": Limit("True or False", lambda v: isinstance(v, bool)),
-    "rescale": or_none(Limit("True or False", lambda v: isinstance(v, bool))),
+    "linear": TRUTH,
+    "calendar": TRUTH,
+    "rescale": or_none(TRUTH),
     "sample_rate": or_none(whole(1000)),
     "mels": whole(3),
     "stack": whole(1),
     "normalise": one_of(*NORMALISE),
     "speed_change": real(0, 0.5),
-    "masks": Limit("True or False", lambda v: isinstance(v, bool)),
-    "strict": Limit("True or False", lambda v: isinstance(v, bool)),
+    "masks": TRUTH,
+    "strict": TRUTH,
     "embedding_size": whole(0),
     "char_hidden_size": whole(0),
     "embedding_dropout": real(0, 1, open_high=True),
     "word_dropout": real(0, 1, open_high=True),
     "min_count": whole(1),
-    "lowercase": Limit("True or False", lambda v: isinstance(v, bool)),
+    "lowercase": TRUTH,
     "vectors": or_none(Limit("a file", lambda v: isinstance(v, (str, Path)))),
     "extra_vectors": whole(0),
     "class_weight": ANY,  # checked against the classes, in fit

@@ -21,12 +21,13 @@ from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, p
 from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import folds, logistic, means_of_steps
-from bilstm.xray.drawing import unique
+from bilstm.xray.drawing import clipped, unique
 
 BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 WRITTEN = 20  # classes up to which its counts are written into it
 COLUMNS = 6  # of the input that the table of worst cases shows
+LONGEST_NAME = 24  # characters beside an axis
 SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
 CALIBRATION = (
     "how far stated probabilities are from the shares that come true; few rows alone make it larger, and resamples "
@@ -196,17 +197,7 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
 
 def axis_names(names: Sequence[str]) -> list[str]:
     """Names that fit beside an axis, each of its own and none of them markup."""
-    return unique([without_markup(shortened_name(name)) for name in names])
-
-
-def shortened_name(name: str, longest: int = 24) -> str:
-    """A name that fits beside an axis.
-
-    Example:
-        >>> shortened_name("a very long name of a class that has no end")
-        'a very long name of a c…'
-    """
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    return unique([without_markup(clipped(name, LONGEST_NAME)) for name in names])
 
 
 def reliability(sure: Array, right: Array, unit: str) -> Drawing:
