@@ -5,8 +5,6 @@ Knows options, forms and words; figures and forecasts are the estimator's.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -131,6 +129,8 @@ def evaluate_series(
     model: BiLSTMForecaster, data: str, folds: int | None, steps: int | None, refit: bool, as_json: bool
 ) -> None:
     """Figures, baselines and verdict: of what lies behind training, or of a walk through DATA in folds."""
+    from bilstm.cli import print_figures
+
     series = series_for(model, data)
     if folds is None and (steps is not None or not refit):
         raise ParameterError(f"expected --folds beside {'--no-refit' if steps is None else '--steps'}, got none")
@@ -138,14 +138,13 @@ def evaluate_series(
         found = model.forecasts(series)
     else:
         found = model.set_params(verbose=1).backtest(series, folds=folds, steps=steps, refit=refit)
-    if as_json:
-        figures: dict[str, Any] = dict(found.metrics)
-        if "coverage_95" in figures:
-            figures = {"coverage": figures["coverage_95"]} | figures
-        figures = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in figures.items()}
-        print(json.dumps(figures | {"verdict": found.verdict}))
-    else:
+    if not as_json:
         print(f"{span(found, series)}\n{found.report()}")
+        return
+    figures: dict[str, Any] = dict(found.metrics)
+    if "coverage_95" in figures:
+        figures = {"coverage": figures["coverage_95"]} | figures
+    print_figures(figures | {"verdict": found.verdict}, as_json)
 
 
 def span(found: Forecasts, series: Series) -> str:
