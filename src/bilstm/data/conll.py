@@ -124,11 +124,7 @@ def read_conll(path: str | Path, *, tag: str | int | None = None, with_tags: boo
     if not words:
         raise DataError(f"expected sentences, got no word ({file.path})")
     if file.separator is None and "_" in tags:
-        line = lines[tags.index("_")]
-        raise DataError(
-            f"expected a tag, got '_' ({file.path}, line {line})",
-            hint="'_' stands for nothing in CoNLL-U; is there another column to learn? name it with --tag",
-        )
+        raise _no_tag(file, lines[tags.index("_")])
     return Sentences(
         words=words,
         tags=tags if with_tags else None,
@@ -288,6 +284,13 @@ def _other_width(file: _File, line: int, width: int, expected: str) -> DataError
     elif file.separator is BETWEEN_TABS:
         hint = "the columns of this file stand between tabs"
     return DataError(f"expected {expected}, got {_columns(width)} ({file.path}, line {line})", hint=hint)
+
+
+def _no_tag(file: _File, line: int) -> DataError:
+    return DataError(
+        f"expected a tag, got '_' ({file.path}, line {line})",
+        hint="'_' stands for nothing in CoNLL-U; is there another column to learn? name it with --tag",
+    )
 
 
 def _tag_column(file: _File, tag: str | int | None) -> int:
