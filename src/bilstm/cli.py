@@ -108,6 +108,7 @@ def demo(
 
 
 @app.command()
+# long: its parameters are the options of the command
 def predict(
     file: ModelFile,
     data: Annotated[

@@ -165,6 +165,7 @@ def _search_options() -> list[inspect.Parameter]:
     return [option_parameter(name, annotation, default) for name, annotation, default in choices]
 
 
+# long: its parameters are the options of the command
 def run(
     kind: Any,
     reading: dict[str, Any],

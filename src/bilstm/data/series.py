@@ -188,6 +188,7 @@ class Series(Dataset):
         return super()._at(steps) | {"times": self.times[steps]}
 
 
+# long: half of it says what the arguments mean; the rest is one thing after the other
 def read_series(
     source: Any,
     *,

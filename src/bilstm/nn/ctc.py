@@ -109,6 +109,7 @@ def greedy(outputs: Tensor, lengths: Lengths = None) -> list[list[int]]:
 
 
 @torch.no_grad()
+# long: most of it says what the arguments mean and checks them
 def beam_search(
     outputs: Tensor,
     lengths: Lengths = None,
