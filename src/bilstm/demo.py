@@ -218,7 +218,7 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
     say(f"{len(walked)} forecasts in {time.perf_counter() - started:.1f} s.\n\n{walked.report()}")
     say(
         "\nThe linear model is a ridge regression on the same years, and part of the forecaster: where there is\n"
-        "nothing beyond it to be learnt for sure, as in so short a series, the forecaster adds little to it.\n"
+        "nothing beyond it to be learned for sure, as in so short a series, the forecaster adds little to it.\n"
     )
     model.fit(data)
     coming = model.predict().with_columns(pl.col("year").cast(pl.Int64))

@@ -221,7 +221,7 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
     Args:
         times: (S,), Datetime or Float64.
         clock: their clock.
-        span_years: years that the training data covers; the place in the year is learnt from two or more.
+        span_years: years that the training data covers; the place in the year is learned from two or more.
 
     Returns:
         (S, 0 to 6) Float64: ``hour sin``, ``hour cos`` for steps shorter than a day; ``weekday sin``, ``weekday cos``

@@ -254,7 +254,7 @@ def numbered_frame(matrix: Array, source: str = "X") -> pl.DataFrame:
     if matrix.dtype.kind in "fiub":
         return pl.from_numpy(np.ascontiguousarray(matrix, dtype=np.float64), schema=names)
     if matrix.dtype.kind == "c":
-        raise DataError(f"Complex data not supported: expected real numbers ({source})")
+        raise DataError(f"expected real numbers, got complex ones (Complex data not supported; {source})")
     return pl.DataFrame([object_column(name, matrix[:, i]) for i, name in enumerate(names)])
 
 

@@ -42,8 +42,8 @@ class SoundEncoder:
         stack: frames of a step.
         normalise: ``running`` uses only what has been heard, so that sound can be encoded as it arrives; ``utterance``
             needs the whole.
-        mean: μ of each band, (mels,); learnt by ``fit``.
-        scale: σ of each band, (mels,); learnt by ``fit``.
+        mean: μ of each band, (mels,); learned by ``fit``.
+        scale: σ of each band, (mels,); learned by ``fit``.
 
     Raises:
         ParameterError: an argument is out of its range.
@@ -202,7 +202,7 @@ class SoundEncoder:
 
     def _check_fitted(self) -> None:
         if self.mean.shape != (self.mels,):
-            raise ParameterError("expected a fitted encoder, got one that has learnt nothing", hint="call fit first")
+            raise ParameterError("expected a fitted encoder, got one that has learned nothing", hint="call fit first")
 
 
 def mel_scale(hertz: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Reads CSV, Parquet and JSON lines: one row a sample, or a long table grouped into sequences.
+"""Reads CSV, Parquet and JSON lines: one row a sequence, or a long table grouped into sequences.
 
 Knows files, columns, line numbers and what counts as missing. Does not scale or encode.
 """

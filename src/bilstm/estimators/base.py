@@ -362,9 +362,7 @@ class BiLSTMEstimator(Inputs, ABC):
         dataset = X if isinstance(X, Dataset) else self._like_training(X, None)
         dataset.check_lengths()
         if self.is_table_ and not dataset.is_table:
-            raise DataError(
-                f"expected a table (one row a sample) as in training, got sequences of several steps ({dataset.source})"
-            )
+            raise DataError(f"expected a table as in training, got sequences of several steps ({dataset.source})")
         device = self._device()
         if next(self.network_.parameters()).device != device:  # to look at every module takes a third of a row's time
             self.network_.to(device)

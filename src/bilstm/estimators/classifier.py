@@ -174,7 +174,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         kind = type_of_target(labels, input_name="y")
         if kind not in ("binary", "multiclass"):
             raise DataError(
-                f"Unknown label type: {kind}; expected labels, got {labels.tolist()[0]!r} … ({dataset.source})",
+                f"expected labels, got {labels.tolist()[0]!r} … ({dataset.source}; Unknown label type: {kind})",
                 hint="for numbers use a regressor",
             )
         self.labels_ = LabelEncoder().fit(labels)

@@ -99,9 +99,7 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
         needed, got = ("numbers", "words") if one.is_language else ("words", "numbers")
         raise DataError(f"expected {needed} as in training, got {got} ({one.source})")
     if estimator.is_table_ and not one.is_table:
-        raise DataError(
-            f"expected a table (one row a sample) as in training, got sequences of several steps ({one.source})"
-        )
+        raise DataError(f"expected a table as in training, got sequences of several steps ({one.source})")
     one, notes = _shortened(one, most_steps)
     name = f"row {row}" if one.ids is None else f"{one.ids.name or 'sequence'} {one.ids[0]}"
     found = _sentence(estimator, one) if isinstance(estimator, LanguageEstimator) and one.is_language else None
