@@ -20,7 +20,7 @@ from bilstm.cli_cluster import fit_on_workers
 from bilstm.cli_folder import is_folder, read_folder_for_fit
 from bilstm.cli_series import fit_report, newer_part, read_steps
 from bilstm.cli_sound import read_recordings_for_fit
-from bilstm.errors import BilstmError, DataError, ParameterError
+from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 
 if TYPE_CHECKING:
     from bilstm.data.dataset import Dataset
@@ -192,7 +192,6 @@ def read(
     """DATA for training: a file with a target, or a built-in set. ``like`` is the training data of a second file."""
     from bilstm.cli import builtin_named
     from bilstm.data.tables import read_frame, read_table
-    from bilstm.errors import did_you_mean
 
     builtin = builtin_named(data, drop)
     if builtin is not None:
@@ -223,7 +222,6 @@ def read_language(
     from bilstm.data.sentences import read_sentences
     from bilstm.data.tables import read_frame
     from bilstm.data.text import read_texts
-    from bilstm.errors import did_you_mean
 
     for option in [name for name, value in others.items() if value]:
         raise ParameterError(f"expected no --{option} beside --text {text}, got {others[option]!r}")

@@ -114,6 +114,7 @@ class History:
 
     @classmethod
     def from_tensor(cls, metric_name: str, values: Tensor) -> History:
+        """The other way."""
         return cls(metric_name, {name: values[:, i].tolist() for i, name in enumerate(COLUMNS)})
 
     def to_json(self) -> dict[str, Any]:
@@ -125,6 +126,7 @@ class History:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> History:
+        """The other way."""
         columns = {
             name: [math.nan if value is None else float(value) for value in data["columns"][name]] for name in COLUMNS
         }

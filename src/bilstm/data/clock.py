@@ -204,10 +204,12 @@ class Clock:
         return times.cast(pl.Date) if self.step >= DAY and bool((times == times.dt.truncate("1d")).all()) else times
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Clock:
+        """The other way."""
         return cls(
             str(data["unit"]), int(data["count"]), float(data["step"]), int(data["day"]), zoned=bool(data["zoned"])
         )

@@ -81,10 +81,12 @@ class Dataset:
 
     @property
     def feature_names(self) -> list[str]:
+        """Columns of the steps."""
         return self.steps.columns
 
     @property
     def target_names(self) -> list[str]:
+        """Columns of the targets or tags; none where they are not known."""
         known = self.targets if self.tags is None else self.tags
         return [] if known is None else known.columns
 

@@ -176,6 +176,7 @@ class SoundEncoder:
         return FeatureStream(self)
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return {
             "rate": self.rate,
             "mels": self.mels,
@@ -187,6 +188,7 @@ class SoundEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SoundEncoder:
+        """The other way."""
         encoder = cls(**data)
         if not encoder.mean.shape == encoder.scale.shape == (encoder.mels,):
             raise DataError(f"expected {encoder.mels} means and scales of bands, got other numbers of them")

@@ -132,6 +132,7 @@ class SeriesEncoder:
         return np.exp(seen) if self.target_as == LOG else seen
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return {
             "target_as": self.target_as,
             "goals": self.goals,
@@ -145,6 +146,7 @@ class SeriesEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SeriesEncoder:
+        """The other way."""
         encoders = {
             name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in ("columns", "ahead")
         }

@@ -80,6 +80,7 @@ class Evidence:
 
     @property
     def scheme(self) -> str | None:
+        """``bio``, ``iobes`` or ``iob1``; None where these are no tags of entities."""
         if not _is_entity_tags(self.tags):
             return None
         if self.ends:

@@ -30,6 +30,7 @@ class Limit(NamedTuple):
 
 
 def whole(low: int) -> Limit:
+    """Whole numbers from ``low`` on."""
     return Limit(
         f"a whole number of at least {low}",
         lambda v: not isinstance(v, bool) and isinstance(v, Integral) and int(v) >= low,
@@ -37,6 +38,7 @@ def whole(low: int) -> Limit:
 
 
 def real(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False) -> Limit:
+    """Finite numbers between ``low`` and ``high``, which belong to them unless that end is open."""
     words = f"a number {'above' if open_low else 'of at least'} {low:g}"
     if high < math.inf:
         words += f" and {'below' if open_high else 'at most'} {high:g}"
@@ -52,10 +54,12 @@ def real(low: float, high: float = math.inf, *, open_low: bool = False, open_hig
 
 
 def one_of(*choices: str) -> Limit:
+    """Some words."""
     return Limit(f"one of {', '.join(map(repr, choices))}", lambda v: isinstance(v, str) and v in choices, choices)
 
 
 def or_none(limit: Limit) -> Limit:
+    """What another limit holds for, and None."""
     return Limit(f"{limit.words}, or None", lambda v: v is None or limit.holds(v), limit.choices)
 
 

@@ -18,7 +18,7 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, percent, shortened
-from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
+from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import folds, logistic, means_of_steps
 from bilstm.xray.drawing import clipped, unique
@@ -26,7 +26,6 @@ from bilstm.xray.drawing import clipped, unique
 BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 WRITTEN = 20  # classes up to which its counts are written into it
-COLUMNS = 6  # of the input that the table of worst cases shows
 LONGEST_NAME = 24  # characters beside an axis
 SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
 CALIBRATION = (
@@ -272,13 +271,13 @@ def content(dataset: Dataset, row: int) -> list[Cell | str]:
         return [shortened(text_of(dataset, row), 200)]
     if not dataset.is_table:
         return [f"{int(dataset.lengths[row]):,}"]
-    values = [dataset.steps[name][row] for name in dataset.steps.columns[:COLUMNS]]
+    values = [dataset.steps[name][row] for name in dataset.steps.columns[:MOST_COLUMNS]]
     return ["missing" if v is None else number(v) if isinstance(v, float) else shortened(str(v), 60) for v in values]
 
 
 def content_head(dataset: Dataset) -> list[str]:
     """The heads of these columns."""
-    return ["text"] if dataset.is_language else dataset.steps.columns[:COLUMNS] if dataset.is_table else ["steps"]
+    return ["text"] if dataset.is_language else dataset.steps.columns[:MOST_COLUMNS] if dataset.is_table else ["steps"]
 
 
 def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
