@@ -63,7 +63,7 @@ def test_from_tagged_sentences_to_tags_in_the_form_of_the_input(run, names, tmp_
     assert "support" in run("evaluate", "ner.bilstm", names)[1]
 
 
-def test_entities_are_painted_on_a_terminal(run, names, typed, monkeypatch, capsys):
+def test_entities_are_painted_on_a_terminal(run, names, typed, capsys):
     run("fit", "tagger", names, "-o", "ner.bilstm", *LANGUAGE)
     typed(b"Ann lives in Rome .\n")
     painted(bilstm.load("ner.bilstm"), "-", None)

@@ -299,7 +299,7 @@ def test_a_checkpoint_needs_a_seed(tmp_path):
 # -- being told of every epoch -----------------------------------------------------------------------------------
 
 
-def test_a_fit_tells_of_every_epoch_and_is_the_same_fit(tmp_path):
+def test_a_fit_tells_of_every_epoch_and_is_the_same_fit():
     data, told = boston().take(range(100)), []
     model = BiLSTMRegressor(**SMALL).fit(data, on_epoch=lambda history: told.append(len(history)))
     assert told == list(range(1, 7))
@@ -327,7 +327,7 @@ def test_what_is_raised_out_of_a_fit_leaves_no_model_and_a_checkpoint_to_go_on_f
 # -- the history -------------------------------------------------------------------------------------------------
 
 
-def test_the_history_is_a_frame_with_a_row_an_epoch_and_a_figure(tmp_path):
+def test_the_history_is_a_frame_with_a_row_an_epoch_and_a_figure():
     model = BiLSTMRegressor(**SMALL).fit(boston().take(range(100)))
     frame = model.history_.to_frame()
     assert frame.columns == [

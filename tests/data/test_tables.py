@@ -15,17 +15,8 @@ from bilstm.data.tables import line_of_row, read_table
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 
+FILE = "table.csv"
 HOUSES = "rooms,town,price\n4,a,10\n6,b,20\n,a,30\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text: str | bytes, name: str = "table.csv"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write_file
 
 
 def test_a_table_is_sequences_of_one_step(write):
