@@ -5,33 +5,23 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <vector>
 
 #include "crf_weights.hpp"
+#include "doubles.hpp"
 #include "pool.hpp"
 
 namespace bilstm {
 
 namespace {
 
-constexpr double INF = std::numeric_limits<double>::infinity();
 constexpr int64_t CHUNKS = 16;  // of rows, each with its own sum over its rows; fixed, so that threads change no bit
 
 // --- loops over tags ---------------------------------------------------------------------------------------
 
-double sum(const double* x, int64_t K) {
-    double parts[4] = {};  // one alone would wait for itself
-    int64_t j = 0;
-    for (; j + 4 <= K; j += 4)
-        for (int k = 0; k < 4; ++k) parts[k] += x[j + k];
-    for (; j < K; ++j) parts[0] += x[j];
-    return (parts[0] + parts[1]) + (parts[2] + parts[3]);
-}
-
 double product_sum(const double* x, const double* y, int64_t K) {
-    double parts[4] = {};
+    double parts[4] = {};  // as in sum
     int64_t j = 0;
     for (; j + 4 <= K; j += 4)
         for (int k = 0; k < 4; ++k) parts[k] += x[j + k] * y[j + k];
@@ -62,7 +52,7 @@ void multiply(const double* x, const double* matrix, int64_t K, double* out) {
 }
 
 void divide(double* x, double by, int64_t K) {
-    const double factor = 1 / by;  // at least 1/K^2 e^-S: see above
+    const double factor = 1 / by;  // at least 1/K^2 e^-S: see crf_weights.cpp
     for (int64_t j = 0; j < K; ++j) x[j] *= factor;
 }
 
@@ -211,11 +201,6 @@ void subtract_observed(const Row& row, double d, double* expected, double* trans
 }
 
 // --- many rows -----------------------------------------------------------------------------------------------
-
-// Uninitialised room: nothing is read before it is written.
-std::unique_ptr<double[]> room(int64_t size) {
-    return std::unique_ptr<double[]>(new double[static_cast<size_t>(size)]);
-}
 
 // A row's place in the reserve: forward and step vectors, then log Z and the result.
 int64_t row_size(const Crf& crf) {

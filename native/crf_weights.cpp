@@ -16,15 +16,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+
+#include "doubles.hpp"
 
 namespace bilstm {
 
 namespace {
 
-constexpr double INF = std::numeric_limits<double>::infinity();
-constexpr double ROOM = 600;       // see above
-constexpr int LONGEST_WALK = 3;    // BIOES; a longer one would leave little room for S
+constexpr double ROOM = 600;     // see above
+constexpr int LONGEST_WALK = 3;  // BIOES; a longer one would leave little room for S
+
 // --- which tags may follow which -----------------------------------------------------------------------------
 
 // A set of tags for each tag, 64 in a word.

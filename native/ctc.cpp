@@ -8,26 +8,20 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <vector>
 
+#include "doubles.hpp"
 #include "pool.hpp"
 
 namespace bilstm {
 
 namespace {
 
-constexpr double INF = std::numeric_limits<double>::infinity();
-
 // Scaled vectors sum to 1, so what underflows in a step is below 1e-307 of all that was there. If every step's scale
 // is at least FLOOR, that is below 1e-167 of what is left; and if forward and backward vector have a product of at
 // least FLOOR at every step, what was lost on the way is below 1e-27 of the result for each state and step.
 constexpr double FLOOR = 1e-140;
-
-std::unique_ptr<double[]> room(int64_t size) {
-    return std::unique_ptr<double[]>(new double[static_cast<size_t>(size)]);
-}
 
 // --- one row -------------------------------------------------------------------------------------------------
 
@@ -77,15 +71,10 @@ void gather(const Row& row, const double* p, double* own) {
     }
 }
 
-// Divides by the sum, which it returns; four sums, since one alone would wait for itself.
+// Divides by the sum, which it returns.
 double scale(double* x, int64_t size) {
-    double parts[4] = {};
-    int64_t s = 0;
-    for (; s + 4 <= size; s += 4)
-        for (int k = 0; k < 4; ++k) parts[k] += x[s + k];
-    for (; s < size; ++s) parts[0] += x[s];
-    const double total = (parts[0] + parts[1]) + (parts[2] + parts[3]), factor = 1 / total;
-    for (s = 0; s < size; ++s) x[s] *= factor;
+    const double total = sum(x, size), factor = 1 / total;
+    for (int64_t s = 0; s < size; ++s) x[s] *= factor;
     return total;
 }
 

@@ -2,18 +2,16 @@
 // of and how it grows; what words are worth, ctc_words knows.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "ctc.hpp"
 #include "ctc_words.hpp"
+#include "doubles.hpp"
 #include "pool.hpp"
 
 namespace bilstm {
 
 namespace {
-
-constexpr double INF = std::numeric_limits<double>::infinity();
 
 double log_add(double x, double y) {
     if (x < y) std::swap(x, y);

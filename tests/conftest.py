@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import settings
 
@@ -27,3 +29,9 @@ def run(capsys, monkeypatch, tmp_path):
         return status, out, err
 
     return run_command
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Give the command bytes on stdin."""
+    return lambda data: monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))

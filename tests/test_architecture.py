@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import bilstm
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "bilstm"
-FILES = sorted(path for folder in ("src", "tests", "benchmarks", "native") for path in (ROOT / folder).rglob("*.py"))
+FILES = sorted(path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+NATIVE = sorted((ROOT / "native").glob("*.[ch]pp"))
 
 # each room may import itself and the rooms before it; rooms on one line may import each other
 ROOMS = [
@@ -32,7 +34,6 @@ ROOMS = [
         "baselines",
         "forecast_comparison",
         "forecast_metrics",
-        "speech_metrics",
     ],
     ["estimators", "model_file"],
     ["surgery", "xray", "plots", "charts", "tune", "cluster", "export"],
@@ -84,19 +85,36 @@ def test_the_layers_know_batches_but_no_other_data():
                 assert node.module == "bilstm.data.batch", path
 
 
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_file_takes_a_private_name_of_another(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bilstm"):
+            assert not [alias.name for alias in node.names if alias.name.startswith("_") and alias.name[:2] != "__"]
+
+
 def test_one_file_knows_the_compiled_module():
     assert [path.name for path in SOURCE.rglob("*.py") if "bilstm._native" in path.read_text()] == ["native.py"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", FILES + NATIVE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_file_passes_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_function_passes_60_lines_without_saying_why(path):
+    lines = path.read_text().splitlines()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno - node.lineno >= 60:
+            above = lines[node.lineno - 2].strip()
+            assert re.fullmatch(r"# long: \w.{20,}", above), f"{node.name} is long; a line above its def is to say why"
+
+
+@pytest.mark.parametrize("path", FILES + NATIVE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_file_opens_with_what_it_knows(path):
     text = path.read_text()
-    assert not text.strip() or ast.get_docstring(ast.parse(text)), "the file has no opening sentence"
+    opens = text.startswith("// ") if path in NATIVE else not text.strip() or ast.get_docstring(ast.parse(text))
+    assert opens, "the file has no opening sentence"
 
 
 def test_the_public_list_is_complete_sorted_and_short():

@@ -26,16 +26,6 @@ def names(tmp_path):
     return path
 
 
-@pytest.fixture
-def typed(monkeypatch):
-    """Give the command something on stdin."""
-
-    def type_in(data):
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-
-    return type_in
-
-
 def test_from_tagged_sentences_to_tags_in_the_form_of_the_input(run, names, tmp_path, typed):
     status, _, err = run("fit", "tagger", names, "--valid", names, "-o", "ner.bilstm", *LANGUAGE)
     assert status == 0, err
@@ -63,7 +53,7 @@ def test_from_tagged_sentences_to_tags_in_the_form_of_the_input(run, names, tmp_
     assert "support" in run("evaluate", "ner.bilstm", names)[1]
 
 
-def test_entities_are_painted_on_a_terminal(run, names, typed, monkeypatch, capsys):
+def test_entities_are_painted_on_a_terminal(run, names, typed, capsys):
     run("fit", "tagger", names, "-o", "ner.bilstm", *LANGUAGE)
     typed(b"Ann lives in Rome .\n")
     painted(bilstm.load("ner.bilstm"), "-", None)

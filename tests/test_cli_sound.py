@@ -41,12 +41,6 @@ def names(folder):
     return sorted(str(path.relative_to(folder)) for path in (folder / "sounds").rglob("*.wav"))
 
 
-@pytest.fixture
-def typed(monkeypatch):
-    """Give the command bytes on stdin."""
-    return lambda data: monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-
-
 # -- fit -----------------------------------------------------------------------------------------------------
 
 

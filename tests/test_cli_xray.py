@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import pytest
@@ -11,12 +10,6 @@ from tests.series import table as days_of
 from tests.sounds import file_of
 from tests.speech import RATE
 from tests.xray import models
-
-
-@pytest.fixture
-def typed(monkeypatch):
-    """Give the command bytes on stdin."""
-    return lambda data: monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
 def test_a_row_of_a_table_has_its_columns_by_size(run, tmp_path):

@@ -18,6 +18,7 @@ from torch import nn
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.errors import ModelFileError, ParameterError, TrainingError
+from bilstm.history import History
 from bilstm.nn.network import Network
 from tests.compare import assert_close
 
@@ -298,7 +299,7 @@ def test_a_checkpoint_needs_a_seed(tmp_path):
 # -- being told of every epoch -----------------------------------------------------------------------------------
 
 
-def test_a_fit_tells_of_every_epoch_and_is_the_same_fit(tmp_path):
+def test_a_fit_tells_of_every_epoch_and_is_the_same_fit():
     data, told = boston().take(range(100)), []
     model = BiLSTMRegressor(**SMALL).fit(data, on_epoch=lambda history: told.append(len(history)))
     assert told == list(range(1, 7))
@@ -326,7 +327,7 @@ def test_what_is_raised_out_of_a_fit_leaves_no_model_and_a_checkpoint_to_go_on_f
 # -- the history -------------------------------------------------------------------------------------------------
 
 
-def test_the_history_is_a_frame_with_a_row_an_epoch_and_a_figure(tmp_path):
+def test_the_history_is_a_frame_with_a_row_an_epoch_and_a_figure():
     model = BiLSTMRegressor(**SMALL).fit(boston().take(range(100)))
     frame = model.history_.to_frame()
     assert frame.columns == [
@@ -337,6 +338,16 @@ def test_the_history_is_a_frame_with_a_row_an_epoch_and_a_figure(tmp_path):
     figure = model.history_.plot()
     assert [line.get_label() for line in figure.axes[0].lines] == ["training", "validation", "kept"]
     assert repr(model.history_).startswith("History(6 epochs, loss ")
+
+
+@pytest.mark.parametrize(("keeps_best_metric", "epoch"), [(False, 3), (True, 2)])
+def test_the_epoch_that_is_marked_as_kept_is_the_one_that_was(keeps_best_metric, epoch):
+    history = History("f1")
+    for number, (loss, metric) in enumerate([(3.0, 0.1), (2.0, 0.5), (1.0, 0.4)], 1):
+        history.add(epoch=number, loss=loss, validation_loss=loss, metric=metric)
+    history.keeps_best_metric = keeps_best_metric
+    mark = history.plot().axes[0].lines[-1]
+    assert (mark.get_label(), list(mark.get_xdata())) == ("kept", [epoch])
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # penalties as multiples of the mean eigenvalue of the Gram matrix: from none to speak of, past any use, to infinity,
 # where the map is the last value

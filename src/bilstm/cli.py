@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +42,11 @@ app = typer.Typer(
 )
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")]
 Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, or a built-in set: boston, digits, sunspots.")
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A file of the kind that the model was trained on, or a built-in set: boston, digits, sunspots.",
+    ),
 ]
 
 LanguageModel = Annotated[
@@ -105,11 +109,7 @@ def demo(
     if task == "data" and epochs is not None:
         raise ParameterError(f"expected no --epochs beside data, got {epochs}", hint="nothing is trained")
     show = _demonstration(task)
-    folder = folder or Path(f"demo-{task}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {folder}: {error.strerror}") from None
+    folder = made_folder(folder or Path(f"demo-{task}"))
     show(folder, functools.partial(print, flush=True), **({} if epochs is None else {"epochs": epochs}))
 
 
@@ -126,6 +126,7 @@ def _demonstration(task: str) -> Callable[..., None]:
 
 
 @app.command()
+# long: its parameters are the options of the command
 def predict(
     file: ModelFile,
     data: Annotated[
@@ -239,15 +240,9 @@ def evaluate(
     rows = read_for(model, data, with_targets=True)
     if rows.fingerprint() == model.trained_on_:
         talk("note: the model was trained on these very rows; what it knows of new ones, other data must show")
-    figures = metrics.evaluate(model, rows)
-    if as_json:
-        print(json.dumps({n: None if isinstance(v, float) and math.isnan(v) else v for n, v in figures.items()}))
-    else:
-        width = max(12, *map(len, figures))
-        for name, value in figures.items():
-            print(f"{name:<{width}}{value:>12.6g}")
-        if getattr(model, "scheme_", None) is not None:
-            print("\n" + model.report(rows))
+    print_figures(metrics.evaluate(model, rows), as_json)
+    if not as_json and getattr(model, "scheme_", None) is not None:
+        print("\n" + model.report(rows))
 
 
 @app.command()
@@ -345,6 +340,24 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="")  # line ends stay what they are
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
+
+
+def made_folder(path: Path) -> Path:
+    """A folder that is there, made if need be; or why not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the folder {path}: {error.strerror}", hint="choose another folder") from None
+    return path
+
+
+def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
+    """Figures of merit, one a line, or as one JSON object, which knows neither NaN nor infinity."""
+    if as_json:
+        print(json.dumps({n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in figures.items()}))
+        return
+    for name, value in figures.items():
+        print(f"{name:<12}{value:>12.6g}")
 
 
 def talk(text: str) -> None:

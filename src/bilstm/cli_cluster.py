@@ -89,6 +89,7 @@ def workers_of(words: str) -> int | tuple[int, int]:
 
 def predict_on_workers(file: Path, data: Sequence[str], output: Path | None, address: str, text: str | None) -> None:
     """Predict many files into a folder, one output a file; what is there already is not made again."""
+    from bilstm.cli import made_folder
     from bilstm.cluster.prediction import outputs_of, predict_files
     from bilstm.model_file import load
 
@@ -99,11 +100,7 @@ def predict_on_workers(file: Path, data: Sequence[str], output: Path | None, add
     if model.task == "transcriber":
         raise ParameterError(f"expected a model of tables or text beside {RAY}, got a transcriber")
     sources = files_of(data)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {output}: {error.strerror}") from None
-    pairs = outputs_of(sources, output, partial(ending, model.is_language_))
+    pairs = outputs_of(sources, made_folder(output), partial(ending, model.is_language_))
     make = partial(FilePredictor, file.resolve(), text)
     count, failed = 0, []
     for source, target, reason in predict_files(make, pairs, address=address, newer_than=file.stat().st_mtime):

@@ -20,7 +20,7 @@ from bilstm.cli_cluster import fit_on_workers
 from bilstm.cli_folder import is_folder, read_folder_for_fit
 from bilstm.cli_series import fit_report, newer_part, read_steps
 from bilstm.cli_sound import read_recordings_for_fit
-from bilstm.errors import BilstmError, DataError, ParameterError
+from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 from bilstm.estimators.signatures import constructor
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _command(task: str) -> Callable[..., None]:
         f"{TASKS[task][2]}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
         f"A run that was stopped goes on where it was when the same command is given again."
     )
-    command.__signature__ = inspect.Signature([*_data_options(task), *_model_options(task)])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([*data_options(task), *model_options(task)])  # type: ignore[attr-defined]
     return command
 
 
@@ -133,7 +133,7 @@ def fit_and_save(
     from bilstm import workers
 
     with workers.assembled():
-        reader = _reader_for(reading)
+        reader = reader_for(reading)
         training: Any = read_folder_for_fit(data, kind.task, reading) if is_folder(data) else reader(data, **reading)
         validation = None if valid is None else reader(valid, **reading, like=training)
         if validation is not None and "time" in reading:
@@ -173,7 +173,7 @@ def checkpoint_of(output: Path, restart: bool) -> Path:
     return checkpoint
 
 
-def _reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
+def reader_for(reading: dict[str, Any]) -> Callable[..., Any]:
     """What reads DATA, by the options that say how."""
     if "time" in reading:
         return read_steps
@@ -200,7 +200,6 @@ def read(
     """DATA for training: a file with a target, or a built-in set. ``like`` is the training data of a second file."""
     from bilstm.cli import builtin_named
     from bilstm.data.tables import read_frame, read_table
-    from bilstm.errors import did_you_mean
 
     builtin = builtin_named(data, drop)
     if builtin is not None:
@@ -231,7 +230,6 @@ def read_language(
     from bilstm.data.sentences import read_sentences
     from bilstm.data.tables import read_frame
     from bilstm.data.text import read_texts
-    from bilstm.errors import did_you_mean
 
     for option in [name for name, value in others.items() if value]:
         raise ParameterError(f"expected no --{option} beside --text {text}, got {others[option]!r}")
@@ -255,7 +253,8 @@ def reading_options(task: str) -> list[str]:
     return options.get(task, ["target", "drop", "category", "group", "order"])
 
 
-def _data_options(task: str) -> list[inspect.Parameter]:
+def data_options(task: str) -> list[inspect.Parameter]:
+    """The options of a task that are not of its model: what is read and how, where it is saved, who works on it."""
     option = typer.Option
     column = functools.partial(option, metavar="COL")
     choices: list[tuple[str, Any, Any]] = [
@@ -291,14 +290,15 @@ def _data_options(task: str) -> list[inspect.Parameter]:
         ("worker_cpus", Annotated[int | None, option(min=1, metavar="N", help="Processors of each worker.")], None),
     ]
     chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *reading_options(task)}
-    return [_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
+    return [option_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
 
 
-def _model_options(task: str) -> list[inspect.Parameter]:
+def model_options(task: str) -> list[inspect.Parameter]:
+    """An option for each parameter of an estimator's constructor, with its default and its help."""
     module, name, _ = TASKS[task]
     made = constructor(module, name)
     return [
-        _parameter(parameter.name, _model_option(parameter, made.texts[parameter.name]), parameter.default)
+        option_parameter(parameter.name, _model_option(parameter, made.texts[parameter.name]), parameter.default)
         for parameter in made.parameters
         if parameter.name not in NOT_OPTIONS
     ]
@@ -310,7 +310,7 @@ def _model_option(parameter: inspect.Parameter, text: str) -> Any:
     return Annotated[
         str,
         typer.Option(
-            parser=_reader(str(parameter.annotation)),
+            parser=value_reader(str(parameter.annotation)),
             metavar=_metavar(str(parameter.annotation)),
             help=text,
             show_default="none" if parameter.default is None else True,
@@ -318,7 +318,8 @@ def _model_option(parameter: inspect.Parameter, text: str) -> Any:
     ]
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def option_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """An option as a parameter of a command; without a default (``...``) it must be given."""
     kind = inspect.Parameter.KEYWORD_ONLY
     if default is ...:
         return inspect.Parameter(name, kind, annotation=annotation)
@@ -331,7 +332,7 @@ def _metavar(annotation: str) -> str:
     return f"{word}|none" if "None" in annotation or annotation == "Any" else word
 
 
-def _reader(annotation: str) -> Callable[[Any], Any]:
+def value_reader(annotation: str) -> Callable[[Any], Any]:
     """Words of the command line to a value of the annotated type; ``none`` is None where that is allowed."""
     optional = "None" in annotation or annotation == "Any"
     kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": _truth, "Any": _value}

@@ -88,7 +88,7 @@ def painted(model: Any, data: str, column: str | None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    dataset = _any_dataset(model, data, column)
+    dataset = sentences_for(model, data, column)
     console = Console(highlight=False, soft_wrap=True)
     kinds: dict[str, str] = {}
     if model.scheme_ is None:
@@ -107,7 +107,8 @@ def painted(model: Any, data: str, column: str | None) -> None:
         console.print(line + Text(text[end:]))
 
 
-def _any_dataset(model: Any, data: str, column: str | None) -> Dataset:
+def sentences_for(model: Any, data: str, column: str | None) -> Dataset:
+    """DATA of words in any form: a file of lines, lines from stdin, a table, or what the model itself reads."""
     from bilstm.data.tables import TABLES, has_suffix
     from bilstm.data.text import read_texts
 

@@ -81,9 +81,9 @@ def _data_for(model: Any, data: Sequence[str], text: str | None) -> Any:
     if not data:
         raise ParameterError(f"expected DATA beside a {model.task}, got none", hint="name a file to look into")
     if model.task == "transcriber":
-        from bilstm.cli_sound import _recordings
+        from bilstm.cli_sound import recordings_for
 
-        return _recordings(model, data)
+        return recordings_for(model, data)
     if len(data) > 1:
         raise ParameterError(f"expected one DATA beside a {model.task}, got {len(data)}: {' '.join(data[:3])}")
     if model.task == "forecaster":
@@ -91,13 +91,13 @@ def _data_for(model: Any, data: Sequence[str], text: str | None) -> Any:
 
         return series_for(model, data[0])
     if model.is_language_:
-        from bilstm.cli_predict import _any_dataset
+        from bilstm.cli_predict import sentences_for
 
         if " " in data[0] and not Path(data[0]).exists():
             raise ParameterError(
                 f"expected a file, got a text: {data[0][:40]!r}", hint="echo 'a text' | bilstm xray FILE -"
             )
-        return _any_dataset(model, data[0], text)
+        return sentences_for(model, data[0], text)
     from bilstm.cli import read_for
 
     return read_for(model, data[0])

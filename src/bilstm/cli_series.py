@@ -5,8 +5,6 @@ Knows options, forms and words; figures and forecasts are the estimator's.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -105,6 +103,7 @@ def predict_series(model: BiLSTMForecaster, data: str | None, output: Path | Non
     import polars.selectors
 
     from bilstm.cli import talk, write_text
+    from bilstm.data.tables import JSON_LINES, PARQUET
 
     frame = model.predict(None if data is None else series_for(model, data))
     times = model.known_.times.name
@@ -114,12 +113,12 @@ def predict_series(model: BiLSTMForecaster, data: str | None, output: Path | Non
     if output is None:
         sys.stdout.write(_with_written_times(frame).write_csv())
         return
-    if ending in (".parquet", ".pq"):
+    if ending in PARQUET:
         try:
             frame.write_parquet(output)
         except OSError as error:
             raise DataError(f"cannot write {output}: {error.strerror}", hint="choose another file") from None
-    elif ending in (".jsonl", ".ndjson"):
+    elif ending in JSON_LINES:
         write_text(output, _with_written_times(frame).write_ndjson())
     else:
         write_text(output, _with_written_times(frame).write_csv(separator="\t" if ending == ".tsv" else ","))
@@ -130,6 +129,8 @@ def evaluate_series(
     model: BiLSTMForecaster, data: str, folds: int | None, steps: int | None, refit: bool, as_json: bool
 ) -> None:
     """Figures, baselines and verdict: of what lies behind training, or of a walk through DATA in folds."""
+    from bilstm.cli import print_figures
+
     series = series_for(model, data)
     if folds is None and (steps is not None or not refit):
         raise ParameterError(f"expected --folds beside {'--no-refit' if steps is None else '--steps'}, got none")
@@ -137,14 +138,13 @@ def evaluate_series(
         found = model.forecasts(series)
     else:
         found = model.set_params(verbose=1).backtest(series, folds=folds, steps=steps, refit=refit)
-    if as_json:
-        figures: dict[str, Any] = dict(found.metrics)
-        if "coverage_95" in figures:
-            figures = {"coverage": figures["coverage_95"]} | figures
-        figures = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in figures.items()}
-        print(json.dumps(figures | {"verdict": found.verdict}))
-    else:
+    if not as_json:
         print(f"{span(found, series)}\n{found.report()}")
+        return
+    figures: dict[str, Any] = dict(found.metrics)
+    if "coverage_95" in figures:
+        figures = {"coverage": figures["coverage_95"]} | figures
+    print_figures(figures | {"verdict": found.verdict}, as_json)
 
 
 def span(found: Forecasts, series: Series) -> str:

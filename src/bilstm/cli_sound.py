@@ -38,7 +38,7 @@ def predict_sounds(
     """Transcripts of sound files, folders, tables of paths, or of the sound file that comes in on stdin."""
     from bilstm.cli import talk, write_text
 
-    recordings = _recordings(model, data)
+    recordings = recordings_for(model, data)
     found = model.transcribe(recordings, **decoding)
     names = recordings.names
     for name, transcript in zip(names, found, strict=True):
@@ -63,21 +63,19 @@ def predict_sounds(
 
 def evaluate_sounds(model: BiLSTMTranscriber, data: str, decoding: dict[str, Any], as_json: bool) -> None:
     """Word and character error rates; without ``--json`` with every mistake, truth above transcript."""
-    from bilstm.cli import talk
+    from bilstm.cli import print_figures, talk
 
     recordings = model.read(data, with_targets=True)
     if recordings.fingerprint() == model.trained_on_:
         talk("note: the model was trained on these very recordings; what it knows of new ones, other data must show")
     found = model.compare(recordings, **decoding)
-    if as_json:
-        print(json.dumps(found.metrics))
-        return
-    print(f"{found.alignment()}\n")
-    for name, value in found.metrics.items():
-        print(f"{name:<12}{value:>12.6g}")
+    if not as_json:
+        print(f"{found.alignment()}\n")
+    print_figures(found.metrics, as_json)
 
 
-def _recordings(model: BiLSTMTranscriber, data: Sequence[str]) -> Recordings:
+def recordings_for(model: BiLSTMTranscriber, data: Sequence[str]) -> Recordings:
+    """DATA of sound in any form: files, folders, tables of paths, or a sound file from stdin."""
     from bilstm.data.recordings import from_sounds
 
     if STDIN in data:

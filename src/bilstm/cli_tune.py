@@ -18,15 +18,15 @@ import typer
 
 from bilstm.cli_fit import (
     TOGETHER,
-    _data_options,
-    _model_options,
-    _parameter,
-    _reader,
-    _reader_for,
+    data_options,
     kind_of,
+    model_options,
+    option_parameter,
+    reader_for,
     reading_options,
+    value_reader,
 )
-from bilstm.cli_fit import run as fit_and_save
+from bilstm.cli_fit import run as fit_model
 from bilstm.cli_series import newer_part
 from bilstm.errors import BilstmError, DataError, ParameterError
 
@@ -71,8 +71,8 @@ def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
-    data = [parameter for parameter in _data_options(task) if parameter.name not in ("log_every", *TOGETHER)]
-    own = _model_options(task)
+    data = [parameter for parameter in data_options(task) if parameter.name not in ("log_every", *TOGETHER)]
+    own = model_options(task)
 
     def command(context: typer.Context, **options: Any) -> None:
         given = [parameter.name for parameter in own if _is_given(context, parameter.name)]
@@ -171,9 +171,10 @@ def _search_options() -> list[inspect.Parameter]:
         ("plot", Annotated[Path | None, option(metavar="OUT", help="Draw the trials: .png, .svg or .pdf.")], None),
         ("as_json", Annotated[bool, option("--json", help="One JSON object with all trials.")], False),
     ]
-    return [_parameter(name, annotation, default) for name, annotation, default in choices]
+    return [option_parameter(name, annotation, default) for name, annotation, default in choices]
 
 
+# long: its parameters are the options of the command
 def run(
     kind: Any,
     reading: dict[str, Any],
@@ -203,11 +204,11 @@ def run(
 
     _check_places(output, plot)
     folder = study or output.with_name(output.name + ".study")
-    ranges = parsed(search, kind, _reader)
+    ranges = parsed(search, kind, value_reader)
     twice = [name for name in given if name in ranges]
     if twice:
         raise ParameterError(f"expected {twice[0]} fixed or searched, got both", hint="leave one of the two out")
-    read = _reader_for(reading)
+    read = reader_for(reading)
     training = read(data, **reading)
     validation = None if valid is None else read(valid, **reading, like=training)
     if validation is not None and "time" in reading:
@@ -242,7 +243,7 @@ def run(
         finish = None if best == found.best else found.calibrate
         if finish is None:
             found.hand_over(output.with_name(output.name + ".checkpoint"))
-        fit_and_save(kind, data, output, reading, valid, restart=False, log_every=1, finish=finish, **(model | best))
+        fit_model(kind, data, output, reading, valid, restart=False, log_every=1, finish=finish, **(model | best))
 
 
 def _check_places(output: Path, plot: Path | None) -> None:

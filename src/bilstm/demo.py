@@ -70,15 +70,7 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
     predicted = model.predict(held_out)
     truth = held_out.target_values
     say(f"{'held-out error':<34}{'RMSE':>8}{'MAE':>8}{'R²':>8}")
-    X, y, X_new = training.steps.to_numpy(), training.target_values, held_out.steps.to_numpy()
-    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 13)))
-    rows = {
-        "the mean of the training prices": DummyRegressor().fit(X, y).predict(X_new),
-        "ridge regression": ridge.fit(X, y).predict(X_new),
-        "this BiLSTM": predicted,
-        "BiLSTMRegressor() as it comes": BiLSTMRegressor(max_epochs=min(200, epochs)).fit(training).predict(held_out),
-    }
-    for name, values in rows.items():
+    for name, values in _rivals_of_prices(training, held_out, predicted, epochs).items():
         figures = regression_metrics(truth, values)
         say(f"{name:<34}{figures['rmse']:>8.2f}{figures['mae']:>8.2f}{figures['r2']:>8.3f}")
     say(
@@ -94,7 +86,16 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
     save_figure(model.history_.plot(), folder / "loss.png")
     save_figure(predicted_against_true(truth, predicted, "medv", "1,000 $"), folder / "predictions.png")
     _write_table(held_out, {"predicted_medv": predicted}, folder / "predictions.csv")
-    _next_steps(folder, "boston", "boston.bilstm", "regressor", say)
+    model_file, table = folder / "boston.bilstm", folder / "predictions.csv"
+    _next_steps(
+        folder,
+        say,
+        f"bilstm plot {model_file} -o curve.png",
+        f"bilstm predict {model_file} {table}",
+        f"bilstm evaluate {model_file} {table} --json",
+        "bilstm fit regressor boston -o mine.bilstm --hidden-size 128",
+        "bilstm fit regressor --help",
+    )
 
 
 def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
@@ -138,7 +139,15 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
     save_figure(model.history_.plot(), folder / "loss.png")
     save_figure(confusion(truth, predicted, model.classes_), folder / "confusion.png")
     _write_table(held_out, {"predicted_digit": predicted, "probability": probability}, folder / "predictions.csv")
-    _next_steps(folder, "digits", "digits.bilstm", "classifier", say)
+    model_file = folder / "digits.bilstm"
+    _next_steps(
+        folder,
+        say,
+        f"bilstm plot {model_file} -o curve.png",
+        f"bilstm evaluate {model_file} digits --json",
+        "bilstm fit classifier digits -o mine.bilstm --hidden-size 128",
+        "bilstm fit classifier --help",
+    )
 
 
 def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
@@ -174,12 +183,16 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
         say(f"{entity.text}  {entity.type}  {entity.probability:.3f}  (characters {entity.start} to {entity.end})")
     model.save(folder / "names.bilstm")
     save_figure(model.history_.plot(), folder / "loss.png")
-    say(f"\nIn {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
-    say("Try next:")
-    say(f'  echo "{text}" | bilstm predict {folder / "names.bilstm"} -')
-    say(f"  bilstm predict {folder / 'names.bilstm'} {folder / 'held_out.conll'}")
-    say(f"  bilstm evaluate {folder / 'names.bilstm'} {folder / 'held_out.conll'}")
-    say(f"  bilstm fit tagger {folder / 'train.conll'} -o mine.bilstm --hidden-size 128")
+    model_file, held = folder / "names.bilstm", folder / "held_out.conll"
+    say("")
+    _next_steps(
+        folder,
+        say,
+        f'echo "{text}" | bilstm predict {model_file} -',
+        f"bilstm predict {model_file} {held}",
+        f"bilstm evaluate {model_file} {held}",
+        f"bilstm fit tagger {folder / 'train.conll'} -o mine.bilstm --hidden-size 128",
+    )
 
 
 def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
@@ -206,7 +219,7 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
     say(f"{len(walked)} forecasts in {time.perf_counter() - started:.1f} s.\n\n{walked.report()}")
     say(
         "\nThe linear model is a ridge regression on the same years, and part of the forecaster: where there is\n"
-        "nothing beyond it to be learnt for sure, as in so short a series, the forecaster adds little to it.\n"
+        "nothing beyond it to be learned for sure, as in so short a series, the forecaster adds little to it.\n"
     )
     model.fit(data)
     coming = model.predict().with_columns(pl.col("year").cast(pl.Int64))
@@ -219,18 +232,16 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
     told = walked.frame().with_columns(pl.col("made_at", "time").cast(pl.Int64))
     told.write_csv(folder / "backtest.csv", float_precision=2)
     coming.write_csv(folder / "predictions.csv", float_precision=2)
-    say(f"In {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
-    say("Try next:")
-    say(f"  bilstm predict {folder / 'sunspots.bilstm'}")
-    say(f"  bilstm plot {folder / 'sunspots.bilstm'} sunspots -o sunspots.png")
-    say(f"  bilstm evaluate {folder / 'sunspots.bilstm'} sunspots --folds 2 --steps 22")
-    say("  bilstm fit forecaster sunspots --season 11 --history 44 --horizon 3 -o mine.bilstm")
-    say("  bilstm fit forecaster --help")
-
-
-def _tags(data: Dataset) -> list[str]:
-    assert data.tags is not None
-    return data.tags.to_series().to_list()
+    model_file = folder / "sunspots.bilstm"
+    _next_steps(
+        folder,
+        say,
+        f"bilstm predict {model_file}",
+        f"bilstm plot {model_file} sunspots -o sunspots.png",
+        f"bilstm evaluate {model_file} sunspots --folds 2 --steps 22",
+        "bilstm fit forecaster sunspots --season 11 --history 44 --horizon 3 -o mine.bilstm",
+        "bilstm fit forecaster --help",
+    )
 
 
 def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
@@ -267,13 +278,17 @@ def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
     model.save(folder / "tones.bilstm")
     save_figure(model.history_.plot(), folder / "loss.png")
     save_figure(transcript(model, sound), folder / "transcript.png")
-    say(f"\nIn {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
-    say("Try next:")
-    say(f"  bilstm predict {folder / 'tones.bilstm'} {sound}")
-    say(f"  bilstm evaluate {folder / 'tones.bilstm'} {unheard} --look-ahead 0.1")
-    say(f"  bilstm plot {folder / 'tones.bilstm'} {sound} -o transcript.png")
-    say(f"  bilstm fit transcriber {learned} -o mine.bilstm --stack 1 --speed-change 0 --no-masks --hidden-size 64")
-    say("  bilstm fit transcriber --help")
+    model_file = folder / "tones.bilstm"
+    say("")
+    _next_steps(
+        folder,
+        say,
+        f"bilstm predict {model_file} {sound}",
+        f"bilstm evaluate {model_file} {unheard} --look-ahead 0.1",
+        f"bilstm plot {model_file} {sound} -o transcript.png",
+        f"bilstm fit transcriber {learned} -o mine.bilstm --stack 1 --speed-change 0 --no-masks --hidden-size 64",
+        "bilstm fit transcriber --help",
+    )
 
 
 DEMOS: dict[str, Callable[..., None]] = {
@@ -299,14 +314,33 @@ def _write_table(data: Dataset, columns: dict[str, Array], path: Path) -> None:
     frame.write_csv(path, float_precision=None)
 
 
-def _next_steps(folder: Path, data: str, model: str, task: str, say: Say) -> None:
+def _rivals_of_prices(training: Dataset, held_out: Dataset, predicted: Array, epochs: int) -> dict[str, Array]:
+    """What simple rules say of the held-out houses, and this BiLSTM, and one with the defaults."""
+    X, y, X_new = training.steps.to_numpy(), training.target_values, held_out.steps.to_numpy()
+    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 13)))
+    return {
+        "the mean of the training prices": DummyRegressor().fit(X, y).predict(X_new),
+        "ridge regression": ridge.fit(X, y).predict(X_new),
+        "this BiLSTM": predicted,
+        "BiLSTMRegressor() as it comes": BiLSTMRegressor(max_epochs=min(200, epochs)).fit(training).predict(held_out),
+    }
+
+
+def _next_steps(folder: Path, say: Say, *commands: str) -> None:
+    """What was written, and what may be done with it."""
     say(f"In {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
     say("Try next:")
-    say(f"  bilstm plot {folder / model} -o curve.png")
-    if data == "boston":
-        say(f"  bilstm predict {folder / model} {folder / 'predictions.csv'}")
-        say(f"  bilstm evaluate {folder / model} {folder / 'predictions.csv'} --json")
-    else:
-        say(f"  bilstm evaluate {folder / model} {data} --json")
-    say(f"  bilstm fit {task} {data} -o mine.bilstm --hidden-size 128")
-    say(f"  bilstm fit {task} --help")
+    for command in commands:
+        say(f"  {command}")
+
+
+def _tags(data: Dataset) -> list[str]:
+    assert data.tags is not None
+    return data.tags.to_series().to_list()
+
+
+def _as_conll(data: Dataset) -> str:
+    """One word and its tag a line, a blank line behind each sentence."""
+    rows = [f"{word}\t{tag}" for word, tag in zip(data.steps["word"], _tags(data), strict=True)]
+    ranges = zip(data.starts, data.starts + data.lengths, strict=True)
+    return "".join("\n".join(rows[a:b]) + "\n\n" for a, b in ranges)

@@ -6,6 +6,8 @@ BilstmError                 everything this package raises on purpose
 ├── ModelFileError          a model file cannot be used               (also a ValueError)
 ├── ExtraError              a package that only some tasks need is missing (also an ImportError)
 └── TrainingError           training cannot go on                     (also an ArithmeticError)
+
+DataWarning                 work goes on                              (a UserWarning)
 """
 
 from __future__ import annotations

@@ -6,14 +6,13 @@ known and left out everywhere.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from bilstm.data.columns import Array
 from bilstm.errors import DataError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # fewer pairs of changes than these give no correlation worth a sentence
 _PAIRS = 30
@@ -93,14 +92,7 @@ def compared(
         return Comparison(mean, -np.inf, np.inf, 1.0)
     deviations = np.where(present, windows - mean, 0.0)
     variance = _long_variance(deviations, np.zeros(len(actual)) if starts is None else starts, horizon, count)
-    correction = (count - horizon) * (count - horizon + 1) / count**2  # = (n + 1 − 2h + h (h − 1) / n) / n
-    error = float(np.sqrt(variance / (count * correction)))
-    if error == 0:
-        return Comparison(mean, mean, mean, float(mean == 0))
-    freedom = max(count / horizon - 1, 1.0)  # windows that overlap are not independent
-    reach = float(stats.t.ppf(0.975, freedom)) * error
-    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    return Comparison(mean, mean - reach, mean + reach, p_value)
+    return _tested(mean, variance, horizon, count)
 
 
 def lag_of(actual: Array, forecast: Array, last: Array, most: int = 5) -> Lag:
@@ -154,6 +146,18 @@ def check_shapes(actual: Array, *others: Array) -> None:
     for other in others:
         if other.shape != actual.shape or actual.ndim != 3:
             raise DataError(f"expected forecasts of shape (windows, steps, targets) {actual.shape}, got {other.shape}")
+
+
+def _tested(mean: float, variance: float, horizon: int, count: int) -> Comparison:
+    """The interval and the chance of a mean of n differences, from n times the variance of that mean."""
+    correction = (count - horizon) * (count - horizon + 1) / count**2  # = (n + 1 − 2h + h (h − 1) / n) / n
+    error = float(np.sqrt(variance / (count * correction)))
+    if error == 0:
+        return Comparison(mean, mean, mean, float(mean == 0))
+    freedom = max(count / horizon - 1, 1.0)  # windows that overlap are not independent
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom))
+    return Comparison(mean, mean - reach, mean + reach, p_value)
 
 
 def _correlations(actual: Array, forecast: Array, last: Array, most: int) -> list[float]:

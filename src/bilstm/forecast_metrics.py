@@ -11,22 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bilstm.forecast_comparison import Comparison, Lag, check_shapes, compared, lag_of, means
-
-__all__ = [
-    "Comparison",
-    "Lag",
-    "compared",
-    "coverage",
-    "forecast_metrics",
-    "forecast_table",
-    "lag_of",
-    "lag_sentence",
-    "mase_scale",
-    "verdict",
-]
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from bilstm.data.columns import Array
+from bilstm.forecast_comparison import Comparison, Lag, check_shapes, means
 
 # a forecast follows an earlier value if its changes agree with that one's at least so well ...
 _FOLLOWS = 0.5
@@ -34,9 +20,8 @@ _FOLLOWS = 0.5
 _CLEARER = 0.1
 
 _COLUMNS = ("mae", "rmse", "mase", "mse")
-
-# names of baselines that do not stand well behind "the"
 _ROUNDING = 1e-7  # share of an error that may be nothing but the float32 of a network
+# names of baselines that do not stand well behind "the"
 _SPOKEN = {"seasonal naive": "seasonal naive forecast"}
 
 

@@ -39,6 +39,7 @@ class History:
 
     def __init__(self, metric_name: str = "metric", columns: dict[str, list[float]] | None = None) -> None:
         self.metric_name = metric_name
+        self.keeps_best_metric = False  # as its estimator has it; see kept
         self.columns: dict[str, list[float]] = columns or {name: [] for name in COLUMNS}
 
     def __len__(self) -> int:
@@ -56,8 +57,24 @@ class History:
         for name, column in self.columns.items():
             column.append(float(values.get(name, math.nan)))
 
+    def kept(self, *, by_metric: bool, epochs: int | None = None) -> int:
+        """The row of the epoch whose weights are kept, with a validation part, if training ends after so many epochs.
+
+        Args:
+            by_metric: that of the highest metric (of equals that of the lowest validation loss); else that of the
+                lowest validation loss.
+            epochs: None: all that there are.
+        """
+
+        def rank(row: int) -> tuple[float, float]:
+            loss, metric = self["validation_loss"][row], self["metric"][row]
+            return (-metric if by_metric and not math.isnan(metric) else 0.0), loss
+
+        return min(range(len(self) if epochs is None else epochs), key=rank)
+
     @property
     def has_validation(self) -> bool:
+        """Whether there was a validation part."""
         return any(not math.isnan(value) for value in self.columns["validation_loss"])
 
     def to_frame(self) -> pl.DataFrame:
@@ -82,8 +99,8 @@ class History:
         for name, label, color in curves:
             axes.plot(self["epoch"], self[name], color=color, linewidth=1.2, label=label)
         if self.has_validation:
-            best = min(range(len(self)), key=lambda row: self["validation_loss"][row])
-            axes.plot(self["epoch"][best], self["validation_loss"][best], "o", color="C1", label="kept")
+            row = self.kept(by_metric=self.keeps_best_metric)
+            axes.plot(self["epoch"][row], self["validation_loss"][row], "o", color="C1", label="kept")
         # losses fall by orders of magnitude; a linear axis would show a flat line
         axes.set_yscale("log" if min(self.columns["loss"], default=0.0) > 0 else "linear")
         axes.set_xlabel("epoch")
@@ -97,6 +114,7 @@ class History:
 
     @classmethod
     def from_tensor(cls, metric_name: str, values: Tensor) -> History:
+        """The other way."""
         return cls(metric_name, {name: values[:, i].tolist() for i, name in enumerate(COLUMNS)})
 
     def to_json(self) -> dict[str, Any]:
@@ -108,6 +126,7 @@ class History:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> History:
+        """The other way."""
         columns = {
             name: [math.nan if value is None else float(value) for value in data["columns"][name]] for name in COLUMNS
         }

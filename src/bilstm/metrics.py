@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from bilstm.data.columns import Array
 from bilstm.data.tags import entities, scheme_of
 from bilstm.errors import DataError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def regression_metrics(truth: Array, predicted: Array) -> dict[str, float]:

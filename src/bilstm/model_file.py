@@ -133,6 +133,7 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     estimator.is_table_ = bool(header["is_table"])
     estimator._restore_encoders(header["encoders"])
     estimator.history_ = History.from_json(header["history"])
+    estimator.history_.keeps_best_metric = kind.keeps_best_metric
     estimator.metrics_ = {n: math.nan if v is None else v for n, v in header["metrics"].items()}
     if estimator.num_layers > len(tensors):  # a layer has several; building a billion empty ones takes for ever
         raise ModelFileError(

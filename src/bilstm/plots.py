@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.special import softmax
 
+from bilstm.charts import BLUE, RED
 from bilstm.data.audio import sound_blocks
 from bilstm.data.characters import BLANK
 from bilstm.data.columns import Array
@@ -27,8 +28,7 @@ from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 
-# of Okabe and Ito's palette, which the colour-blind can tell apart
-KNOWN, CAME, FORECAST = "#3b3b3b", "#d55e00", "#0072b2"
+KNOWN, CAME, FORECAST = "#3b3b3b", RED, BLUE
 MOST_FANS = 12  # forecasts of the past that a panel shows
 MOST_PANELS = 6  # series and targets that a figure shows
 

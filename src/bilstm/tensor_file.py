@@ -1,6 +1,6 @@
 """One file with a JSON header and tensors: safetensors, written atomically, read without trust.
 
-Knows the outer format only; what stands in the header is the business of model_file and training.
+Knows the outer format only; what stands in the header is the business of model_file and checkpoint.
 """
 
 from __future__ import annotations

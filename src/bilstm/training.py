@@ -77,6 +77,7 @@ class Examples:
             yield batch, self.targets_of(batch), self.weights[batch.rows]
 
 
+# long: the whole of training is to be read in one place, without a look elsewhere
 def train(
     network: nn.Module,
     training: Supply,

@@ -176,7 +176,7 @@ def test_a_search_on_ray_saves_the_best_of_its_trials_and_does_none_of_them_twic
     assert json.loads(out)["trials"] == found["trials"]
 
 
-def test_predictions_of_many_files_need_a_folder(run, tmp_path):
+def test_predictions_of_many_files_need_a_folder(run):
     status, _, err = run("predict", "m.bilstm", "in/*.parquet", "--ray")
     assert status == 2
     assert "expected a folder for the predictions beside --ray, got none" in err

@@ -14,6 +14,7 @@ from bilstm.data.conll import read_conll, write_with_column
 from bilstm.errors import DataError
 from tests.compare import assert_close
 
+FILE = "words.conll"
 COLUMNS = "Ann\tB-PER\nran\tO\n\nto\tO\nRome\tB-LOC\n"
 UNIVERSAL = (
     "# sent_id = 1\n# text = I don't.\n"
@@ -28,16 +29,6 @@ UNIVERSAL = (
     "1\t#\t#\tSYM\tNN\t_\t0\troot\t_\tNotSpaceAfter=No\n"
     "\n"
 )
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text: str | bytes, name: str = "words.conll"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write_file
 
 
 def written(path, values):

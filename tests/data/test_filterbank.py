@@ -1,4 +1,4 @@
-"""Sound to features: the filterbank beside one written in numpy, the means, and streams that equal the whole."""
+"""Sound to features: the filterbank beside one in float64, the means, and streams that equal the whole."""
 
 from __future__ import annotations
 
@@ -9,35 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.filterbank import HIGHEST, LOWEST, PRIOR_FRAMES, SoundEncoder
+from bilstm.data.filterbank import PRIOR_FRAMES, SoundEncoder
 from bilstm.errors import DataError, ParameterError
 from tests.compare import assert_close
+from tests.export.exact import log_mel
 from tests.sounds import noise, sine
 from tests.strategies import FUZZ
 
 RATES = [8000, 11025, 16000, 22050, 44100]
-
-
-def log_mel(samples, rate, mels):
-    """Kaldi's definition, in numpy and float64."""
-    window, shift = rate * 25 // 1000, rate * 10 // 1000
-    size = 1 << (window - 1).bit_length()
-    count = 1 + (len(samples) - window) // shift
-    frames = samples.astype(np.float64)[np.arange(window) + shift * np.arange(count)[:, None]]
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    frames = frames - 0.97 * np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    povey = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / (window - 1))) ** 0.85
-    power = np.abs(np.fft.rfft(frames * povey, size)) ** 2
-
-    def scale(frequency):
-        return 1127 * np.log(1 + frequency / 700)
-
-    edges = np.linspace(scale(LOWEST), scale(HIGHEST * rate / 2), mels + 2)
-    place = scale(np.arange(size // 2) * rate / size)
-    rise = (place - edges[:-2, None]) / (edges[1] - edges[0])
-    fall = (edges[2:, None] - place) / (edges[1] - edges[0])
-    weights = np.maximum(0, np.minimum(rise, fall))
-    return np.log(np.maximum(power[:, : size // 2] @ weights.T, np.finfo(np.float32).eps))
 
 
 def fitted(**parameters):

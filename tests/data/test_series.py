@@ -19,19 +19,10 @@ from bilstm.data.series import Series, read_series
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 
+FILE = "load.csv"
 LOAD = "when,load,wind,holiday\n" + "".join(f"2024-01-0{d},{d}.5,{10 * d},{d % 2}\n" for d in range(1, 8))
 TWO = "date,shop,sold\n2024-01-01,b,1\n2024-01-01,a,10\n2024-01-02,b,2\n2024-01-02,a,20\n2024-01-03,b,3\n"
 FIRST = dt.datetime(2024, 1, 1)
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text: str | bytes, name: str = "load.csv"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write_file
 
 
 def hourly(n, **columns):
@@ -265,7 +256,7 @@ def test_series_do_not_depend_on_how_their_rows_alternate(order):
         assert_close(values[:, 0], np.arange(float(length)))
 
 
-def test_text_and_empty_columns_are_left_out_with_a_warning(write):
+def test_text_and_empty_columns_are_left_out_with_a_warning():
     frame = hourly(3, y=[1.0, 2.0, 3.0], note=["a", "b", "c"], nothing=[None, None, None], x=[1, 2, None])
     with pytest.warns(DataWarning) as told:
         data = read_series(frame, target="y")

@@ -15,17 +15,8 @@ from bilstm.data.tables import line_of_row, read_table
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 
+FILE = "table.csv"
 HOUSES = "rooms,town,price\n4,a,10\n6,b,20\n,a,30\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(text: str | bytes, name: str = "table.csv"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write_file
 
 
 def test_a_table_is_sequences_of_one_step(write):
@@ -46,6 +37,12 @@ def test_the_separator_is_found(write, separator):
 def test_words_for_missing_are_missing(write, word):
     data = read_table(write(f"x,y\n1,1\n{word},2\n3,3\n"), target="y")
     assert data.steps["x"].to_list() == [1.0, None, 3.0]
+
+
+def test_packed_json_lines_are_read_as_plain_ones_are(write):
+    text = b'{"x": 1, "y": 2.5}\n{"x": 3, "y": 4.5}\n'
+    packed = read_table(write(gzip.compress(text), "table.jsonl.gz"), target="y")
+    assert packed.fingerprint() == read_table(write(text, "table.jsonl"), target="y").fingerprint()
 
 
 def test_a_byte_order_mark_blank_lines_and_gzip_are_no_obstacle(write):

@@ -265,7 +265,6 @@ def test_a_report_says_the_errors_the_coverage_and_a_verdict():
         assert line in text
     assert text.splitlines()[-1] == found.verdict
     assert found.verdict.split(" the ")[0] in ("better than", "no better than", "worse than")
-    assert found.best_baseline in found.baselines
     frame = model.backtest(table(150), y="y", folds=2).frame()
     bounds = [f"y_{side}_{percent}" for percent in (80, 95) for side in ("low", "high")]
     rules = ["y last value", "y drift", "y seasonal naive", "y linear model"]  # days have a season of seven

@@ -18,6 +18,7 @@ from bilstm.errors import DataError, DataWarning, ParameterError
 from bilstm.history import History
 from bilstm.training import State
 from tests.compare import assert_close
+from tests.tag_schemes import in_iobes
 
 SMALL = {"hidden_size": 12, "embedding_size": 10, "char_hidden_size": 5, "max_epochs": 12, "min_count": 1} | {
     "batch_size": 4,
@@ -111,6 +112,7 @@ def test_a_loaded_model_is_the_same(fitted, tmp_path):
     X, _ = sentences(10, seed=3)
     fitted.save(tmp_path / "m.bilstm")
     again = bilstm.load(tmp_path / "m.bilstm")
+    assert again.history_.keeps_best_metric is fitted.history_.keeps_best_metric is True
     assert again.predict(X) == fitted.predict(X)
     assert again.entities(["Ann lives in Rome"]) == fitted.entities(["Ann lives in Rome"])
     for found, was in zip(again.predict_proba(X), fitted.predict_proba(X), strict=True):
@@ -156,7 +158,7 @@ def test_iob1_and_iobes_are_understood():
     model = BiLSTMTagger(**SMALL).fit(X, iob1)
     assert (model.scheme_, model.repaired_) == ("bio", 0)
     assert model.predict([["Ann", "lives", "in", "Rome"]]) == [["B-PER", "O", "O", "B-LOC"]]
-    model = BiLSTMTagger(**SMALL).fit(X, [bilstm.data.tags.to_iobes(tags) for tags in y])
+    model = BiLSTMTagger(**SMALL).fit(X, [in_iobes(tags) for tags in y])
     assert model.scheme_ == "iobes"
     assert model.predict([["Bob", "Ray", "lives", "in", "Bonn"]])[0][:2] == ["B-PER", "E-PER"]
 
@@ -240,7 +242,7 @@ def test_a_file_is_read_fitted_and_read_again_as_in_training(tmp_path):
         assert evaluate(model, model.read(path, with_targets=True))["f1"] > 0.9
 
 
-@pytest.mark.parametrize("to_scheme", [list, bilstm.data.tags.to_iobes], ids=["bio", "iobes"])
+@pytest.mark.parametrize("to_scheme", [list, in_iobes], ids=["bio", "iobes"])
 def test_validation_tags_that_are_broken_or_new_leave_the_loss_finite(to_scheme):
     X, y = sentences(40)
     broken = [["I-PER", "O", "I-LOC", "I-ORG"], ["O", "B-ORG", "I-ORG", "I-PER"]]
@@ -265,5 +267,7 @@ def test_a_state_keeps_the_first_of_the_best_and_takes_an_undefined_metric_for_t
     for epoch, (metric, loss) in enumerate([(math.nan, 3.0), (0.0, 2.0), (0.5, 9.0), (0.5, 9.0), (0.4, 1.0)], 1):
         state.epoch = epoch
         state.keep_if_best(metric, loss)
+        state.history.add(epoch=epoch, validation_loss=loss, metric=metric)
         kept.append(state.best_epoch)
+        assert state.history.kept(by_metric=True) + 1 == state.best_epoch  # what is said of it later
     assert kept == [1, 2, 3, 3, 3]

@@ -191,7 +191,7 @@ def test_a_hot_word_is_understood_where_it_is_nearly_heard(unsure):
     assert Decoder(characters, 0.02, Decoding(hot_words=["no"])).texts([scores]) == ["won"]
 
 
-def test_a_beam_of_one_hears_a_language_model_too(unsure, tmp_path):
+def test_a_beam_of_one_hears_a_language_model_too(tmp_path):
     assert not Decoding(beam=1, lm=arpa(tmp_path / "words.arpa", TWO)).is_greedy
     assert not Decoding(beam=1, hot_words=["one"]).is_greedy
     assert not Decoding(beam=1, alternatives=1).is_greedy

@@ -153,7 +153,7 @@ def test_a_request_whose_body_was_still_coming_is_answered_by_the_new_model(repl
     assert "tags" in answer.json["predictions"][0]
 
 
-def test_a_worker_that_was_closed_takes_nothing(replaced, paths):
+def test_a_worker_that_was_closed_takes_nothing(replaced):
     models, _ = replaced
     old = models.get("m")
     models.reload()
@@ -236,7 +236,7 @@ def test_a_batch_has_its_limit_and_requests_stay_in_order():
     assert asked([["a"], ["b"]], batch=1)[1] == [["a"], ["b"]]
 
 
-def test_a_mistake_is_nobody_elses(caplog):
+def test_a_mistake_is_nobody_elses():
     found, batches = asked([["a"], ["bad"], ["worse"], ["b"]])
     assert found[0] == [{"row": "a"}]
     assert isinstance(found[1], Refusal)

@@ -175,7 +175,7 @@ def test_connections_that_mean_no_good_are_closed(running, paths):
     assert server.get("/healthz") == 200
 
 
-def test_a_head_that_comes_too_slowly_is_given_up(running, paths, monkeypatch):
+def test_a_head_that_comes_too_slowly_is_given_up(paths):
     code = (
         "import sys; from bilstm.server import settings\n"
         "settings.Settings.__init__.__kwdefaults__['head_timeout'] = 0.2\n"

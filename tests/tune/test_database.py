@@ -22,7 +22,7 @@ HOME = next((folder for folder in PROGRAMS if (folder / "initdb").exists()), Non
 pytestmark = pytest.mark.skipif(HOME is None, reason="there is no PostgreSQL server (Debian: apt install postgresql)")
 
 
-def as_owner(folder, *words):
+def as_owner(*words):
     """A command as a user that the server accepts to run as: it refuses root."""
     if os.geteuid() != 0:
         return [*words]
@@ -40,7 +40,7 @@ def server():
         shutil.chown(folder, "postgres", "postgres")
     quiet = {"check": True, "capture_output": True, "cwd": "/", "timeout": PATIENCE}
     initdb = [HOME / "initdb", "-D", folder / "data", "-U", "tester", "--auth=trust", "--no-sync"]
-    subprocess.run(as_owner(folder, *initdb), **quiet)
+    subprocess.run(as_owner(*initdb), **quiet)
     words = [
         "-D",
         folder / "data",
@@ -54,7 +54,7 @@ def server():
         "fsync=off",
     ]
     process = subprocess.Popen(
-        as_owner(folder, HOME / "postgres", *words), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        as_owner(HOME / "postgres", *words), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         ready = [HOME / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-U", "tester", "-d", "postgres"]

@@ -18,7 +18,7 @@ from bilstm import (
     digits,
     sunspots,
 )
-from bilstm.cli_fit import _reader
+from bilstm.cli_fit import value_reader
 from bilstm.data.series import read_series
 from bilstm.data.text import from_texts
 from bilstm.errors import ParameterError
@@ -97,7 +97,7 @@ def test_a_search_of_nothing_is_refused():
     ],
 )
 def test_words_become_ranges(word, dimension):
-    (found,) = parsed([word], BiLSTMRegressor, _reader).values()
+    (found,) = parsed([word], BiLSTMRegressor, value_reader).values()
     assert found == dimension
 
 
@@ -117,7 +117,7 @@ def test_words_become_ranges(word, dimension):
 )
 def test_other_words_are_refused(word, message):
     with pytest.raises(ParameterError, match=message):
-        parsed([word], BiLSTMRegressor, _reader)
+        parsed([word], BiLSTMRegressor, value_reader)
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ def test_numbers_have_three_digits_and_stay_inside():
 @pytest.mark.parametrize("value", [0.0213, 1e-5, 0.5, 3, None, True, "mean"])
 def test_what_is_said_is_read_again(value):
     annotation = {bool: "bool", int: "int", float: "float", str: "str"}.get(type(value), "float | None")
-    assert _reader(annotation)(said(value)) == value
+    assert value_reader(annotation)(said(value)) == value

@@ -32,6 +32,7 @@ MOST_FAILURES = 5  # deaths of the machine under one trial
 SETTINGS = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
 
 
+# long: its parameters are those of a search, and each is described
 def tune_together(
     estimator: Any,
     X: Any,

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from bilstm.data.files import existing_file
+from bilstm.data.columns import Array
+from bilstm.data.files import DAMAGED, existing_file
 from bilstm.errors import DataError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 GZIP = b"\x1f\x8b"
 KENLM = b"mmap lm "  # how KenLM's binary files begin
@@ -212,5 +210,5 @@ def _read(path: Path) -> Iterator[_Line]:
         raise DataError(
             f"expected text in UTF-8, got other bytes ({path}, line {number})", hint="convert the file to UTF-8"
         ) from None
-    except (EOFError, OSError, zlib.error) as error:
+    except DAMAGED as error:
         raise DataError(f"expected a whole gzip file, got {error} ({path}, line {number})", hint=CUT) from None

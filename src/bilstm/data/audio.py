@@ -88,7 +88,7 @@ def read_sound(source: Sound, rate: int, *, name: str | None = None, array_rate:
         >>> read_sound((tone, 44100), 16000).shape
         (16000,)
     """
-    _check_rate(rate)
+    check_rate(rate)
     with _opened(source, name, array_rate or rate) as opened:
         announced = math.ceil(min(opened.frames / opened.rate, LONGEST_AT_ONCE) * rate)
         result, count = np.empty(announced, dtype=np.float32), 0
@@ -128,7 +128,7 @@ def sound_blocks(
         >>> [len(block) for block in sound_blocks(np.zeros(20_000), 8000, seconds=1)]
         [8000, 8000, 4000]
     """
-    _check_rate(rate)
+    check_rate(rate)
     if not seconds > 0:
         raise ParameterError(f"expected blocks longer than 0 seconds, got {seconds}")
     with _opened(source, name, array_rate or rate) as opened:
@@ -150,7 +150,7 @@ def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
         >>> sum(len(chunk) for chunk in resampled([np.zeros(100), np.zeros(60)], 16_000, 8000))
         80
     """
-    _check_rate(rate)
+    check_rate(rate)
     if rate == to:
         yield from chunks
         return
@@ -394,6 +394,7 @@ def _known_rate(rate: float, name: str) -> int:
     return int(rate)
 
 
-def _check_rate(rate: int) -> None:
+def check_rate(rate: int) -> None:
+    """Raise a ParameterError for a rate that no sound has, or one that is no whole number of Hz."""
     if not (SLOWEST <= rate <= FASTEST and rate == int(rate)):
         raise ParameterError(f"expected a rate of {SLOWEST} to {FASTEST} samples a second, got {rate}")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Array = np.ndarray[Any, np.dtype[Any]]  # as data.columns has it, which the layers may not import
 POOL = 32  # batches that are sorted by length together; more saves padding, fewer keeps the order random
 ALL = slice(None)
 MOST_STEPS = 65_536  # padded steps of a batch in prediction, so that one endless sequence does not stretch hundreds

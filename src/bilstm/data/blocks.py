@@ -13,10 +13,10 @@ from typing import IO, Any, NamedTuple
 
 import polars as pl
 
-from bilstm.data.tables import JSON_LINES, has_suffix, parsed_csv, separator_of, unreadable
+from bilstm.data.files import DAMAGED
+from bilstm.data.tables import JSON_LINES, PARQUET, has_suffix, parsed_csv, separator_of, unreadable
 from bilstm.errors import DataError, from_extra
 
-PARQUET = (".parquet", ".pq")
 PIECE = 16 << 20  # bytes of a piece's columns as float64, about; several pieces are in memory at once
 TEXT_SHARE = 4  # bytes of CSV or JSON that make a piece are so many times fewer: a value takes more as a column
 MOST_ROWS = 65_536  # of a piece
@@ -180,7 +180,7 @@ def _csv_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
                 table = header + records
                 header = header or records[: first_end(records)]
                 yield parsed_csv(table, separator)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
         raise unreadable(path, error) from None
 
 
@@ -191,7 +191,7 @@ def _json_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
                 whole = b"".join(lines)
                 if whole.strip():
                     yield pl.read_ndjson(whole, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, *DAMAGED) as error:
         raise unreadable(stretch.path, error) from None
 
 

@@ -58,6 +58,7 @@ class CharacterEncoder:
         return {character for text in texts for character in plain(text)} - set(self.characters)
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return {"characters": self.characters}
 
     @classmethod

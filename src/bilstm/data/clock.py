@@ -14,10 +14,8 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array
-from bilstm.data.stamps import TIME, parse_times, read_times
+from bilstm.data.stamps import TIME
 from bilstm.errors import DataError
-
-__all__ = ["Clock", "calendar", "parse_times", "read_times"]
 
 UNITS = ("number", "fixed", "business day", "month", "year", "irregular")
 MOST = 0.9  # the share of differences that must be alike
@@ -44,7 +42,8 @@ class Clock:
         zoned: whether the times are UTC, since they came with offsets, or as somebody's clock showed them.
 
     Example:
-        >>> clock = Clock.of([parse_times(pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]), "X")])
+        >>> ends = pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]).str.to_datetime()
+        >>> clock = Clock.of([ends])
         >>> clock.name, clock.season
         ('month', 12)
         >>> clock.after(datetime.datetime(1999, 3, 31), 2).dt.to_string("%Y-%m-%d").to_list()
@@ -69,7 +68,7 @@ class Clock:
 
         Args:
             times: for each series its times, ascending, Datetime or Float64.
-            zoned: whether they carried offsets, see :func:`read_times`.
+            zoned: whether they carried offsets, see :func:`bilstm.data.stamps.read_times`.
 
         Returns:
             Clock: months where days of the month are stable (or all among the last or first four); business days where
@@ -205,10 +204,12 @@ class Clock:
         return times.cast(pl.Date) if self.step >= DAY and bool((times == times.dt.truncate("1d")).all()) else times
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Clock:
+        """The other way."""
         return cls(
             str(data["unit"]), int(data["count"]), float(data["step"]), int(data["day"]), zoned=bool(data["zoned"])
         )
@@ -222,7 +223,7 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
     Args:
         times: (S,), Datetime or Float64.
         clock: their clock.
-        span_years: years that the training data covers; the place in the year is learnt from two or more.
+        span_years: years that the training data covers; the place in the year is learned from two or more.
 
     Returns:
         (S, 0 to 6) Float64: ``hour sin``, ``hour cos`` for steps shorter than a day; ``weekday sin``, ``weekday cos``

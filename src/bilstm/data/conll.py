@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import gzip
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from bilstm.data.files import existing_file
+from bilstm.data.columns import Array
+from bilstm.data.files import DAMAGED, existing_file
 from bilstm.errors import DataError, did_you_mean
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 BLANKS = " \t\r"  # what may stand around the columns of a line; Python's own strip would take no-break spaces too
 BETWEEN_TABS, BETWEEN_BLANKS = re.compile(r" *\t[ \t]*"), re.compile(r"[ \t]+")
@@ -126,11 +124,7 @@ def read_conll(path: str | Path, *, tag: str | int | None = None, with_tags: boo
     if not words:
         raise DataError(f"expected sentences, got no word ({file.path})")
     if file.separator is None and "_" in tags:
-        line = lines[tags.index("_")]
-        raise DataError(
-            f"expected a tag, got '_' ({file.path}, line {line})",
-            hint="'_' stands for nothing in CoNLL-U; is there another column to learn? name it with --tag",
-        )
+        raise _no_tag(file, lines[tags.index("_")])
     return Sentences(
         words=words,
         tags=tags if with_tags else None,
@@ -210,7 +204,7 @@ def _text(path: Path) -> str:
         raise DataError(
             f"expected sentences, got bytes that are not UTF-8 ({path}, line {line})", hint="save the file as UTF-8"
         ) from None
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         raise DataError(f"expected sentences, got {error} ({path})") from None
 
 
@@ -290,6 +284,13 @@ def _other_width(file: _File, line: int, width: int, expected: str) -> DataError
     elif file.separator is BETWEEN_TABS:
         hint = "the columns of this file stand between tabs"
     return DataError(f"expected {expected}, got {_columns(width)} ({file.path}, line {line})", hint=hint)
+
+
+def _no_tag(file: _File, line: int) -> DataError:
+    return DataError(
+        f"expected a tag, got '_' ({file.path}, line {line})",
+        hint="'_' stands for nothing in CoNLL-U; is there another column to learn? name it with --tag",
+    )
 
 
 def _tag_column(file: _File, tag: str | int | None) -> int:

@@ -81,10 +81,12 @@ class Dataset:
 
     @property
     def feature_names(self) -> list[str]:
+        """Columns of the steps."""
         return self.steps.columns
 
     @property
     def target_names(self) -> list[str]:
+        """Columns of the targets or tags; none where they are not known."""
         known = self.targets if self.tags is None else self.tags
         return [] if known is None else known.columns
 
@@ -254,7 +256,7 @@ def numbered_frame(matrix: Array, source: str = "X") -> pl.DataFrame:
     if matrix.dtype.kind in "fiub":
         return pl.from_numpy(np.ascontiguousarray(matrix, dtype=np.float64), schema=names)
     if matrix.dtype.kind == "c":
-        raise DataError(f"Complex data not supported: expected real numbers ({source})")
+        raise DataError(f"expected real numbers, got complex ones (Complex data not supported; {source})")
     return pl.DataFrame([object_column(name, matrix[:, i]) for i, name in enumerate(names)])
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from bilstm.errors import DataError, did_you_mean
+
+DAMAGED = (OSError, EOFError, zlib.error)  # what Python raises for a file that cannot be read to its end, packed or not
 
 
 def existing_file(path: str | Path, what: str) -> Path:

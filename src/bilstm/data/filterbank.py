@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bilstm.data.audio import EXTRA, FASTEST, SLOWEST, WINDOW_MS
+from bilstm.data.audio import EXTRA, WINDOW_MS, check_rate
 from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError, from_extra
 
@@ -20,6 +20,7 @@ HIGHEST = 0.95  # of half the rate, where the last band ends: Kaldi's 7600 of 80
 PRIOR_FRAMES = 100  # how many frames (a second) the training mean counts for in a recording's running mean
 FEWEST_MELS = 3  # that kaldi-native-fbank makes
 BLOCK_FRAMES = 1000  # of work at a time; bounds memory, and makes no difference to what comes out
+MEL_BREAK, MEL_SCALE = 700.0, 1127.0  # Kaldi's (feat/mel-computations.h)
 WAYS = ("running", "utterance")
 
 
@@ -41,8 +42,8 @@ class SoundEncoder:
         stack: frames of a step.
         normalise: ``running`` uses only what has been heard, so that sound can be encoded as it arrives; ``utterance``
             needs the whole.
-        mean: μ of each band, (mels,); learnt by ``fit``.
-        scale: σ of each band, (mels,); learnt by ``fit``.
+        mean: μ of each band, (mels,); learned by ``fit``.
+        scale: σ of each band, (mels,); learned by ``fit``.
 
     Raises:
         ParameterError: an argument is out of its range.
@@ -63,8 +64,7 @@ class SoundEncoder:
         mean: Any = (),
         scale: Any = (),
     ) -> None:
-        if not (SLOWEST <= rate <= FASTEST and rate == int(rate)):
-            raise ParameterError(f"expected a rate of {SLOWEST} to {FASTEST} samples a second, got {rate}")
+        check_rate(rate)
         if mels < FEWEST_MELS or stack < 1:
             raise ParameterError(f"expected mels from {FEWEST_MELS} and stack from 1, got {mels} and {stack}")
         if normalise not in WAYS:
@@ -176,6 +176,7 @@ class SoundEncoder:
         return FeatureStream(self)
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return {
             "rate": self.rate,
             "mels": self.mels,
@@ -187,6 +188,7 @@ class SoundEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SoundEncoder:
+        """The other way."""
         encoder = cls(**data)
         if not encoder.mean.shape == encoder.scale.shape == (encoder.mels,):
             raise DataError(f"expected {encoder.mels} means and scales of bands, got other numbers of them")
@@ -202,7 +204,17 @@ class SoundEncoder:
 
     def _check_fitted(self) -> None:
         if self.mean.shape != (self.mels,):
-            raise ParameterError("expected a fitted encoder, got one that has learnt nothing", hint="call fit first")
+            raise ParameterError("expected a fitted encoder, got one that has learned nothing", hint="call fit first")
+
+
+def mel_scale(hertz: Any) -> Any:
+    """Where a frequency lies on the scale on which all bands are equally wide.
+
+    Example:
+        >>> round(float(mel_scale(1000.0)))
+        1000
+    """
+    return MEL_SCALE * np.log1p(hertz / MEL_BREAK)
 
 
 class FeatureStream:

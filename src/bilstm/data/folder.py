@@ -16,13 +16,15 @@ from pathlib import Path
 import polars as pl
 
 from bilstm.data import blocks
-from bilstm.data.blocks import PARQUET, PIECE, Block, Stretch, stretches
+from bilstm.data.blocks import PIECE, Block, Stretch, stretches
 from bilstm.data.columns import as_column
 from bilstm.data.dataset import Dataset
+from bilstm.data.files import DAMAGED
 from bilstm.data.sentences import WORDS_COLUMNS, sentences_of
 from bilstm.data.stream import Stream
 from bilstm.data.tables import (
     JSON_LINES,
+    PARQUET,
     TABLES,
     has_suffix,
     missing_column,
@@ -30,6 +32,7 @@ from bilstm.data.tables import (
     separator_of,
     table_of,
     typed_frame,
+    unreadable,
     warn_of_order,
     where,
 )
@@ -259,8 +262,12 @@ def _columns(path: Path) -> dict[str, str]:
         return {name: _holds(column) for name, column in pl.DataFrame(pl.from_arrow(schema)).to_dict().items()}
     if has_suffix(path, JSON_LINES):
         return {}
-    with io.TextIOWrapper(blocks.open_bytes(path), encoding="utf-8", errors="replace", newline="") as file:
-        header = next(csv.reader(file, delimiter=separator_of(path)), [])
+    separator = separator_of(path)
+    try:
+        with io.TextIOWrapper(blocks.open_bytes(path), encoding="utf-8", errors="replace", newline="") as file:
+            header = next(csv.reader(file, delimiter=separator), [])
+    except (csv.Error, *DAMAGED) as error:
+        raise unreadable(path, error) from None
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise DataError(f"expected different column names, got {repeated[0]!r} twice ({path}, line 1)")

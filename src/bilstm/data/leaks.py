@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from bilstm.data.columns import Array
 from bilstm.errors import DataError, did_you_mean
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 # rows looked at: whole series, or blocks of them from all over the data; fewer where many targets meet many columns
 _ROWS, _BLOCK, _WORK = 20_000, 1_000, 2e8

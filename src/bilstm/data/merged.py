@@ -64,6 +64,7 @@ class Moments:
 
     @property
     def deviation(self) -> float:
+        """The standard deviation of what was seen."""
         return float(np.sqrt(self.squares / self.count)) if self.count else 0.0
 
 
@@ -79,6 +80,7 @@ class Values:
     texts: set[str] = field(default_factory=set)
 
     def add(self, column: pl.Series, source: str) -> None:
+        """Take in more of the column."""
         if (column.dtype == pl.String) != self.is_text:
             kinds = ("numbers", "text") if column.dtype == pl.String else ("text", "numbers")
             raise DataError(f"expected {kinds[0]} in column {self.name!r} as before, got {kinds[1]} ({source})")
@@ -94,6 +96,7 @@ class Values:
             self.texts.update(column.drop_nulls().unique().to_list())
 
     def encoded(self) -> Column:
+        """What an encoder is to know of it."""
         if not self.is_text:
             return number_column(self.name, self.moments.mean, self.moments.deviation, self.missing > 0)
         if len(self.texts) > MOST_VALUES:
@@ -128,6 +131,7 @@ class FeatureValues:
             values.add(column, source)
 
     def encoder(self) -> FeatureEncoder:
+        """The encoder of all columns seen."""
         encoder = FeatureEncoder([values.encoded() for values in self.columns])
         if not encoder.names:
             names = ", ".join(repr(values.name) for values in self.columns)
@@ -148,6 +152,7 @@ class TargetMoments:
             self.moments.setdefault(name, Moments()).add(np.ascontiguousarray(values[:, place]))
 
     def scaler(self) -> TargetScaler:
+        """The scaler of all targets seen."""
         mean = np.array([moments.mean for moments in self.moments.values()])
         scale = np.array([moments.deviation for moments in self.moments.values()])
         scale[is_constant(mean, scale)] = 1.0

@@ -20,7 +20,7 @@ from bilstm.data.audio import FORMATS, Sound, sound_facts
 from bilstm.data.columns import Array, is_missing
 from bilstm.data.dataset import Dataset
 from bilstm.data.files import existing_file
-from bilstm.data.tables import TABLES, has_suffix, line_of_row, missing_column, read_raw
+from bilstm.data.tables import TABLES, has_suffix, missing_column, read_raw, where
 from bilstm.errors import DataError
 
 SOUND, TEXT = "sound", "text"  # the one column of steps and that of targets
@@ -232,8 +232,8 @@ def _read_table(path: Path, text: str, sound: str, group: str | None, with_targe
         if frame[name].dtype != pl.String and name != group:
             raise DataError(f"expected text in column {name!r}, got {frame[name].dtype} ({path})")
     if frame[sound].null_count():
-        where = _where(path, int(frame[sound].is_null().arg_true()[0]))
-        raise DataError(f"expected a value of {sound!r} in every row, got none ({where})")
+        row = int(frame[sound].is_null().arg_true()[0])
+        raise DataError(f"expected a value of {sound!r} in every row, got none ({where(path, row)})")
     recordings = _recordings(
         frame[sound].to_list(),
         [path.parent / file for file in frame[sound]],
@@ -253,11 +253,6 @@ def _check_some_exist(recordings: Recordings, hint: str) -> None:
             f"({recordings.source})",
             hint=hint,
         )
-
-
-def _where(path: Path, row: int) -> str:
-    is_text = has_suffix(path, (".csv", ".tsv"))
-    return f"{path}, line {line_of_row(path, row)}" if is_text else f"{path}, row {row}"
 
 
 def _recordings(

@@ -159,6 +159,7 @@ class Series(Dataset):
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Series:
+        """The other way."""
         times = pl.Series(data["time"], data["times"])
         return cls(
             steps=pl.DataFrame(data["columns"], schema=dict.fromkeys(data["columns"], pl.Float64)),
@@ -188,6 +189,7 @@ class Series(Dataset):
         return super()._at(steps) | {"times": self.times[steps]}
 
 
+# long: half of it says what the arguments mean; the rest is one thing after the other
 def read_series(
     source: Any,
     *,

@@ -17,7 +17,7 @@ import polars as pl
 from bilstm.data.columns import Array, as_column, as_text
 from bilstm.data.dataset import as_frame, is_frame
 from bilstm.data.stamps import looks_like_times
-from bilstm.data.tables import JSON_LINES, has_suffix, line_of_row, read_raw, typed
+from bilstm.data.tables import has_types, line_of_row, read_raw, typed
 from bilstm.errors import DataError, DataWarning, did_you_mean
 
 TIME_NAMES = (("date", "datetime", "time", "timestamp", "ds"), ("day", "month", "year"))
@@ -44,7 +44,7 @@ class Source:
 
         def where(position: int, short: bool = False) -> str:
             row = position if rows is None else int(rows[position])
-            if self.path is None or has_suffix(self.path, (".parquet", ".pq", *JSON_LINES)):
+            if self.path is None or has_types(self.path):
                 place = f"row {row + 1}"
             else:
                 place = f"line {line_of_row(self.path, row)}"

@@ -14,7 +14,7 @@ import polars as pl
 from bilstm.data.batch import Sequences
 from bilstm.data.clock import calendar
 from bilstm.data.columns import Array
-from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.encoders import FeatureEncoder, is_constant
 from bilstm.data.series import Series
 from bilstm.data.windows import Windows
 from bilstm.errors import DataError
@@ -75,8 +75,7 @@ class SeriesEncoder:
                     hint="leave out the steps before its first value",
                 )
         encoder.mean, deviation = np.nanmean(z, axis=0), np.nanstd(z, axis=0)
-        constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(encoder.mean)
-        encoder.scale = np.where(constant, 1.0, deviation)
+        encoder.scale = np.where(is_constant(encoder.mean, deviation), 1.0, deviation)
         encoder.flagged = [name for name in series.goals if series.steps[name].filter(covered).null_count()]
         encoder.columns = _fitted(encoder.beside(series), covered)
         encoder.ahead = _fitted(encoder.known_ahead(series), covered)
@@ -106,16 +105,21 @@ class SeriesEncoder:
 
     def targets(self, windows: Windows) -> Sequences:
         """What the network shall give: the standardised targets behind each window, (h, K), NaN where missing."""
-        z = self._standardised(windows.cut_from, filled=False).astype(np.float32)
+        z = self.standardised(windows.cut_from).astype(np.float32)
         return Sequences(z, np.full(len(windows), windows.horizon), starts=windows.last_rows + 1)
 
     def standardised(self, series: Series) -> Array:
         """z, (S, K) in float64, NaN where missing."""
-        return self._standardised(series, filled=False)
+        z: Array = (self._seen(series) - self.mean) / self.scale
+        return z
 
     def filled(self, series: Series) -> Array:
         """z with gaps filled by the last known value of the series, 0 before the first, (S, K) in float64."""
-        return np.nan_to_num(self._standardised(series, filled=True))
+        z = self.standardised(series)
+        if not np.isnan(z).any():
+            return z
+        filled: Array = np.nan_to_num(series.forward_filled(pl.from_numpy(z).fill_nan(None)).to_numpy())
+        return filled
 
     def following(self, windows: Windows) -> Array:
         """z behind each window, (W, h, K) in float64, NaN where missing."""
@@ -128,6 +132,7 @@ class SeriesEncoder:
         return np.exp(seen) if self.target_as == LOG else seen
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return {
             "target_as": self.target_as,
             "goals": self.goals,
@@ -141,6 +146,7 @@ class SeriesEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SeriesEncoder:
+        """The other way."""
         encoders = {
             name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in ("columns", "ahead")
         }
@@ -163,12 +169,6 @@ class SeriesEncoder:
                 hint="use target_as='difference' or 'level'",
             )
         return np.log(values)
-
-    def _standardised(self, series: Series, *, filled: bool) -> Array:
-        z = (self._seen(series) - self.mean) / self.scale
-        if not filled or not np.isnan(z).any():
-            return z
-        return series.forward_filled(pl.from_numpy(z).fill_nan(None)).to_numpy()
 
     def beside(self, series: Series) -> pl.DataFrame:
         """All columns that are not targets: the caller's, the calendar's, and where targets were missing."""

@@ -91,16 +91,6 @@ def read_times(
     raise DataError(f"expected times in column {column.name!r}, got {column.dtype} ({source})", hint=HINT)
 
 
-def parse_times(column: pl.Series, source: str) -> pl.Series:
-    """The times of :func:`read_times` alone.
-
-    Example:
-        >>> parse_times(pl.Series(["Jan 31, 1999"]), "X").dt.to_string("%Y-%m-%d").to_list()
-        ['1999-01-31']
-    """
-    return read_times(column, source)[0]
-
-
 def looks_like_times(column: pl.Series) -> bool:
     """Whether a column of text holds stamps that are no plain numbers, as far as its first value tells."""
     present = column.drop_nulls()

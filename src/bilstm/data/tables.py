@@ -1,4 +1,4 @@
-"""Reads CSV, Parquet and JSON lines: one row a sample, or a long table grouped into sequences.
+"""Reads CSV, Parquet and JSON lines: one row a sequence, or a long table grouped into sequences.
 
 Knows files, columns, line numbers and what counts as missing. Does not scale or encode.
 """
@@ -19,13 +19,14 @@ import polars as pl
 
 from bilstm.data.columns import as_column, whole_numbers
 from bilstm.data.dataset import Dataset
-from bilstm.data.files import existing_file
+from bilstm.data.files import DAMAGED, existing_file
 from bilstm.errors import DataError, DataWarning, did_you_mean
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
 SEPARATORS = ",;\t|"
 JSON_LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv", ".parquet", ".pq", *JSON_LINES)
+PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".tsv", *PARQUET, *JSON_LINES)
 DECIMAL_COMMA = r"^[+-]?\d[\d.]*,\d+$"
 csv.field_size_limit(sys.maxsize)  # a long text is no error
 NO_KINDS: Mapping[str, str] = {}
@@ -184,7 +185,7 @@ def separator_of(path: Path) -> str:
     try:
         with _open_text(path) as file:
             header = re.sub(r'"[^"]*"', "", file.readline(1 << 20))
-    except (UnicodeDecodeError, OSError, EOFError) as error:
+    except (UnicodeDecodeError, *DAMAGED) as error:
         raise unreadable(path, error) from None
     return max(SEPARATORS, key=header.count)
 
@@ -219,7 +220,7 @@ def _read_csv(path: Path) -> pl.DataFrame:
         with _open_text(path) as file:
             header = next(csv.reader(file, delimiter=separator), [])
         frame = parsed_csv(path, separator)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, *DAMAGED) as error:
         raise unreadable(path, error) from None
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
@@ -235,6 +236,7 @@ def parsed_csv(source: Path | bytes, separator: str) -> pl.DataFrame:
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
+    """A table that cannot be read, in the words of its reader, with a hint where the cause is known."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     hint = None
     if isinstance(error, UnicodeDecodeError) or "utf-8" in text:
@@ -288,7 +290,7 @@ def where(path: Path, row: int) -> str:
 
 def has_types(path: Path) -> bool:
     """Whether a file's values have types of their own: Parquet, JSON lines; not CSV."""
-    return has_suffix(path, (".parquet", ".pq", *JSON_LINES))
+    return has_suffix(path, (*PARQUET, *JSON_LINES))
 
 
 def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
@@ -299,14 +301,16 @@ def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
 
 def _read_typed(path: Path) -> pl.DataFrame:
     try:
-        if path.suffix.lower() in JSON_LINES:
-            return pl.read_ndjson(path, infer_schema_length=None)
+        if has_suffix(path, JSON_LINES):
+            source = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path
+            return pl.read_ndjson(source, infer_schema_length=None)
         return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, *DAMAGED) as error:
         raise unreadable(path, error) from None
 
 
 def missing_column(name: str, columns: Sequence[str], path: Path) -> DataError:
+    """A column that is not in a file, with its nearest neighbour."""
     return DataError(f"expected a column {name!r}, got none ({path})", hint=did_you_mean(name, columns))
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from bilstm.data.columns import Array
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]  # type, first word, one past the last
 
 PREFIXES = {"B": "B", "I": "I", "O": "O", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I"}
@@ -81,6 +80,7 @@ class Evidence:
 
     @property
     def scheme(self) -> str | None:
+        """``bio``, ``iobes`` or ``iob1``; None where these are no tags of entities."""
         if not _is_entity_tags(self.tags):
             return None
         if self.ends:
@@ -155,67 +155,6 @@ def repair(tags: Sequence[str], scheme: str = "bio") -> tuple[list[str], int]:
     whole = _written(_spans(read), len(read), "iobes" if scheme == "iobes" else "bio")
     broken = 0 if scheme == "iob1" else sum(_tag(*was) != now for was, now in zip(read, whole, strict=True))
     return whole, broken
-
-
-def to_bio(tags: Sequence[str], scheme: str) -> list[str]:
-    """One sentence of any scheme in BIO; lossless where it is valid.
-
-    Args:
-        tags: of one sentence.
-        scheme: what they are in.
-
-    Returns:
-        list: valid BIO with the same entities.
-
-    Raises:
-        DataError: a tag does not belong to the scheme.
-        ParameterError: there is no such scheme.
-
-    Example:
-        >>> to_bio(["I-PER", "B-PER", "O"], "iob1")
-        ['B-PER', 'B-PER', 'O']
-    """
-    read = _read_in(tags, scheme)
-    return _written(_spans(read), len(read), "bio")
-
-
-def to_iobes(bio_tags: Sequence[str]) -> list[str]:
-    """One sentence of BIO in IOBES; :func:`from_iobes` gives valid BIO back.
-
-    Args:
-        bio_tags: of one sentence, in BIO or IOB1.
-
-    Returns:
-        list: valid IOBES with the same entities.
-
-    Raises:
-        DataError: a tag does not belong to BIO.
-
-    Example:
-        >>> to_iobes(["B-PER", "I-PER", "O", "B-LOC"])
-        ['B-PER', 'E-PER', 'O', 'S-LOC']
-    """
-    read = _read_in(bio_tags, "bio")
-    return _written(_spans(read), len(read), "iobes")
-
-
-def from_iobes(tags: Sequence[str]) -> list[str]:
-    """One sentence of IOBES in BIO; :func:`to_iobes` gives valid IOBES back.
-
-    Args:
-        tags: of one sentence, in IOBES, BILOU or BMES.
-
-    Returns:
-        list: valid BIO with the same entities.
-
-    Raises:
-        DataError: a tag is neither O nor a prefix with or without a type.
-
-    Example:
-        >>> from_iobes(["B-PER", "E-PER", "O", "U-LOC"])
-        ['B-PER', 'I-PER', 'O', 'B-LOC']
-    """
-    return to_bio(tags, "iobes")
 
 
 def valid_transitions(names: Sequence[str]) -> tuple[Array, Array, Array] | None:

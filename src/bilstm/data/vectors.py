@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.files import existing_file
+from bilstm.data.files import DAMAGED, existing_file
 from bilstm.errors import DataError
 
 
@@ -59,7 +59,7 @@ def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tu
                     lines.append(number)
     except UnicodeDecodeError:
         raise DataError(f"expected word vectors as UTF-8 text, got other bytes ({path})") from None
-    except (OSError, EOFError) as error:
+    except DAMAGED as error:
         raise DataError(f"expected word vectors, got a file that cannot be read: {error} ({path})") from None
     if dimensions == 0:
         raise DataError(f"expected word vectors, got an empty file ({path})")

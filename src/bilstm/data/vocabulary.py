@@ -157,6 +157,7 @@ class WordEncoder:
         return word.lower() if self.lowercase else word
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
         return {
             "words": self.words,
             "counts": self.counts,
@@ -168,6 +169,7 @@ class WordEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WordEncoder:
+        """The other way."""
         encoder = cls(**data)
         named = [*encoder.words, *encoder.characters, *encoder.vector_words]
         if not all(isinstance(name, str) for name in named) or len(encoder.words) != len(encoder.counts):

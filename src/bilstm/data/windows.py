@@ -120,6 +120,7 @@ class Windows(Dataset):
 
     @property
     def target_names(self) -> list[str]:
+        """Columns that are forecast."""
         return list(self.cut_from.goals)
 
     def take(self, rows: Sequence[int] | Array) -> Windows:

@@ -206,7 +206,7 @@ class BiLSTMEstimator(Inputs, ABC):
             self.network_ = self._build()
             if dataset is not None:
                 self._start(dataset, held_out)
-            return train(
+            history = train(
                 self.network_,
                 supply,
                 held_out_examples,
@@ -228,6 +228,8 @@ class BiLSTMEstimator(Inputs, ABC):
                 on_epoch=on_epoch,
                 on_infinite=None if dataset is None else self._infinite(dataset),
             )
+        history.keeps_best_metric = self.keeps_best_metric
+        return history
 
     def _infinite(self, training: Dataset) -> Callable[[Tensor], None] | None:
         """What is told the rows whose loss is infinite and goes on without them; None: such a loss is an error."""
@@ -360,9 +362,7 @@ class BiLSTMEstimator(Inputs, ABC):
         dataset = X if isinstance(X, Dataset) else self._like_training(X, None)
         dataset.check_lengths()
         if self.is_table_ and not dataset.is_table:
-            raise DataError(
-                f"expected a table (one row a sample) as in training, got sequences of several steps ({dataset.source})"
-            )
+            raise DataError(f"expected a table as in training, got sequences of several steps ({dataset.source})")
         device = self._device()
         if next(self.network_.parameters()).device != device:  # to look at every module takes a third of a row's time
             self.network_.to(device)

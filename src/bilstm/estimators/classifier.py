@@ -170,11 +170,11 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         if self.several_:
             self._check_label_lists(dataset)
             return
-        labels = _labels(dataset)
+        labels = true_labels(dataset)
         kind = type_of_target(labels, input_name="y")
         if kind not in ("binary", "multiclass"):
             raise DataError(
-                f"Unknown label type: {kind}; expected labels, got {labels.tolist()[0]!r} … ({dataset.source})",
+                f"expected labels, got {labels.tolist()[0]!r} … ({dataset.source}; Unknown label type: {kind})",
                 hint="for numbers use a regressor",
             )
         self.labels_ = LabelEncoder().fit(labels)
@@ -223,7 +223,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     def _strata(self, dataset: Dataset) -> Array | None:
         if dataset.targets is not None and dataset.targets.dtypes[0] == pl.List:
             return None
-        labels = _labels(dataset)
+        labels = true_labels(dataset)
         classes, counts = np.unique(labels, return_counts=True)
         if counts.min() < 2:
             raise DataError(
@@ -238,7 +238,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         if self.several_:
             marked: Array = self._marked(dataset).astype(np.float32)
             return marked
-        return self.labels_.transform(_labels(dataset), dataset.source)
+        return self.labels_.transform(true_labels(dataset), dataset.source)
 
     def _marked(self, dataset: Dataset) -> Array:
         """Which labels each sequence has, (N, K) of truth values."""
@@ -285,7 +285,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         probabilities = self._decode(outputs, dataset.lengths)
         if self.several_:
             return several_labels_metrics(self._marked(dataset), probabilities)
-        labels = _labels(dataset)
+        labels = true_labels(dataset)
         self.labels_.transform(labels, dataset.source)  # a class the model does not know is an error
         return classification_metrics(labels, probabilities, self.classes_)
 
@@ -319,7 +319,7 @@ def _label_lists(dataset: Dataset) -> pl.Series:
     return dataset.targets.to_series().cast(pl.List(pl.String)).fill_null([])
 
 
-def _labels(dataset: Dataset) -> Array:
+def true_labels(dataset: Dataset) -> Array:
     """The labels (N,) of a Dataset with one target."""
     if dataset.targets is None:
         raise DataError(f"expected data with targets, got none ({dataset.source})")

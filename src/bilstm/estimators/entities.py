@@ -13,6 +13,7 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.tags import entities
 from bilstm.data.text import joined_spans
 from bilstm.nn.crf import CRF
+from bilstm.nn.equations import valid_steps
 from bilstm.training import PREDICTION_BATCH
 
 
@@ -105,7 +106,7 @@ def _restricted(emissions: Tensor, lengths: Tensor, permitted: Tensor, crf: CRF 
     """The logarithm of the probability that every tag is permitted, (M,)."""
     if crf is not None:
         return crf.log_probability(emissions, lengths, permitted)
-    inside = torch.arange(emissions.shape[1]) < lengths[:, None]  # (M, T)
+    inside = valid_steps(lengths, emissions)  # (M, T)
     return (emissions.softmax(dim=2) * permitted).sum(dim=2).log().masked_fill(~inside, 0.0).sum(dim=1)
 
 

@@ -59,12 +59,6 @@ class Forecasts:
         return int(self.forecast.shape[1])
 
     @cached_property
-    def best_baseline(self) -> str:
-        """The baseline of the smallest scaled absolute error."""
-        errors = {name: self.metrics[f"{name} mase"] for name in self.baselines}
-        return min(errors, key=lambda name: errors[name])
-
-    @cached_property
     def metrics(self) -> dict[str, float]:
         """``mse``, ``mae``, ``rmse``, ``mase``, ``coverage_80``, ``coverage_95``, direction, baselines', ``n``."""
         found = forecast_metrics(self.actual, self.forecast, self.baselines, self.scale, last=self.last)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -177,4 +178,4 @@ def _only_targets(targets: pl.DataFrame, source: str) -> Dataset:
     return Dataset(steps, np.ones(targets.height, dtype=np.int64), targets, source=source)
 
 
-GOALS: dict[str, Any] = {"regressor": Numbers, "classifier": Labels, "tagger": Tags}
+GOALS: dict[str, Callable[[Any], Goals]] = {"regressor": Numbers, "classifier": Labels, "tagger": Tags}

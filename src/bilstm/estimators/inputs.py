@@ -1,6 +1,7 @@
 """How a caller's data become the Dataset that an estimator needs: arrays, frames, texts, files.
 
-Knows names, numbers and order of columns; does not know values, targets' meaning or networks.
+Knows names, numbers and order of columns; does not know values, targets' meaning or networks. Errors that programs
+expect of every estimator end in the words of scikit-learn, by which these know them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
         else:
             if y is None:
-                raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+                told = f"{type(self).__name__} requires y to be passed, but the target y is None"
+                raise DataError(f"expected targets beside X, got none ({told})")
             dataset = self._from_arrays(X, y, reset=True)
         self._adopt(dataset)
         if len(dataset) < 2:
@@ -84,7 +86,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             return self._from_language(X, y)
         dataset = Dataset.from_arrays(X, y)
         if not dataset.feature_names:
-            raise DataError(f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required.")
+            told = f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required"
+            raise DataError(f"expected at least one column, got none ({told}; X)")
         return dataset
 
     def _from_language(self, X: Any, y: Any) -> Dataset:
@@ -133,10 +136,9 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             ]  # sequences, also where all are equally long
         dataset = self._from_arrays(X, y, reset=False)
         if len(dataset.feature_names) != self.n_features_in_:
-            raise DataError(
-                f"X has {len(dataset.feature_names)} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
+            count, known = len(dataset.feature_names), self.n_features_in_
+            told = f"X has {count} features, but {type(self).__name__} is expecting {known} features as input"
+            raise DataError(f"expected {known} columns as in training, got {count} ({told})")
         return dataset.renamed(self.feature_names_)
 
     def _with_targets(self, dataset: Dataset) -> Dataset:

@@ -29,6 +29,7 @@ class Limit(NamedTuple):
 
 
 def whole(low: int) -> Limit:
+    """Whole numbers from ``low`` on."""
     return Limit(
         f"a whole number of at least {low}",
         lambda v: not isinstance(v, bool) and isinstance(v, Integral) and int(v) >= low,
@@ -36,6 +37,7 @@ def whole(low: int) -> Limit:
 
 
 def real(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False) -> Limit:
+    """Finite numbers between ``low`` and ``high``, which belong to them unless that end is open."""
     words = f"a number {'above' if open_low else 'of at least'} {low:g}"
     if high < math.inf:
         words += f" and {'below' if open_high else 'at most'} {high:g}"
@@ -51,14 +53,17 @@ def real(low: float, high: float = math.inf, *, open_low: bool = False, open_hig
 
 
 def one_of(*choices: str) -> Limit:
+    """Some words."""
     return Limit(f"one of {', '.join(map(repr, choices))}", lambda v: isinstance(v, str) and v in choices, choices)
 
 
 def or_none(limit: Limit) -> Limit:
+    """What another limit holds for, and None."""
     return Limit(f"{limit.words}, or None", lambda v: v is None or limit.holds(v), limit.choices)
 
 
 ANY = Limit("anything", lambda value: True)
+TRUTH = Limit("True or False", lambda v: isinstance(v, bool))
 
 LIMITS: dict[str, Limit] = {
     "hidden_size": whole(1),
@@ -81,22 +86,22 @@ LIMITS: dict[str, Limit] = {
     "horizon": whole(1),
     "target_as": one_of(*TARGET_AS),
     "season": or_none(whole(1)),
-    "linear": Limit("True or False", lambda v: isinstance(v, bool)),
-    "calendar": Limit("True or False", lambda v: isinstance(v, bool)),
-    "rescale": or_none(Limit("True or False", lambda v: isinstance(v, bool))),
+    "linear": TRUTH,
+    "calendar": TRUTH,
+    "rescale": or_none(TRUTH),
     "sample_rate": or_none(whole(1000)),
     "mels": whole(3),
     "stack": whole(1),
     "normalise": one_of(*NORMALISE),
     "speed_change": real(0, 0.5),
-    "masks": Limit("True or False", lambda v: isinstance(v, bool)),
-    "strict": Limit("True or False", lambda v: isinstance(v, bool)),
+    "masks": TRUTH,
+    "strict": TRUTH,
     "embedding_size": whole(0),
     "char_hidden_size": whole(0),
     "embedding_dropout": real(0, 1, open_high=True),
     "word_dropout": real(0, 1, open_high=True),
     "min_count": whole(1),
-    "lowercase": Limit("True or False", lambda v: isinstance(v, bool)),
+    "lowercase": TRUTH,
     "vectors": or_none(Limit("a file", lambda v: isinstance(v, (str, Path)))),
     "extra_vectors": whole(0),
     "class_weight": ANY,  # checked against the classes, in fit

@@ -62,8 +62,13 @@ def fit_stream(
     if model.is_table_ and model.table_as == "one step":
         say(ONE_STEP_NOTE, model.verbose)
     held_out = survey.held_out if validation is None else model._given(validation)
-    supply = Streamed(survey.training, survey.count, survey.steps, lambda pool: model._examples(pool, None, fit=False))
-    supply.verbose = model.verbose
+    supply = Streamed(
+        survey.training,
+        survey.count,
+        survey.steps,
+        lambda pool: model._examples(pool, None, fit=False),
+        verbose=model.verbose,
+    )
     checkpoint = model._open_checkpoint(held_out, np.zeros(0))
     with progress(model.verbose, model._chosen("max_epochs")) as show:
         tell = both(show, on_epoch)
@@ -133,6 +138,7 @@ class Survey:
 
     @property
     def held_out(self) -> Dataset | None:
+        """The sequences to stop by, None where there are none."""
         return joined([piece for _, piece in self.held]) if self.held else None
 
     def run(self) -> None:
@@ -215,13 +221,22 @@ class Streamed:
         count: how many sequences it has.
         steps_in_all: how many steps they have.
         encode: some of them to Examples.
+        verbose: 0 says nothing of how far an epoch is.
     """
 
-    def __init__(self, stream: Stream, count: int, steps_in_all: int, encode: Callable[[Dataset], Examples]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        count: int,
+        steps_in_all: int,
+        encode: Callable[[Dataset], Examples],
+        *,
+        verbose: int = 0,
+    ) -> None:
         self.stream, self.source = stream, stream.source
         self.count, self.steps_in_all = count, steps_in_all
         self.encode = encode
-        self.verbose = 0
+        self.verbose = verbose
 
     def __len__(self) -> int:
         return self.count

@@ -27,6 +27,7 @@ from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
 from bilstm.metrics import entity_tables, tagging_metrics
 from bilstm.nn.crf import CRF
+from bilstm.nn.equations import valid_steps
 from bilstm.nn.network import StepNetwork
 from bilstm.training import PREDICTION_BATCH
 
@@ -337,7 +338,7 @@ class BiLSTMTagger(LanguageEstimator):
             total: Tensor = self._crf(outputs, targets, lengths)  # (B,)
         else:
             each = cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-            total = (each * (torch.arange(outputs.shape[1]) < lengths[:, None]).to(each.device)).sum(dim=1)
+            total = (each * valid_steps(lengths, outputs)).sum(dim=1)
         return total / lengths.clamp(min=1).to(total.device)  # a word's share; the weights are lengths
 
     def _decode(self, outputs: Array, lengths: Array) -> Array:

@@ -82,6 +82,7 @@ class Graph:
         )
 
     def cast(self, value: str, kind: str) -> str:
+        """The same numbers as another type."""
         return self.add("Cast", value, to=self._kind(kind))
 
     def size(self, value: str, axis: int) -> str:
@@ -93,9 +94,11 @@ class Graph:
         return self.add("Slice", value, self.integers(start), self.integers(stop), self.integers(axis))
 
     def unsqueeze(self, value: str, *axes: int) -> str:
+        """Axes of length 1 put in."""
         return self.add("Unsqueeze", value, self.integers(*axes))
 
     def squeeze(self, value: str, *axes: int) -> str:
+        """Axes of length 1 taken out."""
         return self.add("Squeeze", value, self.integers(*axes))
 
     def reshape(self, value: str, *shape: int, name: str = "") -> str:
@@ -103,6 +106,7 @@ class Graph:
         return self.add("Reshape", value, self.integers(*shape), name=name)
 
     def transpose(self, value: str, *order: int) -> str:
+        """The axes in another order."""
         return self.add("Transpose", value, perm=list(order))
 
     def range(self, count: str) -> str:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.filterbank import HIGHEST, LOWEST, PRIOR_FRAMES, SoundEncoder
+from bilstm.data.filterbank import HIGHEST, LOWEST, PRIOR_FRAMES, SoundEncoder, mel_scale
 from bilstm.export.graph import Graph
 from bilstm.export.layers import rows
 
-# Kaldi's constants (feat/feature-window.h, feat/mel-computations.h)
+# Kaldi's constants (feat/feature-window.h)
 PREEMPHASIS = 0.97
 POVEY = 0.85  # its window is Hann's to this power
-MEL_BREAK, MEL_SCALE = 700.0, 1127.0
 FLOOR = float(np.finfo(np.float32).eps)  # of an energy
 
 
@@ -97,19 +96,15 @@ def _whole(graph: Graph, number: int) -> str:
 def mel_weights(encoder: SoundEncoder) -> Array:
     """How much of each frequency each band holds, (bins, mels): triangles on the mel scale."""
     bins = fft_size(encoder) // 2
-    low, high = (_mel(np.array(edge)) for edge in (LOWEST, HIGHEST * encoder.rate / 2))
+    low, high = (mel_scale(edge) for edge in (LOWEST, HIGHEST * encoder.rate / 2))
     edges = low + (high - low) * np.arange(encoder.mels + 2) / (encoder.mels + 1)
     left, middle, right = edges[:-2], edges[1:-1], edges[2:]
-    here = _mel(np.arange(bins) * encoder.rate / fft_size(encoder))[:, None]
+    here = mel_scale(np.arange(bins) * encoder.rate / fft_size(encoder))[:, None]
     rising, falling = (here - left) / (middle - left), (right - here) / (right - middle)
-    return np.maximum(0, np.minimum(rising, falling))
+    found: Array = np.maximum(0, np.minimum(rising, falling))
+    return found
 
 
 def fft_size(encoder: SoundEncoder) -> int:
     """The power of two that holds a window."""
     return 1 << (encoder.window - 1).bit_length()
-
-
-def _mel(frequency: Array) -> Array:
-    found: Array = MEL_SCALE * np.log1p(frequency / MEL_BREAK)
-    return found

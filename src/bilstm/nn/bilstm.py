@@ -18,6 +18,7 @@ from bilstm.nn import equations, foreign, kernels, native
 from bilstm.nn.equations import Call, Trace, Weights
 
 States = tuple[Tensor, Tensor]
+Lengths = Iterable[int] | Tensor | None
 
 
 class BiLSTM(nn.LSTM):
@@ -162,9 +163,7 @@ class BiLSTM(nn.LSTM):
         return layer
 
     @overload
-    def forward(
-        self, input: Tensor, hx: States | None = None, lengths: Iterable[int] | Tensor | None = None
-    ) -> tuple[Tensor, States]: ...
+    def forward(self, input: Tensor, hx: States | None = None, lengths: Lengths = None) -> tuple[Tensor, States]: ...
 
     @overload
     def forward(
@@ -175,7 +174,7 @@ class BiLSTM(nn.LSTM):
         self,
         input: Tensor | PackedSequence,
         hx: States | None = None,
-        lengths: Iterable[int] | Tensor | None = None,
+        lengths: Lengths = None,
     ) -> tuple[Tensor | PackedSequence, States]:
         """Run the layers over a batch, each row over its own length.
 
@@ -201,7 +200,7 @@ class BiLSTM(nn.LSTM):
             return output.squeeze(0), (h_n.squeeze(1), c_n.squeeze(1))
         return output if self.batch_first else output.transpose(0, 1), (h_n, c_n)
 
-    def trace(self, input: Tensor, hx: States | None = None, lengths: Iterable[int] | Tensor | None = None) -> Trace:
+    def trace(self, input: Tensor, hx: States | None = None, lengths: Lengths = None) -> Trace:
         """Every gate, cell and hidden state of every step, as the layer computes them without dropout.
 
         It runs on the native kernel as ``forward`` does, at a similar speed; the equations trace what that kernel

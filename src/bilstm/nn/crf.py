@@ -5,7 +5,6 @@ Knows parameters, rules, shapes and how mistakes are worded; computes nothing it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,10 @@ from torch import Tensor, nn
 from bilstm.data.batch import Array
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn import crf_kernels, native
-from bilstm.nn.bilstm import row_lengths
+from bilstm.nn.bilstm import Lengths, row_lengths
 from bilstm.nn.crf_equations import Chain
 from bilstm.nn.equations import valid_steps
 
-Lengths = Iterable[int] | Tensor | None
 INITIAL = 0.1  # parameters begin within ± this: small beside emissions, so that the words decide at first
 
 

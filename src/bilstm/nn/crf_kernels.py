@@ -13,8 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from bilstm.nn import crf_equations, kernels, native
 from bilstm.nn.crf_equations import Chain
-
-Maybe = Tensor | None
+from bilstm.nn.native import Maybe
 
 
 def log_partition(chain: Chain, tags: Maybe = None) -> Tensor:

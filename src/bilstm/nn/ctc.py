@@ -7,7 +7,7 @@ shapes and how mistakes are worded; computes nothing itself and knows tokens as 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -15,14 +15,12 @@ from torch import Tensor
 
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn import ctc_equations, ctc_kernels, native
-from bilstm.nn.bilstm import row_lengths
+from bilstm.nn.bilstm import Lengths, row_lengths
 from bilstm.nn.ctc_equations import Alignment as Alignment
 from bilstm.nn.ctc_equations import Hypothesis as Hypothesis
 from bilstm.nn.ctc_equations import Search, Texts
 from bilstm.nn.equations import valid_steps
 from bilstm.nn.ngrams import UNKNOWN_SCORE, NGrams
-
-Lengths = Iterable[int] | Tensor | None
 
 # The weights are those of pyctcdecode (alpha, beta, hotword_weight), which were found on English speech.
 NGRAM_WEIGHT, WORD_BONUS, HOT_WEIGHT = 0.5, 1.5, 10.0
@@ -109,6 +107,7 @@ def greedy(outputs: Tensor, lengths: Lengths = None) -> list[list[int]]:
 
 
 @torch.no_grad()
+# long: most of it says what the arguments mean and checks them
 def beam_search(
     outputs: Tensor,
     lengths: Lengths = None,

@@ -15,6 +15,7 @@ from torch.nn.functional import dropout as drop
 from bilstm.data.batch import Batch
 from bilstm.nn import steady
 from bilstm.nn.bilstm import BiLSTM
+from bilstm.nn.equations import valid_steps
 
 if TYPE_CHECKING:
     from bilstm.nn.crf import CRF
@@ -133,11 +134,6 @@ class StepNetwork(nn.Module):
         return steady.linear(self.output, states)  # (B, T, K)
 
 
-def inside(states: Tensor, lengths: Tensor) -> Tensor:
-    """Which steps of a padded batch exist, (B, T) of truth values."""
-    return torch.arange(states.shape[1], device=states.device) < lengths.to(states.device)[:, None]
-
-
 def final_pool(states: Tensor, h_n: Tensor) -> Tensor:
     """The last hidden state of both directions (B, T, 2H), (2L, B, H) → (B, 2H)."""
     if states.shape[1] == 1:  # then they are the output, whose gradient is small; that of h_n holds every layer
@@ -147,13 +143,13 @@ def final_pool(states: Tensor, h_n: Tensor) -> Tensor:
 
 def mean_pool(states: Tensor, lengths: Tensor) -> Tensor:
     """Mean over the valid steps (B, T, C) → (B, C); zero for a sequence without steps."""
-    total = (states * inside(states, lengths)[..., None]).sum(dim=1)
+    total = (states * valid_steps(lengths, states)[..., None]).sum(dim=1)
     return total / lengths.to(states.device).clamp(min=1)[:, None]
 
 
 def max_pool(states: Tensor, lengths: Tensor) -> Tensor:
     """Maximum over the valid steps (B, T, C) → (B, C); zero for a sequence without steps."""
-    outside = ~inside(states, lengths)[..., None]
+    outside = ~valid_steps(lengths, states)[..., None]
     if states.shape[1] == 0:
         return states.new_zeros(states.shape[0], states.shape[2])
     highest = states.masked_fill(outside, -torch.inf).amax(dim=1)
@@ -163,8 +159,8 @@ def max_pool(states: Tensor, lengths: Tensor) -> Tensor:
 def attention_pool(states: Tensor, lengths: Tensor, scores: Tensor) -> Tensor:
     """Mean over the valid steps weighted by softmax of ``scores`` (B, T): (B, T, C) → (B, C)."""
     # the lowest finite number, not −inf: a sequence without steps would become 0/0
-    scores = scores.masked_fill(~inside(states, lengths), torch.finfo(scores.dtype).min)
-    weights = scores.softmax(dim=1) * inside(states, lengths)
+    scores = scores.masked_fill(~valid_steps(lengths, states), torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=1) * valid_steps(lengths, states)
     return (weights[..., None] * states).sum(dim=1)
 
 

@@ -29,6 +29,7 @@ class WordReader(nn.Module):
         characters: how many characters, without padding and the unknown one.
         vectors: how many words have a pre-trained vector.
         vector_size: numbers of a pre-trained vector; 0 for none.
+        cases: how many ways of writing a word in capitals are told apart.
         embedding_size: numbers of a learned vector; 0 for none.
         char_hidden_size: units of each direction of the BiLSTM over characters; 0 for none.
         dropout: share of a word's numbers that are dropped in training, alike wherever it stands in the batch.

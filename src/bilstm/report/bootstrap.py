@@ -23,6 +23,7 @@ class Interval(NamedTuple):
 
     @property
     def holds_zero(self) -> bool:
+        """Whether there may be no difference at all."""
         return self.low <= 0 <= self.high
 
 

@@ -155,13 +155,3 @@ def _of_recordings(estimator: Any, recordings: Recordings) -> list[str]:
         return []
     told = ", ".join(repr(sign) for sign in sorted(strange)[:20])
     return [f"The texts have characters that the model cannot write: {told}. Words with them are mistakes."]
-
-
-def unique(texts: list[str]) -> list[str]:
-    """Each text once, in order.
-
-    Example:
-        >>> unique(["a", "b", "a"])
-        ['a', 'b']
-    """
-    return list(dict.fromkeys(texts))

@@ -16,17 +16,17 @@ from bilstm.charts import BLUE, ORANGE, Chart, figure, without_markup
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
-from bilstm.estimators.classifier import BiLSTMClassifier, _labels
+from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, percent, shortened
-from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
+from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import folds, logistic, means_of_steps
-from bilstm.xray.drawing import unique
+from bilstm.xray.drawing import clipped, unique
 
 BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 WRITTEN = 20  # classes up to which its counts are written into it
-COLUMNS = 6  # of the input that the table of worst cases shows
+LONGEST_NAME = 24  # characters beside an axis
 SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
 CALIBRATION = (
     "how far stated probabilities are from the shares that come true; few rows alone make it larger, and resamples "
@@ -38,7 +38,7 @@ LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.me
 def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examined:
     """Figures, charts and cases of a classifier on data with one label a sequence."""
     dataset, remarks = _known(estimator, dataset)
-    truth = estimator.labels_.transform(_labels(dataset), dataset.source)
+    truth = estimator.labels_.transform(true_labels(dataset), dataset.source)
     chances = estimator.predict_proba(dataset)  # (N, K)
     classes = [str(label) for label in estimator.classes_.tolist()]
     rivals = _rivals(estimator, dataset, truth, say)
@@ -56,7 +56,7 @@ def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], 
 
 def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list[str]]:
     """The sequences whose class the model knows, and what is to be said of the others."""
-    labels = _labels(dataset)
+    labels = true_labels(dataset)
     kind = estimator.classes_.dtype.kind
     if (labels.dtype.kind in "OU") != (kind in "OU"):
         labels = labels.astype(str)
@@ -66,7 +66,7 @@ def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list
     if known.all():
         return dataset, []
     if not known.any():
-        estimator.labels_.transform(_labels(dataset), dataset.source)  # which says it
+        estimator.labels_.transform(true_labels(dataset), dataset.source)  # which says it
     new = sorted({str(label) for label in labels[~known]})
     shown = ", ".join(new[:8]) + (f" and {len(new) - 8} more" if len(new) > 8 else "")
     said = (
@@ -196,17 +196,7 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
 
 def axis_names(names: Sequence[str]) -> list[str]:
     """Names that fit beside an axis, each of its own and none of them markup."""
-    return unique([without_markup(shortened_name(name)) for name in names])
-
-
-def shortened_name(name: str, longest: int = 24) -> str:
-    """A name that fits beside an axis.
-
-    Example:
-        >>> shortened_name("a very long name of a class that has no end")
-        'a very long name of a c…'
-    """
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    return unique([without_markup(clipped(name, LONGEST_NAME)) for name in names])
 
 
 def reliability(sure: Array, right: Array, unit: str) -> Drawing:
@@ -281,13 +271,13 @@ def content(dataset: Dataset, row: int) -> list[Cell | str]:
         return [shortened(text_of(dataset, row), 200)]
     if not dataset.is_table:
         return [f"{int(dataset.lengths[row]):,}"]
-    values = [dataset.steps[name][row] for name in dataset.steps.columns[:COLUMNS]]
+    values = [dataset.steps[name][row] for name in dataset.steps.columns[:MOST_COLUMNS]]
     return ["missing" if v is None else number(v) if isinstance(v, float) else shortened(str(v), 60) for v in values]
 
 
 def content_head(dataset: Dataset) -> list[str]:
     """The heads of these columns."""
-    return ["text"] if dataset.is_language else dataset.steps.columns[:COLUMNS] if dataset.is_table else ["steps"]
+    return ["text"] if dataset.is_language else dataset.steps.columns[:MOST_COLUMNS] if dataset.is_table else ["steps"]
 
 
 def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:

@@ -13,6 +13,7 @@ from bilstm.report.blocks import Block, Cell, Table
 from bilstm.report.measured import Measured
 
 WORST = 10  # cases that a report shows
+MOST_COLUMNS = 6  # of the input that a table of them shows
 
 
 @dataclass(frozen=True)

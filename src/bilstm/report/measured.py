@@ -47,6 +47,7 @@ class Measure:
         return f"{percent(value).removesuffix(' %')} points" if self.is_share else _figures(value)
 
     def better(self, one: float, other: float) -> bool:
+        """Whether ``one`` is better than ``other``."""
         return one > other if self.higher_is_better else one < other
 
 
@@ -82,14 +83,17 @@ class Measured:
 
     @property
     def units(self) -> int:
+        """How many there are."""
         return int(self.sums.shape[0])
 
     @property
     def main(self) -> Measure:
+        """The one that the verdict is about."""
         return self.measures[0]
 
     @property
     def resamples(self) -> int:
+        """How many are drawn."""
         return resamples_for(self.units)
 
     @cached_property

@@ -20,7 +20,7 @@ from bilstm.estimators.circumstances import data_warnings
 from bilstm.progress import say
 from bilstm.report import classification, forecasting, labelling, regression, tagging, transcription
 from bilstm.report.blocks import Block, Heading, Section, Table, Text, number, percent
-from bilstm.report.checks import findings, same_as_training, unique
+from bilstm.report.checks import findings, same_as_training
 from bilstm.report.commands import commands
 from bilstm.report.curves import curves
 from bilstm.report.examined import Examined
@@ -144,7 +144,8 @@ def _measured(
         found = None if dataset is None else _examined(estimator, dataset, tell)
         warned = [] if dataset is None else findings(estimator, dataset)
     same = None if dataset is None else same_as_training(estimator, dataset)
-    warned = unique([*([same] if same else []), *([] if found is None else found.remarks), *told, *warned])
+    remarks = [*([same] if same else []), *([] if found is None else found.remarks)]
+    warned = list(dict.fromkeys([*remarks, *told, *warned]))  # each once
     sections = [
         _verdict(estimator, found, name, same),
         _figures(estimator, found),

@@ -15,13 +15,12 @@ from bilstm.data.encoders import numeric_targets
 from bilstm.errors import DataError
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.report.blocks import Block, Drawing, Table, counted, number, shortened
-from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
+from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.rivals import folds, means_of_steps, ridge
 
 POINTS = 2000  # that a scatter plot shows
 TARGETS = 12  # that are drawn
-COLUMNS = 6  # of the input that the table of worst cases shows
 
 
 def examine(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) -> Examined:
@@ -137,7 +136,7 @@ def _charts(truth: Array, predicted: Array, name: str) -> list[Block]:
 
 def _worst(dataset: Dataset, truth: Array, predicted: Array, names: list[str], losses: Array) -> Table:
     rows = worst_rows(losses)
-    shown = dataset.steps.columns[:COLUMNS] if dataset.is_table else []
+    shown = dataset.steps.columns[:MOST_COLUMNS] if dataset.is_table else []
     head = ["row" if dataset.is_table else "sequence"]
     for name in names:
         head += [f"true {name}", f"predicted {name}", "error"] if len(names) == 1 else [f"true {name}", "predicted"]

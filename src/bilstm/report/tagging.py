@@ -97,8 +97,12 @@ def _measured(words: Tags, truth: Tags, predicted: Tags, typed: bool, say: Calla
     measures = [accuracy]
     if typed:
         f1 = Measure("f1", "f1 of entities, right only if type, beginning and end agree", _f1, higher_is_better=True)
-        precision = Measure("precision", "share of the found entities that are right", _precision, True, True)
-        recall = Measure("recall", "share of the true entities that are found", _recall, True, True)
+        precision = Measure(
+            "precision", "share of the found entities that are right", _precision, higher_is_better=True, is_share=True
+        )
+        recall = Measure(
+            "recall", "share of the true entities that are found", _recall, higher_is_better=True, is_share=True
+        )
         measures = [f1, precision, recall, accuracy]
     tokens = sum(map(len, truth))
     count = f"{counted(len(truth), 'sentence')} ({counted(tokens, 'word')})"

@@ -23,7 +23,6 @@ from bilstm.report.spectrum import spectrum
 
 SHOWN = 8  # transcripts, evenly chosen, and most confusions
 MOST_WORDS = 120  # of a transcript that are shown
-SECONDS = 12.0  # of a spectrum that are drawn: about 400 steps
 
 
 def examine(estimator: BiLSTMTranscriber, dataset: Recordings, say: Callable[[str], None]) -> Examined:

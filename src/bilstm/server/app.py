@@ -34,8 +34,6 @@ from bilstm.server.problems import Refusal, as_refusal, phrase, problem_response
 from bilstm.server.routes import METHODS, route
 from bilstm.server.settings import Settings
 
-__all__ = ["Settings", "create_app"]
-
 
 def create_app(models: Models, settings: Settings) -> FastAPI:
     """The application for some models.

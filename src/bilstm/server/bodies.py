@@ -17,11 +17,10 @@ from starlette.requests import ClientDisconnect, Request
 
 from bilstm.errors import did_you_mean
 from bilstm.server.forms.form import JSON, kind_of
+from bilstm.server.forms.records import LIKELY
 from bilstm.server.forms.sound import MULTIPART
 from bilstm.server.problems import Refusal, wrong
 from bilstm.server.settings import LARGE, Settings
-
-LIKELY = 100  # names, and letters of each, among which the one that was meant is looked for
 
 
 async def rows_of(request: Request, media: tuple[str, ...], settings: Settings) -> Any:

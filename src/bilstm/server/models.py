@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bilstm.errors import BilstmError, ModelFileError, ParameterError, did_you_mean
+from bilstm.errors import BilstmError, ParameterError, did_you_mean
 from bilstm.model_file import load
 from bilstm.server.forms.form import Form, form_of
 from bilstm.server.metrics import Metrics
@@ -258,6 +258,3 @@ async def watch(models: Models, seconds: float) -> None:
             await asyncio.to_thread(models.reload, changed=True)
         except Exception:
             log.exception("the model files could not be looked at")
-
-
-__all__ = ["ModelFileError", "Models", "Served", "mark_of", "named", "watch"]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from bilstm.charts import BLUE, RED
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bilstm.tune.found import Found
 
-# of Okabe and Ito's palette, which the colour-blind can tell apart
-OVER, STOPPED, BEST = "#0072b2", "#d55e00", "#3b3b3b"
+OVER, STOPPED, BEST = BLUE, RED, "#3b3b3b"
 
 
 def draw(found: Found) -> Figure:

@@ -32,6 +32,7 @@ class OutOfTime(Exception):
     """The minutes are over."""
 
 
+# long: its parameters are those of a search, and each is described
 def tune(
     estimator: Any,
     X: Any,

@@ -115,5 +115,6 @@ def told_in_words(folder: Path) -> Iterator[None]:
     except optuna.exceptions.StorageInternalError as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
         raise BilstmError(
-            f"the database cannot go on: {cause}", hint=f"the same command goes on from {folder} when it can"
+            f"expected a database that goes on, got: {cause}",
+            hint=f"the same command goes on from {folder} when it can",
         ) from error

@@ -22,9 +22,10 @@ from bilstm.history import History
 from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import Choices, Range, Space, defaults, values
-from bilstm.tune.storage import opened, quiet, told_in_words
+from bilstm.tune.storage import JOURNAL, opened, quiet, told_in_words
 from bilstm.tune.trials import Fit, Setting, fit_of, kept_by
 
+CLOCK, OWNER, BEGIN = "clock.json", "owner", "begin.lock"  # files of a search, beside its journal
 VERSION = 1  # of what a fingerprint and a trial's notes mean
 STATES = {
     TrialState.COMPLETE: "finished",
@@ -77,7 +78,7 @@ class Study:
 
     def __init__(self, setting: Setting, space: Space, folder: Path, storage: BaseStorage) -> None:
         self.setting, self.space, self.folder = setting, space, folder
-        self.clock = Clock(folder / "clock.json")
+        self.clock = Clock(folder / CLOCK)
         self.owner = self._owner()
         open_ones = {name: dimension for name, dimension in space.items() if len(set(dimension.ends)) > 1}
         self._defaults = defaults(setting.estimator, open_ones, setting.training.is_language)
@@ -85,7 +86,7 @@ class Study:
         if isinstance(storage, JournalStorage):
             _check_is_alone(optuna.get_all_study_names(storage), name, folder)
         warm_up = max(1, round(min(1.0, WARM_UP * setting.seeds) * setting.max_epochs))
-        with locked(folder / "begin.lock"):
+        with locked(folder / BEGIN):
             self.optuna = optuna.create_study(
                 study_name=name,
                 storage=storage,
@@ -97,15 +98,15 @@ class Study:
 
     def _owner(self) -> str:
         """What trials of this folder are marked with, in a database that others use too."""
-        path = self.folder / "owner"
-        with locked(self.folder / "begin.lock"):
+        path = self.folder / OWNER
+        with locked(self.folder / BEGIN):
             if not path.exists() or not path.read_text():
                 path.write_text(uuid.uuid4().hex)
             return path.read_text()
 
     def begin(self, most: int | None = None) -> Running | None:
         """The next trial: one whose owner died, or a new one; None if ``most`` have begun and none is orphaned."""
-        with locked(self.folder / "begin.lock"):
+        with locked(self.folder / BEGIN):
             trials = self.optuna.get_trials(deepcopy=False)
             for trial in trials:
                 if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == self.owner:
@@ -244,7 +245,7 @@ class Running:
     def _end(self, state: TrialState, figure: float | None = None) -> None:
         if self._latest is not None and state != TrialState.COMPLETE:
             self._trial.set_user_attr("partly", list(self._latest))
-        with locked(self.study.folder / "begin.lock"):
+        with locked(self.study.folder / BEGIN):
             self.study.optuna.tell(self._trial, figure, state=state)
             self.leave()
             self.study.tidy()
@@ -294,7 +295,7 @@ def forget(folder: Path, setting: Setting, space: Space, storage: str | None) ->
             with opened(folder, storage) as database:
                 if name in optuna.get_all_study_names(database):
                     optuna.delete_study(study_name=name, storage=database)
-        for pattern in ("trials.journal", "trial-*", ".trial-*", "clock.json", "owner"):
+        for pattern in (JOURNAL, "trial-*", ".trial-*", CLOCK, OWNER):
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
 

@@ -5,7 +5,6 @@ Knows estimators and histories; does not know who chose the parameters, or what 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -217,15 +216,10 @@ class _Teller:
 def fit_of(setting: Setting, history: History, epochs: int | None = None) -> Fit:
     """What a fit comes to that ends after so many epochs: the figures of the epoch that it would keep."""
     epochs = len(history) if epochs is None else epochs
-    losses, metrics = history["validation_loss"][:epochs], history["metric"][:epochs]
-
-    def rank(row: int) -> tuple[float, float]:  # as training.State.keep_if_best has it
-        is_by_metric = setting.estimator.keeps_best_metric and not math.isnan(metrics[row])
-        return (-metrics[row] if is_by_metric else 0.0), losses[row]
-
-    kept = min(range(epochs), key=rank)
-    figure = losses[kept] if setting.by == "loss" else metrics[kept]
-    return Fit(figure, losses[kept], metrics[kept], kept + 1, epochs, sum(history["seconds"][:epochs]))
+    kept = history.kept(by_metric=setting.estimator.keeps_best_metric, epochs=epochs)
+    loss, metric = history["validation_loss"][kept], history["metric"][kept]
+    figure = loss if setting.by == "loss" else metric
+    return Fit(figure, loss, metric, kept + 1, epochs, sum(history["seconds"][:epochs]))
 
 
 def mean(figures: Sequence[float]) -> float:

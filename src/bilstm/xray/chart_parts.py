@@ -17,6 +17,7 @@ MOST_BLOCKS = 150  # along an axis
 
 
 def heat(z: Array, x: Sequence[str], y: Sequence[str]) -> dict[str, Any]:
+    """A heat map (y, x) whose colours are the same on both sides of 0."""
     most = float(np.abs(z).max()) if z.size else 1.0
     return {
         "type": "heatmap",
@@ -53,8 +54,6 @@ def menu_of(choices: list[tuple[str, list[bool]]]) -> dict[str, Any]:
 
 
 LEGEND = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
-
-
 NO_TICKS = {"type": "category", "showticklabels": False, "ticks": ""}
 
 
@@ -74,6 +73,7 @@ def by_direction(values: Array) -> Array:
 
 
 def colours(found: XRay) -> list[str]:
+    """One for each layer."""
     palette = (BLUE, ORANGE, GREEN, PINK, RED, SKY)
     return [palette[n % len(palette)] for n in range(len(found.layers))]
 
@@ -88,10 +88,12 @@ def digits_of(values: Array, digits: int = 4) -> Array:
 
 
 def step_in_words(found: XRay) -> str:
+    """What a step is called."""
     return {"seconds": "moment", "word": "word", "column": "column"}.get(found.axis, "step")
 
 
 def units_of(found: XRay) -> str:
+    """What contributions are counted in."""
     return " and ".join(dict.fromkeys(one.unit for one in found.contributions))
 
 

@@ -67,15 +67,8 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
     subject = subject_of(estimator, X, row, most_steps)
     opened = Opened(estimator.network_, subject.batch)
     answer = answer_of(estimator, subject, opened, outputs)
-    ways = opened.together if estimator.task in ("tagger", "transcriber") else opened.directions
-    paths = []
-    if answer.names:
-        most = _most_pieces(estimator, len(subject.steps), len(answer.names))
-        paths = integrate(
-            opened, subject.baseline, answer.score, len(answer.names), subject.owners, ways, most_pieces=most
-        )
+    paths = _paths(estimator, subject, opened, answer)
     gates = Gates(*(part.float().numpy() for part in opened.trace()))
-    L, D = gates.hidden.shape[:2]
     contributions = _contributions(answer, paths)
     return XRay(
         task=estimator.task,
@@ -92,10 +85,25 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
         half_life=half_life(gates.forget_gate),
         saturated=saturated(gates),
         dead=dead(gates),
-        layers=[f"layer {layer + 1} {'backward' if d else 'forward'}" for layer in range(L) for d in range(D)],
+        layers=_layers(*gates.hidden.shape[:2]),
         transitions=_transitions(estimator, opened.network),
         notes=[*subject.notes, *answer.notes, *_gaps(contributions, paths, subject)],
     )
+
+
+def _paths(estimator: BiLSTMEstimator, subject: Subject, opened: Opened, answer: Answer) -> list[Path]:
+    """How each output came about along the way from the baseline."""
+    if not answer.names:
+        return []
+    count = len(answer.names)
+    most = _most_pieces(estimator, len(subject.steps), count)
+    ways = opened.together if estimator.task in ("tagger", "transcriber") else opened.directions
+    return integrate(opened, subject.baseline, answer.score, count, subject.owners, ways, most_pieces=most)
+
+
+def _layers(L: int, D: int) -> list[str]:
+    """What each layer and direction is called."""
+    return [f"layer {layer + 1} {'backward' if d else 'forward'}" for layer in range(L) for d in range(D)]
 
 
 def _most_pieces(estimator: BiLSTMEstimator, steps: int, outputs: int) -> int:

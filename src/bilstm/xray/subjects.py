@@ -21,7 +21,7 @@ from bilstm.data.batch import Batch, Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.encoders import FeatureEncoder
-from bilstm.data.filterbank import HIGHEST, LOWEST, SoundEncoder
+from bilstm.data.filterbank import HIGHEST, LOWEST, MEL_BREAK, MEL_SCALE, SoundEncoder, mel_scale
 from bilstm.data.recordings import Recordings
 from bilstm.data.series import Series
 from bilstm.data.series_encoder import MISSING
@@ -99,9 +99,7 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
         needed, got = ("numbers", "words") if one.is_language else ("words", "numbers")
         raise DataError(f"expected {needed} as in training, got {got} ({one.source})")
     if estimator.is_table_ and not one.is_table:
-        raise DataError(
-            f"expected a table (one row a sample) as in training, got sequences of several steps ({one.source})"
-        )
+        raise DataError(f"expected a table as in training, got sequences of several steps ({one.source})")
     one, notes = _shortened(one, most_steps)
     name = f"row {row}" if one.ids is None else f"{one.ids.name or 'sequence'} {one.ids[0]}"
     found = _sentence(estimator, one) if isinstance(estimator, LanguageEstimator) and one.is_language else None
@@ -329,8 +327,8 @@ def _recording(estimator: BiLSTMTranscriber, one: Recordings, most_steps: int) -
 
 
 def band_names(encoder: SoundEncoder) -> list[str]:
-    """The middle of each band in Hz; bands are equally wide on the mel scale, 1127 ln(1 + f / 700)."""
-    low, high = (1127 * np.log1p(f / 700) for f in (LOWEST, HIGHEST * encoder.rate / 2))
+    """The middle of each band in Hz; bands are equally wide on the mel scale."""
+    low, high = (mel_scale(f) for f in (LOWEST, HIGHEST * encoder.rate / 2))
     middles = low + (high - low) * np.arange(1, encoder.mels + 1) / (encoder.mels + 1)
-    hertz = 700 * np.expm1(middles / 1127)
+    hertz = MEL_BREAK * np.expm1(middles / MEL_SCALE)
     return [f"{number}: {f:.0f} Hz" for number, f in enumerate(hertz, 1)]

@@ -10,14 +10,13 @@ import polars as pl
 
 from bilstm.data.series import Series
 from bilstm.errors import DataError
+from bilstm.estimators.forecasts import INTERVALS
 from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.numbers import object_schema
 from bilstm.server.forms.records import Field, Record
 from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import wrong
 from bilstm.server.settings import Settings
-
-STEPS_SHOWN = 5  # of the example, at most: the whole history would fill pages
 
 
 class SeriesRows:
@@ -103,7 +102,7 @@ class Forecasting:
         self.estimator = estimator
         self.names = list(estimator.target_names_)
         number = {"type": "number", "nullable": True}
-        bounds = {f"{side}_{percent}": number for percent in (80, 95) for side in ("low", "high")}
+        bounds = {f"{side}_{percent}": number for percent in INTERVALS for side in ("low", "high")}
         value = object_schema({"value": number, **bounds}, optional=tuple(bounds))
         values = {
             "type": "object",
@@ -144,7 +143,7 @@ class Forecasting:
     @staticmethod
     def _value(columns: dict[str, list[Any]], name: str, n: int) -> dict[str, Any]:
         value = {"value": columns[f"predicted_{name}"][n]}
-        sides = [f"{side}_{percent}" for percent in (80, 95) for side in ("low", "high")]
+        sides = [f"{side}_{percent}" for percent in INTERVALS for side in ("low", "high")]
         return value | {side: columns[f"{name}_{side}"][n] for side in sides if f"{name}_{side}" in columns}
 
 

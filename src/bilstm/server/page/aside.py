@@ -40,7 +40,9 @@ class Aside:
             BilstmError: too many are waiting, or it takes too long; or as the work does.
         """
         if self.waiting >= MOST_WAITING:
-            raise BilstmError(f"{self.waiting} X-rays or reports are waiting already", "try again in a moment")
+            raise BilstmError(
+                f"expected at most {MOST_WAITING} X-rays or reports waiting, got one more", "try again in a moment"
+            )
         piece: Future[Found] = Future()
         running = asyncio.wrap_future(piece)
         self.waiting += 1
@@ -50,7 +52,9 @@ class Aside:
             return await asyncio.wait_for(asyncio.shield(running), self.timeout)
         except TimeoutError:
             running.cancel()  # which helps if it has not begun
-            raise BilstmError(f"the {what} was not ready in {self.timeout:g} s", "give it less at once") from None
+            raise BilstmError(
+                f"expected the {what} within {self.timeout:g} seconds, got none", "give it less at once"
+            ) from None
 
     def _work(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import events, ui
 
 from bilstm.charts import BLUE, ORANGE, Chart, figure
+from bilstm.estimators.forecasts import INTERVALS
 from bilstm.server.page import parts
 from bilstm.server.page.pieces import rendered
 from bilstm.server.page.questions import Question, as_csv, written_times
@@ -68,7 +69,7 @@ def forecast_chart(target: str, known: tuple[list[Any], list[Any]], steps: list[
 
     hidden = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     data: list[dict[str, Any]] = []
-    percents = [percent for percent in (95, 80) if f"low_{percent}" in said[0]]
+    percents = [percent for percent in INTERVALS[::-1] if f"low_{percent}" in said[0]]
     for percent in percents:
         shade = {"fill": "tonexty", "fillcolor": SHADES[percent], "name": f"{percent} % interval"}
         data += [line(f"low_{percent}", showlegend=False, **hidden), line(f"high_{percent}", **shade, **hidden)]
@@ -86,14 +87,14 @@ def forecast_table(
     head = ["step"]
     for target in targets:
         head += [target] + [
-            f"{percent} % interval" for percent in (80, 95) if f"low_{percent}" in steps[0]["values"][target]
+            f"{percent} % interval" for percent in INTERVALS if f"low_{percent}" in steps[0]["values"][target]
         ]
     rows = []
     for step in steps:
         row = [_time(step["time"])]
         for target in targets:
             value = step["values"][target]
-            spans = [(value[f"low_{p}"], value[f"high_{p}"]) for p in (80, 95) if f"low_{p}" in value]
+            spans = [(value[f"low_{p}"], value[f"high_{p}"]) for p in INTERVALS if f"low_{p}" in value]
             row += [number(value["value"]), *(f"{number(low)} to {number(high)}" for low, high in spans)]
         rows.append(row)
     return head, rows, "The coming steps", list(range(1, len(head)))

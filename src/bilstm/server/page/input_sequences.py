@@ -9,7 +9,6 @@ from bilstm.server.page.parts import text_box
 from bilstm.server.page.questions import Question, as_csv, sequences_of_table
 
 EXAMPLE_STEPS = 6
-NAMED = 12  # columns named below the box, at most
 
 
 class SequenceInput(Input):

@@ -7,12 +7,12 @@ from pathlib import Path
 from nicegui import ui
 from nicegui.element import Element
 
+from bilstm.data.recordings import SOUNDS
 from bilstm.errors import DataError
 from bilstm.server.page.inputs import OVERHEAD, Input
 from bilstm.server.page.parts import droppable, upload_button
 from bilstm.server.page.questions import Question
 
-SOUNDS = ".wav,.flac,.ogg,.oga,.opus,.mp3,.aif,.aiff,.au,.caf,.w64"
 MOST_SECONDS = 60.0  # of a recording by the microphone
 WIDEST = 2 * 48_000  # bytes of a second of sound that a microphone gives
 # the player gets the file in the browser itself: nothing is sent twice
@@ -47,7 +47,9 @@ class SoundInput(Input):
         limit = max(self.settings.body - OVERHEAD, 1)
         microphone = ui.element("div")
         with ui.element("div").classes("row"):
-            upload = upload_button("Upload a sound file", self._taken, self._failed, kinds=SOUNDS, most_bytes=limit)
+            upload = upload_button(
+                "Upload a sound file", self._taken, self._failed, kinds=",".join(SOUNDS), most_bytes=limit
+            )
         droppable(card, upload)
         with microphone:
             Microphone(upload, float(int(min(MOST_SECONDS, self.settings.seconds, limit / WIDEST))))

@@ -1,0 +1,37 @@
+"""Files that are damaged where they are packed: every reader says so in words."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from bilstm.data.arpa import read_arpa
+from bilstm.data.conll import read_conll
+from bilstm.data.folder import read_folder
+from bilstm.data.tables import read_raw
+from bilstm.data.vectors import read_vectors
+from bilstm.errors import DataError
+
+READERS = {
+    "table.csv.gz": read_raw,
+    "table.jsonl.gz": read_raw,
+    "part.csv.gz": lambda path: list(read_folder(path, target="y").pieces()),
+    "part.jsonl.gz": lambda path: list(read_folder(path, target="y").pieces()),
+    "vectors.txt.gz": lambda path: read_vectors(path, {"a"}),
+    "tags.conll.gz": read_conll,
+    "model.arpa.gz": read_arpa,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("end", [40, None], ids=["cut", "altered"])
+def test_a_damaged_packed_file_is_an_error_in_words(tmp_path, name, end):
+    numbers = np.random.default_rng(0).integers(0, 10, (500, 2))
+    text = "x,y\n" + "".join(f"{x},{y}\n" for x, y in numbers)
+    packed = bytearray(gzip.compress(text.encode()))[:end]
+    packed[20:30] = b"\xff" * 10
+    (tmp_path / name).write_bytes(packed)
+    with pytest.raises(DataError, match=rf"^expected .*, got .*{name}"):
+        READERS[name](tmp_path / name)
