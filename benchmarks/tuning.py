@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
         found = tune(kind(**quick), rest, **limit)
         row = {
             "default": measured(kind(**quick), rest, test, options.seeds),
-            "found": measured(kind(**quick | found.parameters()), rest, test, options.seeds, found.calibrate),
+            "found": measured(kind(**quick | found.parameters()), rest, test, options.seeds),
             "parameters": found.parameters(),
             "trials": len(found.trials),
             "finished": sum(trial.state == "finished" for trial in found.trials),
@@ -84,14 +83,9 @@ def parted(data: Dataset, split: int, *, by_class: bool) -> tuple[Dataset, Datas
     return data.take(np.sort(rest)), data.take(np.sort(test))
 
 
-def measured(
-    model: Any, rest: Dataset, test: Dataset, seeds: int, finish: Callable[[Any], None] = lambda model: None
-) -> dict[str, float]:
+def measured(model: Any, rest: Dataset, test: Dataset, seeds: int) -> dict[str, float]:
     """Figures on the test part, means over seeds."""
-    found = []
-    for seed in range(seeds):
-        finish(model.set_params(random_state=seed).fit(rest))
-        found.append(evaluate(model, test))
+    found = [evaluate(model.set_params(random_state=seed).fit(rest), test) for seed in range(seeds)]
     return {name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]}
 
 

@@ -104,13 +104,12 @@ def run(
     workers: str | None = None,
     ray: str | None = None,
     worker_cpus: int | None = None,
-    finish: Callable[[Any], None] | None = None,
     **parameters: Any,
 ) -> None:
     """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
     checkpoint = checkpoint_of(output, restart)
     work = functools.partial(
-        fit_and_save, kind, data, output, reading, valid, parameters | {"checkpoint": checkpoint}, log_every, finish
+        fit_and_save, kind, data, output, reading, valid, parameters | {"checkpoint": checkpoint}, log_every
     )
     if workers or ray or worker_cpus:
         fit_on_workers(work, output, workers, ray, worker_cpus)
@@ -127,9 +126,8 @@ def fit_and_save(
     valid: str | None,
     parameters: dict[str, Any],
     log_every: int,
-    finish: Callable[[Any], None] | None = None,
 ) -> None:
-    """Read, fit, finish, save; in each of the processes that train together, where there are several."""
+    """Read, fit, save; in each of the processes that train together, where there are several."""
     from bilstm import workers
 
     with workers.assembled():
@@ -145,8 +143,6 @@ def fit_and_save(
             checkpoint = parameters["checkpoint"]
             kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
             raise BilstmError(f"interrupted{kept}") from None
-        if finish is not None:
-            finish(estimator)
         if workers.is_first():
             estimator.save(output)
             print(f"wrote {output}; {_measured(estimator, reading, training, validation)}", file=sys.stderr)

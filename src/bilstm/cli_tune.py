@@ -162,8 +162,7 @@ def _search_options() -> list[inspect.Parameter]:
                 bool,
                 option(
                     "--refit/--no-refit",
-                    help="Let the best learn from the held-out rows too (but a forecaster, whose intervals need "
-                    "them; and not beside --valid).",
+                    help="Let the best regressor learn from the held-out rows too (not beside --valid).",
                 ),
             ],
             True,
@@ -240,10 +239,9 @@ def run(
         if not is_alone:
             print("others are at work on this search; the last of them saves the model", file=sys.stderr)
             return
-        finish = None if best == found.best else found.calibrate
-        if finish is None:
+        if best == found.best:
             found.hand_over(output.with_name(output.name + ".checkpoint"))
-        fit_model(kind, data, output, reading, valid, restart=False, log_every=1, finish=finish, **(model | best))
+        fit_model(kind, data, output, reading, valid, restart=False, log_every=1, **(model | best))
 
 
 def _check_places(output: Path, plot: Path | None) -> None:

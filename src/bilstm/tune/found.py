@@ -56,36 +56,24 @@ class Found:
     def parameters(self, *, refit: bool = True) -> dict[str, Any]:
         """What the best model is fitted with: the best parameters, and what makes it learn from the held-out rows too.
 
-        That is no held-out part, and as many epochs as the winner's fits kept on the mean. It is left out where trials
-        were stopped by validation data of the caller's, and of a forecaster, whose intervals are measured on the
-        held-out part.
+        That is no held-out part, and as many epochs as the winner's fits kept on the mean. Only of a regressor, and not
+        where trials were stopped by validation data of the caller's: see docs/decisions.md.
 
         Args:
             refit: False: the best parameters alone.
         """
-        may = self.setting.validation is None and self.setting.estimator.task != "forecaster" and self.winner.kept
+        may = self.setting.validation is None and self.setting.estimator.task == "regressor" and self.winner.kept
         return self.best | ({"validation_fraction": 0.0, "max_epochs": self.winner.kept} if refit and may else {})
 
     def fit(self, *, refit: bool = True) -> Any:
-        """The estimator, fitted with :meth:`parameters`, and calibrated by :meth:`calibrate`.
+        """The estimator, fitted with :meth:`parameters`: what ``fit`` alone would make of them.
 
         Where no row is added, and the checkpoint of the winner's first fit is left, that is taken up, in no time.
         """
         parameters = self.parameters(refit=refit)
         model = self.setting.estimator_with(parameters, 0, self.checkpoint if parameters == self.best else None)
         model.fit(self.setting.X, self.setting.y, validation=self.setting.validation)
-        if parameters != self.best:
-            self.calibrate(model)
         return model.set_params(checkpoint=self.setting.estimator.checkpoint, verbose=self.setting.estimator.verbose)
-
-    def calibrate(self, model: Any) -> None:
-        """Give a classifier that has learned the held-out rows the temperature that they gave the winner's first fit.
-
-        Source: as in scikit-learn's ``CalibratedClassifierCV(ensemble=False)``, what is measured on rows that were held
-        out serves the model that has all.
-        """
-        if self.setting.estimator.task == "classifier":
-            model.temperature_ = self.fit(refit=False).temperature_
 
     def hand_over(self, path: Path) -> None:
         """Put the winner's checkpoint where a fit with the best parameters looks for it."""
