@@ -24,6 +24,7 @@ from bilstm.cli_fit import TASKS, add_fit_commands
 from bilstm.cli_report import add_report_command
 from bilstm.cli_see import add_see_commands
 from bilstm.cli_serve import serve
+from bilstm.cli_sound import decoding_options
 from bilstm.cli_tune import add_tune_commands
 from bilstm.errors import BilstmError, DataError, ParameterError, did_you_mean
 
@@ -298,24 +299,6 @@ add_see_commands(app)
 add_report_command(app)
 app.command()(serve)
 app.command()(export)
-
-
-def decoding_options(
-    task: str,
-    lm: Path | None,
-    lm_weight: float | None,
-    word_bonus: float | None,
-    hot_word: Sequence[str] | None,
-    beam: int | None,
-    look_ahead: float | None,
-) -> dict[str, Any]:
-    """The options that say how sound becomes text, as far as they were given; no other task has any."""
-    options = {"lm": lm, "lm_weight": lm_weight, "word_bonus": word_bonus, "hot_words": hot_word or None}
-    given = {name: v for name, v in (options | {"beam": beam, "look_ahead": look_ahead}).items() if v is not None}
-    if given and task != "transcriber":
-        option = next(iter(given)).replace("hot_words", "hot_word").replace("_", "-")
-        raise ParameterError(f"expected no --{option} beside a {task}, got one", hint="a transcriber knows it")
-    return given
 
 
 def read_for(model: Any, data: str, *, with_targets: bool = False) -> Dataset:

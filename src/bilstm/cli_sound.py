@@ -108,3 +108,21 @@ def _plain(name: str, transcript: Transcript) -> dict[str, Any]:
     others = [{"text": text, "probability": round(chance, 4)} for text, chance in transcript.alternatives]
     plain = {"path": name, "text": transcript.text, "confidence": round(transcript.confidence, 4), "words": words}
     return plain | ({"alternatives": others} if others else {}) | ({"note": transcript.note} if transcript.note else {})
+
+
+def decoding_options(
+    task: str,
+    lm: Path | None,
+    lm_weight: float | None,
+    word_bonus: float | None,
+    hot_word: Sequence[str] | None,
+    beam: int | None,
+    look_ahead: float | None,
+) -> dict[str, Any]:
+    """The options that say how sound becomes text, as far as they were given; no other task has any."""
+    options = {"lm": lm, "lm_weight": lm_weight, "word_bonus": word_bonus, "hot_words": hot_word or None}
+    given = {name: v for name, v in (options | {"beam": beam, "look_ahead": look_ahead}).items() if v is not None}
+    if given and task != "transcriber":
+        option = next(iter(given)).replace("hot_words", "hot_word").replace("_", "-")
+        raise ParameterError(f"expected no --{option} beside a {task}, got one", hint="a transcriber knows it")
+    return given

@@ -103,6 +103,7 @@ def _searched(task: str) -> str:
     return f"{words(SPACES[task])}{of_text}"
 
 
+# long: it is a list of options, each with its help
 def _search_options() -> list[inspect.Parameter]:
     option = typer.Option
     choices: list[tuple[str, Any, Any]] = [
