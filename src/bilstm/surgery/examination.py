@@ -248,7 +248,7 @@ class _Examination:
                 return True
         return False
 
-    # --- helpers ---------------------------------------------------------------------------------------------
+    # --- calls and findings --------------------------------------------------------------------------------------
 
     def _try(self, variant: Example, what: str) -> list[runs.Event] | None:
         try:
