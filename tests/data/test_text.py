@@ -101,6 +101,13 @@ def test_texts_are_read_as_they_are_from_every_kind_of_table(tmp_path, kind):
         read_texts(path, text="txt")
 
 
+def test_labels_that_are_whole_numbers_are_read_as_such(tmp_path):
+    (tmp_path / "a.csv").write_text("text,stars,share\ngood,5,0.5\nbad,1,2\n")
+    assert read_texts(tmp_path / "a.csv", text="text", target="stars").target_values.tolist() == [5, 1]
+    assert read_texts(tmp_path / "a.csv", text="text", target="stars").target_values.dtype == np.int64
+    assert read_texts(tmp_path / "a.csv", text="text", target="share").target_values.tolist() == [0.5, 2.0]
+
+
 def test_texts_that_are_not_utf_8_are_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes("text,label\nschön,x\n".encode("latin-1"))
     with pytest.raises(DataError, match="got bytes that are not UTF-8"):

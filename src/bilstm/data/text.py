@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, is_missing
+from bilstm.data.columns import Array, is_missing, whole_numbers
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.tables import missing_column, read_raw, typed
 from bilstm.errors import DataError
@@ -210,7 +210,8 @@ def texts_of(
     targets = None
     if target is not None:
         column = frame[target]
-        targets = (column if column.dtype == pl.List else typed(column, kind, path, first)).to_frame()
+        column = column if column.dtype == pl.List else whole_numbers(typed(column, kind, path, first))
+        targets = column.to_frame()
     dataset = from_texts(frame[text], targets, str(path), first)
     return replace(dataset, read_with={"text": text})
 
