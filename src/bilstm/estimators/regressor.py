@@ -105,7 +105,8 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         return values[:, 0] if values.shape[1] == 1 else values
 
     def _values(self, X: Any) -> Array:
-        return self.scaler_.inverse(self._outputs(X))  # (N, K)
+        outputs = self._outputs(X)  # first, for it says so where nothing has been fitted
+        return self.scaler_.inverse(outputs)  # (N, K)
 
     def prediction_columns(self, X: Any) -> list[pl.Series]:
         """Predictions as named columns, one a target: ``predicted_medv``."""
