@@ -109,7 +109,7 @@ def _sunspots() -> _Part:
 
 
 def _calls() -> _Part:
-    sounds, texts, singers = bird_calls(sum(CALLS), birds=10)  # of whom the last two are new
+    sounds, texts, singers = bird_calls(sum(CALLS), birds=45)  # of whom the last nine are new
     names = [f"calls/{number:03d}.wav" for number in range(sum(CALLS))]
     frame = pl.DataFrame({"path": names, "text": texts, "bird": singers}, schema_overrides={"bird": pl.String})
     files = {"calls.csv": _csv(frame[: CALLS[0]]), "new_calls.csv": _csv(frame[CALLS[0] :])}

@@ -17,7 +17,7 @@ from bilstm.data.columns import Array
 RATE = 8000  # Hz
 MOST_CALLS = 2  # in a recording
 GAP = (0.08, 0.2)  # seconds around a call
-PITCH, TEMPO = (0.9, 1.12), (0.85, 1.15)  # by which the individuals of a kind differ
+PITCH, TEMPO = (0.93, 1.08), (0.9, 1.1)  # by which the individuals of a kind differ
 LEVEL = (-20.0, -9.0)  # dBFS, drawn for a recording
 NOISE = -42.0  # dBFS of the noise, which is white
 FULL = 2**15 - 1  # the loudest of 16 bits
