@@ -339,8 +339,9 @@ def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps({n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in figures.items()}))
         return
+    width = max(12, *map(len, figures))
     for name, value in figures.items():
-        print(f"{name:<12}{value:>12.6g}")
+        print(f"{name:<{width}}{value:>12.6g}")
 
 
 def talk(text: str) -> None:

@@ -337,10 +337,3 @@ def _next_steps(folder: Path, say: Say, *commands: str) -> None:
 def _tags(data: Dataset) -> list[str]:
     assert data.tags is not None
     return data.tags.to_series().to_list()
-
-
-def _as_conll(data: Dataset) -> str:
-    """One word and its tag a line, a blank line behind each sentence."""
-    rows = [f"{word}\t{tag}" for word, tag in zip(data.steps["word"], _tags(data), strict=True)]
-    ranges = zip(data.starts, data.starts + data.lengths, strict=True)
-    return "".join("\n".join(rows[a:b]) + "\n\n" for a, b in ranges)
