@@ -119,6 +119,7 @@ WORDS: Space = {
     "dropout": Range(0.3, 0.7),
     "embedding_dropout": Range(0.3, 0.7),
     "word_dropout": Range(0.0, 0.2),
+    "embedding_size": Range(50, 300, log=True, whole=True),
     "char_hidden_size": Range(16, 64, log=True, whole=True),
     "learning_rate": Range(1e-3, 6e-3, log=True),
     "batch_size": Choices((16, 32, 64)),
