@@ -16,7 +16,7 @@ from bilstm.cli_series import newer_part
 from bilstm.data.clock import Clock
 from bilstm.plots import forecasts
 from tests.compare import assert_close
-from tests.test_cli import start
+from tests.processes import start, wait_for
 
 QUICK = ["--max-epochs", "2", "--hidden-size", "4", "--history", "12", "--horizon", "3"]
 FIT = ["fit", "forecaster", "old.csv", "--target", "Adj Close", "-o", "m.bilstm", *QUICK]
@@ -141,21 +141,10 @@ def test_the_alarm_speaks_on_stderr(prices, run):
 
 
 def test_a_forecaster_that_was_stopped_goes_on(prices, tmp_path):
-    command = [
-        "--log-every",
-        "2",
-        "--max-epochs",
-        "40",
-        "--patience",
-        "none",
-        "--target-as",
-        "level",
-        "--schedule",
-        "constant",
-    ]
+    command = ["--log-every", "2", "--max-epochs", "200", "--patience", "none"]
+    command += ["--target-as", "level", "--schedule", "constant"]
     stopped = start(tmp_path, *FIT, *command)
-    while "epoch 10" not in stopped.stderr.readline():
-        pass
+    wait_for(stopped, "epoch  10")
     stopped.send_signal(signal.SIGINT)
     _, err = stopped.communicate(timeout=60)
     assert "error: interrupted; the same command goes on from m.bilstm.checkpoint" in err

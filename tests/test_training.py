@@ -21,6 +21,7 @@ from bilstm.errors import ModelFileError, ParameterError, TrainingError
 from bilstm.history import History
 from bilstm.nn.network import Network
 from tests.compare import assert_close
+from tests.processes import wait_for
 
 SMALL = {"hidden_size": 8, "max_epochs": 6, "batch_size": 64}
 
@@ -253,10 +254,7 @@ def test_a_process_killed_without_warning_loses_at_most_one_epoch(tmp_path):
         ".fit(boston())"
     )
     process = subprocess.Popen([sys.executable, "-c", code, checkpoint], stderr=subprocess.PIPE, text=True)
-    seen = 0
-    while seen < 10:
-        words = process.stderr.readline().split()
-        seen = int(words[1]) if words[:1] == ["epoch"] else seen
+    wait_for(process, "epoch     10 ")
     process.send_signal(signal.SIGKILL)
     rest = process.stderr.read().splitlines()
     process.stderr.close()
@@ -268,7 +266,7 @@ def test_a_process_killed_without_warning_loses_at_most_one_epoch(tmp_path):
 
     header, _ = read(checkpoint)
     kept = Checkpoint(checkpoint, header["fingerprint"]).epoch
-    assert kept >= max([seen, *told]) - 1
+    assert kept >= max([10, *told]) - 1
 
 
 def test_a_finished_run_of_constant_rate_can_be_prolonged(tmp_path):
