@@ -102,18 +102,6 @@ def test_predictions_can_go_to_a_file(run):
     assert pl.read_csv("out.csv").shape == (506, 1)
 
 
-def test_every_constructor_parameter_is_an_option_with_its_default_and_meaning(run):
-    from bilstm.cli_fit import NOT_OPTIONS
-    from bilstm.estimators.signatures import described
-
-    for task, kind in (("regressor", bilstm.BiLSTMRegressor), ("classifier", bilstm.BiLSTMClassifier)):
-        _, out, _ = run("fit", task, "--help")
-        words = " ".join(out.split())
-        for name in set(kind().get_params()) - set(NOT_OPTIONS):
-            assert f"--{name.replace('_', '-')}" in words
-            assert " ".join(described(kind.__doc__)[name].split())[:30] in words
-
-
 def test_options_reach_the_model(run):
     options = ["--hidden-size", "5", "--num-layers", "2", "--clip-norm", "none", "--batch-size", "none"]
     options += ["--schedule", "constant", "--max-epochs", "1"]
@@ -173,15 +161,6 @@ def test_doctor_says_which_kernel_runs_and_why(run):
     assert status == 0
     for word in ("torch", "native", "equations", "runs", "processor", "cores"):
         assert word in out
-
-
-@pytest.mark.parametrize(
-    "command", ["demo", "predict", "evaluate", "plot", "doctor", "fit", "fit regressor", "fit classifier"]
-)
-def test_every_command_has_help_with_an_example(run, command):
-    status, out, _ = run(*command.split(), "--help")
-    assert status == 0
-    assert "Example: bilstm " in out
 
 
 # -- bad calls and bad data --------------------------------------------------------------------------------------

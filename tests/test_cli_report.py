@@ -43,12 +43,6 @@ def test_a_built_in_set_has_its_name(run, model, tmp_path):
     assert "bilstm evaluate houses.bilstm boston\n" in (tmp_path / "r.html").read_text()
 
 
-def test_help_has_an_example(run):
-    status, out, _ = run("report", "--help")
-    assert status == 0
-    assert "bilstm report boston.bilstm new_houses.csv -o report.html" in out
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -114,15 +114,6 @@ def test_the_newer_part_keeps_as_many_steps_before_it_as_a_forecast_needs(prices
     assert newer_part(counted, counted, 5) is counted
 
 
-def test_every_constructor_parameter_of_a_forecaster_is_an_option(run):
-    from bilstm.cli_fit import NOT_OPTIONS
-
-    _, out, _ = run("fit", "forecaster", "--help")
-    assert "Example: bilstm fit forecaster prices.csv --time Date" in out
-    for name in set(bilstm.BiLSTMForecaster().get_params()) - set(NOT_OPTIONS):
-        assert f"--{name.replace('_', '-')}" in out
-
-
 def test_options_of_a_forecaster_reach_the_model(prices, run):
     options = ["--rescale", "true", "--no-calendar", "--season", "7", "--no-linear", "--target-as", "level"]
     assert run(*FIT, *options, "--drop", "Volume")[0] == 0

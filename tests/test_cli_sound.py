@@ -98,15 +98,6 @@ def test_options_of_a_transcriber_reach_the_model(folder, run):
     assert [told[name] for name in names] == ["utterance", 0.0, False, 4000, False]
 
 
-def test_every_constructor_parameter_of_a_transcriber_is_an_option(run):
-    from bilstm.cli_fit import NOT_OPTIONS
-
-    _, out, _ = run("fit", "transcriber", "--help")
-    assert "Example: bilstm fit transcriber train.csv --group speaker" in out
-    for name in set(bilstm.BiLSTMTranscriber().get_params()) - set(NOT_OPTIONS):
-        assert f"--{name.replace('_', '-')}" in out
-
-
 # -- predict -------------------------------------------------------------------------------------------------
 
 

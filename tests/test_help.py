@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import re
@@ -13,8 +12,8 @@ import sys
 import pytest
 
 from bilstm.cli import app
-from bilstm.cli_fit import NOT_OPTIONS, TASKS
-from bilstm.estimators.signatures import constructor
+from bilstm.cli_fit import NOT_OPTIONS, TASKS, kind_of
+from bilstm.estimators.signatures import constructor, described
 
 COMMANDS = [
     *([command.name or command.callback.__name__] for command in app.registered_commands),
@@ -50,9 +49,24 @@ def test_a_mistyped_option_is_told_before_anything_is_imported(run):
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_every_constructor_parameter_is_an_option_with_its_default_and_meaning(run, task):
+    _, out, _ = run("fit", task, "--help")
+    said, meanings = "".join(out.split()), described(kind_of(task).__doc__)  # lines are broken at hyphens, too
+    for name, parameter in inspect.signature(kind_of(task)).parameters.items():
+        if name in NOT_OPTIONS:
+            continue
+        option, default = name.replace("_", "-"), parameter.default
+        shown = "(none)" if default is None else str(default).replace(" ", "")
+        if parameter.annotation == "bool":
+            shown = option if default else f"no-{option}"
+        meaning = re.escape("".join(meanings[name].split()))
+        assert re.search(rf"--{option}.{{0,40}}{meaning}\[default:{re.escape(shown)}\]", said), name
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_what_the_source_text_says_of_a_constructor_is_what_python_says(task):
     module, name, _ = TASKS[task]
-    made, kind = constructor(module, name), getattr(importlib.import_module(module), name)
+    made, kind = constructor(module, name), kind_of(task)
     assert made.parameters == list(inspect.signature(kind).parameters.values())
     assert set(made.texts) >= {parameter.name for parameter in made.parameters} - set(NOT_OPTIONS)
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
+from bilstm.cli_fit import TASKS
 from tests import newcomer
 from tests.lines import run_line
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 README = newcomer.ROOT / "README.md"
-TASKS = ("regressor", "classifier", "tagger", "forecaster", "transcriber")
 
 
 def test_a_stranger_gets_from_files_to_served_predictions_by_the_lines_of_the_readme(tmp_path, monkeypatch):
@@ -41,4 +40,4 @@ def test_a_figure_that_says_that_nothing_was_learned_stops_the_visit():
 def test_a_server_that_does_not_start_is_told_with_what_it_said(tmp_path):
     command = f"{sys.executable} -c \"import sys; sys.exit('no such model')\""
     with pytest.raises(AssertionError, match="no such model"):
-        newcomer.Server(command, dict(os.environ), Path(tmp_path))
+        newcomer.Server(command, dict(os.environ), tmp_path)

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from bilstm.metrics import evaluate
+from bilstm.report import page as pages
 from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
 from bilstm.report.classification import measured_of
 from bilstm.report.forecasting import _blocks
 from bilstm.report.measured import Measure, Measured, Rival, figures_blocks, judged, verdict
 from tests.compare import assert_close
+from tests.report.models import TASKS
 
 
 @settings(max_examples=20, deadline=None)
@@ -161,11 +163,8 @@ def test_a_block_is_of_one_series_and_forecasts_of_one_step_are_drawn_alone():
     assert _blocks(starts, 1).tolist() == list(range(15))
 
 
-@pytest.mark.parametrize("name", ["regressor", "classifier", "texts", "labels", "tagger", "forecaster", "transcriber"])
+@pytest.mark.parametrize("name", TASKS)
 def test_figures_are_those_of_evaluate(name):
-    from bilstm.report import page as pages
-    from tests.report.models import TASKS
-
     model, data = TASKS[name]()
     dataset, _ = pages._dataset(model, data)
     measured = pages._examined(model, dataset, lambda _: None).measured
