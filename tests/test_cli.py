@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import signal
 
@@ -13,8 +11,10 @@ import pytest
 
 import bilstm
 from bilstm import boston, evaluate
+from tests import tables
 from tests.compare import assert_close
 from tests.processes import start, wait_for
+from tests.tables import rows_of
 
 QUICK = ["--max-epochs", "3", "--hidden-size", "8"]
 
@@ -22,8 +22,7 @@ QUICK = ["--max-epochs", "3", "--hidden-size", "8"]
 @pytest.fixture
 def houses(tmp_path):
     """The Boston table as a CSV file, the last 100 rows as another."""
-    data = boston()
-    frame = pl.concat([data.steps, data.targets], how="horizontal")
+    frame = tables.houses()
     frame[:406].write_csv(tmp_path / "houses.csv")
     frame[406:].write_csv(tmp_path / "new.csv")
     return tmp_path / "houses.csv", tmp_path / "new.csv"
@@ -57,7 +56,7 @@ def test_from_a_file_to_a_model_to_predictions_to_figures(run, houses, tmp_path)
     assert not (tmp_path / "m.bilstm.checkpoint").exists()
 
     status, out, _ = run("predict", "m.bilstm", new)
-    table = list(csv.DictReader(io.StringIO(out)))
+    table = rows_of(out)
     assert (status, len(table), list(table[0])) == (0, 100, ["predicted_medv"])
     model = bilstm.load("m.bilstm")
     expected = model.predict(bilstm.read_table(new, target="medv"))
@@ -78,7 +77,7 @@ def test_a_long_table_is_remembered_by_the_model(run, speakers):
     options = ["--target", "speaker", "--group", "utterance", "--order", "step", "--pooling", "mean"]
     assert run("fit", "classifier", speakers, *options, "-o", "m.bilstm", "--max-epochs", "60")[0] == 0
     status, out, _ = run("predict", "m.bilstm", speakers)
-    table = list(csv.DictReader(io.StringIO(out)))
+    table = rows_of(out)
     assert (status, len(table), list(table[0])) == (0, 60, ["utterance", "predicted_speaker", "probability"])
     truth = {f"u{n}": "xyz"[n % 3] for n in range(60)}
     assert np.mean([truth[row["utterance"]] == row["predicted_speaker"] for row in table]) > 0.8

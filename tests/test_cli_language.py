@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import pytest
 
 import bilstm
 from bilstm.cli_predict import painted
+from tests.tables import rows_of
 
 LANGUAGE = ["--max-epochs", "12", "--hidden-size", "12", "--batch-size", "4", "--learning-rate", "0.01"]
 
@@ -38,7 +37,7 @@ def test_from_tagged_sentences_to_tags_in_the_form_of_the_input(run, names, tmp_
     assert [line.rpartition(" ")[0] for line in out.splitlines()] == names.read_text().splitlines()
     (tmp_path / "a.csv").write_text('id;text\n1;"Ann lives in Bonn ."\n')
     status, out, _ = run("predict", "ner.bilstm", "a.csv", "-o", "b.csv")
-    row = next(csv.DictReader(io.StringIO((tmp_path / "b.csv").read_text()), delimiter=";"))
+    row = rows_of((tmp_path / "b.csv").read_text(), ";")[0]
     assert (row["id"], json.loads(row["tags"])[0]) == ("1", "B-PER")
     found = json.loads(row["entities"])
     assert [(e["text"], e["type"], e["start"], e["end"]) for e in found] == [
@@ -63,14 +62,14 @@ def test_entities_are_painted_on_a_terminal(run, names, typed, capsys):
 
 
 def test_from_texts_to_labels(run, tmp_path, typed):
-    rows = ["text,label", *(f"{['a good film', 'so bad , awful'][n % 2]},{'+-'[n % 2]}" for n in range(60))]
-    (tmp_path / "r.csv").write_text("\n".join(row.replace(" , ", " ") for row in rows))
+    rows = ["text,label", *(f"{['a good film', 'so bad awful'][n % 2]},{'+-'[n % 2]}" for n in range(60))]
+    (tmp_path / "r.csv").write_text("\n".join(rows))
     status, _, err = run(
         "fit", "classifier", "r.csv", "--text", "text", "--target", "label", "-o", "m.bilstm", *LANGUAGE
     )
     assert status == 0, err
     status, out, _ = run("predict", "m.bilstm", "r.csv")
-    table = list(csv.DictReader(io.StringIO(out)))
+    table = rows_of(out)
     assert list(table[0]) == ["text", "label", "predicted_label", "probability"]
     assert all(row["label"] == row["predicted_label"] for row in table)
     typed(b"good film\nbad\n")

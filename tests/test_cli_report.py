@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from bilstm import boston
 from tests.report.models import Outline
+from tests.tables import houses
 
 QUICK = ["--max-epochs", "3", "--hidden-size", "6", "--log-every", "0"]
 
@@ -14,8 +14,7 @@ QUICK = ["--max-epochs", "3", "--hidden-size", "6", "--log-every", "0"]
 @pytest.fixture
 def model(run, tmp_path):
     """A model of houses in the folder where the command runs, and houses that it has not seen."""
-    data = boston()
-    frame = pl.concat([data.steps, data.targets], how="horizontal")
+    frame = houses()
     frame[:300].write_csv(tmp_path / "houses.csv")
     frame[300:].write_csv(tmp_path / "new <b>.csv")
     assert run("fit", "regressor", "houses.csv", "--target", "medv", "-o", "houses.bilstm", *QUICK)[0] == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import signal
 
@@ -17,6 +15,7 @@ from bilstm.data.clock import Clock
 from bilstm.plots import forecasts
 from tests.compare import assert_close
 from tests.processes import start, wait_for
+from tests.tables import rows_of
 
 QUICK = ["--max-epochs", "2", "--hidden-size", "4", "--history", "12", "--horizon", "3"]
 FIT = ["fit", "forecaster", "old.csv", "--target", "Adj Close", "-o", "m.bilstm", *QUICK]
@@ -63,10 +62,6 @@ def stores(tmp_path, monkeypatch):
     table.with_columns(holiday=pl.Series(holiday)).write_csv("stores.csv")
 
 
-def table_of(out):
-    return list(csv.DictReader(io.StringIO(out)))
-
-
 # -- fit -----------------------------------------------------------------------------------------------------
 
 
@@ -91,7 +86,7 @@ def test_without_a_validation_part_fit_says_that_nothing_was_measured(prices, ru
     assert err.splitlines()[-1] == (
         "wrote m.bilstm; the target is seen as difference; nothing was held out to measure it by"
     )
-    assert list(table_of(run("predict", "m.bilstm")[1])[0]) == ["Date", "predicted_Adj Close"]
+    assert list(rows_of(run("predict", "m.bilstm")[1])[0]) == ["Date", "predicted_Adj Close"]
 
 
 def test_a_validation_file_counts_from_the_end_of_training_on(prices, run):
@@ -149,7 +144,7 @@ def test_a_forecaster_that_was_stopped_goes_on(prices, tmp_path):
 
 def test_predict_without_data_goes_on_from_training(model, run):
     status, out, err = run("predict", "m.bilstm")
-    rows = table_of(out)
+    rows = rows_of(out)
     assert (status, err) == (0, "")
     assert list(rows[0]) == ["Date", "predicted_Adj Close", *(f"Adj Close_{bound}" for bound in COLUMNS)]
     assert [row["Date"] for row in rows] == ["2023-08-14", "2023-08-15", "2023-08-16"]
@@ -172,7 +167,7 @@ def test_several_series_and_targets_are_predicted_with_their_names_and_zones(sto
     fit = ["fit", "forecaster", "stores.csv", "--time", "when", "--group", "at", "--future", "holiday"]
     status, _, err = run(*fit, "--target", "load", "--target", "loss", "-o", "m.bilstm", *QUICK)
     assert status == 0, err
-    rows = table_of(run("predict", "m.bilstm")[1])
+    rows = rows_of(run("predict", "m.bilstm")[1])
     assert [row["at"] for row in rows] == ["north"] * 3 + ["south"] * 3
     assert (rows[0]["when"], len(rows[0])) == ("1970-01-05T21:00:00Z", 12)
     assert run("plot", "m.bilstm", "-o", "a.png")[0] == 0

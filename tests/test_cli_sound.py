@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import numpy as np
@@ -15,6 +13,7 @@ import bilstm
 from bilstm.data.tones import write_dial_tones
 from tests.sounds import file_of, sine
 from tests.speech import RATE, TINY, learned, untrained
+from tests.tables import rows_of
 
 QUICK = [word for name, value in TINY.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 FIT = ["fit", "transcriber", "sounds/train.csv", "-o", "m.bilstm", *QUICK]
@@ -109,7 +108,7 @@ def test_one_recording_gives_its_text_alone(model, names, run):
 def test_several_recordings_give_a_table(model, names, run):
     status, out, err = run("predict", "m.bilstm", *names)
     assert (status, err) == (0, "")
-    rows = list(csv.DictReader(io.StringIO(out)))
+    rows = rows_of(out)
     found = model.transcribe(names)
     assert [row["path"] for row in rows] == names
     assert [row["text"] for row in rows] == [one.text for one in found]
@@ -121,7 +120,7 @@ def test_several_recordings_give_a_table(model, names, run):
 def test_a_folder_and_a_table_are_all_of_their_recordings(model, names, run, data):
     status, out, err = run("predict", "m.bilstm", data)
     assert (status, err) == (0, "")
-    rows = list(csv.DictReader(io.StringIO(out)))
+    rows = rows_of(out)
     expected = dict(zip([name.removeprefix("sounds/") for name in names], model.predict(names), strict=True))
     assert {row["path"]: row["text"] for row in rows} == expected
 
@@ -141,7 +140,7 @@ def test_transcripts_go_to_a_file_of_its_kind(model, names, run, folder, ending)
         assert written.splitlines() == texts
         return
     if ending in ("csv", "tsv"):
-        rows = list(csv.DictReader(io.StringIO(written), delimiter="\t" if ending == "tsv" else ","))
+        rows = rows_of(written, "\t" if ending == "tsv" else ",")
     else:
         rows = json.loads(written) if ending == "json" else [json.loads(line) for line in written.splitlines()]
     assert [row["text"] for row in rows] == texts
@@ -169,7 +168,7 @@ def test_notes_go_to_stderr_and_into_the_file(model, names, run, folder):
     first, second = err.splitlines()
     assert first.startswith("note: bad.wav: expected sound")
     assert second.startswith("note: nowhere.wav: ")
-    rows = list(csv.DictReader(io.StringIO(out)))
+    rows = rows_of(out)
     assert [bool(row["note"]) for row in rows] == [False, True, True]
     assert [row["text"] for row in rows] == [model.predict(names[:1])[0], "", ""]
     run("predict", "m.bilstm", names[0], "bad.wav", "-o", "out.jsonl")
@@ -208,7 +207,7 @@ def test_options_of_decoding_reach_the_search(folder, names, run):
     for options, decoding in calls.items():
         expected = untrained(words=True).predict(names, **decoding)
         assert expected != plain, options
-        rows = csv.DictReader(io.StringIO(run("predict", "m.bilstm", *names, *options)[1]))
+        rows = rows_of(run("predict", "m.bilstm", *names, *options)[1])
         assert [row["text"] for row in rows] == expected, options
 
 

@@ -12,6 +12,7 @@ import pytest
 from bilstm import boston, load
 from bilstm.cli_fit import TASKS
 from bilstm.data.tones import write_dial_tones
+from tests import tables
 from tests.compare import assert_close
 
 QUICK = ["--trials", "2", "--max-epochs", "2", "--search", "hidden_size=3..5"]
@@ -20,8 +21,7 @@ QUICK = ["--trials", "2", "--max-epochs", "2", "--search", "hidden_size=3..5"]
 @pytest.fixture
 def houses(tmp_path):
     """Houses in the folder where the command runs."""
-    data = boston()
-    pl.concat([data.steps, data.targets], how="horizontal")[:120].write_csv(tmp_path / "houses.csv")
+    tables.houses()[:120].write_csv(tmp_path / "houses.csv")
     return ["tune", "regressor", "houses.csv", "--target", "medv", "-o", "h.bilstm", *QUICK]
 
 

@@ -19,6 +19,7 @@ import pytest
 import bilstm
 from bilstm.demo_data import write_demo_data
 from tests.lines import run_line
+from tests.tables import houses
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,8 +35,7 @@ def files(tmp_path_factory):
     """The files that the pages speak of: those of `bilstm demo data`, and some that only one page needs."""
     folder = tmp_path_factory.mktemp("pages")
     write_demo_data(folder, lambda line: None)
-    data = bilstm.boston()
-    frame = pl.concat([data.steps, data.targets], how="horizontal")
+    frame = houses()
     (folder / "houses").mkdir()
     for part in range(4):
         frame[100 * part :][:100].write_parquet(folder / "houses" / f"part-{part}.parquet")

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, boston, digits, read_folder
+from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, digits, read_folder
 from bilstm.data.dataset import Dataset
 from bilstm.data.sentences import read_sentences
 from bilstm.data.stream import Stream
@@ -23,6 +23,7 @@ from bilstm.data.text import read_texts
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
 from bilstm.estimators import streamed
 from bilstm.estimators.streamed import Survey
+from tests import tables
 from tests.compare import assert_close
 from tests.processes import start, wait_for
 
@@ -31,8 +32,7 @@ QUICK = {"max_epochs": 2, "hidden_size": 8}
 
 def houses(folder, files=1, rows=400, shuffled=True):
     """Boston in some Parquet files."""
-    data = boston()
-    frame = pl.concat([data.steps, data.targets], how="horizontal")
+    frame = tables.houses()
     order = np.random.default_rng(0).permutation(frame.height) if shuffled else np.arange(frame.height)
     folder.mkdir(exist_ok=True)
     for number, part in enumerate(np.array_split(order[:rows], files)):

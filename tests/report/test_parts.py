@@ -30,6 +30,7 @@ from bilstm.report.sentences import legend_of, marked
 from tests import series
 from tests.compare import assert_close
 from tests.report.models import QUICK, TAGS, WORDS, forecaster, regressor, tagger, transcriber
+from tests.tables import houses
 
 # -- sentences ---------------------------------------------------------------------------------------------------
 
@@ -260,11 +261,9 @@ def test_a_fit_remembers_its_data_and_its_warnings(tmp_path):
 
 
 def test_the_folder_of_a_file_is_not_remembered(tmp_path):
-    data = boston().take(range(40))
-    (pl.concat([data.steps, data.targets], how="horizontal")).with_columns(
-        name=pl.Series([f"n{k}" for k in range(40)])
-    ).write_csv(tmp_path / "houses.csv")
-    with pytest.warns(DataWarning):
+    names = pl.Series([f"n{k}" for k in range(40)])
+    houses()[:40].with_columns(name=names).write_csv(tmp_path / "houses.csv")
+    with pytest.warns(DataWarning, match="column 'name' is left out"):
         model = BiLSTMRegressor(**QUICK).fit(bilstm.read_table(tmp_path / "houses.csv", target="medv"))
     assert model.trained_with_["source"] == "houses.csv"
     assert str(tmp_path) not in str(model.trained_with_)
