@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 import warnings
 from dataclasses import replace
@@ -225,23 +226,25 @@ def test_options_are_those_of_the_command_line(model, monkeypatch):
     assert {name: seen[name] for name in expected} == expected
 
 
-def test_commands_name_the_columns_of_language_and_series():
+def told_columns(model, source):
+    """The data options of the command that fits a model to a file again, as pairs."""
+    model = copy.copy(model)
+    model.trained_with_ = model.trained_with_ | {"source": source}
+    words = shlex.split(commands(model, None, "newer.csv")[0].text.splitlines()[0])
+    assert words[:4] == ["bilstm", "fit", model.task, source]
+    names = ("--text", "--target", "--future", "--group")
+    return {(word, words[place + 1]) for place, word in enumerate(words) if word in names}
+
+
+def test_commands_name_the_columns_of_language_and_series(tmp_path):
     model, _ = forecaster()
     (code, _) = commands(model, None, "newer.csv")
-    words = shlex.split(code.text.splitlines()[0])
-    assert words[:3] == ["#", "BiLSTMForecaster(history=6,", "horizon=2,"]
-    model.trained_with_ = model.trained_with_ | {"source": "shops.csv"}
-    try:
-        words = shlex.split(commands(model, None, "newer.csv")[0].text.splitlines()[0])
-    finally:
-        model.trained_with_ = model.trained_with_ | {"source": "X"}
-    assert words[:4] == ["bilstm", "fit", "forecaster", "shops.csv"]
-    assert [words[place + 1] for place, word in enumerate(words) if word in ("--target", "--future", "--group")] == [
-        "shop",
-        "y0",
-        "y1",
-        "ahead",
-    ]
+    assert shlex.split(code.text.splitlines()[0])[:3] == ["#", "BiLSTMForecaster(history=6,", "horizon=2,"]
+    expected = {("--group", "shop"), ("--target", "y0"), ("--target", "y1"), ("--future", "ahead")}
+    assert told_columns(model, "shops.csv") == expected
+    pl.DataFrame({"said": ["so good", "bad"] * 10, "stars": ["5", "1"] * 10}).write_ndjson(tmp_path / "r.jsonl")
+    model = BiLSTMClassifier(**QUICK).fit(bilstm.read_texts(tmp_path / "r.jsonl", text="said", target="stars"))
+    assert told_columns(model, "r.jsonl") == {("--text", "said"), ("--target", "stars")}
 
 
 # -- what a fit remembers ----------------------------------------------------------------------------------------
