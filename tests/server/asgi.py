@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 
@@ -86,6 +86,13 @@ async def acall(app: Any, method: str, path: str, body: Any = None, **headers: s
     start = sent[0]
     found = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
     return Answer(start["status"], found, b"".join(message.get("body", b"") for message in sent[1:]), read)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something is true; a minute at most."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 async def connect(app: Any, path: str, **headers: str) -> list[dict[str, Any]]:

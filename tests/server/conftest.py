@@ -32,7 +32,7 @@ def app(models):
 
 @pytest.fixture
 def app_of(paths):
-    """Makes an application of some models with settings of its own."""
+    """Makes an application of some models with settings of its own; ``made`` are the models, the last one's last."""
     made = []
 
     def make(*names, **options):
@@ -40,6 +40,7 @@ def app_of(paths):
         made.append(Models({name: paths[name] for name in names or ("text",)}, settings))
         return create_app(made[-1], settings)
 
+    make.made = made
     yield make
     for one in made:
         one.close(10)

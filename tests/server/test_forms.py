@@ -23,6 +23,7 @@ from bilstm.server.forms.records import Field, Record
 from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import Refusal
 from tests.compare import assert_close
+from tests.server.asgi import call
 from tests.server.made import RATE, load_frame, rows_of, sound_file
 
 NAMES = ["table", "steps", "text", "topics", "names", "load", "count", "digits"]
@@ -205,8 +206,6 @@ def test_a_short_file_of_long_sound_is_cut_off(models, app_of):
     quiet = sound_file(700 * 8000 / 768_000, rate=768_000)  # announces its rate; it is counted in the model's own time
     assert predicted(models, "digits", [quiet])[0]["note"] is None
     app = app_of("digits", seconds=1.5)
-    from tests.server.asgi import call
-
     refused = call(app, "POST", "/v1/models/digits/predict", sound_file(600.0, kind="FLAC"), content_type="audio/flac")
     assert refused.status == 413
     assert "at most 1.5 seconds" in refused.error["message"]

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import threading
-import time
 
 import pytest
 
@@ -18,7 +17,7 @@ from bilstm.server.models import Models, named, watch
 from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
 from bilstm.server.worker import Closed, Worker
-from tests.server.asgi import call
+from tests.server.asgi import call, until
 
 
 def test_models_are_called_by_their_files_or_as_one_likes(tmp_path):
@@ -32,11 +31,11 @@ def test_models_are_called_by_their_files_or_as_one_likes(tmp_path):
 
 def test_a_file_that_is_no_model_is_an_error_at_the_start(tmp_path, paths):
     (tmp_path / "bad.bilstm").write_bytes(b"nothing")
-    before = threading.active_count()
     with pytest.raises(ModelFileError):
         Models({"good": paths["text"], "bad": tmp_path / "bad.bilstm"}, Settings())
-    time.sleep(0.1)
-    assert threading.active_count() <= before  # the thread of the good one has ended
+    for thread in [thread for thread in threading.enumerate() if thread.name == "bilstm-good"]:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -121,13 +120,15 @@ def test_a_file_that_is_gone_leaves_the_old_model(replaced):
 
 def test_what_the_old_model_has_accepted_it_answers(replaced, paths, monkeypatch):
     models, put = replaced
-    old, go = models.get("m"), threading.Event()
+    old, begun, go = models.get("m"), threading.Event(), threading.Event()
     answer = old.form.answers.predictions
-    monkeypatch.setattr(old.form.answers, "predictions", lambda data: go.wait(20) and answer(data))
+    monkeypatch.setattr(old.form.answers, "predictions", lambda data: begun.set() or (go.wait(60) and answer(data)))
 
     async def ask():
-        waiting = [asyncio.create_task(old.predict(["good"])) for _ in range(5)]
-        await asyncio.sleep(0.05)
+        waiting = [asyncio.create_task(old.predict(["good"]))]
+        await until(begun.is_set)
+        waiting += [asyncio.create_task(old.predict(["good"])) for _ in range(4)]
+        await until(lambda: old.worker.waiting == 4)
         put(paths["table"])
         await asyncio.to_thread(models.reload)
         go.set()
@@ -171,12 +172,8 @@ def test_files_are_watched(replaced, paths):
 
     async def look():
         watching = asyncio.create_task(watch(models, 0.01))
-        await asyncio.sleep(0.05)
         put(paths["table"])
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if models.version:
-                break
+        await until(lambda: models.version > 0)
         watching.cancel()
 
     asyncio.run(look())
@@ -188,7 +185,7 @@ class Echo:
 
     def __init__(self):
         self.batches = []
-        self.go = threading.Event()
+        self.begun, self.go = threading.Event(), threading.Event()
 
     def prepare(self, rows):
         if "bad" in rows:
@@ -196,7 +193,8 @@ class Echo:
         return list(rows)
 
     def answer(self, prepared):
-        self.go.wait(20)
+        self.begun.set()
+        assert self.go.wait(60)
         self.batches.append(list(prepared))
         if "worse" in prepared:
             raise ZeroDivisionError
@@ -209,12 +207,10 @@ def asked(requests, **options):
     worker = Worker("echo", form, Settings(**options))
 
     async def ask():
-        first = [asyncio.create_task(worker.predict(["first"]))]
-        while worker.waiting or not first[0]:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.02)
-        tasks = first + [asyncio.create_task(worker.predict(rows)) for rows in requests]
-        await asyncio.sleep(0.02)
+        tasks = [asyncio.create_task(worker.predict(["first"]))]
+        await until(form.begun.is_set)
+        tasks += [asyncio.create_task(worker.predict(rows)) for rows in requests]
+        await until(lambda: worker.waiting == len(requests))
         form.go.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
