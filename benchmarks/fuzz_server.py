@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from tests.server.asgi import acall  # noqa: E402
-from tests.server.made import RATE, rows_of, sound_file, write_models  # noqa: E402
+from tests.server.made import rows_of, sound_file, write_models  # noqa: E402
+from tests.speech import RATE  # noqa: E402
 
 from bilstm import load  # noqa: E402
 from bilstm.data.audio import read_sound  # noqa: E402
@@ -144,7 +145,7 @@ def model_files(paths: dict[str, Path], count: int, seed: int) -> Counter[str]:
 
 def sounds(count: int, seed: int) -> Counter[str]:
     """Sound files that are damaged; how many were read and how many were refused."""
-    good = [sound_file(0.1, kind=kind) for kind in ("WAV", "FLAC", "OGG", "AIFF", "MP3")]
+    good = [sound_file(0.1, kind=kind) for kind in ("wav", "flac", "ogg", "aiff", "mp3")]
     last = b""
 
     def one(n: int) -> None:

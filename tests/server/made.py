@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import soundfile
 
 from bilstm import (
     BiLSTMClassifier,
@@ -20,34 +18,24 @@ from bilstm import (
 )
 from bilstm.data.series import read_series
 from bilstm.data.tones import dial_tones
-
-RATE = 8000
+from tests.sounds import file_of, noise, sine
+from tests.speech import RATE
 
 
 def write_models(folder: Path) -> dict[str, Path]:
     """A model file of each kind, by name."""
-    draw = np.random.default_rng(0)
+    paths = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = {
-            "table": _table(draw),
-            "steps": _steps(draw),
-            "text": _text(),
-            "topics": _topics(),
-            "names": _names(),
-            "load": _load(),
-            "count": BiLSTMForecaster(history=8, horizon=2, hidden_size=4, max_epochs=1).fit(np.sin(np.arange(80.0))),
-            "digits": _digits(),
-        }
-    paths = {}
-    for name, model in made.items():
-        paths[name] = folder / f"{name}.bilstm"
-        model.save(paths[name])
+        for name, make in MODELS.items():
+            paths[name] = folder / f"{name}.bilstm"
+            make().save(paths[name])
     return paths
 
 
-def _table(draw: Any) -> BiLSTMRegressor:
+def _table() -> BiLSTMRegressor:
     """Two targets; a number, one that may be missing, a category."""
+    draw = np.random.default_rng(0)
     rooms, age = draw.normal(6, 1, 60), draw.normal(40, 9, 60)
     frame = pl.DataFrame(
         {"rooms": rooms, "age": [None if k % 7 == 0 else v for k, v in enumerate(age)], "town": ["a", "b", "北京"] * 20}
@@ -56,7 +44,8 @@ def _table(draw: Any) -> BiLSTMRegressor:
     return BiLSTMRegressor(hidden_size=5, max_epochs=2).fit(frame, targets)
 
 
-def _steps(draw: Any) -> BiLSTMClassifier:
+def _steps() -> BiLSTMClassifier:
+    draw = np.random.default_rng(1)
     sequences = [draw.normal(n % 3, 1, (2 + n % 4, 2)) for n in range(40)]
     labels = [n % 3 for n in range(40)]
     return BiLSTMClassifier(hidden_size=5, max_epochs=2, pooling="mean").fit(sequences, labels)
@@ -109,18 +98,32 @@ def load_frame(count: int) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def _count() -> BiLSTMForecaster:
+    """Numbers without times."""
+    return BiLSTMForecaster(history=8, horizon=2, hidden_size=4, max_epochs=1).fit(np.sin(np.arange(80.0)))
+
+
 def _digits() -> BiLSTMTranscriber:
     sounds, texts = dial_tones(8, rate=RATE)
     return BiLSTMTranscriber(hidden_size=8, num_layers=1, sample_rate=RATE, mels=16, max_epochs=1).fit(sounds, texts)
 
 
-def sound_file(seconds: float = 0.5, rate: int = RATE, kind: str = "WAV", seed: int = 0) -> bytes:
-    """A sound file of tones in noise."""
-    time = np.arange(int(seconds * rate)) / rate
-    noise = np.random.default_rng(seed).normal(0, 0.02, len(time))
-    file = io.BytesIO()
-    soundfile.write(file, 0.3 * np.sin(2 * np.pi * (400 + 100 * seed) * time) + noise, rate, format=kind)
-    return file.getvalue()
+MODELS = {
+    "table": _table,
+    "steps": _steps,
+    "text": _text,
+    "topics": _topics,
+    "names": _names,
+    "load": _load,
+    "count": _count,
+    "digits": _digits,
+}
+
+
+def sound_file(seconds: float = 0.5, rate: int = RATE, kind: str = "wav", seed: int = 0) -> bytes:
+    """A sound file of a tone in noise."""
+    tone = sine(400 + 100 * seed, rate, seconds)
+    return file_of(tone + noise(len(tone), 0.02, seed), rate, kind)
 
 
 def rows_of(name: str, count: int, seed: int = 0) -> list[Any]:

@@ -24,16 +24,15 @@ from bilstm.server.heard import data_warnings_heard
 from bilstm.server.problems import Refusal
 from tests.compare import assert_close
 from tests.server.asgi import call
-from tests.server.made import RATE, load_frame, rows_of, sound_file
-
-NAMES = ["table", "steps", "text", "topics", "names", "load", "count", "digits"]
+from tests.server.made import MODELS, load_frame, rows_of, sound_file
+from tests.speech import RATE
 
 
 def predicted(models, name, rows):
     return asyncio.run(models.get(name).predict(rows))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_row_is_answered_with_the_same_bytes_alone_and_among_63_others(models, name):
     form = models.get(name).form
     count = 64 if name not in ("load", "count") else 12  # each series is forecast by itself
@@ -206,7 +205,7 @@ def test_a_short_file_of_long_sound_is_cut_off(models, app_of):
     quiet = sound_file(700 * 8000 / 768_000, rate=768_000)  # announces its rate; it is counted in the model's own time
     assert predicted(models, "digits", [quiet])[0]["note"] is None
     app = app_of("digits", seconds=1.5)
-    refused = call(app, "POST", "/v1/models/digits/predict", sound_file(600.0, kind="FLAC"), content_type="audio/flac")
+    refused = call(app, "POST", "/v1/models/digits/predict", sound_file(600.0, kind="flac"), content_type="audio/flac")
     assert refused.status == 413
     assert "at most 1.5 seconds" in refused.error["message"]
 
@@ -241,7 +240,7 @@ def test_steps_of_a_request_are_counted_before_any_of_them_is_looked_at(models, 
         form.check([[[0, 0]] * 10_000] * 11)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_example_of_a_model_works_and_fits_its_schema(models, name):
     import jsonschema_rs
 
