@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 
 import numpy as np
@@ -200,7 +201,7 @@ def test_limits_out_of_range_are_refused(options, message):
 
 
 def test_without_optuna_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ExtraError, match=r"pip install 'bilstm\[tune\]'"):
         tune(small(), HOUSES)
 
@@ -212,7 +213,7 @@ def test_optuna_says_nothing_and_is_left_as_it_was(capsys):
         found = tune(small(), HOUSES, trials=8, search=QUICK, seeds=1)
         found.importance()
     assert capsys.readouterr() == ("", "")
-    assert [str(one.message) for one in told if "pptuna" in str(one.filename)] == []
+    assert [str(one.message) for one in told] == []
     assert optuna.logging.get_verbosity() == level
 
 
