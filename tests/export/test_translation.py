@@ -11,14 +11,15 @@ from torch import nn
 from bilstm.errors import ParameterError
 from bilstm.export import translations
 from bilstm.export.check import run
-from bilstm.nn import BiLSTM, native
+from bilstm.nn import BiLSTM
 from bilstm.surgery import accelerate
 from tests.compare import assert_close
+from tests.nn.kernels import needs_native
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 pytestmark = [
-    pytest.mark.skipif(not native.isas(), reason="the compiled module bilstm._native is not built"),
+    needs_native,
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning"),  # torch's exporter's own
 ]
 B, T = torch.export.Dim("B"), torch.export.Dim("T")

@@ -14,9 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from bilstm.errors import DataError
 from bilstm.nn import BiLSTM, last_kernel, native, use_kernel
 from tests.compare import assert_close
+from tests.nn.kernels import needs_native
 
 pytestmark = [
-    pytest.mark.skipif(not native.isas(), reason="the compiled module bilstm._native is not built"),
+    needs_native,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
 ]
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.nn import CRF, crf_equations, crf_kernels, last_kernel, native, use_kernel
+from bilstm.nn import CRF, crf_equations, crf_kernels
 from tests import paths
 from tests.compare import assert_close
+from tests.nn.kernels import needs_native, on_every_kernel, running
 from tests.paths import ChainCase, all_paths, chain_cases
 from tests.strategies import FUZZ
-
-KERNELS = ["native", "equations"] if native.isas() else ["equations"]
-on_every_kernel = pytest.mark.parametrize("kernel", KERNELS)
-needs_native = pytest.mark.skipif(not native.isas(), reason="the compiled module bilstm._native is not built")
 
 SENTENCES = ChainCase((7, 3, 0, 1, 12, 5, 12), 12, 5, seed=3)
 SENTENCES_TAGS = torch.randint(5, (7, 12), generator=torch.Generator().manual_seed(8))
@@ -36,14 +31,6 @@ def bioes_rules():
         "first": np.array([tag[0] in "OBS" for tag in BIOES]),
         "last": np.array([tag[0] in "OES" for tag in BIOES]),
     }
-
-
-@contextmanager
-def running(kernel):
-    """Only this kernel, and it did run."""
-    with use_kernel(kernel):
-        yield
-        assert last_kernel() == kernel
 
 
 def gradients(crf, emissions, losses, weights):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -22,20 +21,12 @@ from tests.laws import (
     run,
     sentence,
 )
+from tests.nn.kernels import ISAS, forced, needs_native
 from tests.strategies import FUZZ, cases
 
-pytestmark = pytest.mark.skipif(not native.isas(), reason="the compiled module bilstm._native is not built")
+pytestmark = needs_native
 
-ISAS = native.isas()
 SENTENCES = Case(9, 12, 5, 19, layers=2, lengths=(12, 3, 0, 7, 1, 12, 5, 9, 2), states=True, seed=21)
-
-
-@contextmanager
-def forced(isa: str):
-    """Native with this instruction set, and no other."""
-    with pytest.MonkeyPatch.context() as patch, use_kernel("native"):
-        patch.setenv("BILSTM_ISA", isa)
-        yield
 
 
 def assert_ran(case: Case, isa: str) -> None:

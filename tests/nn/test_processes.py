@@ -11,12 +11,13 @@ import torch
 from torch import multiprocessing
 from torch.utils.data import DataLoader
 
-from bilstm.nn import BiLSTM, last_kernel, native
+from bilstm.nn import BiLSTM, last_kernel
 from tests.cases import Case
 from tests.compare import assert_close
+from tests.nn.kernels import needs_native
 
 pytestmark = [
-    pytest.mark.skipif(not native.isas(), reason="the compiled module bilstm._native is not built"),
+    needs_native,
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 

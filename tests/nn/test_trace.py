@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 from hypothesis import given
@@ -15,20 +13,11 @@ from bilstm.nn.equations import Trace
 from tests.cases import CASES, Case
 from tests.compare import assert_close
 from tests.laws import ROUNDINGS, run
+from tests.nn.kernels import ISAS, forced, needs_native
 from tests.strategies import FUZZ, cases
 
-ISAS = native.isas()
 SENTENCES = Case(9, 12, 5, 19, layers=2, lengths=(12, 3, 0, 7, 1, 12, 5, 9, 2), states=True, seed=31)
 WIDE = Case(40, 6, 7, 100, layers=2, lengths=tuple(row % 7 for row in range(40)), seed=32)  # AMX's in training
-needs_native = pytest.mark.skipif(not ISAS, reason="the compiled module bilstm._native is not built")
-
-
-@contextmanager
-def forced(isa: str):
-    """Native with this instruction set, and no other."""
-    with pytest.MonkeyPatch.context() as patch, use_kernel("native"):
-        patch.setenv("BILSTM_ISA", isa)
-        yield
 
 
 def trace(case: Case, layer: BiLSTM | None = None, x: torch.Tensor | None = None) -> Trace:

@@ -10,16 +10,16 @@ from torch import nn
 
 from bilstm.data.batch import Batch
 from bilstm.data.vocabulary import CASES, COLUMNS
-from bilstm.nn import native
 from bilstm.nn.crf import CRF
 from bilstm.nn.forecast import ForecastNetwork
 from bilstm.nn.network import POOLING_NAMES, Network, StepNetwork
 from bilstm.nn.speech import SpeechNetwork
 from bilstm.nn.words import WordReader
 from tests.compare import assert_close
+from tests.nn.kernels import needs_native
 
 pytestmark = [
-    pytest.mark.skipif(not native.isas(), reason="the compiled module bilstm._native is not built"),
+    needs_native,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
 ]
 
