@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,14 +83,19 @@ class Case:
         numbers = torch.randn(*shape, generator=generator, dtype=torch.float64)
         return numbers.to(self.dtype).to(dtype or self.dtype)
 
-    @contextmanager
-    def with_threads(self) -> Iterator[None]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+    def with_threads(self) -> AbstractContextManager[None]:
+        return threads_of_torch(self.threads)
+
+
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """So many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # Small shapes that between them meet every branch; the gallery of wrong layers is judged on these.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bilstm.nn import CRF, crf_equations, crf_kernels
 from tests import paths
+from tests.cases import threads_of_torch
 from tests.compare import assert_close
 from tests.nn.kernels import needs_native, on_every_kernel, running
 from tests.paths import ChainCase, all_paths, chain_cases
@@ -275,16 +276,14 @@ def test_a_row_is_the_same_bit_for_bit_in_any_company(scale):
 
 @needs_native
 def test_the_number_of_threads_changes_no_bit():
-    crf, before, found = CRF(20), torch.get_num_threads(), []  # so large that three threads are worth it
+    crf, found = CRF(20), []  # so large that three threads are worth it
     generator = torch.Generator().manual_seed(9)
     emissions, tags = torch.randn(45, 40, 20, generator=generator), torch.zeros(45, 40, dtype=torch.int64)
     emissions[::7] *= 300  # by logarithms
     for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        with running("native"):
+        with threads_of_torch(threads), running("native"):
             by_row, by_parameter = observed(crf, emissions, tags, [*range(41), 40, 40, 40, 40])
             found.append([*by_row, *by_parameter])
-    torch.set_num_threads(before)
     for others in found[1:]:
         for a, b in zip(others, found[0], strict=True):
             assert_close(a, b)

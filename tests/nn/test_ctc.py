@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bilstm.nn import align, ctc_equations, ctc_loss, greedy, last_kernel, needed_steps, use_kernel
 from tests import transcripts
+from tests.cases import threads_of_torch
 from tests.compare import assert_close
 from tests.nn.kernels import needs_native, on_every_kernel, running
 from tests.strategies import FUZZ
@@ -187,18 +188,14 @@ def test_outputs_of_any_floating_type_give_their_own_gradient(dtype, kernel):
 
 @needs_native
 def test_batch_mates_and_threads_change_no_bit():
-    case, before = RECORDINGS, torch.get_num_threads()
-    alone, mates = [], []
+    case, alone, mates = RECORDINGS, [], []
     for row, length in enumerate(case.lengths):
         own = TextCase((length,), (case.text_lengths[row],), case.time, case.tokens)
         own.outputs[:], own.__dict__["texts"] = case.outputs[row], case.texts[row : row + 1]
         alone.append(observed(own))
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
+    for threads in (1, 2, 3):
+        with threads_of_torch(threads):
             mates.append(observed(case))
-    finally:
-        torch.set_num_threads(before)
     for losses, gradient in mates:
         for row, (loss, own) in enumerate(alone):
             assert_close(losses[row], loss[0])
@@ -255,17 +252,13 @@ def test_the_alignment_is_the_best_of_all(case, kernel):
 
 @needs_native
 def test_the_native_alignment_is_that_of_the_equations_bit_for_bit_on_any_number_of_threads():
-    case, before = RECORDINGS, torch.get_num_threads()
+    case = RECORDINGS
     with running("equations"):
         expected = align(case.outputs, case.texts, case.lengths, case.text_lengths)
     assert [own is None for own in expected] == [False] * 6 + [True]
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            with running("native"):
-                assert align(case.outputs, case.texts, case.lengths, case.text_lengths) == expected
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 2):
+        with threads_of_torch(threads), running("native"):
+            assert align(case.outputs, case.texts, case.lengths, case.text_lengths) == expected
 
 
 # --- the text of the most probable alignment ----------------------------------------------------------------

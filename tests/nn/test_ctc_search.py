@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn import align, beam_search, ctc_loss, greedy
 from tests import transcripts
+from tests.cases import threads_of_torch
 from tests.compare import assert_close
 from tests.nn.kernels import KERNELS, needs_native, on_every_kernel, running
 from tests.strategies import FUZZ
@@ -181,19 +182,16 @@ def test_the_best_token_of_a_step_is_tried_however_much_is_pruned(kernel):
 
 @on_every_kernel
 def test_batch_mates_and_threads_change_no_bit(kernel):
-    case, before = recordings(), torch.get_num_threads()
+    case = recordings()
     arguments = {"n_best": 5, "space": SPACE, "ngrams": a_model(2), "hot_words": [(1, 4)]}
     with running(kernel):
         alone = [
             beam_search(case.outputs[row : row + 1, :length], [length], **arguments)[0]
             for row, length in enumerate(case.lengths)
         ]
-        try:
-            for threads in (1, 2, 3):
-                torch.set_num_threads(threads)
+        for threads in (1, 2, 3):
+            with threads_of_torch(threads):
                 assert beam_search(case.outputs, case.lengths, **arguments) == alone
-        finally:
-            torch.set_num_threads(before)
 
 
 @on_every_kernel
