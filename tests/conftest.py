@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 
 import pytest
 from hypothesis import settings
 
 from bilstm.cli import main
 
-# a machine that others use too takes as long as it takes: timings are no matter of tests
-settings.register_profile("patient", deadline=None)
+# A machine that others use too takes as long as it takes: timings are no matter of tests. The same examples in every
+# run, and no file that remembers them, unless BILSTM_EXAMPLES asks for new ones.
+settings.register_profile("patient", deadline=None, derandomize="BILSTM_EXAMPLES" not in os.environ, database=None)
 settings.load_profile("patient")
 
 

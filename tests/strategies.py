@@ -46,11 +46,8 @@ def lengths(batch: int, time: int) -> st.SearchStrategy[tuple[int, ...] | None]:
     return st.one_of(st.none(), unequal, unequal, equal)
 
 
-# The same examples in every run, unless BILSTM_EXAMPLES asks for so many new ones.
+# For what takes long: few examples, or as many as BILSTM_EXAMPLES says. All else is that of the profile in conftest.py.
 FUZZ = settings(
     max_examples=int(os.environ.get("BILSTM_EXAMPLES", "12")),
-    derandomize="BILSTM_EXAMPLES" not in os.environ,
-    database=None,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

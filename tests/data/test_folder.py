@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm import read_folder, read_sentences, read_table, read_texts
@@ -125,7 +125,6 @@ def test_one_row_group_as_large_as_the_file_comes_in_pieces(tmp_path, monkeypatc
 records = st.lists(st.lists(st.sampled_from(["", "1", "a,b", "x\ny", 'q"q', "\r\n", '"']), min_size=2, max_size=2))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(records, st.integers(1, 40))
 def test_records_are_cut_only_where_they_end(rows, size):
     text = pl.DataFrame({"a": [row[0] for row in rows], "b": [row[1] for row in rows]}, schema={"a": str, "b": str})

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm.data import merged
@@ -20,7 +20,6 @@ from tests.compare import assert_close
 numbers = st.lists(st.floats(-1e6, 1e6).map(lambda value: round(value, 3)), max_size=20)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(numbers, min_size=1, max_size=6).filter(any))
 def test_merged_moments_are_those_of_all_numbers_together(pieces):
     moments = Moments()
@@ -99,7 +98,6 @@ def test_targets_are_learned_from_pieces_as_from_all_of_them(pieces):
     assert_close(found.scale, expected.scale, rtol=1e-12)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=30), max_size=5))
 def test_words_are_counted_as_a_counter_counts_them(pieces):
     words = WordCounts()
@@ -121,7 +119,6 @@ def test_where_words_are_too_many_the_rarest_are_forgotten():
 tags = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "I-LOC", "S-LOC", "E-PER", "NOUN"]), max_size=6)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.lists(tags, max_size=4), max_size=4))
 def test_the_scheme_of_pieces_is_that_of_the_whole(pieces):
     evidence = Evidence()

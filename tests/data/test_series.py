@@ -180,7 +180,6 @@ def test_rows_that_fill_only_what_is_known_ahead_are_counted():
 
 
 @given(n=st.integers(3, 60), data=st.data())
-@settings(deadline=None)
 def test_filling_gaps_keeps_every_row_and_makes_times_even(n, data):
     inner = data.draw(st.sets(st.integers(1, n - 2), min_size=n - 2 - n // 3))
     kept = [0, *sorted(inner), n - 1]
@@ -244,7 +243,6 @@ def test_rows_that_stand_newest_first_are_turned_round():
 
 
 @given(order=st.permutations(range(12)))
-@settings(deadline=None)
 def test_series_do_not_depend_on_how_their_rows_alternate(order):
     names = sorted("aaabbbbccccc", key=lambda _: order.pop())
     frame = pl.DataFrame({"g": names}).with_columns(place=pl.int_range(pl.len()).over("g"))
@@ -366,7 +364,7 @@ def test_a_known_clock_is_kept_and_offsets_that_it_has_not_are_told():
 
 
 @given(values=st.lists(st.none() | st.floats(-1e9, 1e9), min_size=2, max_size=20).filter(any))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_written_series_is_read_again(tmp_path, values):
     frame = hourly(len(values), y=pl.Series(values, dtype=pl.Float64))
     frame.write_csv(tmp_path / "series.csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm.data.dataset import Dataset, joined
@@ -25,7 +25,6 @@ def numbers(pieces):
     return [int(value) for piece in pieces for value in piece.target_values]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 12), st.integers(1, 5), st.none() | st.integers(0, 2**31))
 def test_every_sequence_comes_once(places, side_by_side, seed):
     found = numbers(stream(places, side_by_side).pieces(seed))
@@ -47,7 +46,6 @@ def test_places_that_are_read_side_by_side_mix():
     assert any(a != b for a, b in zip(mixed[::2], mixed[1::2], strict=True))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 7), st.floats(0, 1))
 def test_shares_are_the_whole_and_hold_the_same_sequences_out(size, below):
     shares = [numbers(stream().shard(rank, size).without(5, below).pieces(seed=9)) for rank in range(size)]
@@ -74,7 +72,6 @@ def test_a_mapped_stream_gives_changed_pieces():
     assert all(piece.feature_names == ["a", "b"] for piece in changed.shard(0, 2).without(1, 0.5).pieces(0))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 9), st.integers(1, 4000), st.integers(0, 99))
 def test_pools_hold_every_sequence_once_and_whole_batches(batch_size, buffer, seed):
     found = list(pools(stream().pieces(seed), batch_size, seed, buffer))

@@ -96,7 +96,7 @@ def test_the_note_on_sequences_of_one_step_is_said_once_and_only_of_tables(capsy
 # -- laws --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 59), st.floats(-1e6, 1e6))
 def test_a_fitted_scaler_saw_training_rows_only(row, value):
     data = boston().take(range(60))

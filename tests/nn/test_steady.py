@@ -15,7 +15,7 @@ from tests.compare import assert_close
 sizes = st.integers(1, 40)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows=st.integers(1, 70), inputs=sizes, outputs=sizes, seed=st.integers(0, 9))
 def test_a_row_has_the_same_bits_alone_and_among_others(rows, inputs, outputs, seed):
     torch.manual_seed(seed)
@@ -53,7 +53,7 @@ def test_what_is_no_number_stays_none():
     assert found[1].isfinite().all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=12), width=st.integers(1, 9))
 def test_a_row_is_pooled_alike_whatever_it_is_padded_to(lengths, width):
     torch.manual_seed(len(lengths))
