@@ -28,6 +28,12 @@ def noise(samples, level=0.1, seed=0):
     return np.random.default_rng(seed).normal(0, level, samples).astype(np.float32)
 
 
+def strongest(samples, rate):
+    """The frequency of a sine, or of a sound's most power, in Hz: the peak of its spectrum."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 16 * len(samples)))
+    return spectrum.argmax() * rate / (16 * len(samples))
+
+
 def file_of(samples, rate, kind="wav"):
     """A sound file as bytes."""
     stream = io.BytesIO()

@@ -11,6 +11,7 @@ from bilstm.data.arpa import read_arpa
 from bilstm.errors import DataError
 from tests.compare import assert_close
 
+FILE = "model.arpa"
 MODEL = """
 Some tool says: \\data\\ is where it begins.
 ngram 1=nr
@@ -40,21 +41,11 @@ ngram  3 = 1
 """
 
 
-@pytest.fixture
-def written(tmp_path):
-    def write(text, name="model.arpa"):
-        path = tmp_path / name
-        data = text if isinstance(text, bytes) else text.encode()
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write
-
-
 @pytest.mark.parametrize("name", ["model.arpa", "model.arpa.gz"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
-def test_a_model_is_read_in_natural_logarithms(written, name, ends):
-    model = read_arpa(written(MODEL.replace("\n", ends), name))
+def test_a_model_is_read_in_natural_logarithms(write, name, ends):
+    text = MODEL.replace("\n", ends).encode()
+    model = read_arpa(write(gzip.compress(text) if name.endswith(".gz") else text, name))
     assert model.words == ["<UNK>", "<S>", "</s>", "fünf", "never"]
     assert (model.start, model.end, model.unknown) == (1, 2, 0)
     one, two, three = model.tables
@@ -67,14 +58,14 @@ def test_a_model_is_read_in_natural_logarithms(written, name, ends):
     assert_close(three.log_probability, [-0.05 * math.log(10)], rtol=1e-12)
 
 
-def test_a_model_of_words_alone_has_no_marks_and_an_empty_section_may_be_missing(written):
-    model = read_arpa(written("\\data\\\nngram 1=1\nngram 2=0\n\\1-grams:\n-1 a\n\\end\\"))
+def test_a_model_of_words_alone_has_no_marks_and_an_empty_section_may_be_missing(write):
+    model = read_arpa(write("\\data\\\nngram 1=1\nngram 2=0\n\\1-grams:\n-1 a\n\\end\\"))
     assert (model.words, model.start, model.end, model.unknown) == (["a"], None, None, None)
     assert model.tables[1].words.shape == (0, 2)
 
 
-def test_a_word_may_begin_with_a_backslash_and_hold_a_no_break_space(written):
-    model = read_arpa(written("\\data\\\nngram 1=2\n\\1-grams:\n-1 \\a\n-1 a\u00a0b\n\\end\\"))
+def test_a_word_may_begin_with_a_backslash_and_hold_a_no_break_space(write):
+    model = read_arpa(write("\\data\\\nngram 1=2\n\\1-grams:\n-1 \\a\n-1 a\u00a0b\n\\end\\"))
     assert model.words == ["\\a", "a\u00a0b"]
 
 
@@ -104,24 +95,24 @@ def test_a_word_may_begin_with_a_backslash_and_hold_a_no_break_space(written):
         ("-inf never 0", "-1 fünf", "expected every 1-gram once, got 'fünf' again .*line 16"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_line(written, before, after, words):
+def test_what_is_wrong_with_a_file_is_said_with_its_line(write, before, after, words):
     assert MODEL.count(before) >= 1
     at = MODEL.rindex(before)
-    path = written(MODEL[:at] + after + MODEL[at + len(before) :])
+    path = write(MODEL[:at] + after + MODEL[at + len(before) :])
     with pytest.raises(DataError, match=words):
         read_arpa(path)
 
 
 @pytest.mark.parametrize("kept", range(60, len(MODEL) - 6, 7))
-def test_a_cut_file_is_never_taken_for_a_whole_one(written, kept):
+def test_a_cut_file_is_never_taken_for_a_whole_one(write, kept):
     with pytest.raises(DataError, match="line "):
-        read_arpa(written(MODEL[:kept]))
+        read_arpa(write(MODEL[:kept]))
 
 
-def test_a_cut_gzip_file_is_said_to_be_cut(written):
+def test_a_cut_gzip_file_is_said_to_be_cut(write):
     whole = gzip.compress(MODEL.encode())
     with pytest.raises(DataError, match="expected a whole gzip file"):
-        read_arpa(written(whole[:-20], "model.bin"))
+        read_arpa(write(whole[:-20], "model.bin"))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +127,6 @@ def test_a_cut_gzip_file_is_said_to_be_cut(written):
         (b"", "got an empty file"),
     ],
 )
-def test_what_is_no_text_is_said_to_be_none(written, data, words):
+def test_what_is_no_text_is_said_to_be_none(write, data, words):
     with pytest.raises(DataError, match=words):
-        read_arpa(written(data))
+        read_arpa(write(data))

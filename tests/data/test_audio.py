@@ -16,16 +16,10 @@ from hypothesis import strategies as st
 from bilstm.data.audio import fault_of, read_sound, sound_blocks, sound_facts
 from bilstm.errors import DataError, ExtraError, ParameterError
 from tests.compare import assert_close
-from tests.sounds import FORMATS, file_of, noise, sine
+from tests.sounds import FORMATS, file_of, noise, sine, strongest
 from tests.strategies import FUZZ
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000, 96000]
-
-
-def strongest(samples, rate):
-    """The frequency of a sine, by the peak of its spectrum."""
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 16 * len(samples)))
-    return spectrum.argmax() * rate / (16 * len(samples))
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -10,14 +10,9 @@ import soundfile
 
 from bilstm.data.bird_calls import CALLS, PITCH, RATE, as_wav, bird_calls
 from tests.compare import assert_close
+from tests.sounds import strongest
 
 OFF = 1.04  # what a singer's pitch may be off in a call, with room for the bins of the spectrum
-
-
-def pitch_of(sound):
-    """The frequency of most power, Hz."""
-    power = np.abs(np.fft.rfft(sound)) ** 2
-    return np.argmax(power) * RATE / len(sound)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +25,14 @@ def single():
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_has_its_pitch(single, name):
     pitches = [pitch for pitch in CALLS[name].pitches if pitch]
-    assert min(pitches) * PITCH[0] / OFF < pitch_of(single[name]) < max(pitches) * PITCH[1] * OFF
+    assert min(pitches) * PITCH[0] / OFF < strongest(single[name], RATE) < max(pitches) * PITCH[1] * OFF
 
 
 def test_the_second_note_of_a_cuckoo_is_a_third_lower(single):
     loud = np.flatnonzero(np.abs(single["cuckoo"]) > 0.1 * np.abs(single["cuckoo"]).max())
     call = single["cuckoo"][loud[0] : loud[-1]]
     third = len(call) // 3
-    assert_close(pitch_of(call[:third]) / pitch_of(call[-third:]), 660 / 525, rtol=0.05)
+    assert_close(strongest(call[:third], RATE) / strongest(call[-third:], RATE), 660 / 525, rtol=0.05)
 
 
 def test_no_bird_is_the_same_as_another_and_singers_come_one_after_the_other():

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from bilstm.data.sound_sequences import SoundCache, at_speed
 from bilstm.errors import DataError, ParameterError
 from tests.compare import assert_close
-from tests.data.test_audio import strongest
-from tests.sounds import noise, sine
+from tests.sounds import noise, sine, strongest
 from tests.strategies import FUZZ
 
 
