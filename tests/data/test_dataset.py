@@ -50,9 +50,8 @@ def test_taking_rows_takes_their_sequences_targets_and_ids(lengths, draw):
 
 def test_tables_arrays_and_frames_of_both_libraries_are_one_thing():
     matrix = np.arange(6.0).reshape(3, 2)
-    frames = [Dataset.from_arrays(kind(matrix, columns=["a", "b"])) for kind in (pd.DataFrame,)]
-    frames.append(Dataset.from_arrays(pl.DataFrame(matrix, schema=["a", "b"])))
-    for data in frames:
+    for frame in (pd.DataFrame(matrix, columns=["a", "b"]), pl.DataFrame(matrix, schema=["a", "b"])):
+        data = Dataset.from_arrays(frame)
         assert data.feature_names == ["a", "b"]
         assert data.is_table
         assert_close(data.steps.to_numpy(), matrix)

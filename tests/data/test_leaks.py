@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bilstm.data import leaks
 from bilstm.data.leaks import find_leaks
 from bilstm.errors import DataError
 
@@ -215,10 +216,14 @@ def test_a_name_that_is_no_column_is_refused():
         find_leaks(np.zeros((80, 1)), ["price"], ["prize"], [], np.array([80]), 5)
 
 
-def test_what_is_looked_at_does_not_grow_with_the_rows():
+def test_what_is_looked_at_does_not_grow_with_the_rows(monkeypatch):
+    standard, seen = leaks._standard, []
+    monkeypatch.setattr(leaks, "_standard", lambda table: seen.append(len(table)) or standard(table))
     values = np.random.default_rng(9).normal(size=(300_000, 3)).cumsum(axis=0)
     values[:-2, 2] = values[2:, 0]
     for lengths in ([300_000], [3] * 10 + [299_970], [30] * 10_000):
         found = find_leaks(values, ["a", "b", "c"], ["a"], [], np.array(lengths), 4)
         assert len(found) == 1, lengths
         assert "over the next 2 steps" in found[0]
+    assert len(seen) == 3
+    assert max(seen) <= 1.1 * leaks._ROWS  # blocks are of unequal lengths
