@@ -21,17 +21,10 @@ from bilstm.errors import ModelFileError, ParameterError, TrainingError
 from bilstm.history import History
 from bilstm.nn.network import Network
 from tests.compare import assert_close
+from tests.models import Killed, assert_same_model, die_and_go_on
 from tests.processes import wait_for
 
 SMALL = {"hidden_size": 8, "max_epochs": 6, "batch_size": 64}
-
-
-def assert_same_model(a, b):
-    assert a.network_.state_dict().keys() == b.network_.state_dict().keys()
-    for name, tensor in a.network_.state_dict().items():
-        assert_close(tensor, b.network_.state_dict()[name], what=name)
-    for name in ("loss", "validation_loss", "metric", "learning_rate", "gradient_norm"):
-        assert_close(a.history_[name], b.history_[name], what=name)
 
 
 class PlainNetwork(nn.Module):
@@ -219,36 +212,16 @@ def test_a_gradient_that_is_not_finite_is_named():
 CHECKPOINTED = {"hidden_size": 8, "batch_size": 32, "dropout": 0.3, "max_epochs": 12, "num_layers": 2}
 
 
-class Killed(Exception):
-    """Stands for the end of a process."""
-
-
 @pytest.mark.parametrize("kill_at", [1, 5, 11])
 @pytest.mark.parametrize(
     "options", [{}, {"schedule": "constant", "optimizer": "adamw", "validation_fraction": 0}], ids=str
 )
-def test_a_run_that_was_stopped_ends_in_the_same_model_as_an_unbroken_one(tmp_path, monkeypatch, kill_at, options):
+def test_a_run_that_was_stopped_ends_in_the_same_model_as_an_unbroken_one(tmp_path, kill_at, options):
     data = boston().take(range(200))
     unbroken = BiLSTMRegressor(**CHECKPOINTED | options).fit(data)
     checkpointed = BiLSTMRegressor(**CHECKPOINTED | options, checkpoint=tmp_path / "run.checkpoint")
-
-    from bilstm.checkpoint import Checkpoint
-
-    original = Checkpoint.save
-
-    def save_then_die(self, state):
-        original(self, state)
-        if state.epoch == kill_at:
-            raise Killed
-
-    monkeypatch.setattr(Checkpoint, "save", save_then_die)
-    with pytest.raises(Killed):
-        checkpointed.fit(data)
-    monkeypatch.setattr(Checkpoint, "save", original)
-    epochs = []
-    monkeypatch.setattr(Checkpoint, "save", lambda self, state: (epochs.append(state.epoch), original(self, state)))
-    checkpointed.fit(data)
-    assert epochs[0] == kill_at + 1, "an epoch was lost or done twice"
+    epochs = die_and_go_on(checkpointed, data, after=kill_at)
+    assert epochs == list(range(kill_at + 1, 13)), "an epoch was lost or done twice"
     assert_same_model(unbroken, checkpointed)
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
-from sklearn.utils import check_random_state
 
 from bilstm import BiLSTMClassifier, Dataset, digits, evaluate, load
 from bilstm.errors import DataError, ParameterError
 from tests.compare import assert_close
+from tests.models import split_as_by_fit
 
 SMALL = {"hidden_size": 8, "max_epochs": 4}
 
@@ -68,7 +68,7 @@ def test_label_smoothing_makes_it_less_sure_and_leaves_the_validation_loss_plain
         model.temperature_ = 1.0  # calibration would take back what smoothing did
     assert smooth.predict_proba(X).max(axis=1).mean() < sure.predict_proba(X).max(axis=1).mean()
     for model in (sure, smooth):
-        held_out = model._split(Dataset.from_arrays(X, y), None, check_random_state(0).randint(2**31 - 1))[1]
+        _, held_out = split_as_by_fit(model, Dataset.from_arrays(X, y))
         best = int(np.argmin(model.history_["validation_loss"]))
         assert_close(model.history_["validation_loss"][best], evaluate(model, held_out)["log_loss"], rtol=1e-5)
 

@@ -13,21 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bilstm
 from bilstm import evaluate
 from bilstm.baselines import LinearBaseline
 from bilstm.data.series import read_series
 from bilstm.errors import DataWarning
 from tests.compare import assert_close
+from tests.models import assert_same_model, die_and_go_on
 from tests.series import days, shops, small, table, wave
 from tests.strategies import FUZZ
 
 TRAINED = {"max_epochs": 3, "learning_rate": 0.02}
-
-
-def states_equal(one, other):
-    for name, tensor in one.network_.state_dict().items():
-        assert_close(other.network_.state_dict()[name], tensor, what=name)
 
 
 def numbers(frame):
@@ -167,35 +162,22 @@ def test_the_linear_model_is_fitted_to_known_values_alone():
 def test_equal_seeds_give_equal_models_and_others_do_not(target_as):
     first = small(target_as=target_as, **TRAINED).fit(table(), y="y")
     again = small(target_as=target_as, **TRAINED).fit(table(), y="y")
-    states_equal(first, again)
+    assert_same_model(first, again)
     assert first.target_as_ == again.target_as_
     assert first.predict().equals(again.predict())
     other = small(target_as=target_as, random_state=1, **TRAINED).fit(table(), y="y")
     assert (other.network_.hidden.weight != first.network_.hidden.weight).any()
     first.fit(table(), y="y")
-    states_equal(first, again)
+    assert_same_model(first, again)
 
 
 @pytest.mark.parametrize("target_as", ["auto", "level"])
-def test_an_interrupted_run_ends_in_the_model_of_an_unbroken_one(tmp_path, monkeypatch, target_as):
+def test_an_interrupted_run_ends_in_the_model_of_an_unbroken_one(tmp_path, target_as):
     options = {"max_epochs": 6, "learning_rate": 0.02, "target_as": target_as, "patience": None}
     whole = small(**options).fit(table(), y="y")
     broken = small(**options, checkpoint=tmp_path / "run")
-    save = bilstm.checkpoint.Checkpoint.save
-
-    def save_and_stop(self, state):
-        save(self, state)
-        if state.epoch == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(bilstm.checkpoint.Checkpoint, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        broken.fit(table(), y="y")
-    assert not hasattr(broken, "history_")
-    monkeypatch.setattr(bilstm.checkpoint.Checkpoint, "save", save)
-    broken.fit(table(), y="y")
-    states_equal(whole, broken)
-    assert broken.history_["validation_loss"] == whole.history_["validation_loss"]
+    assert die_and_go_on(broken, table(), "y", after=3) == [4, 5, 6]
+    assert_same_model(whole, broken)
     assert broken.predict().equals(whole.predict())
 
 

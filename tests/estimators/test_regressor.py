@@ -14,6 +14,7 @@ from bilstm import BiLSTMRegressor, Dataset, boston, evaluate
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn.network import POOLING_NAMES
 from tests.compare import assert_close
+from tests.models import split_as_by_fit
 
 SMALL = {"hidden_size": 8, "max_epochs": 3}
 
@@ -108,16 +109,12 @@ def test_a_fitted_scaler_saw_training_rows_only(row, value):
     targets[row] += 1 + abs(value)
     frame = pl.from_numpy(changed, schema=data.feature_names)
     after = BiLSTMRegressor(hidden_size=2, max_epochs=1).fit(frame, targets)._encoders()
-    rows, held_out = model._split(data, None, seed_of(model))
+    rows, held_out = split_as_by_fit(model, data)
     assert len(held_out) == 6
     for part in ("features", "scaler"):
         means = [c["mean"] for c in before[part]] if part == "features" else before[part]["mean"]
         new_means = [c["mean"] for c in after[part]] if part == "features" else after[part]["mean"]
         assert (means == new_means) == (row not in rows), f"row {row}, {part}"
-
-
-def seed_of(model):
-    return int(np.random.RandomState(model.random_state).randint(2**31 - 1))
 
 
 def test_validation_data_that_is_given_never_reaches_the_scaler():

@@ -16,15 +16,14 @@ from sklearn.exceptions import NotFittedError
 
 import bilstm
 from bilstm import BiLSTMTranscriber, evaluate
-from bilstm.checkpoint import Checkpoint
 from bilstm.data.recordings import from_sounds, read_recordings
 from bilstm.data.tones import dial_tones
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
 from bilstm.estimators import sound_inputs
 from tests.compare import assert_close
+from tests.models import assert_same_model, die_and_go_on
 from tests.sounds import file_of
 from tests.speech import LEARNS, RATE, TINY, edits, heard, learned, tiny, untrained
-from tests.test_training import Killed, assert_same_model
 
 
 @pytest.fixture(scope="module")
@@ -158,24 +157,12 @@ def test_a_loaded_model_can_be_fitted_again(spoken, tmp_path):
     assert_same_model(bilstm.load(tmp_path / "m.bilstm").fit(*spoken), first)
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_model_as_an_unbroken_one(spoken, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_ends_in_the_same_model_as_an_unbroken_one(spoken, tmp_path):
     options = {"max_epochs": 4, "num_layers": 2, "batch_size": 4}
     unbroken = tiny(**options).fit(*spoken)
     stopped = tiny(**options, checkpoint=tmp_path / "run.checkpoint")
-    original = Checkpoint.save
-
-    def save_then_die(self, state):
-        original(self, state)
-        if state.epoch == 2:
-            raise Killed
-
-    monkeypatch.setattr(Checkpoint, "save", save_then_die)
-    with pytest.raises(Killed):
-        stopped.fit(*spoken)
-    epochs = []
-    monkeypatch.setattr(Checkpoint, "save", lambda self, state: (epochs.append(state.epoch), original(self, state)))
-    assert_same_model(stopped.fit(*spoken), unbroken)
-    assert epochs == [3, 4]
+    assert die_and_go_on(stopped, *spoken, after=2) == [3, 4]
+    assert_same_model(stopped, unbroken)
 
 
 def test_a_checkpoint_of_other_recordings_is_refused(spoken, tmp_path):
