@@ -92,12 +92,22 @@ def test_the_validation_part_keeps_the_shares_of_the_classes():
     assert np.bincount(held_out.target_values).tolist() == [14, 13, 3]
 
 
-def test_class_weights_of_numbers_survive_the_model_file_and_the_command_line(tmp_path):
+def test_class_weights_of_numbers_survive_the_model_file_and_the_command_line(run, tmp_path):
     X, y = blobs()
-    model = BiLSTMClassifier(**SMALL, class_weight={0: 1.0, 1: 2.0, 2: 0.5}).fit(X, y)
+    weights = {0: 1.0, 1: 2.0, 2: 0.5}
+    model = BiLSTMClassifier(**SMALL, class_weight=weights).fit(X, y)
     model.save(tmp_path / "m.bilstm")
     again = load(tmp_path / "m.bilstm").fit(X, y)
     assert_close(again.predict_proba(X), model.predict_proba(X))
+    table = pl.DataFrame(X, schema=list("abcd"))
+    table.with_columns(y=y).write_csv(tmp_path / "blobs.csv")
+    options = [word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", value)]
+    told = ",".join(f"{name}={weight}" for name, weight in weights.items())
+    status, _, err = run(
+        "fit", "classifier", "blobs.csv", "--target", "y", "-o", "c.bilstm", "--class-weight", told, *options
+    )
+    assert status == 0, err
+    assert_close(load(tmp_path / "c.bilstm").predict_proba(table), model.predict_proba(X), atol=1e-6)
 
 
 X, Y = blobs()
