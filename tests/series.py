@@ -9,10 +9,12 @@ import polars as pl
 
 from bilstm import BiLSTMForecaster
 from bilstm.data.series import Series, read_series
+from bilstm.estimators.parameters import TARGET_AS
 
 SMALL = {"history": 6, "horizon": 2, "hidden_size": 4, "max_epochs": 1, "target_as": "difference"}
 START = np.datetime64("2024-01-01", "us")
 DAY = np.timedelta64(1, "D")
+VIEWS = TARGET_AS[1:]  # the ways to see a target, without "auto", which chooses one of them
 
 
 def small(**changes: Any) -> BiLSTMForecaster:
@@ -23,6 +25,12 @@ def small(**changes: Any) -> BiLSTMForecaster:
 def wave(steps: int = 90, seed: int = 0, noise: float = 0.2) -> np.ndarray:
     """A sine with noise, above zero."""
     return 5 + np.sin(np.arange(steps) / 3) + noise * np.random.default_rng(seed).normal(size=steps)
+
+
+def centred(values: np.ndarray, reach: int) -> np.ndarray:
+    """The mean of so many steps before and behind each, which knows the future."""
+    padded = np.pad(values, reach, mode="edge")
+    return np.convolve(padded, np.ones(2 * reach + 1) / (2 * reach + 1), mode="valid")
 
 
 def days(steps: int) -> pl.Series:

@@ -8,6 +8,7 @@ import pytest
 from bilstm.data import leaks
 from bilstm.data.leaks import find_leaks
 from bilstm.errors import DataError
+from tests.series import centred
 
 ROWS = 600
 
@@ -75,11 +76,6 @@ def test_short_honest_tables_raise_no_alarm(rows):
     for seed in range(100):
         values, names = market(np.random.default_rng(seed), rows)
         assert find_leaks(values, names, ["close"], [], np.array([rows]), 5) == [], seed
-
-
-def centred(values, reach):
-    padded = np.pad(values, reach, mode="edge")
-    return np.convolve(padded, np.ones(2 * reach + 1) / (2 * reach + 1), mode="valid")
 
 
 PLANTED = {

@@ -15,10 +15,8 @@ from bilstm.data.series_encoder import SeriesEncoder, root_mean_squares
 from bilstm.data.windows import cut
 from bilstm.errors import DataError
 from tests.compare import assert_close
-from tests.series import days, read_shops, shops, table
+from tests.series import VIEWS, days, read_shops, shops, table
 from tests.strategies import FUZZ
-
-VIEWS = ("level", "difference", "log-return")
 
 
 def fitted(series, target_as="level", history=5, horizon=2, until=50):

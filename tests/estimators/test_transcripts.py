@@ -42,8 +42,8 @@ def scores_of(text, characters, doubts=(), steps=2):
     return scores
 
 
-def random_scores(T, seed, scale=2.0):
-    return (scale * np.random.default_rng(seed).normal(size=(T, len(LETTERS)))).astype(np.float32)
+def random_scores(T, seed):
+    return (2 * np.random.default_rng(seed).normal(size=(T, len(LETTERS)))).astype(np.float32)
 
 
 # -- beside brute force --------------------------------------------------------------------------------------
@@ -80,12 +80,7 @@ def test_other_readings_are_texts_of_their_own_best_first_with_their_probabiliti
 def test_as_many_other_readings_come_as_are_asked_for(count):
     (found,) = untrained().transcribe(heard()[0][:1], alternatives=count)
     assert len(found.alternatives) == count
-    assert (
-        found.text
-        == untrained().predict(
-            heard()[0][:1],
-        )[0]
-    )
+    assert found.text == untrained().predict(heard()[0][:1])[0]
 
 
 @FUZZ

@@ -20,6 +20,7 @@ from bilstm.export import check, to_onnx
 from bilstm.export.check import checked, compared
 from bilstm.export.feeds import feed
 from bilstm.export.files import written
+from bilstm.nn.network import POOLING_NAMES
 from tests.export import models
 from tests.export.models import run
 from tests.series import SMALL
@@ -40,13 +41,13 @@ def assert_exported(model, data=None):
 # --- one output a sequence -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", POOLING_NAMES)
 def test_every_pooling(pooling):
     data = digits().take(range(60))
     assert_exported(BiLSTMClassifier(max_epochs=1, hidden_size=5, pooling=pooling, num_layers=2).fit(data), data)
 
 
-@pytest.mark.parametrize("pooling", ["final", "mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", POOLING_NAMES)
 @pytest.mark.parametrize("several", [False, True])
 def test_texts_with_one_label_or_several(pooling, several):
     texts, labels = ["so good", "", "bad bad day !", "Good"] * 6, ["a", "b", "c", "a"] * 6
