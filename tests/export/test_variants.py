@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber
+from bilstm.cli_fit import TASKS
 from bilstm.data.builtin import digits
 from bilstm.data.invented import invented_sentences
 from bilstm.data.series import read_series
@@ -138,12 +139,10 @@ def test_steps_of_several_frames(normalise):
 
 # --- the files -------------------------------------------------------------------------------------------------
 
-ALL = [models.regressor, models.classifier, models.tagger, models.forecaster, models.transcriber]
 
-
-@pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
-def test_a_graph_is_valid_dynamic_and_holds_every_weight_once(make):
-    model = make()
+@pytest.mark.parametrize("task", TASKS)
+def test_a_graph_is_valid_dynamic_and_holds_every_weight_once(task):
+    model = getattr(models, task)()
     content, spec = models.exported(model)
     graph = onnx.load_from_string(content)
     onnx.checker.check_model(graph, full_check=True)  # with strict inference of shapes

@@ -29,30 +29,24 @@ def as_owner(*words):
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *words]
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def server():
     """The URL of a database that is made for these tests and goes with them."""
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path may have a hundred characters at most
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     quiet = {"check": True, "capture_output": True, "cwd": "/", "timeout": PATIENCE}
     initdb = [HOME / "initdb", "-D", folder / "data", "-U", "tester", "--auth=trust", "--no-sync"]
     subprocess.run(as_owner(*initdb), **quiet)
-    words = [
-        "-D",
-        folder / "data",
-        "-k",
-        folder,
-        "-p",
-        str(port),
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        "fsync=off",
-    ]
+    settings = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    words = ["-D", folder / "data", "-k", folder, "-p", str(port), *settings]
     process = subprocess.Popen(
         as_owner(HOME / "postgres", *words), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -93,11 +87,9 @@ def test_a_database_holds_the_trials_of_several_machines_and_each_takes_up_its_o
 
 
 def test_a_server_that_is_not_there_is_one_line_without_the_password(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
     with pytest.raises(BilstmError, match="cannot use the database postgresql") as caught:
-        go_on(tmp_path, 1, storage=f"postgresql://me:secret@127.0.0.1:{port}/x")
+        go_on(tmp_path, 1, storage=url)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -8,21 +8,15 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bilstm import (
-    BiLSTMClassifier,
-    BiLSTMForecaster,
-    BiLSTMRegressor,
-    BiLSTMTagger,
-    BiLSTMTranscriber,
-    boston,
-    digits,
-    sunspots,
-)
+import bilstm
+from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, boston, digits, sunspots
 from bilstm.cli_fit import value_reader
 from bilstm.data.series import read_series
 from bilstm.data.text import from_texts
 from bilstm.errors import ParameterError
+from bilstm.model_file import ESTIMATORS
 from bilstm.tune.space import (
+    FIXED,
     SPACES,
     WORDS,
     Choices,
@@ -36,7 +30,7 @@ from bilstm.tune.space import (
     values,
 )
 
-KINDS = [BiLSTMRegressor, BiLSTMClassifier, BiLSTMTagger, BiLSTMForecaster, BiLSTMTranscriber]
+KINDS = [getattr(bilstm, name) for name in ESTIMATORS]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.task)
@@ -137,8 +131,6 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_fitted(search, me
 
 
 def test_every_parameter_that_a_search_must_leave_alone_exists():
-    from bilstm.tune.space import FIXED
-
     known = {name for kind in KINDS for name in inspect.signature(kind).parameters}
     assert FIXED.keys() <= known
 

@@ -12,6 +12,7 @@ from bilstm.errors import ParameterError
 from bilstm.history import History
 from bilstm.tune.trials import Fit, Setting, fit_of, fit_trial, setting_for
 from tests.compare import assert_close
+from tests.models import Killed
 
 HOUSES = boston().take(range(120))
 SENTENCES = [["Ann", "lives", "in", "Rome"], ["Rome", "is", "old"], ["Bob", "sleeps"]] * 12
@@ -41,11 +42,14 @@ def test_of_a_tagger_it_is_the_f1_of_the_epoch_that_is_kept():
 
 def test_of_a_forecaster_it_is_the_error_of_the_kept_epoch_whatever_way_the_target_is_seen():
     wave = np.sin(np.arange(200) / 5) + 2
-    setting = setting_for(BiLSTMForecaster(history=10, horizon=2, hidden_size=4, max_epochs=2), wave)
+    estimator = BiLSTMForecaster(history=10, horizon=2, hidden_size=4, max_epochs=2)
+    setting = setting_for(estimator, wave)
     assert (setting.by, setting.seeds, setting.is_higher_better) == ("metric", 1, False)
     for view in ("level", "log-return"):
         (fit,) = fit_trial(setting, {"target_as": view}, silent)
-        assert fit.figure == fit.metric
+        history = estimator.set_params(target_as=view).fit(wave).history_
+        kept = int(np.argmin(history["validation_loss"]))
+        assert fit.figure == fit.metric == history["metric"][kept]
 
 
 def test_several_seeds_are_several_fits_and_their_mean_is_told():
@@ -77,9 +81,6 @@ def test_a_fit_that_was_taken_up_tells_the_same_as_an_unbroken_one(tmp_path):
     setting = setting_for(BiLSTMRegressor(hidden_size=4, max_epochs=5), HOUSES, seeds=2)
     unbroken, told, kept = [], [], []
     whole = fit_trial(setting, {}, lambda *step: unbroken.append(step))
-
-    class Killed(BaseException):
-        pass
 
     def die(seed, history):
         if (seed, len(history)) == (1, 3):
