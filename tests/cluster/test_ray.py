@@ -26,12 +26,12 @@ PATIENCE = 300  # seconds, on a machine that may be busy
 
 
 def workers_alive():
-    """Processes of Ray Train's workers."""
+    """Ray Train's workers among the processes that this one has started, and never those of somebody else."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in sorted(children(os.getpid())):
         try:
-            if "RayTrainWorker" in path.read_text():
-                found.append(int(path.parent.name))
+            if "RayTrainWorker" in Path(f"/proc/{process}/cmdline").read_text():
+                found.append(process)
         except OSError:
             continue
     return found
@@ -196,6 +196,7 @@ def test_ctrl_c_ends_all_workers_and_the_same_command_goes_on(tmp_path):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     started = children(process.pid)
+    assert started
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
