@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 import aims  # noqa: E402
 from layer import sentence_lengths, shape  # noqa: E402
 from peers import Problem, torch_and_ours  # noqa: E402
-from record import store  # noqa: E402
+from record import resident, store  # noqa: E402
 
 SHAPES = ("sentences", "paragraphs", "speech", "wide", "long sentences", "characters", "one recording")
 REPEATS = 3  # processes of each; the median counts
@@ -84,13 +84,7 @@ def growth(name: str, lengths: str, contender: str, threads: int) -> float:
     kept = step()
     after = resident("VmHWM")
     del kept
-    return (after - before) / 1024
-
-
-def resident(field: str) -> int:
-    """Kibibytes of this process: VmRSS now, VmHWM at the peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+    return after - before
 
 
 if __name__ == "__main__":

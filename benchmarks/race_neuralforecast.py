@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from neuralforecast.models import LSTM
 
 from bilstm import BiLSTMForecaster, read_series
 from bilstm.data.windows import cut
+from record import versions
 
 HORIZON = 24
 MOST_EPOCHS = 16
@@ -67,11 +67,7 @@ def race(frame: pl.DataFrame, test: pl.DataFrame, history: int, validation: int,
         "theirs": {"seconds": round(their_seconds, 2), "mse": round(their_error, 5), "steps": model.max_steps},
         "ours": tried,
         "linear model mse": round(found["linear model mse"], 5),
-        "versions": {
-            name: metadata.version(name)
-            for name in ("neuralforecast", "lightning", "pytorch-lightning")
-            if _installed(name)
-        },
+        "versions": versions(("neuralforecast", "lightning", "pytorch-lightning")),
         "threads": torch.get_num_threads(),
     }
 
@@ -92,11 +88,3 @@ def _theirs(model: Any, windows: Any, history: int) -> np.ndarray[Any, Any]:
     found = model.predict(long)
     found = found.reset_index() if "unique_id" not in found.columns else found
     return np.asarray(found.sort_values(["unique_id", "ds"])["LSTM"], dtype=np.float64).reshape(len(rows), HORIZON)
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import torch
 
 from bilstm.doctor import processor
-from tables import BUSY
+from tables import BUSY, RESULTS
 
-RESULTS = Path(__file__).resolve().parent / "results"
-LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "onnxruntime", "openvino", "jax", "stanza", "flair")
+# of ours, and of the contenders
+LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars", "pyarrow", "ray", "optuna")
+LIBRARIES += ("onnxruntime", "openvino", "jax", "stanza", "flair", "pytorch-crf", "neuralforecast")
 
 
 def circumstances() -> dict[str, Any]:
@@ -31,7 +33,7 @@ def circumstances() -> dict[str, Any]:
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions(LIBRARIES)},
         "commit": commit,
         "date": datetime.date.today().isoformat(),
     }
@@ -64,16 +66,23 @@ def stored(name: str) -> dict[str, Any]:
     return results
 
 
-def _busy_ticks(clock: Path) -> int:
-    ticks = [int(word) for word in clock.read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4]  # without idle and waiting for disks
-
-
-def _versions() -> dict[str, str]:
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed."""
     found = {}
-    for name in LIBRARIES:
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue  # an optional contender
     return found
+
+
+def resident(field: str = "VmRSS", process: int | str = "self") -> float:
+    """MiB of memory that a process holds; with VmHWM at its peak. Linux only."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def _busy_ticks(clock: Path) -> int:
+    ticks = [int(word) for word in clock.read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4]  # without idle and waiting for disks

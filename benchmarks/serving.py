@@ -33,7 +33,7 @@ from bilstm import BiLSTMClassifier, load  # noqa: E402
 from bilstm.data.text import read_texts  # noqa: E402
 from bilstm.server.forms.form import form_of  # noqa: E402
 from bilstm.server.settings import Settings  # noqa: E402
-from record import busy_cores, store  # noqa: E402
+from record import busy_cores, resident, store  # noqa: E402
 
 CONTENDERS = {"together": (), "one by one": ("--batch", "1")}
 QUESTIONS = 200  # sentences that are asked for, in turn
@@ -136,9 +136,9 @@ def memory(model: Path, asked: Any, options: argparse.Namespace) -> dict[str, fl
     """Resident memory of one server after few and after many requests, in MiB."""
     with server(model, options.threads) as (port, process):
         ask(port, asked, options.clients, 600.0, FIRST)
-        first = resident(process.pid)
+        first = resident(process=process.pid)
         ask(port, asked, options.clients, 600.0, options.memory - FIRST)
-        last = resident(process.pid)
+        last = resident(process=process.pid)
     grown = round(100 * (last / first - 1), 2)
     print(
         f"memory: {first:.1f} MiB after {FIRST} requests, {last:.1f} MiB after {options.memory}: {grown} % more (aim 5)"
@@ -188,12 +188,6 @@ def ask(port: int, asked: Any, clients: int, seconds: float, requests: int = 10*
     run = subprocess.run([*command, *arguments], input=json.dumps(asked), capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(run.stdout)
     return found
-
-
-def resident(pid: int) -> float:
-    """MiB of memory that a process holds; Linux only."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":
