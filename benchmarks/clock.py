@@ -42,6 +42,11 @@ def interleaved(calls: Mapping[str, Callable[[], Any]], rounds: int, budget: flo
     return {name: 1000 * statistics.median(seconds) for name, seconds in taken.items()}, rounds
 
 
+def rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Four digits of each: more would be noise."""
+    return {name: float(f"{number:.4g}") for name, number in numbers.items()}
+
+
 def _seconds(call: Callable[[], Any], many: int) -> float:
     """Mean seconds of a call."""
     began = time.perf_counter()

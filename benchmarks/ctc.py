@@ -25,7 +25,7 @@ from tests.compare import assert_close  # noqa: E402
 
 from bilstm.nn import align, beam_search, ctc_loss, greedy, last_kernel  # noqa: E402
 from bilstm.nn.ngrams import NGrams  # noqa: E402
-from clock import interleaved  # noqa: E402
+from clock import interleaved, rounded  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 B, T, U, K = 16, 150, 20, 30  # of the loss
@@ -81,7 +81,7 @@ def loss_times(scale: float, rounds: int, budget: float) -> dict[str, Any]:
     ours()
     kernel = last_kernel()
     ms, rounds = interleaved({"bilstm": ours, "torch": theirs}, rounds, budget)
-    return {"ms": _rounded(ms), "dimensions": [B, T, U, K], "scale": scale, "kernel": kernel, "rounds": rounds}
+    return {"ms": rounded(ms), "dimensions": [B, T, U, K], "scale": scale, "kernel": kernel, "rounds": rounds}
 
 
 # --- the search ---------------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ def search_times(rounds: int, budget: float) -> dict[str, Any]:
     ms, rounds = interleaved(calls, rounds, budget)
     per_second = {name: milliseconds / (ROWS * STEPS * STEP_SECONDS) for name, milliseconds in ms.items()}
     return {
-        "ms": _rounded(ms),
-        "ms_per_second_of_sound": _rounded(per_second),
+        "ms": rounded(ms),
+        "ms_per_second_of_sound": rounded(per_second),
         "right": right,
         "dimensions": [ROWS, STEPS, TOKENS],
         "words": WORDS,
@@ -148,10 +148,6 @@ def bigrams(words: list[tuple[int, ...]], generator: np.random.Generator) -> NGr
         (pairs, generator.uniform(-6, -2, len(pairs)), np.zeros(len(pairs))),
     ]
     return NGrams.from_words([*words, None, None], tables, start=V - 2, end=V - 1)
-
-
-def _rounded(numbers: dict[str, float]) -> dict[str, float]:
-    return {name: float(f"{number:.4g}") for name, number in numbers.items()}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from tests.compare import assert_close  # noqa: E402
 
 import aims  # noqa: E402
 from bilstm.nn import last_kernel, native  # noqa: E402
-from clock import interleaved  # noqa: E402
+from clock import interleaved, rounded  # noqa: E402
 from peers import Contender, Problem, contenders  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -114,7 +114,7 @@ def measure(problem: Problem, rounds: int, budget: float) -> dict[str, Any]:
         "task": task,
         "precision": "bf16" if problem.bf16 else "fp32",
         "gflop": round(problem.gflop, 5),
-        "ms": {name: float(f"{milliseconds:.4g}") for name, milliseconds in ms.items()},
+        "ms": rounded(ms),
         "absent": absent,
         "kernel": kernel,
         "isa": native.last_isa() if kernel == "native" else None,

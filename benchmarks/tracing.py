@@ -23,7 +23,7 @@ from tests.cases import Case  # noqa: E402
 from tests.compare import assert_close  # noqa: E402
 
 from bilstm.nn import BiLSTM, last_kernel, native, use_kernel  # noqa: E402
-from clock import interleaved  # noqa: E402
+from clock import interleaved, rounded  # noqa: E402
 from layer import LENGTHS, sentence_lengths, shape  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -73,7 +73,7 @@ def measure(case: Case, rounds: int, budget: float) -> dict[str, Any]:
     return {
         "dimensions": [case.batch, case.time, case.features, case.hidden, case.layers],
         "lengths": "all equal" if lengths is None else "unequal",
-        "ms": {name: float(f"{milliseconds:.4g}") for name, milliseconds in ms.items()},
+        "ms": rounded(ms),
         "kernel": kernel,
         "isa": native.last_isa() if kernel == "native" else None,
         "rounds": rounds,
