@@ -6,7 +6,8 @@ Three layers of 320 units in each direction on log-mel features of the recording
 8, 16 and 32: of neighbours in length, as our training has them, and at random, as a plain DataLoader has them. The
 plain model packs its sequences and takes torch's CTC loss; ours takes lengths and its own. Both start from equal
 weights; losses and gradients are compared before anything is timed; then they take turns on the same batches in one
-process. A step is forward, loss, backward, norm and Adam; the reading of features, which both would share, is not.
+process. A step is forward, loss, backward, norm and Adam, as it comes for the plain model and fused, as the package has
+it, for ours; the reading of features, which both would share, is not.
 """
 
 from __future__ import annotations
