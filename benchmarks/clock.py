@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 PAUSE = 0.005  # seconds; OpenMP's threads spin for about 3 ms after their last work
@@ -40,6 +40,11 @@ def interleaved(calls: Mapping[str, Callable[[], Any]], rounds: int, budget: flo
                 calls[name]()
             taken[name].append(_seconds(calls[name], many[name]))
     return {name: 1000 * statistics.median(seconds) for name, seconds in taken.items()}, rounds
+
+
+def by_turns(names: Iterable[str], turn: int) -> list[str]:
+    """Forwards in one turn and backwards in the next, so that none always follows another: for what times itself."""
+    return list(names)[:: 1 if turn % 2 == 0 else -1]
 
 
 def rounded(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -30,6 +30,7 @@ from tests.compare import assert_close  # noqa: E402
 
 from bilstm import BiLSTMTagger, read_sentences, workers  # noqa: E402
 from bilstm.data.invented import invented_sentences  # noqa: E402
+from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 BATCH = 32  # the tagger's default
@@ -92,7 +93,7 @@ def compare(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, 
     """Sequences a second of every contender, and where the time of a step goes."""
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     for turn in range(options.rounds):
-        for name in list(CONTENDERS)[:: 1 if turn % 2 == 0 else -1]:
+        for name in by_turns(CONTENDERS, turn):
             turn_of = functools.partial(run, data, folder, *CONTENDERS[name], options.epochs, options.threads)
             turns[name].append(turn_of(apart=name == APART))
     found = {}
@@ -117,20 +118,10 @@ def commands(data: Path, folder: Path, options: argparse.Namespace) -> dict[str,
     """Seconds of whole commands, reading and Ray's start included."""
     seconds: dict[str, list[float]] = {"1 worker": [], "2 workers": []}
     for turn in range(options.commands):
-        for name in list(seconds)[:: 1 if turn % 2 == 0 else -1]:
-            command = [
-                sys.executable,
-                "-m",
-                "bilstm.cli",
-                "fit",
-                "tagger",
-                str(data),
-                "-o",
-                "m.bilstm",
-                "--log-every",
-                "0",
-            ]
-            more = ["--max-epochs", str(options.epochs), *(["--workers", "2"] if name == "2 workers" else [])]
+        for name in by_turns(seconds, turn):
+            command = [sys.executable, "-m", "bilstm.cli", "fit", "tagger", str(data), "-o", "m.bilstm"]
+            more = ["--log-every", "0", "--max-epochs", str(options.epochs)]
+            more += ["--workers", "2"] if name == "2 workers" else []
             started = time.perf_counter()
             subprocess.run(
                 [*command, *more], cwd=folder, env=environment(options.threads), check=True, capture_output=True

@@ -33,6 +33,7 @@ from bilstm import BiLSTMClassifier, load  # noqa: E402
 from bilstm.data.text import read_texts  # noqa: E402
 from bilstm.server.forms.form import form_of  # noqa: E402
 from bilstm.server.settings import Settings  # noqa: E402
+from clock import by_turns  # noqa: E402
 from record import busy_cores, resident, store  # noqa: E402
 
 CONTENDERS = {"together": (), "one by one": ("--batch", "1")}
@@ -114,7 +115,7 @@ def compare(model: Path, asked: Any, options: argparse.Namespace) -> dict[str, A
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     seconds = options.seconds / options.turns
     for turn in range(options.turns):
-        for name in list(CONTENDERS)[:: 1 if turn % 2 == 0 else -1]:
+        for name in by_turns(CONTENDERS, turn):
             with server(model, options.threads, *CONTENDERS[name]) as (port, _):
                 ask(port, asked, options.clients, 1.0)  # warms up
                 turns[name].append(ask(port, asked, options.clients, seconds))

@@ -36,6 +36,7 @@ import bilstm  # noqa: E402
 from bilstm import BiLSTMTagger, read_sentences  # noqa: E402
 from bilstm.data.batch import Sequences  # noqa: E402
 from bilstm.nn import last_kernel, native  # noqa: E402
+from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 BATCH, PREDICTED = 32, 2000
@@ -168,10 +169,13 @@ def training(data: Any, options: argparse.Namespace) -> dict[str, Any]:
     assert model.clip_norm is not None
     ours, theirs, crf = [], [], []
     for turn in range(options.rounds):
-        with seconds_in_crf() as spent:
-            ours += model.fit(data).history_["seconds"]
-        crf.append(sum(spent))
-        theirs.append(plain_epoch(plain, optimizer, plain_batches(sequences, tags, turn), model.clip_norm))
+        for side in by_turns(("ours", "plain"), turn):
+            if side == "plain":
+                theirs.append(plain_epoch(plain, optimizer, plain_batches(sequences, tags, turn), model.clip_norm))
+                continue
+            with seconds_in_crf() as spent:
+                ours += model.fit(data).history_["seconds"]
+            crf.append(sum(spent))
         print(f"round {turn}: ours {ours[-1]:.2f} s, plain {theirs[-1]:.2f} s", flush=True)
     tokens = data.steps.height
     return {
@@ -207,10 +211,11 @@ def prediction(data: Any, options: argparse.Namespace) -> dict[str, Any]:
     same = sum(a == b for a, b in zip(ours(), theirs(), strict=True)) / chosen.steps.height
     assert same > 0.9999, f"equal weights must give equal tags, got {same:.4%} equal"
     taken: dict[str, list[float]] = {"ours": [], "plain": []}
-    for _ in range(options.rounds):
-        for name, run in (("ours", ours), ("plain", theirs)):
+    sides = {"ours": ours, "plain": theirs}
+    for turn in range(options.rounds):
+        for name in by_turns(sides, turn):
             started = time.perf_counter()
-            run()
+            sides[name]()
             taken[name].append(time.perf_counter() - started)
     medians = {name: round(statistics.median(seconds), 3) for name, seconds in taken.items()}
     return {"sentences": len(chosen), "tokens": chosen.steps.height, **medians}

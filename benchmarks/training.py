@@ -31,6 +31,7 @@ from tests.compare import assert_close  # noqa: E402
 import aims  # noqa: E402
 from bilstm.nn import BiLSTM, last_kernel  # noqa: E402
 from boston import Contenders, our_epochs, plain_epochs  # noqa: E402
+from clock import by_turns  # noqa: E402
 from layer import sentence_lengths  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -115,9 +116,9 @@ def compare(name: str, sides: dict[str, Epochs], rounds: int, block: int) -> dic
     losses = {side: epochs(1)[0] for side, epochs in sides.items()}  # and warms up
     assert_close(losses["ours"], losses["plain"], rtol=1e-4, what=f"losses of {name}")
     taken: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(rounds):
-        for side, epochs in sides.items():
-            taken[side] += epochs(block)[1]
+    for turn in range(rounds):
+        for side in by_turns(sides, turn):
+            taken[side] += sides[side](block)[1]
     found = {side: round(1000 * statistics.median(seconds), 3) for side, seconds in taken.items()}
     ratio = found["plain"] / found["ours"]
     print(f"{name}: plain PyTorch {found['plain']} ms, ours {found['ours']} ms, {ratio:.2f} times as fast", flush=True)

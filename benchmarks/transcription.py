@@ -32,6 +32,7 @@ from bilstm import BiLSTMTranscriber, read_recordings  # noqa: E402
 from bilstm.data.batch import Batch  # noqa: E402
 from bilstm.nn import last_kernel  # noqa: E402
 from bilstm.training import Examples  # noqa: E402
+from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 BATCHES = 6  # different ones
@@ -101,16 +102,22 @@ def compare(model: BiLSTMTranscriber, batches: list[tuple[Batch, Tensor]], round
     plain = PlainNetwork(ours)
     check(model, ours, plain, batches[0])
     makers = {"ours": torch.optim.Adam(ours.parameters(), fused=True), "plain": torch.optim.Adam(plain.parameters())}
+
+    def our_step(batch: Batch, texts: Tensor) -> None:
+        step(ours, makers["ours"], model._loss(ours(batch), texts, batch.lengths))
+        assert last_kernel() == "native"
+
+    def plain_step(batch: Batch, texts: Tensor) -> None:
+        step(plain, makers["plain"], plain_loss(plain(batch), texts[..., 0].long(), batch.lengths))
+
+    sides = {"ours": our_step, "plain": plain_step}
     taken: dict[str, list[float]] = {"ours": [], "plain": []}
-    for _ in range(rounds):
+    for turn in range(rounds):
         for batch, texts in batches:
-            started = time.perf_counter()
-            step(ours, makers["ours"], model._loss(ours(batch), texts, batch.lengths))
-            taken["ours"].append(time.perf_counter() - started)
-            assert last_kernel() == "native"
-            started = time.perf_counter()
-            step(plain, makers["plain"], plain_loss(plain(batch), texts[..., 0].long(), batch.lengths))
-            taken["plain"].append(time.perf_counter() - started)
+            for side in by_turns(sides, turn):
+                started = time.perf_counter()
+                sides[side](batch, texts)
+                taken[side].append(time.perf_counter() - started)
     medians = {name: round(statistics.median(seconds), 4) for name, seconds in taken.items()}
     steps = sum(int(batch.lengths.sum()) for batch, _ in batches)
     padded = sum(batch.values.shape[0] * batch.values.shape[1] for batch, _ in batches)
