@@ -18,16 +18,11 @@ from tests.nn.kernels import needs_native
 
 pytestmark = [
     needs_native,
+    pytest.mark.usefixtures("fresh_compiler"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
 ]
 
 SIZES = [(3, 6), (4, 9), (5, 3)]  # B, T
-
-
-@pytest.fixture(autouse=True)
-def _fresh_compiler():
-    torch._dynamo.reset()
-    torch.manual_seed(0)
 
 
 def compiled(layer: nn.Module, backend: object = "aot_eager", **options):

@@ -20,6 +20,7 @@ from tests.nn.kernels import needs_native
 
 pytestmark = [
     needs_native,
+    pytest.mark.usefixtures("fresh_compiler"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
 ]
 
@@ -66,12 +67,6 @@ NETWORKS = {
 }
 each_network = pytest.mark.parametrize("name", NETWORKS)
 one_of_each_kind = pytest.mark.parametrize("name", ["numbers, final", "text", "tags", "series", "sound"])
-
-
-@pytest.fixture(autouse=True)
-def _fresh_compiler():
-    torch._dynamo.reset()
-    torch.manual_seed(0)
 
 
 def inputs(name, B, T, U):
