@@ -21,7 +21,7 @@ from bilstm.data.invented import invented_sentences
 from bilstm.data.reviews import invented_reviews
 from bilstm.errors import DataError
 
-HOUSES, REVIEWS, SENTENCES, CALLS = (400, 106), (800, 200), (240, 120), (72, 18)  # to learn from, and new
+HOUSES, REVIEWS, SENTENCES, CALLS = (400, 106), (2800, 200), (240, 120), (72, 18)  # to learn from, and new
 LAST_YEAR = 1949  # of the older file of sunspots
 
 
