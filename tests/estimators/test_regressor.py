@@ -177,6 +177,7 @@ MISTAKES = {
         "expected numbers in target 'y', got 'a' .*\nhint: for labels use a classifier",
     ),
     "an empty sequence": ([np.zeros((2, 1)), np.zeros((0, 1))], Y[:2], r"got an empty one \(X, sequence 1\)"),
+    "texts": (["good", "bad"] * 10, Y, r"expected numbers, got text \(X\)\nhint: a classifier or a tagger reads text"),
     "fewer targets than rows": (X, Y[:5], "expected 20 targets, got 5"),
     "no targets": (X, None, "requires y to be passed, but the target y is None"),
 }

@@ -21,6 +21,8 @@ from bilstm.data.tables import read_table
 from bilstm.data.text import from_texts, from_words, is_text, is_words, read_texts
 from bilstm.errors import DataError, did_you_mean
 
+READS_TEXT = "a classifier or a tagger reads text"
+
 
 class Inputs(BaseEstimator):  # type: ignore[misc]
     """The side of an estimator that takes data in; not for direct use."""
@@ -66,9 +68,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         if isinstance(dataset, Recordings):
             raise DataError(f"expected numbers or words, got recordings ({dataset.source})", hint="a transcriber hears")
         if dataset.is_language and not self.reads_language:
-            raise DataError(
-                f"expected numbers, got text ({dataset.source})", hint="a classifier or a tagger reads text"
-            )
+            raise DataError(f"expected numbers, got text ({dataset.source})", hint=READS_TEXT)
         self.feature_names_ = dataset.feature_names
         self.n_features_in_ = len(dataset.feature_names)
         self.target_names_ = dataset.target_names
@@ -82,6 +82,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             validate_data(self, X, reset=reset, skip_check_array=True)
         elif reset and hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier fit, on a table with names
+        if is_text(X) and not self.reads_language:
+            raise DataError("expected numbers, got text (X)", hint=READS_TEXT)
         if self.reads_language and (is_text(X) or is_words(X)):
             return self._from_language(X, y)
         dataset = Dataset.from_arrays(X, y)
