@@ -11,8 +11,8 @@ import bilstm
 from bilstm.data.series import read_series
 from bilstm.errors import DataWarning, ModelFileError
 from tests.compare import assert_close
+from tests.model_files import exchange, put, try_to_load, with_header
 from tests.series import read_shops, shops, small, table, wave
-from tests.test_model_file import exchange, put, try_to_load, with_header
 
 MODELS = {
     "numbers": lambda: small().fit(wave()),
@@ -90,7 +90,7 @@ def test_a_header_of_a_forecaster_that_is_wrong_is_refused(saved, tmp_path, name
         bilstm.load(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=60_000)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     def change(header):

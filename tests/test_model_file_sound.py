@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import bilstm
 from bilstm.errors import ModelFileError
+from tests.model_files import exchange, put, try_to_load, with_header
 from tests.speech import heard, tiny, untrained
-from tests.test_model_file import exchange, put, try_to_load, with_header
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_a_header_of_a_transcriber_that_is_wrong_is_refused(saved, tmp_path, nam
         bilstm.load(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=60_000)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     def change(header):
