@@ -22,7 +22,7 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 
 from bilstm import BiLSTMClassifier, BiLSTMTagger, Dataset, evaluate, read_sentences, read_texts
-from record import busy_cores, circumstances, store, stored
+from record import busy_cores, circumstances, earlier, store
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "ewt": {},
@@ -105,7 +105,7 @@ def main() -> None:
         }
         print(task, results[task], flush=True)
         if options.store:
-            store("accuracy_language", stored("accuracy_language") | results)  # other tasks keep their figures
+            store("accuracy_language", earlier("accuracy_language") | results)  # other tasks keep their figures
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMForecaster, read_series  # noqa: E402
 from bilstm.data.series import Series  # noqa: E402
-from record import busy_cores, circumstances, store, stored  # noqa: E402
+from record import busy_cores, circumstances, earlier, store  # noqa: E402
 
 TRAINING, VALIDATION, TEST = 8640, 2880, 2880  # hours: 12, 4 and 4 months of 30 days
 HISTORY = {24: 96, 48: 168, 168: 336, 336: 336, 720: 336}  # hours that a forecast is made from, by horizon
@@ -119,7 +119,7 @@ def main() -> None:
                 runs[str(horizon)] = ett(options.data, horizon, goals, options.seed)
                 print(task, horizon, runs[str(horizon)], flush=True)
         if options.store:
-            known = stored("forecasting")
+            known = earlier("forecasting")
             made = {"threads": options.threads, "busy_cores": busy, "commit": circumstances()["commit"]}
             store("forecasting", known | {task: known.get(task, {}) | runs, f"{task} made": made})
 

@@ -58,7 +58,7 @@ def store(name: str, results: dict[str, Any]) -> Path:
     return path
 
 
-def stored(name: str) -> dict[str, Any]:
+def earlier(name: str) -> dict[str, Any]:
     """What the last run stored under the name, without its circumstances; nothing before the first."""
     path = RESULTS / f"{name}.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}

@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, Dataset, boston, evaluate, read_texts
 from bilstm.tune.search import tune
-from record import busy_cores, circumstances, store, stored
+from record import busy_cores, circumstances, earlier, store
 
 SETS: dict[str, tuple[type, dict[str, bool]]] = {  # estimator; figures, and whether more of it is better
     "boston": (BiLSTMRegressor, {"rmse": False}),
@@ -46,7 +46,7 @@ def main() -> None:
     for name in options.sets.split(","):
         results[name] = {"commit": circumstances()["commit"], **compare(name, options)}
         if options.store:
-            store("tuning", stored("tuning") | results)  # other sets keep their figures
+            store("tuning", earlier("tuning") | results)  # other sets keep their figures
 
 
 def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
