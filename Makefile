@@ -12,6 +12,9 @@ CORE    := CMakeLists.txt $(wildcard native/*)
 INCLUDE  = $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
 export BILSTM_REQUIRE_NATIVE ?= $(shell $(CXX) -x c++ -fsyntax-only -include Python.h -I "$(INCLUDE)" /dev/null 2>/dev/null && echo 1)
 
+# Others of benchmarks/README.md want data that is not in the repository.
+BENCH := layer memory tracing training ctc boston accuracy serving without_torch scaling streaming
+
 .PHONY: demo check test bench docs clean
 .DEFAULT_GOAL := demo
 
@@ -27,12 +30,8 @@ check: $(VENV)/dev        ## style, types, architecture
 test: check               ## all checks and all tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/dev        ## the benchmarks; takes an hour, wants a quiet machine
-	$(BIN)/python benchmarks/layer.py
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/boston.py
-	$(BIN)/python benchmarks/accuracy.py
+bench: $(VENV)/dev        ## the benchmarks that need no data; two hours of a quiet machine. STORE=--store keeps the results
+	@for one in $(BENCH); do echo "== $$one"; $(BIN)/python benchmarks/$$one.py $(STORE) || exit 1; done
 
 docs: $(VENV)/docs        ## the documentation as a site in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
