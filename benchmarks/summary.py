@@ -105,20 +105,21 @@ def speed() -> str:
             f"- An epoch of a tagger over {training['sentences']:,} sentences: {epoch(epochs['sentences'])}.",
             *(_accelerated(name, row, surgery) for name, row in surgery["models"].items()),
             "",
-            f"Made on {made_on(layer)}{provisional(layer, training)}. {_narrower()}",
+            f"Made on {made_on(layer)}{provisional(layer, training)}; the taggers of others on {made_on(surgery)}. "
+            f"{_elsewhere()}",
         ]
     )
 
 
-def _narrower() -> str:
-    """How much of it is left on a processor without AVX-512."""
-    result = stored("layer_avx2")
+def _elsewhere() -> str:
+    """The same shapes on another sort of processor, measured on another day."""
+    result = stored("layer_avx512")
     rows = [row for row in result["rows"] if (row["lengths"], row["precision"]) == ("unequal", "fp32")]
     ranges = []
     for task in ("training", "inference"):
         ratios = [row["ms"]["torch packed"] / row["ms"]["bilstm"] for row in rows if row["task"] == task]
         ranges.append(f"{min(ratios):.1f} to {max(ratios):.1f} times as fast in {task}")
-    return f"With AVX2 alone the same shapes are {' and '.join(ranges)}."
+    return f"On {made_on(result)}, the same shapes were {' and '.join(ranges)}."
 
 
 def _accelerated(name: str, row: dict[str, Any], result: dict[str, Any]) -> str:

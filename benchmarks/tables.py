@@ -234,7 +234,7 @@ def speech() -> str:
         )
     lines += [
         "",
-        "Made by `benchmarks/accuracy_speech.py` and `transcription.py` on",
+        f"Made by `benchmarks/accuracy_speech.py` on {made_on(an4)}; the steps by `transcription.py` on",
         f"{made_on(cost)}{provisional(cost)}.",
     ]
     return "\n".join(lines)
