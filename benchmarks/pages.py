@@ -131,6 +131,8 @@ def scaling() -> str:
 FIGURES: dict[str, Callable[[], str]] = {
     "how_good": summary.accuracy,
     "how_fast": summary.speed,
+    "how_good_zh": summary.accuracy_zh,
+    "how_fast_zh": summary.speed_zh,
     "accuracy": tables.accuracy,
     "language": tables.language,
     "forecasts": tables.forecasts,

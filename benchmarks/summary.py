@@ -111,15 +111,41 @@ def speed() -> str:
     )
 
 
+def speed_zh() -> str:
+    """The speed table in one Chinese sentence a machine, for README.zh-CN.md."""
+    lines = []
+    for result in (stored("layer"), stored("layer_avx512")):
+        training, inference = (" 到 ".join(ends) for ends in _ratios(result))
+        facts = result["circumstances"]
+        machine = f"{facts['processor']}，{facts['vector_instructions']}，{facts['cores']} 核，{facts['date']}"
+        lines.append(f"- {machine}：训练 {training} 倍，推理 {inference} 倍。")
+    return "\n".join(lines)
+
+
+def accuracy_zh() -> str:
+    """The accuracy table with Chinese heads."""
+    lines = accuracy().split("\n")
+    return "\n".join(["| 任务 | 数据与指标 | 本项目 | 对照 | 已发表 |", *lines[1:]])
+
+
 def _elsewhere() -> str:
     """The same shapes on another sort of processor, measured on another day."""
     result = stored("layer_avx512")
+    training, inference = (" to ".join(ends) for ends in _ratios(result))
+    return (
+        f"On {made_on(result)}, the same shapes were {training} times as fast in training and {inference} times as "
+        "fast in inference."
+    )
+
+
+def _ratios(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """How many times as fast as packed torch: the least and the most of all shapes, in training and in inference."""
     rows = [row for row in result["rows"] if (row["lengths"], row["precision"]) == ("unequal", "fp32")]
-    ranges = []
+    found = []
     for task in ("training", "inference"):
         ratios = [row["ms"]["torch packed"] / row["ms"]["bilstm"] for row in rows if row["task"] == task]
-        ranges.append(f"{min(ratios):.1f} to {max(ratios):.1f} times as fast in {task}")
-    return f"On {made_on(result)}, the same shapes were {' and '.join(ranges)}."
+        found.append((f"{min(ratios):.1f}", f"{max(ratios):.1f}"))
+    return found
 
 
 def _accelerated(name: str, row: dict[str, Any], result: dict[str, Any]) -> str:
