@@ -30,7 +30,7 @@ check: $(VENV)/dev        ## style, types, architecture
 test: check               ## all checks and all tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/dev        ## the benchmarks that need no data; two hours of a quiet machine. STORE=--store keeps the results
+bench: $(VENV)/dev        ## the benchmarks that need no data; takes hours, wants a quiet machine. STORE=--store keeps the results
 	@for one in $(BENCH); do echo "== $$one"; $(BIN)/python benchmarks/$$one.py $(STORE) || exit 1; done
 
 docs: $(VENV)/docs        ## the documentation as a site in build/site; a broken link is an error

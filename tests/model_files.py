@@ -7,6 +7,7 @@ import json
 import struct
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import bilstm
@@ -14,6 +15,11 @@ from bilstm.errors import ModelFileError
 from bilstm.progress import peak_memory
 
 MOST = 64_000_000  # bytes that a file of some kilobytes may take while it is read or refused
+
+
+def hostile(count):
+    """So many examples of files that somebody may send: a few bytes that keep us busy for a minute are a fault."""
+    return settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=count, deadline=60_000)
 
 
 def with_header(path, change):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save as safetensors_bytes
 from sklearn.exceptions import NotFittedError
@@ -21,7 +21,7 @@ import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits, model_file
 from bilstm.errors import ModelFileError
 from tests.compare import assert_close
-from tests.model_files import exchange, put, try_to_load, with_header
+from tests.model_files import exchange, hostile, put, try_to_load, with_header
 from tests.sounds import sine
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -209,7 +209,7 @@ def test_a_bad_file_is_refused_by_name_and_with_the_reason(saved, tmp_path, name
     assert str(path) in str(caught.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@hostile(150)
 @given(st.data())
 def test_a_file_with_any_bytes_changed_loads_or_is_refused_and_takes_no_memory(saved, tmp_path, data):
     raw = bytearray(saved[0].read_bytes())
@@ -221,7 +221,7 @@ def test_a_file_with_any_bytes_changed_loads_or_is_refused_and_takes_no_memory(s
     try_to_load(tmp_path / "fuzzed.bilstm", bytes(raw[:cut]))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@hostile(100)
 @given(st.binary(max_size=300))
 @example(struct.pack("<Q", 40) + b'{"__metadata__":{"bilstm":"{\\"format\\":1}"}}'.ljust(40))
 def test_any_bytes_are_refused(tmp_path, raw):
@@ -231,7 +231,7 @@ def test_any_bytes_are_refused(tmp_path, raw):
         bilstm.load(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@hostile(200)
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     try_to_load(tmp_path / "exchanged.bilstm", with_header(saved[0], lambda header: exchange(header, data)))

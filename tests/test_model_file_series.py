@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bilstm
 from bilstm.data.series import read_series
 from bilstm.errors import DataWarning, ModelFileError
 from tests.compare import assert_close
-from tests.model_files import exchange, put, try_to_load, with_header
+from tests.model_files import exchange, hostile, put, try_to_load, with_header
 from tests.series import read_shops, shops, small, table, wave
 
 MODELS = {
@@ -90,7 +90,7 @@ def test_a_header_of_a_forecaster_that_is_wrong_is_refused(saved, tmp_path, name
         bilstm.load(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@hostile(300)
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     def change(header):

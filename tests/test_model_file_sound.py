@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bilstm
 from bilstm.errors import ModelFileError
-from tests.model_files import exchange, put, try_to_load, with_header
+from tests.model_files import exchange, hostile, put, try_to_load, with_header
 from tests.speech import heard, tiny, untrained
 
 
@@ -58,7 +58,7 @@ def test_a_header_of_a_transcriber_that_is_wrong_is_refused(saved, tmp_path, nam
         bilstm.load(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@hostile(100)
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     def change(header):
