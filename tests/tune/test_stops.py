@@ -19,6 +19,7 @@ from optuna.storages.journal._storage import JournalOperation
 
 from bilstm import BiLSTMRegressor, boston
 from bilstm.tune.locks import Clock, Lock, alone_in, at_work_in
+from bilstm.tune.sampling import MedianOfFinished
 from bilstm.tune.search import tune
 from bilstm.tune.space import Choices, Range
 from bilstm.tune.storage import JOURNAL, Journal
@@ -139,6 +140,27 @@ def test_ctrl_c_leaves_a_trial_that_goes_on(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             go_on(tmp_path / "a", 3)
     assert shown(go_on(tmp_path / "a", 3)) == shown(go_on(tmp_path / "b", 3))
+
+
+@pytest.mark.parametrize("at", [7, 10, 17], ids=["in the first fit", "at its end", "in the second fit"])
+def test_a_trial_that_dies_before_it_is_told_to_stop_has_the_epochs_of_one_that_was_told(tmp_path, monkeypatch, at):
+    from bilstm.tune.search import _Line
+
+    tick, is_worse = _Line.tick, lambda _, study, trial: (trial.number, trial.last_step) == (1, at)
+    monkeypatch.setattr(MedianOfFinished, "prune", is_worse)
+
+    def die(self, seed, history):
+        tick(self, seed, history)
+        if (self.running.number, 10 * seed + len(history)) == (1, at):
+            raise KeyboardInterrupt  # the checkpoint is written, and nothing told
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Line, "tick", die)
+        with pytest.raises(KeyboardInterrupt):
+            go_on(tmp_path / "a", 2)
+    found, whole = (shown(go_on(tmp_path / name, 2)) for name in "ab")
+    assert found == whole
+    assert [(row[1], row[3]) for row in whole] == [("finished", 20), ("stopped", at)]
 
 
 # -- the parts that this rests on --------------------------------------------------------------------------------

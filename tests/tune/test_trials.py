@@ -10,7 +10,7 @@ import pytest
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, boston, evaluate
 from bilstm.errors import ParameterError
 from bilstm.history import History
-from bilstm.tune.trials import Fit, Setting, fit_of, fit_trial, setting_for
+from bilstm.tune.trials import Fit, Setting, figure_of, fit_of, fit_trial, setting_for
 from tests.compare import assert_close
 from tests.models import Killed
 
@@ -21,6 +21,10 @@ TAGS = [["B-PER", "O", "O", "B-LOC"], ["B-LOC", "O", "O"], ["B-PER", "O"]] * 12
 
 def silent(*_):
     """Is told of steps, and says nothing."""
+
+
+def shown(step, fits):
+    return step, figure_of(fits)
 
 
 def test_the_figure_is_what_the_fitted_estimator_has_on_its_validation_part():
@@ -54,7 +58,7 @@ def test_of_a_forecaster_it_is_the_error_of_the_kept_epoch_whatever_way_the_targ
 
 def test_several_seeds_are_several_fits_and_their_mean_is_told():
     estimator, told = BiLSTMRegressor(hidden_size=4, max_epochs=3, random_state=7), []
-    fits = fit_trial(setting_for(estimator, HOUSES, seeds=2), {}, lambda step, figure: told.append((step, figure)))
+    fits = fit_trial(setting_for(estimator, HOUSES, seeds=2), {}, lambda *step: told.append(shown(*step)))
     alone = [min(estimator.set_params(random_state=s).fit(HOUSES).history_["validation_loss"]) for s in (7, 8)]
     assert [fit.figure for fit in fits] == alone
     assert [step for step, _ in told] == [1, 2, 3, 4, 5, 6]
@@ -65,7 +69,7 @@ def test_several_seeds_are_several_fits_and_their_mean_is_told():
 def test_figures_never_get_worse_while_one_fit_goes_on_since_the_best_epoch_is_kept():
     told = []
     setting = setting_for(BiLSTMRegressor(hidden_size=4, max_epochs=30, learning_rate=0.1), HOUSES, seeds=1)
-    fit_trial(setting, {}, lambda step, figure: told.append(figure))
+    fit_trial(setting, {}, lambda step, fits: told.append(figure_of(fits)))
     assert told == sorted(told, reverse=True)
     assert len(set(told)) < len(told), "the learning rate was too small for this test to say anything"
 
@@ -73,14 +77,14 @@ def test_figures_never_get_worse_while_one_fit_goes_on_since_the_best_epoch_is_k
 def test_a_long_fit_is_told_of_fifty_times_and_at_its_end():
     told = []
     setting = setting_for(BiLSTMRegressor(hidden_size=2, max_epochs=103), boston().take(range(20)), seeds=1)
-    fit_trial(setting, {}, lambda step, figure: told.append(step))
+    fit_trial(setting, {}, lambda step, fits: told.append(step))
     assert told == [*range(3, 103, 3), 103]
 
 
 def test_a_fit_that_was_taken_up_tells_the_same_as_an_unbroken_one(tmp_path):
     setting = setting_for(BiLSTMRegressor(hidden_size=4, max_epochs=5), HOUSES, seeds=2)
     unbroken, told, kept = [], [], []
-    whole = fit_trial(setting, {}, lambda *step: unbroken.append(step))
+    whole = fit_trial(setting, {}, lambda *step: unbroken.append(shown(*step)))
 
     def die(seed, history):
         if (seed, len(history)) == (1, 3):
@@ -88,10 +92,10 @@ def test_a_fit_that_was_taken_up_tells_the_same_as_an_unbroken_one(tmp_path):
 
     files = {"checkpoints": lambda seed: tmp_path / str(seed), "on_fit": lambda fits, _: kept.append(list(fits))}
     with pytest.raises(Killed):
-        fit_trial(setting, {}, lambda *step: told.append(step), die, **files)
+        fit_trial(setting, {}, lambda *step: told.append(shown(*step)), die, **files)
     assert told == unbroken[:7]
     again = []
-    fits = fit_trial(setting, {}, lambda *step: again.append(step), done=kept[-1], **files)
+    fits = fit_trial(setting, {}, lambda *step: again.append(shown(*step)), done=kept[-1], **files)
     assert [fit[:5] for fit in fits] == [fit[:5] for fit in whole]
     assert again == unbroken[5:], "the earlier epochs of a fit are told again, those of a fit that is over are not"
 
@@ -100,7 +104,7 @@ def test_an_exception_of_the_listener_ends_the_trial():
     class Enough(Exception):
         pass
 
-    def stop(step, figure):
+    def stop(step, fits):
         if step == 2:
             raise Enough
 

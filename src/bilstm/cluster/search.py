@@ -24,7 +24,7 @@ from bilstm.tune.search import MINUTES, Going
 from bilstm.tune.space import Dimension, Space, defaults, distributions, space_for, values
 from bilstm.tune.storage import quiet
 from bilstm.tune.study import Row, fingerprint
-from bilstm.tune.trials import Fit, Setting, fit_trial, kept_by, mean, setting_for
+from bilstm.tune.trials import Fit, Setting, figure_of, fit_trial, kept_by, mean, setting_for
 
 ENOUGH = 3  # other trials before one is stopped
 MOST_FAILURES = 5  # deaths of the machine under one trial
@@ -169,10 +169,10 @@ def one_trial(drawn: dict[str, Any], setting: Setting, space: Space, place: Path
     told: dict[str, Any] = {"began": time.time()}
     last = 0
 
-    def report(step: int, figure: float) -> None:
+    def report(step: int, fits: list[Fit]) -> None:
         nonlocal last
         last = step
-        tune.report({"figure": figure, "step": step, **told})
+        tune.report({"figure": figure_of(fits), "step": step, **told})
 
     def keep(fits: list[Fit], metric_name: str) -> None:
         told.update(
@@ -197,7 +197,7 @@ def one_trial(drawn: dict[str, Any], setting: Setting, space: Space, place: Path
         note = f"{type(error).__name__}: {error}".splitlines()[0]
         tune.report({"figure": worst, "step": last + 1, "note": note, **told})
         return
-    tune.report({"figure": mean([fit.figure for fit in fits]), "step": setting.last_step, "finished": True, **told})
+    tune.report({"figure": figure_of(fits), "step": setting.last_step, "finished": True, **told})
 
 
 def checkpoint_of(place: Path, trial: str, seed: int) -> Path:

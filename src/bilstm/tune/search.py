@@ -21,7 +21,7 @@ from bilstm.tune.locks import at_work_in
 from bilstm.tune.space import Dimension, Space, space_for
 from bilstm.tune.storage import opened, quiet, told_in_words
 from bilstm.tune.study import Running, Stopped, Study, forget
-from bilstm.tune.trials import Setting, fit_trial, mean, setting_for
+from bilstm.tune.trials import Setting, figure_of, fit_trial, setting_for
 
 MINUTES = 10.0  # where neither a time nor a number of trials is given
 HOPELESS = 8  # trials in a row that fail before the search gives up
@@ -183,7 +183,7 @@ def _search(study: Study, minutes: float | None, most: int | None, verbose: int)
                 raise
             else:
                 failed = 0
-                running.finish(mean([fit.figure for fit in fits]))
+                running.finish(figure_of(fits))
         line.end()
     study.clock.tick(now=True)
 

@@ -23,7 +23,7 @@ from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import Choices, Range, Space, defaults, values
 from bilstm.tune.storage import JOURNAL, opened, quiet, told_in_words
-from bilstm.tune.trials import Fit, Setting, fit_of, kept_by
+from bilstm.tune.trials import Fit, Setting, figure_of, fit_of, kept_by
 
 CLOCK, OWNER, BEGIN = "clock.json", "owner", "begin.lock"  # files of a search, beside its journal
 VERSION = 1  # of what a fingerprint and a trial's notes mean
@@ -210,12 +210,13 @@ class Running:
         """Of the fit with that seed."""
         return self.study.checkpoint(self.number, seed)
 
-    def report(self, step: int, figure: float) -> None:
+    def report(self, step: int, fits: Sequence[Fit]) -> None:
         """Write a figure down, once, and stop the trial if others were better by then."""
         if step > self._told:
-            self._trial.report(figure, step)
+            self._trial.report(figure_of(fits), step)
             self._told = step
         if step == self._told and step < self.study.setting.last_step and self._trial.should_prune():
+            self._latest = fits[-1]  # not what a fit that was taken up has done beyond it
             raise Stopped
 
     def keep(self, fits: Sequence[Fit], metric_name: str) -> None:

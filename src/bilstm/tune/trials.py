@@ -24,9 +24,6 @@ FEW = 2_000  # sequences below which one held-out part is too small to tell para
 SEEDS_FOR_FEW = 5
 STEADY = ("regressor", "classifier")  # tasks whose fits to few sequences take seconds, so that several are affordable
 
-Report = Callable[[int, float], None]  # a step and the figure so far; what it raises ends the trial
-Tick = Callable[[int, History], None]  # which fit, and its history after every epoch
-
 
 class Fit(NamedTuple):
     """What one fit of a trial came to, at the epoch that it keeps."""
@@ -37,6 +34,10 @@ class Fit(NamedTuple):
     epoch: int
     epochs: int
     seconds: float
+
+
+Report = Callable[[int, list[Fit]], None]  # a step and the fits by then; what it raises ends the trial
+Tick = Callable[[int, History], None]  # which fit, and its history after every epoch
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,9 @@ def fit_trial(
     Args:
         setting: what all trials share.
         parameters: of this one.
-        report: told the mean figure so far at the same steps in every trial: ``STEPS`` times a fit at most, and at its
-            last epoch. A fit that was taken up tells of its earlier epochs again. What it raises ends the trial.
+        report: told at the same steps in every trial, ``STEPS`` times a fit at most and at its last epoch, of the fits
+            by then, the last one as if it ended there. A fit that was taken up tells of its earlier epochs again.
+            What it raises ends the trial.
         tick: called after every epoch but the very last, before ``report``. What it raises ends the trial too.
         done: the fits that were over before; they are not repeated.
         checkpoints: a file for each seed, from which a killed fit goes on; None writes nothing.
@@ -167,7 +169,7 @@ def fit_trial(
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
         >>> setting = setting_for(BiLSTMRegressor(max_epochs=2), boston(), seeds=1)
-        >>> fits = fit_trial(setting, {"hidden_size": 4}, lambda step, figure: print("epoch", step))
+        >>> fits = fit_trial(setting, {"hidden_size": 4}, lambda step, fits: print("epoch", step))
         epoch 1
         epoch 2
         >>> fits[0].epochs
@@ -209,8 +211,7 @@ class _Teller:
             self.told = epoch
             is_last = epoch == self.setting.max_epochs or (is_over and epoch == len(history))
             if is_last or epoch % self.setting.every == 0:
-                figure = fit_of(self.setting, history, epoch).figure
-                self.report(self._step(epoch), mean([*(fit.figure for fit in self.fits), figure]))
+                self.report(self._step(epoch), [*self.fits, fit_of(self.setting, history, epoch)])
 
 
 def fit_of(setting: Setting, history: History, epochs: int | None = None) -> Fit:
@@ -220,6 +221,11 @@ def fit_of(setting: Setting, history: History, epochs: int | None = None) -> Fit
     loss, metric = history["validation_loss"][kept], history["metric"][kept]
     figure = loss if setting.by == "loss" else metric
     return Fit(figure, loss, metric, kept + 1, epochs, sum(history["seconds"][:epochs]))
+
+
+def figure_of(fits: Sequence[Fit]) -> float:
+    """What a trial is compared by: the mean of its fits."""
+    return mean([fit.figure for fit in fits])
 
 
 def mean(figures: Sequence[float]) -> float:
