@@ -168,14 +168,14 @@ def test_dates_of_every_type_become_datetimes():
 
 
 BAD = {
-    "a word": (stamps("1999-01-31", "soon"), "got 'soon' .X, row 2."),
+    "a word": (stamps("1999-01-31", "soon"), "got 'soon' .X, row 1."),
     "no such day": (stamps("1999-02-30"), "got '1999-02-30'"),
-    "no such month": (stamps("1/1/1999", "13/13/1999"), "got '13/13/1999' .X, row 2."),
+    "no such month": (stamps("1/1/1999", "13/13/1999"), "got '13/13/1999' .X, row 1."),
     "two digits first": (stamps("99-01-31"), "got '99-01-31'"),
     "both orders": (stamps("1/31/1999", "31/1/1999"), "expected a time in column 'when'"),
-    "a missing one": (stamps("1999-01-31", None), "in every row of column 'when', got none .X, row 2."),
-    "an empty one": (stamps("1999-01-31", " "), "got none .X, row 2."),
-    "a missing number": (pl.Series("when", [1.0, float("nan")]), "got none .X, row 2."),
+    "a missing one": (stamps("1999-01-31", None), "in every row of column 'when', got none .X, row 1."),
+    "an empty one": (stamps("1999-01-31", " "), "got none .X, row 1."),
+    "a missing number": (pl.Series("when", [1.0, float("nan")]), "got none .X, row 1."),
     "an infinite number": (pl.Series("when", [1.0, float("inf")]), "expected a finite time"),
     "some with offsets": (stamps("1999-01-31 10:00", "1999-01-31 10:00Z"), "all carry an offset from UTC, or none"),
     "durations": (pl.Series("when", [dt.timedelta(1)]), "got Duration"),

@@ -44,10 +44,7 @@ class Source:
 
         def where(position: int, short: bool = False) -> str:
             row = position if rows is None else int(rows[position])
-            if self.path is None or has_types(self.path):
-                place = f"row {row + 1}"
-            else:
-                place = f"line {line_of_row(self.path, row)}"
+            place = f"row {row}" if self.path is None or has_types(self.path) else f"line {line_of_row(self.path, row)}"
             return place if short else f"{self.name}, {place}"
 
         return where

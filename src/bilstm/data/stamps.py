@@ -63,7 +63,7 @@ def read_times(
         >>> times.dt.to_string("%Y-%m-%d").to_list(), zoned
         (['1999-01-31', '1999-02-01'], False)
     """
-    at = where or (lambda row: f"{source}, row {row + 1}")
+    at = where or (lambda row: f"{source}, row {row}")
     if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
         column = column.cast(pl.String)
     if column.dtype == pl.String:

@@ -79,7 +79,7 @@ def columns_of(model: Any) -> list[str]:
 def rows_of_table(model: Any, name: str, content: bytes) -> Question:
     """A file of a table, a row each."""
     data = read_content(name, content, model.read)
-    return Question(data.steps.to_dicts(), [f"row {n + 1}" for n in range(len(data))], data)
+    return Question(data.steps.to_dicts(), [f"row {n}" for n in range(len(data))], data)
 
 
 def sequences_of_table(model: Any, name: str, content: bytes) -> Question:
@@ -94,7 +94,7 @@ def sequences_of_table(model: Any, name: str, content: bytes) -> Question:
         return Dataset(whole.steps, [whole.steps.height], source=whole.source)  # type: ignore[arg-type]
 
     data = read_content(name, content, read)
-    names = [f"sequence {n + 1}" for n in range(len(data))] if data.ids is None else [str(one) for one in data.ids]
+    names = [f"sequence {n}" for n in range(len(data))] if data.ids is None else [str(one) for one in data.ids]
     starts = zip(data.starts, data.lengths, strict=True)
     return Question([data.steps[int(a) : int(a + t)].to_dicts() for a, t in starts], names, data)
 
