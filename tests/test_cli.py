@@ -136,7 +136,7 @@ def test_labels_that_are_numbers_by_name_are_evaluated_and_drawn(run, tmp_path):
 
 
 def test_the_classic_demo_leaves_what_it_says(run, tmp_path):
-    status, out, _ = run("demo", "regressor", "--epochs", "30")
+    status, out, _ = run("demo", "regressor", "--max-epochs", "30")
     assert status == 0
     for words in ("held-out error", "the mean of the training prices", "ridge regression", "this BiLSTM", "Try next"):
         assert words in out
@@ -147,7 +147,7 @@ def test_the_classic_demo_leaves_what_it_says(run, tmp_path):
 
 
 def test_the_digits_demo_leaves_what_it_says(run, tmp_path):
-    status, out, _ = run("demo", "classifier", "--epochs", "2", "--folder", "d")
+    status, out, _ = run("demo", "classifier", "--max-epochs", "2", "--folder", "d")
     assert status == 0
     assert "logistic regression" in out
     assert {file.name for file in (tmp_path / "d").iterdir()} == {

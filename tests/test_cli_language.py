@@ -106,7 +106,7 @@ def test_bytes_on_stdin_that_are_not_utf_8_are_refused(run, names, typed):
 
 
 def test_the_tagger_demo_leaves_what_it_says(run, tmp_path):
-    status, out, err = run("demo", "tagger", "--epochs", "2")
+    status, out, err = run("demo", "tagger", "--max-epochs", "2")
     assert status == 0, err
     files = {file.name for file in (tmp_path / "demo-tagger").iterdir()}
     assert files == {"names.bilstm", "loss.png", "train.conll", "held_out.conll"}

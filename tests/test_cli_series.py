@@ -281,7 +281,7 @@ def test_the_sunspots_are_those_of_the_books():
 
 
 def test_the_forecaster_demo_leaves_what_it_says(run, tmp_path):
-    status, out, err = run("demo", "forecaster", "--epochs", "1")
+    status, out, err = run("demo", "forecaster", "--max-epochs", "1")
     assert status == 0, err
     for words in ("72 forecasts", "seasonal naive", "linear model", "the best of 4 baselines", "Try next"):
         assert words in out

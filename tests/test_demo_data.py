@@ -96,8 +96,8 @@ def test_a_folder_in_the_place_of_a_file_is_an_error(run):
 
 
 def test_nothing_is_trained_so_that_epochs_are_a_mistake(run):
-    status, _, err = run("demo", "data", "--epochs", "3")
-    assert (status, "--epochs" in err) == (2, True)
+    status, _, err = run("demo", "data", "--max-epochs", "3")
+    assert (status, "--max-epochs" in err) == (2, True)
 
 
 def test_it_takes_no_torch(tmp_path):

@@ -95,7 +95,9 @@ def demo(
         ),
     ] = "regressor",
     folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, metavar="N", help="Fewer for a quick look.")] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option("--max-epochs", min=1, metavar="N", help="Fewer for a quick look.")
+    ] = None,
 ) -> None:
     """Train on real data that needs no download, and show the result.
 
@@ -107,11 +109,11 @@ def demo(
 
     Example: bilstm demo data -o .
     """
-    if task == "data" and epochs is not None:
-        raise ParameterError(f"expected no --epochs beside data, got {epochs}", hint="nothing is trained")
+    if task == "data" and max_epochs is not None:
+        raise ParameterError(f"expected no --max-epochs beside data, got {max_epochs}", hint="nothing is trained")
     show = _demonstration(task)
     folder = made_folder(folder or Path(f"demo-{task}"))
-    show(folder, functools.partial(print, flush=True), **({} if epochs is None else {"epochs": epochs}))
+    show(folder, functools.partial(print, flush=True), **({} if max_epochs is None else {"epochs": max_epochs}))
 
 
 def _demonstration(task: str) -> Callable[..., None]:
