@@ -10,6 +10,30 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
+# the texts of a page that stand out too little from what is behind them, with the ratio of luminances (WCAG 2.2, 1.4.3)
+FAINT = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const over = colours => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1) }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = rgb => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const found = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility({visibilityProperty: true}) || element.closest('svg, .unseen, i')) continue;
+    const under = [];
+    for (let at = element; at; at = at.parentElement) under.unshift(getComputedStyle(at).backgroundColor);
+    const ground = luminance(over(['white', ...under]));
+    const ink = luminance(over(['white', ...under, getComputedStyle(element).color]));
+    const ratio = (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05);
+    if (ratio < 4.5) found.push(`${element.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return found;
+}"""
+
 
 @contextmanager
 def open_browser(*arguments):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser import open_browser
+from tests.browser import FAINT, open_browser
 from tests.report.models import TASKS, page
 
 
@@ -76,31 +76,8 @@ def test_charts_fit_on_paper_and_come_back(opened):
     assert faults == []
 
 
-CONTRAST = """
-() => {
-  const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => [r, g, b].map(v => linear(v / 255))
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const parts = text => text.match(/[\\d.]+/g).map(Number);
-  const behind = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const found = parts(getComputedStyle(e).backgroundColor);
-      if (found.length < 4 || found[3] > 0) return found;
-    }
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll('main *')) {
-    if (element.closest('svg, script, .unseen') || !element.textContent.trim() || element.children.length) continue;
-    const [one, other] = [parts(getComputedStyle(element).color), behind(element)].map(light).sort((a, b) => b - a);
-    if ((one + .05) / (other + .05) < 4.5) poor.push(element.outerHTML.slice(0, 100));
-  }
-  return poor;
-}
-"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(opened, scheme):
     for name in ("tagger", "transcriber", "classifier"):
         view, _ = opened(name, scheme=scheme)
-        assert view.evaluate(CONTRAST) == []
+        assert view.evaluate(FAINT) == []

@@ -18,7 +18,7 @@ import pytest
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger
 from bilstm.data.invented import invented_sentences
 from bilstm.data.tones import dial_tones
-from tests.browser import open_browser
+from tests.browser import FAINT, open_browser
 from tests.sounds import file_of
 from tests.speech import RATE, untrained
 
@@ -271,31 +271,6 @@ def test_a_report_says_what_is_wrong_with_a_file(visit):
     page.locator("section[aria-label=Report]").get_by_role("alert").wait_for()
 
 
-# the ratio of luminances of every text and what it stands on (WCAG 2.2, 1.4.3)
-CONTRASTS = """() => {
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const over = colours => {
-    canvas.clearRect(0, 0, 1, 1);
-    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1) }
-    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const luminance = rgb => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const found = [];
-  for (const element of document.querySelectorAll('body *')) {
-    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.checkVisibility({visibilityProperty: true}) || element.closest('svg, .unseen, i')) continue;
-    const under = [];
-    for (let at = element; at; at = at.parentElement) under.unshift(getComputedStyle(at).backgroundColor);
-    const ground = luminance(over(['white', ...under]));
-    const ink = luminance(over(['white', ...under, getComputedStyle(element).color]));
-    const ratio = (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05);
-    if (ratio < 4.5) found.push(`${element.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
-  }
-  return found;
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out_from_what_is_behind_them(visit, scheme):
     page = visit("names", color_scheme=scheme)
@@ -303,12 +278,12 @@ def test_texts_stand_out_from_what_is_behind_them(visit, scheme):
     page.wait_for_selector(f"{RESULT} .words")
     dark = page.evaluate("document.body.classList.contains('body--dark')")
     assert dark == (scheme == "dark")
-    assert page.evaluate(CONTRASTS) == []
+    assert page.evaluate(FAINT) == []
     page.get_by_role("button", name="Predict").hover()
     page.get_by_label("Text", exact=True).fill("")
     page.get_by_role("button", name="Predict").click()
     page.get_by_role("alert").wait_for()
-    assert page.evaluate(CONTRASTS) == []
+    assert page.evaluate(FAINT) == []
 
 
 def test_a_button_changes_between_light_and_dark(visit):
