@@ -101,7 +101,7 @@ def _table(names: Sequence[str], found: Sequence[Transcript], separator: str) ->
 def _plain(name: str, transcript: Transcript) -> dict[str, Any]:
     """A transcript as JSON can say it."""
     words = [
-        {"text": word.text, "start": round(word.start, 3), "stop": round(word.stop, 3)}
+        {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
         | {"confidence": round(word.confidence, 4)}
         for word in transcript.words
     ]

@@ -274,7 +274,7 @@ def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
     say("of the held-out words {wer:.2%} are wrong, of the characters {cer:.2%}\n".format(**found.metrics))
     sound = folder / "test" / held_out.names[0]
     for word in model.transcribe([sound])[0].words:
-        say(f"{word.start:6.2f} to {word.stop:4.2f} s  {word.text:<8}{word.confidence:.3f}")
+        say(f"{word.start:6.2f} to {word.end:4.2f} s  {word.text:<8}{word.confidence:.3f}")
     model.save(folder / "tones.bilstm")
     save_figure(model.history_.plot(), folder / "loss.png")
     save_figure(transcript(model, sound), folder / "transcript.png")

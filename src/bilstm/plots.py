@@ -238,10 +238,8 @@ def transcript(estimator: BiLSTMTranscriber, sound: Any) -> Figure:
     below.imshow(mel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, mel.shape[1]), cmap="magma")
     for word in found.words:
         for axes in (above, below):
-            axes.axvspan(word.start, word.stop, color=FORECAST, alpha=0.15 if axes is above else 0.0)
-        below.annotate(
-            word.text, ((word.start + word.stop) / 2, 1), ha="center", va="bottom", color="white", fontsize=9
-        )
+            axes.axvspan(word.start, word.end, color=FORECAST, alpha=0.15 if axes is above else 0.0)
+        below.annotate(word.text, ((word.start + word.end) / 2, 1), ha="center", va="bottom", color="white", fontsize=9)
     below.set(xlabel="seconds", ylabel="mel band")
     return figure
 

@@ -129,7 +129,7 @@ def test_a_word_stands_where_its_characters_do():
     scores = scores_of("ab a", LETTERS)
     (found,) = Decoder(LETTERS, 0.5, Decoding()).transcripts([scores])
     assert [word.text for word in found.words] == ["ab", "a"]
-    assert_close([(word.start, word.stop) for word in found.words], [(0.0, 2.5), (4.5, 5.5)])  # steps 0–5 and 9–11
+    assert_close([(word.start, word.end) for word in found.words], [(0.0, 2.5), (4.5, 5.5)])  # steps 0–5 and 9–11
     sure = math.exp(8) / (math.exp(8) + 3)
     assert_close([word.confidence for word in found.words], [sure**2, sure], rtol=1e-5)
 
@@ -149,10 +149,10 @@ def test_spaces_at_the_ends_and_next_to_each_other_are_no_words(text):
 def test_words_follow_each_other_within_the_recording(model):
     for sound, found in zip(heard()[0], model().transcribe(heard()[0]), strict=True):
         assert [word.text for word in found.words] == found.text.split()
-        times = [time for word in found.words for time in (word.start, word.stop)]
+        times = [time for word in found.words for time in (word.start, word.end)]
         assert times == sorted(times)
         assert 0 <= times[0] < times[-1] <= len(sound) / RATE + model().sound_.step_seconds
-        assert all(word.start < word.stop for word in found.words)
+        assert all(word.start < word.end for word in found.words)
         for confidence in (found.confidence, *(word.confidence for word in found.words)):
             assert 0 <= confidence <= 1
 

@@ -30,14 +30,14 @@ TOGETHER = 65_536  # padded steps that are decoded together, so that memory does
 
 
 class Word(NamedTuple):
-    """A word of a transcript: from ``start`` to ``stop`` in seconds; ``confidence`` in 0…1.
+    """A word of a transcript: from ``start`` to ``end`` in seconds; ``confidence`` in 0…1.
 
     The confidence is the product of the highest probabilities that its characters have in their own steps.
     """
 
     text: str
     start: float
-    stop: float
+    end: float
     confidence: float
 
 
@@ -230,8 +230,8 @@ class Decoder:
         for word in self.characters.inverse(numbers).split(SPACE):
             last = first + len(word)
             if word:
-                start, stop = begin[first] * self.step_seconds, end[last - 1] * self.step_seconds
-                words.append(Word(word, float(start), float(stop), float(np.prod(sure[first:last]))))
+                starts, ends = (float(at * self.step_seconds) for at in (begin[first], end[last - 1]))
+                words.append(Word(word, starts, ends, float(np.prod(sure[first:last]))))
             first = last + 1
         return words
 

@@ -77,7 +77,7 @@ class Transcription:
         self.estimator = estimator
         chance = {"type": "number", "minimum": 0, "maximum": 1}
         second = {"type": "number", "minimum": 0, "description": "In seconds."}
-        word = object_schema({"text": {"type": "string"}, "start": second, "stop": second, "confidence": chance})
+        word = object_schema({"text": {"type": "string"}, "start": second, "end": second, "confidence": chance})
         self.schema = object_schema(
             {
                 "text": {"type": "string"},

@@ -129,7 +129,7 @@ def _transcript(model: Any, question: Question, answer: Answer, row: int) -> str
     if answer.get("note"):
         html += rendered("note", answer["note"])
     if answer["words"]:
-        rows = [[w["text"], f"{w['start']:.2f}", f"{w['stop']:.2f}", percent(w["confidence"])] for w in answer["words"]]
+        rows = [[w["text"], f"{w['start']:.2f}", f"{w['end']:.2f}", percent(w["confidence"])] for w in answer["words"]]
         html += rendered("table", ["word", "from s", "to s", "sure"], rows, "Words with their times", [1, 2, 3])
     return html
 
