@@ -53,7 +53,7 @@ def accuracy() -> str:
         f"| {_code(row['model'])} | {_figures(row['in file order'])} | {_figures(row['shuffled'])} |"
         for row in result["japanese_vowels"]
     ]
-    lines += ["", SETTINGS, "", f"Made by `benchmarks/accuracy.py` on {made_on(result)}."]
+    lines += ["", SETTINGS, "", f"Made by `benchmarks/accuracy.py` on {made_on(result)}{provisional(result)}."]
     return "\n".join(lines)
 
 
@@ -317,7 +317,7 @@ def _milliseconds(value: float) -> str:
 
 def provisional(*results: dict[str, Any]) -> str:
     """Said of results that were made while others were at work."""
-    busy = max(result["busy_cores"] for result in results)
+    busy = max(result.get("busy_cores", 0) for result in results)  # earlier ones did not ask
     return f" (provisional: others kept {busy} cores busy)" if busy > BUSY else ""
 
 
