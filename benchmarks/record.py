@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from bilstm.doctor import processor
+from bilstm.nn.native import isas
 from tables import BUSY, RESULTS
 
 # of ours, and of the contenders
@@ -52,7 +53,13 @@ def busy_cores(seconds: float = 1.0) -> float:
 
 
 def store(name: str, results: dict[str, Any]) -> Path:
-    """Write ``benchmarks/results/NAME.json`` and return its path."""
+    """Write ``benchmarks/results/NAME.json`` and return its path.
+
+    Raises:
+        SystemExit: the native core is not built: these were torch's own routines in our wrapping.
+    """
+    if not isas():
+        raise SystemExit("nothing is stored: the native core is not built; bilstm doctor says what is missing")
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"circumstances": circumstances(), **results}, indent=1) + "\n")
     return path

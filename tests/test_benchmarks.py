@@ -45,6 +45,15 @@ def test_a_trace_is_timed_by_both_kernels_once_it_is_right():
     assert "  trace by the equations " in shown
 
 
+def test_times_of_torchs_routines_are_not_stored_as_ours(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import record
+
+    monkeypatch.setattr(native, "_compiled", None)
+    with pytest.raises(SystemExit, match="the native core is not built"):
+        record.store("layer", {})
+
+
 def test_a_wrong_trace_is_not_timed(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     from tracing import check
