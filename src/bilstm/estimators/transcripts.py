@@ -230,8 +230,8 @@ class Decoder:
         for word in self.characters.inverse(numbers).split(SPACE):
             last = first + len(word)
             if word:
-                starts, ends = (float(at * self.step_seconds) for at in (begin[first], end[last - 1]))
-                words.append(Word(word, starts, ends, float(np.prod(sure[first:last]))))
+                start, stop = begin[first] * self.step_seconds, end[last - 1] * self.step_seconds
+                words.append(Word(word, float(start), float(stop), float(np.prod(sure[first:last]))))
             first = last + 1
         return words
 
