@@ -25,6 +25,10 @@ LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars", "pyarrow", "r
 LIBRARIES += ("onnxruntime", "openvino", "jax", "stanza", "flair", "pytorch-crf", "neuralforecast")
 
 
+if not isas():  # at once: some take hours before they store
+    print("the native core is not built: these are times of torch's own routines, and are not stored", file=sys.stderr)
+
+
 def circumstances() -> dict[str, Any]:
     """What a reader has to know to compare numbers with others."""
     git = ["git", "describe", "--always", "--dirty", "--exclude=*"]

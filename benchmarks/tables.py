@@ -316,8 +316,10 @@ def _milliseconds(value: float) -> str:
 
 
 def provisional(*results: dict[str, Any]) -> str:
-    """Said of results that were made while others were at work."""
-    busy = max(result.get("busy_cores", 0) for result in results)  # earlier ones did not ask
+    """Said of results that were made while others were at work, or may have been."""
+    if any("busy_cores" not in result for result in results):
+        return " (provisional: whether others were at work was not recorded)"
+    busy = max(result["busy_cores"] for result in results)
     return f" (provisional: others kept {busy} cores busy)" if busy > BUSY else ""
 
 
