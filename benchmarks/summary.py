@@ -95,6 +95,7 @@ def speed() -> str:
     """The layer on sentences of different lengths, whole epochs, and others' models."""
     layer, training, surgery = stored("layer"), stored("training"), stored("surgery")
     epochs = training["milliseconds_an_epoch"]
+    others = "" if made_on(surgery) == made_on(layer) else f"; the taggers of others on {made_on(surgery)}"
     return "\n".join(
         [
             f"Sequences of different lengths, milliseconds ({layer['circumstances']['threads']} threads, float32):",
@@ -105,8 +106,7 @@ def speed() -> str:
             f"- An epoch of a tagger over {training['sentences']:,} sentences: {epoch(epochs['sentences'])}.",
             *(_accelerated(name, row, surgery) for name, row in surgery["models"].items()),
             "",
-            f"Made on {made_on(layer)}{provisional(layer, training)}; the taggers of others on {made_on(surgery)}. "
-            f"{_elsewhere()}",
+            f"Made on {made_on(layer)}{provisional(layer, training)}{others}. {_elsewhere()}",
         ]
     )
 
