@@ -129,7 +129,8 @@ def table(rows: Iterable[Row]) -> str:
 
 def every() -> list[Row]:
     """All aims for which results are stored."""
-    sources = {"layer": of_layer, "layer_avx512": of_layer, "memory": of_memory, "training": of_training}
+    layers = dict.fromkeys(("layer", "layer_avx512", "layer_amx"), of_layer)
+    sources = {**layers, "memory": of_memory, "training": of_training}
     there = {name: judge for name, judge in sources.items() if (RESULTS / f"{name}.json").exists()}
     return [row for name, judge in there.items() for row in judge(stored(name))]
 

@@ -35,7 +35,7 @@ def circumstances() -> dict[str, Any]:
     commit = subprocess.run(git, cwd=RESULTS, capture_output=True, text=True, check=False).stdout.strip()
     return {
         "processor": processor(),
-        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability() + (", AMX" if "amx" in isas() else ""),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), **versions(LIBRARIES)},
