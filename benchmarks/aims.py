@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tables import RESULTS, stored
+from tables import LAYERS, RESULTS, stored
 
 Row = dict[str, Any]
 LARGE = 10.0  # GFLOP a forward from which a batch counts as large
@@ -129,7 +129,7 @@ def table(rows: Iterable[Row]) -> str:
 
 def every() -> list[Row]:
     """All aims for which results are stored."""
-    layers = dict.fromkeys(("layer", "layer_avx512", "layer_amx"), of_layer)
+    layers = dict.fromkeys(LAYERS, of_layer)
     sources = {**layers, "memory": of_memory, "training": of_training}
     there = {name: judge for name, judge in sources.items() if (RESULTS / f"{name}.json").exists()}
     return [row for name, judge in there.items() for row in judge(stored(name))]

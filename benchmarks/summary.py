@@ -12,9 +12,20 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from tables import LANGUAGE, LSTMA, comparison, epoch, made_on, mean_of, provisional, stored  # noqa: E402
+from tables import (  # noqa: E402
+    LANGUAGE,
+    LAYERS,
+    LSTMA,
+    comparison,
+    epoch,
+    made_on,
+    mean_of,
+    provisional,
+    ratios,
+    stored,
+)
 
-ELSEWHERE = ("layer_amx",)  # the same as "layer", on other sorts of processors
+TASKS = ("training", "inference")
 
 
 def accuracy() -> str:
@@ -118,8 +129,8 @@ def speed() -> str:
 def speed_zh() -> str:
     """The speed table in one Chinese sentence a machine, for README.zh-CN.md."""
     lines = []
-    for result in map(stored, ("layer", *ELSEWHERE)):
-        training, inference = (" 到 ".join(ends) for ends in _ratios(result))
+    for result in map(stored, LAYERS):
+        training, inference = (" 到 ".join(ratios(result, "unequal", task)) for task in TASKS)
         facts = result["circumstances"]
         machine = f"{facts['processor']}，{facts['vector_instructions']}，{facts['cores']} 核，{facts['date']}"
         lines.append(f"- {machine}：训练 {training} 倍，推理 {inference} 倍。")
@@ -135,26 +146,16 @@ def accuracy_zh() -> str:
 def _elsewhere() -> str:
     """The same shapes on other sorts of processors, each measured on a day of its own."""
     lines = ["Elsewhere the same shapes were so many times as fast:"]
-    for result in map(stored, ELSEWHERE):
-        training, inference = (" to ".join(ends) for ends in _ratios(result))
+    for result in map(stored, LAYERS[1:]):
+        training, inference = (" to ".join(ratios(result, "unequal", task)) for task in TASKS)
         where = made_on(result) + provisional(result)
         lines.append(f"- {training} in training and {inference} in inference on {where}.")
     return "\n".join(lines)
 
 
-def _ratios(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """How many times as fast as packed torch: the least and the most of all shapes, in training and in inference."""
-    rows = [row for row in result["rows"] if (row["lengths"], row["precision"]) == ("unequal", "fp32")]
-    found = []
-    for task in ("training", "inference"):
-        ratios = [row["ms"]["torch packed"] / row["ms"]["bilstm"] for row in rows if row["task"] == task]
-        found.append((f"{min(ratios):.1f}", f"{max(ratios):.1f}"))
-    return found
-
-
 def _accelerated(name: str, row: dict[str, Any], result: dict[str, Any]) -> str:
     version = result["circumstances"]["versions"][name]
-    times = {task: row[task]["theirs"] / row[task]["accelerated"] for task in ("inference", "training")}
+    times = {task: row[task]["theirs"] / row[task]["accelerated"] for task in TASKS}
     return (
         f"- {name.capitalize()} {version}'s tagger, accelerated: {times['inference']:.1f} times as fast in inference, "
         f"{times['training']:.1f} in training."

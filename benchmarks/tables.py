@@ -12,6 +12,7 @@ SETTINGS = (
     "validation_fraction=0, max_epochs=80)`."
 )
 BUSY = 0.1  # processor cores that others take
+LAYERS = ("layer", "layer_avx512", "layer_amx")  # the same on one sort of processor after the other
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -77,8 +78,21 @@ def speed() -> str:
         f"Of a tagger over {training['sentences']:,} sentences: {epoch(epochs['sentences'])}.",
         "",
         f"Made by `benchmarks/layer.py` and `training.py` on {made_on(result)}{provisional(result, training)}.",
+        "",
+        "In bfloat16, inference, how many times as fast as `nn.LSTM` in bfloat16, from the least to the most of all",
+        "shapes (lengths differ: packed). Ours multiplies bfloat16 in AMX alone, elsewhere it multiplies float32:",
+        "",
+        "| machine | lengths differ | all lengths equal |",
+        "| --- | --- | --- |",
+        *map(_in_bfloat16, LAYERS),
     ]
     return "\n".join(lines)
+
+
+def _in_bfloat16(name: str) -> str:
+    result = stored(name)
+    cells = [" to ".join(ratios(result, lengths, "inference", "bf16")) for lengths in ("unequal", "all equal")]
+    return f"| {made_on(result)} | {' | '.join(cells)} |"
 
 
 def others() -> str:
@@ -282,6 +296,15 @@ def _race(race: dict[str, Any] | None) -> list[str]:
         f"({theirs['seconds'] / last['seconds']:.1f} times as fast; the linear model alone "
         f"{race['linear model mse']:.4f}).",
     ]
+
+
+def ratios(result: dict[str, Any], lengths: str, task: str, precision: str = "fp32") -> tuple[str, str]:
+    """How many times as fast as torch, packed where lengths differ: the least and the most of all shapes."""
+    peer = "torch packed" if lengths == "unequal" else "torch"
+    kind = (lengths, task, precision)
+    times = [row["ms"] for row in result["rows"] if (row["lengths"], row["task"], row["precision"]) == kind]
+    found = [each[peer] / each["bilstm"] for each in times]
+    return f"{min(found):.1f}", f"{max(found):.1f}"
 
 
 def comparison(result: dict[str, Any], lengths: str, peer: str, peers: dict[str, list[str]]) -> list[str]:
