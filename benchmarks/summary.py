@@ -145,7 +145,7 @@ def accuracy_zh() -> str:
 
 def _elsewhere() -> str:
     """The same shapes on other sorts of processors, each measured on a day of its own."""
-    lines = ["Elsewhere the same shapes were so many times as fast:"]
+    lines = ["Elsewhere the same shapes were so many times as fast:", ""]
     for result in map(stored, LAYERS[1:]):
         training, inference = (" to ".join(ratios(result, "unequal", task)) for task in TASKS)
         where = made_on(result) + provisional(result)

@@ -13,7 +13,7 @@ import bilstm
 from bilstm import boston, evaluate
 from tests import tables
 from tests.compare import assert_close
-from tests.processes import start, wait_for
+from tests.processes import start, stopped
 from tests.tables import rows_of
 
 QUICK = ["--max-epochs", "3", "--hidden-size", "8"]
@@ -289,11 +289,8 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_in_the_same_model(tmp_path, how
     command += ["--max-epochs", "40", "--log-every", "2"]
     whole = start(tmp_path, *command[:4], "whole.bilstm", *command[5:])
     whole.communicate(timeout=120)
-    stopped = start(tmp_path, *command)
-    wait_for(stopped, "epoch  4")
-    stopped.send_signal(how)
-    _, err = stopped.communicate(timeout=60)
-    assert stopped.returncode == (1 if how == signal.SIGINT else -signal.SIGKILL)
+    status, err = stopped(tmp_path, *command, after="epoch  4", by=how)
+    assert status == (1 if how == signal.SIGINT else -signal.SIGKILL)
     if how == signal.SIGINT:
         assert "error: interrupted; the same command goes on from m.bilstm.checkpoint" in err
     assert (tmp_path / "m.bilstm.checkpoint").exists()

@@ -14,7 +14,7 @@ from bilstm.cli_series import newer_part
 from bilstm.data.clock import Clock
 from bilstm.plots import forecasts
 from tests.compare import assert_close
-from tests.processes import start, wait_for
+from tests.processes import start, stopped
 from tests.tables import rows_of
 
 QUICK = ["--max-epochs", "2", "--hidden-size", "4", "--history", "12", "--horizon", "3"]
@@ -129,10 +129,7 @@ def test_the_alarm_speaks_on_stderr(prices, run):
 def test_a_forecaster_that_was_stopped_goes_on(prices, tmp_path):
     command = ["--log-every", "2", "--max-epochs", "200", "--patience", "none"]
     command += ["--target-as", "level", "--schedule", "constant"]
-    stopped = start(tmp_path, *FIT, *command)
-    wait_for(stopped, "epoch  10")
-    stopped.send_signal(signal.SIGINT)
-    _, err = stopped.communicate(timeout=60)
+    _, err = stopped(tmp_path, *FIT, *command, after="epoch  10", by=signal.SIGINT)
     assert "error: interrupted; the same command goes on from m.bilstm.checkpoint" in err
     _, err = start(tmp_path, *FIT, *command).communicate(timeout=120)
     assert "going on after epoch" in err

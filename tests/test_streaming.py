@@ -25,7 +25,7 @@ from bilstm.estimators import streamed
 from bilstm.estimators.streamed import Survey
 from tests import tables
 from tests.compare import assert_close
-from tests.processes import start, wait_for
+from tests.processes import stopped
 
 QUICK = {"max_epochs": 2, "hidden_size": 8}
 
@@ -228,10 +228,7 @@ def test_a_fit_from_a_folder_that_is_killed_goes_on_and_ends_in_the_same_model(r
     houses(tmp_path / "h", files=3, rows=200)
     command = ["fit", "regressor", "h", "--target", "medv", "--hidden-size", "8"]
     command += ["--max-epochs", "20", "--log-every", "2"]
-    process = start(tmp_path, *command, "-o", "killed.bilstm")
-    wait_for(process, "epoch  2")
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    stopped(tmp_path, *command, "-o", "killed.bilstm", after="epoch  2", by=signal.SIGKILL)
     checkpoint = tmp_path / "killed.bilstm.checkpoint"
     assert checkpoint.exists()
     status, _, told = run(*command, "-o", "killed.bilstm")
