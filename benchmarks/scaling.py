@@ -147,15 +147,18 @@ def run(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = {"data": str(data), "out": str(folder / "found.json"), "batch": batch, "epochs": epochs, "more": more or {}}
-    command = [sys.executable, __file__, "--worker", json.dumps(told)]
+    told = {"data": str(data), "batch": batch, "epochs": epochs, "more": more or {}}
+    outs = [folder / f"found-{rank}.json" for rank in range(count)]  # those apart would write into each other's
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "1" if apart else str(count)}
     processes = [
-        subprocess.Popen(command, env=environment(threads) | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(count)
+        subprocess.Popen(
+            [sys.executable, __file__, "--worker", json.dumps(told | {"out": str(out)})],
+            env=environment(threads) | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank, out in enumerate(outs)
     ]
     assert [process.wait() for process in processes] == [0] * count
-    return json.loads((folder / "found.json").read_text())
+    return json.loads(outs[0].read_text())
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -8,7 +8,8 @@ import sys
 RUN = "from bilstm.cli import main; main()"
 # A signal from outside comes when the machine has time for it, on a busy one after the process has ended.
 STOPPING = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started deaf to it
 words, number = sys.argv.pop(1), int(sys.argv.pop(1))
 write = sys.stderr.write
 

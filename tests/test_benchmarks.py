@@ -20,7 +20,9 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 def run(script, *arguments):
     command = [sys.executable, BENCHMARKS / script, "--threads", "1", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    process = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_the_layer_is_timed_beside_its_peers_in_every_task():
