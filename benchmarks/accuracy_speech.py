@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMTranscriber, read_recordings  # noqa: E402
-from bilstm.data.audio import sound_facts  # noqa: E402
-from bilstm.data.recordings import Recordings  # noqa: E402
+from bilstm.data.sound.audio import sound_facts  # noqa: E402
+from bilstm.data.sound.recordings import Recordings  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 HELD_OUT = 100  # utterances of AN4, at least

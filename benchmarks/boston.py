@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from bilstm import boston
 from bilstm.data.batch import Sequences
 from bilstm.data.encoders import FeatureEncoder, TargetScaler
+from bilstm.networks.network import Network
 from bilstm.nn import use_kernel
-from bilstm.nn.network import Network
-from bilstm.training import Examples, train
+from bilstm.training.loop import Examples, train
 from record import store
 
 PARITY_EPOCHS = (1, 100, 1000)

@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 from tests.compare import assert_close  # noqa: E402
 
 from bilstm.nn import align, beam_search, ctc_loss, greedy, last_kernel  # noqa: E402
-from bilstm.nn.ngrams import NGrams  # noqa: E402
+from bilstm.nn.ctc.ngrams import NGrams  # noqa: E402
 from clock import interleaved, rounded  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 

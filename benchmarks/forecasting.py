@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMForecaster, read_series  # noqa: E402
-from bilstm.data.series import Series  # noqa: E402
+from bilstm.data.series.reader import Series  # noqa: E402
 from record import busy_cores, circumstances, earlier, store  # noqa: E402
 
 TRAINING, VALIDATION, TEST = 8640, 2880, 2880  # hours: 12, 4 and 4 months of 30 days

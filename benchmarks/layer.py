@@ -27,7 +27,7 @@ from tests.cases import BENCHMARKS, Case  # noqa: E402
 from tests.compare import assert_close  # noqa: E402
 
 import aims  # noqa: E402
-from bilstm.nn import last_kernel, native  # noqa: E402
+from bilstm.nn import core, last_kernel  # noqa: E402
 from clock import interleaved, rounded  # noqa: E402
 from peers import Contender, Problem, contenders  # noqa: E402
 from record import busy_cores, store  # noqa: E402
@@ -117,7 +117,7 @@ def measure(problem: Problem, rounds: int, budget: float) -> dict[str, Any]:
         "ms": rounded(ms),
         "absent": absent,
         "kernel": kernel,
-        "isa": native.last_isa() if kernel == "native" else None,
+        "isa": core.last_isa() if kernel == "native" else None,
         "rounds": rounds,
     }
 

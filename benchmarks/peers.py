@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bilstm.nn import BiLSTM
-from bilstm.nn.kernels import has_narrow_routine
+from bilstm.nn.lstm.torch_kernel import has_narrow_routine
 
 Array = np.ndarray[Any, Any]
 

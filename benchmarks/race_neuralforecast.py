@@ -17,7 +17,7 @@ from neuralforecast import NeuralForecast
 from neuralforecast.models import LSTM
 
 from bilstm import BiLSTMForecaster, read_series
-from bilstm.data.windows import cut
+from bilstm.data.series.windows import cut
 from record import versions
 
 HORIZON = 24

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from bilstm.doctor import processor
-from bilstm.nn.native import isas
+from bilstm.nn.core import isas
 from tables import BUSY, RESULTS
 
 # of ours, and of the contenders

@@ -28,8 +28,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from tests.compare import assert_close  # noqa: E402
 
-from bilstm import BiLSTMTagger, read_sentences, workers  # noqa: E402
-from bilstm.data.invented import invented_sentences  # noqa: E402
+from bilstm import BiLSTMTagger, read_sentences  # noqa: E402
+from bilstm.demo.invented import invented_sentences  # noqa: E402
+from bilstm.training import workers  # noqa: E402
 from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -119,7 +120,7 @@ def commands(data: Path, folder: Path, options: argparse.Namespace) -> dict[str,
     seconds: dict[str, list[float]] = {"1 worker": [], "2 workers": []}
     for turn in range(options.commands):
         for name in by_turns(seconds, turn):
-            command = [sys.executable, "-m", "bilstm.cli", "fit", "tagger", str(data), "-o", "m.bilstm"]
+            command = [sys.executable, "-m", "bilstm.cli.program", "fit", "tagger", str(data), "-o", "m.bilstm"]
             more = ["--log-every", "0", "--max-epochs", str(options.epochs)]
             more += ["--workers", "2"] if name == "2 workers" else []
             started = time.perf_counter()

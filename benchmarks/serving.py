@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMClassifier, load  # noqa: E402
-from bilstm.data.text import read_texts  # noqa: E402
-from bilstm.server.forms.form import form_of  # noqa: E402
+from bilstm.data.text.text import read_texts  # noqa: E402
+from bilstm.server.forms.choice import form_of  # noqa: E402
 from bilstm.server.settings import Settings  # noqa: E402
 from clock import by_turns  # noqa: E402
 from record import busy_cores, resident, store  # noqa: E402
@@ -150,7 +150,7 @@ def memory(model: Path, asked: Any, options: argparse.Namespace) -> dict[str, fl
 @contextmanager
 def server(model: Path, threads: int, *more: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """A server in a process of its own, and its port."""
-    command = [sys.executable, "-m", "bilstm.cli", "serve", str(model), "--port", "0", "--no-page", *more]
+    command = [sys.executable, "-m", "bilstm.cli.program", "serve", str(model), "--port", "0", "--no-page", *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(
         [*command, "--threads", str(threads)], stderr=subprocess.PIPE, text=True, env=environment

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMRegressor, read_folder, read_table  # noqa: E402
-from bilstm.progress import peak_memory  # noqa: E402
+from bilstm.training.progress import peak_memory  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 GROUPS = 4  # row groups of a file

@@ -35,7 +35,8 @@ from tests.compare import assert_close  # noqa: E402
 import bilstm  # noqa: E402
 from bilstm import BiLSTMTagger, read_sentences  # noqa: E402
 from bilstm.data.batch import Sequences  # noqa: E402
-from bilstm.nn import last_kernel, native  # noqa: E402
+from bilstm.nn import last_kernel  # noqa: E402
+from bilstm.nn.lstm import native  # noqa: E402
 from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -149,7 +150,7 @@ def seconds_in_crf() -> Iterator[list[float]]:
 def check(model: BiLSTMTagger, plain: PlainTagger, data: Any) -> None:
     """Equal weights give equal losses on the first sentences; else nothing is timed."""
     some = data.take(range(min(2 * BATCH, len(data))))
-    sequences, tags = model._sequences(some), torch.from_numpy(model._targets(some, fit=False))
+    sequences, tags = model.encode(some), torch.from_numpy(model._targets(some, fit=False))
     plain.eval()
     with torch.no_grad():
         rows = torch.arange(len(sequences)).split(BATCH)
@@ -165,7 +166,7 @@ def training(data: Any, options: argparse.Namespace) -> dict[str, Any]:
     plain = PlainTagger(model)
     check(model, plain, data)
     optimizer = torch.optim.Adam(plain.parameters(), lr=model.learning_rate)
-    sequences, tags = model._sequences(data), torch.from_numpy(model._targets(data, fit=False))
+    sequences, tags = model.encode(data), torch.from_numpy(model._targets(data, fit=False))
     assert model.clip_norm is not None
     ours, theirs, crf = [], [], []
     for turn in range(options.rounds):
@@ -200,7 +201,7 @@ def prediction(data: Any, options: argparse.Namespace) -> dict[str, Any]:
     def theirs() -> list[str]:
         found: list[int] = []
         with torch.inference_mode():
-            for forms, lengths, _ in plain_batches(model._sequences(chosen), unknown, None):
+            for forms, lengths, _ in plain_batches(model.encode(chosen), unknown, None):
                 inside = torch.arange(forms.shape[1]) < lengths[:, None]
                 found += [tag for tags in plain.crf.decode(plain.emissions(forms, lengths), inside) for tag in tags]
         return [str(name) for name in model.classes_[found]]

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 from tests.cases import Case  # noqa: E402
 from tests.compare import assert_close  # noqa: E402
 
-from bilstm.nn import BiLSTM, last_kernel, native, use_kernel  # noqa: E402
+from bilstm.nn import BiLSTM, core, last_kernel, use_kernel  # noqa: E402
 from clock import interleaved, rounded  # noqa: E402
 from layer import LENGTHS, sentence_lengths, shape  # noqa: E402
 from record import busy_cores, store  # noqa: E402
@@ -75,7 +75,7 @@ def measure(case: Case, rounds: int, budget: float) -> dict[str, Any]:
         "lengths": "all equal" if lengths is None else "unequal",
         "ms": rounded(ms),
         "kernel": kernel,
-        "isa": native.last_isa() if kernel == "native" else None,
+        "isa": core.last_isa() if kernel == "native" else None,
         "rounds": rounds,
     }
 

@@ -31,7 +31,7 @@ from tests.compare import assert_close  # noqa: E402
 from bilstm import BiLSTMTranscriber, read_recordings  # noqa: E402
 from bilstm.data.batch import Batch  # noqa: E402
 from bilstm.nn import last_kernel  # noqa: E402
-from bilstm.training import Examples  # noqa: E402
+from bilstm.training.loop import Examples  # noqa: E402
 from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -98,7 +98,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def compare(model: BiLSTMTranscriber, batches: list[tuple[Batch, Tensor]], rounds: int) -> dict[str, Any]:
     """Medians of both on the same batches, after their losses and gradients were found equal."""
-    ours: Any = model._build()
+    ours: Any = model.build_network()
     plain = PlainNetwork(ours)
     check(model, ours, plain, batches[0])
     makers = {"ours": torch.optim.Adam(ours.parameters(), fused=True), "plain": torch.optim.Adam(plain.parameters())}

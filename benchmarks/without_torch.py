@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber, boston, read_recordings  # noqa: E402
-from bilstm.data.invented import invented_sentences  # noqa: E402
-from bilstm.data.tones import write_dial_tones  # noqa: E402
+from bilstm.demo.invented import invented_sentences  # noqa: E402
+from bilstm.demo.tones import write_dial_tones  # noqa: E402
 from bilstm.export import to_onnx  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 

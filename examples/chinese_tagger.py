@@ -1,7 +1,7 @@
 """Persons, places and firms in Chinese, one character a word: a tagger with a CRF, on sentences it makes itself."""
 
 from bilstm import BiLSTMTagger, evaluate
-from bilstm.data.invented import invented_sentences
+from bilstm.demo.invented import invented_sentences
 
 data = invented_sentences(800, language="chinese")
 training, held_out = data.take(range(600)), data.take(range(600, 800))

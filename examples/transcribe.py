@@ -3,7 +3,7 @@
 import numpy as np
 
 from bilstm import BiLSTMTranscriber
-from bilstm.data.tones import dial_tones
+from bilstm.demo.tones import dial_tones
 
 sounds, texts = dial_tones(60)
 model = BiLSTMTranscriber(

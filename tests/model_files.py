@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import bilstm
 from bilstm.errors import ModelFileError
-from bilstm.progress import peak_memory
+from bilstm.training.progress import peak_memory
 
 MOST = 64_000_000  # bytes that a file of some kilobytes may take while it is read or refused
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.utils import check_random_state
 
 from bilstm import Dataset
-from bilstm.checkpoint import Checkpoint
+from bilstm.training.checkpoint import Checkpoint
 from tests.compare import assert_close
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from bilstm import BiLSTMForecaster
-from bilstm.data.series import Series, read_series
+from bilstm.data.series.reader import Series, read_series
 from bilstm.estimators.parameters import TARGET_AS
 
 SMALL = {"history": 6, "horizon": 2, "hidden_size": 4, "max_epochs": 1, "target_as": "difference"}

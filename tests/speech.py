@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bilstm import BiLSTMTranscriber
-from bilstm.data.tones import dial_tones
+from bilstm.demo.tones import dial_tones
 
 RATE = 8000
 TINY = {"hidden_size": 6, "num_layers": 1, "mels": 8, "stack": 4, "sample_rate": RATE, "max_epochs": 2}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from bilstm.baselines import LinearBaseline, naive_forecasts
 from bilstm.errors import DataError, ParameterError
+from bilstm.metrics.baselines import LinearBaseline, naive_forecasts
 from tests.compare import assert_close
 
 HISTORY, HORIZON = 6, 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bilstm.nn import BiLSTM, native
+from bilstm.nn import BiLSTM, core
 from bilstm.surgery import accelerate
 from tests.cases import Case
 from tests.surgery.test_transplant import LENGTHS
@@ -51,7 +51,7 @@ def test_times_of_torchs_routines_are_not_stored_as_ours(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import record
 
-    monkeypatch.setattr(native, "_compiled", None)
+    monkeypatch.setattr(core, "compiled", None)
     with pytest.raises(SystemExit, match="the native core is not built"):
         record.store("layer", {})
 
@@ -86,7 +86,7 @@ def test_a_search_is_measured_beside_the_defaults_on_rows_that_neither_has_seen(
     assert not set(map(tuple, rest.steps.rows())) & set(map(tuple, test.steps.rows()))
 
 
-@pytest.mark.skipif(not native.isas(), reason="the equations search for minutes")
+@pytest.mark.skipif(not core.isas(), reason="the equations search for minutes")
 def test_ctc_is_timed_beside_torch_once_losses_agree_and_texts_are_found():
     shown = run("ctc.py", "--rounds", "1", "--budget", "1")
     assert shown.count("bilstm ") == shown.count("torch ") == 2

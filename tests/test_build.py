@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import bilstm
-from bilstm.nn import native
+from bilstm.nn import core
 
 ROOT = Path(__file__).parent.parent
 REQUIRED = pytest.mark.skipif(not os.environ.get("BILSTM_REQUIRE_NATIVE"), reason="not known whether C++ compiles here")
@@ -101,7 +101,7 @@ def start(code, folder, home=None):
 
 @REQUIRED
 def test_the_core_is_built_where_it_is_required():
-    assert native.import_error is None
+    assert core.import_error is None
 
 
 def test_without_a_compiler_the_package_installs_and_doctor_says_what_is_missing(sources, no_compiler, tmp_path):

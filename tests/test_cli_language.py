@@ -7,7 +7,7 @@ import json
 import pytest
 
 import bilstm
-from bilstm.cli_predict import painted
+from bilstm.cli.predict import painted
 from tests.tables import rows_of
 
 LANGUAGE = ["--max-epochs", "12", "--hidden-size", "12", "--batch-size", "4", "--learning-rate", "0.01"]

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 import bilstm
-from bilstm.cli_series import newer_part
-from bilstm.data.clock import Clock
-from bilstm.plots import forecasts
+from bilstm.cli.data import newer_part
+from bilstm.data.series.clock import Clock
+from bilstm.plotting.plots import forecasts
 from tests.compare import assert_close
 from tests.processes import start, stopped
 from tests.tables import rows_of

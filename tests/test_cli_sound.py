@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import bilstm
-from bilstm.data.tones import write_dial_tones
+from bilstm.demo.tones import write_dial_tones
 from tests.sounds import file_of, sine
 from tests.speech import RATE, TINY, learned, untrained
 from tests.tables import rows_of
@@ -55,7 +55,7 @@ def test_fit_reads_a_table_whose_paths_start_in_its_folder(folder, run):
 
 def test_the_command_fits_the_model_that_python_fits(folder, run):
     assert run(*FIT)[0] == 0
-    same = bilstm.BiLSTMTranscriber(**TINY).fit(bilstm.data.recordings.read_recordings("sounds/train.csv"))
+    same = bilstm.BiLSTMTranscriber(**TINY).fit(bilstm.data.sound.recordings.read_recordings("sounds/train.csv"))
     assert bilstm.load("m.bilstm").history_["loss"] == same.history_["loss"]
 
 

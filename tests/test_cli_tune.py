@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from bilstm import boston, load
-from bilstm.cli_fit import TASKS
-from bilstm.data.tones import write_dial_tones
+from bilstm.cli.options import TASKS
+from bilstm.demo.tones import write_dial_tones
 from tests import tables
 from tests.compare import assert_close
 

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 import bilstm
-from bilstm.data.conll import read_conll
-from bilstm.data.recordings import read_recordings
-from bilstm.data.series import read_series
+from bilstm.data.series.reader import read_series
+from bilstm.data.sound.recordings import read_recordings
+from bilstm.data.text.conll import read_conll
 from tests.compare import assert_close
 
 NAMES = {"houses.csv", "new_houses.csv", "reviews.csv", "new_reviews.csv", "train.conll", "dev.conll"}

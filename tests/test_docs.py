@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 import bilstm
-from bilstm.demo_data import write_demo_data
+from bilstm.demo.files import write_demo_data
 from tests.lines import run_line
 from tests.tables import houses
 
@@ -61,7 +61,7 @@ def folder(files, tmp_path, monkeypatch):
 
 def _write_sounds(folder):
     """Dialled digits of two speakers, and language models of their words."""
-    from bilstm.data.tones import WORDS, write_dial_tones
+    from bilstm.demo.tones import WORDS, write_dial_tones
 
     table = pl.read_csv(write_dial_tones(folder / "made", 40))
     (folder / "made" / "audio").rename(folder / "recordings")

@@ -12,8 +12,8 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bilstm.errors import DataError
-from bilstm.forecast_comparison import Comparison, Lag, compared, lag_of
-from bilstm.forecast_metrics import coverage, forecast_metrics, forecast_table, lag_sentence, mase_scale, verdict
+from bilstm.metrics.comparison import Comparison, Lag, compared, lag_of
+from bilstm.metrics.forecasts import coverage, forecast_metrics, forecast_table, lag_sentence, mase_scale, verdict
 from tests.compare import assert_close
 
 

@@ -18,8 +18,9 @@ from safetensors.torch import save as safetensors_bytes
 from sklearn.exceptions import NotFittedError
 
 import bilstm
-from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits, model_file
+from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits
 from bilstm.errors import ModelFileError
+from bilstm.files import model_file
 from tests.compare import assert_close
 from tests.model_files import exchange, hostile, put, try_to_load, with_header
 from tests.sounds import sine
@@ -129,7 +130,7 @@ def test_files_of_every_format_version_keep_loading(path):
         assert [word.text for word in found.words] == [text for text, *_ in expected["words"]]
         assert_close([word[1:3] for word in found.words], [times for _, *times in expected["words"]], atol=1e-9)
         assert_close(found.confidence, expected["confidence"], rtol=1e-2)
-        assert_close(model._outputs([(sound, 8000)])[0], np.array(expected["scores"]), atol=1e-3)
+        assert_close(model.outputs([(sound, 8000)])[0], np.array(expected["scores"]), atol=1e-3)
         return
     assert_close(model.predict(pd.DataFrame(expected["X"])), np.array(expected["predictions"]), rtol=1e-5)
 

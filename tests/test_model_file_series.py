@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bilstm
-from bilstm.data.series import read_series
+from bilstm.data.series.reader import read_series
 from bilstm.errors import DataWarning, ModelFileError
 from tests.compare import assert_close
 from tests.model_files import exchange, hostile, put, try_to_load, with_header

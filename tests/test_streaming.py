@@ -16,10 +16,10 @@ import pytest
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, digits, read_folder
 from bilstm.data.dataset import Dataset
-from bilstm.data.sentences import read_sentences
 from bilstm.data.stream import Stream
-from bilstm.data.tables import read_table
-from bilstm.data.text import read_texts
+from bilstm.data.tables.reader import read_table
+from bilstm.data.text.sentences import read_sentences
+from bilstm.data.text.text import read_texts
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
 from bilstm.estimators import streamed
 from bilstm.estimators.streamed import Survey
@@ -286,9 +286,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet
 from bilstm import BiLSTMRegressor, read_folder, read_table
-from bilstm.data import folder as folders
+from bilstm.data.tables import folder as folders
 from bilstm.estimators import streamed
-from bilstm.progress import peak_memory
+from bilstm.training.progress import peak_memory
 folders.PIECE, folders.READERS, streamed.HELD_OUT_BYTES = 2 << 20, 30 << 20, 4 << 20  # an eighth, as the folder is
 way, folder = sys.argv[1:]
 BiLSTMRegressor(max_epochs=1).fit(np.arange(64.0).reshape(32, 2), np.arange(32.0))

@@ -18,8 +18,8 @@ from torch import nn
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.errors import ModelFileError, ParameterError, TrainingError
-from bilstm.history import History
-from bilstm.nn.network import Network
+from bilstm.networks.network import Network
+from bilstm.training.history import History
 from tests.compare import assert_close
 from tests.models import Killed, assert_same_model, die_and_go_on
 from tests.processes import wait_for
@@ -240,8 +240,8 @@ def test_a_process_killed_without_warning_loses_at_most_one_epoch(tmp_path):
     process.wait()
     told = [int(line.split()[1]) for line in rest if line.startswith("epoch") and len(line.split()) > 3]
 
-    from bilstm.checkpoint import Checkpoint
-    from bilstm.tensor_file import read
+    from bilstm.files.tensor_file import read
+    from bilstm.training.checkpoint import Checkpoint
 
     header, _ = read(checkpoint)
     kept = Checkpoint(checkpoint, header["fingerprint"]).epoch

@@ -12,7 +12,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bilstm.nn.ngrams import NGrams
+from bilstm.nn.ctc.ngrams import NGrams
 
 
 @dataclass(frozen=True)

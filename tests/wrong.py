@@ -12,7 +12,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from bilstm.nn import BiLSTM, equations, use_kernel
+from bilstm.nn import BiLSTM, use_kernel
+from bilstm.nn.lstm import equations
 from tests.cases import Case
 from tests.laws import Law, sentence
 

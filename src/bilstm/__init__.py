@@ -9,33 +9,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bilstm.data.batch import Batch as Batch
-    from bilstm.data.builtin import boston as boston
-    from bilstm.data.builtin import digits as digits
-    from bilstm.data.builtin import sunspots as sunspots
-    from bilstm.data.dataset import Dataset as Dataset
-    from bilstm.data.folder import read_folder as read_folder
-    from bilstm.data.recordings import read_recordings as read_recordings
-    from bilstm.data.sentences import read_sentences as read_sentences
-    from bilstm.data.series import read_series as read_series
-    from bilstm.data.tables import read_table as read_table
-    from bilstm.data.text import read_texts as read_texts
-    from bilstm.errors import BilstmError as BilstmError
-    from bilstm.estimators.classifier import BiLSTMClassifier as BiLSTMClassifier
-    from bilstm.estimators.forecaster import BiLSTMForecaster as BiLSTMForecaster
-    from bilstm.estimators.regressor import BiLSTMRegressor as BiLSTMRegressor
-    from bilstm.estimators.tagger import BiLSTMTagger as BiLSTMTagger
-    from bilstm.estimators.transcriber import BiLSTMTranscriber as BiLSTMTranscriber
-    from bilstm.history import History as History
-    from bilstm.metrics import evaluate as evaluate
-    from bilstm.model_file import load as load
-    from bilstm.nn.bilstm import BiLSTM as BiLSTM
-    from bilstm.surgery.examination import audit as audit
-    from bilstm.surgery.transplant import accelerate as accelerate
+    from bilstm.data.batch import Batch
+    from bilstm.data.builtin import boston, digits, sunspots
+    from bilstm.data.dataset import Dataset
+    from bilstm.data.series.reader import read_series
+    from bilstm.data.sound.recordings import read_recordings
+    from bilstm.data.tables.folder import read_folder
+    from bilstm.data.tables.reader import read_table
+    from bilstm.data.text.sentences import read_sentences
+    from bilstm.data.text.text import read_texts
+    from bilstm.errors import BilstmError
+    from bilstm.estimators.classifier import BiLSTMClassifier
+    from bilstm.estimators.forecaster import BiLSTMForecaster
+    from bilstm.estimators.loading import load
+    from bilstm.estimators.regressor import BiLSTMRegressor
+    from bilstm.estimators.tagger import BiLSTMTagger
+    from bilstm.estimators.transcriber import BiLSTMTranscriber
+    from bilstm.metrics.predictions import evaluate
+    from bilstm.nn.lstm.layer import BiLSTM
+    from bilstm.surgery.examination import audit
+    from bilstm.surgery.transplant import accelerate
+    from bilstm.training.history import History
 
 _HOMES = {
     "Batch": "bilstm.data.batch",
-    "BiLSTM": "bilstm.nn.bilstm",
+    "BiLSTM": "bilstm.nn.lstm.layer",
     "BiLSTMClassifier": "bilstm.estimators.classifier",
     "BiLSTMForecaster": "bilstm.estimators.forecaster",
     "BiLSTMRegressor": "bilstm.estimators.regressor",
@@ -43,19 +41,19 @@ _HOMES = {
     "BiLSTMTranscriber": "bilstm.estimators.transcriber",
     "BilstmError": "bilstm.errors",
     "Dataset": "bilstm.data.dataset",
-    "History": "bilstm.history",
+    "History": "bilstm.training.history",
     "accelerate": "bilstm.surgery.transplant",
     "audit": "bilstm.surgery.examination",
     "boston": "bilstm.data.builtin",
     "digits": "bilstm.data.builtin",
-    "evaluate": "bilstm.metrics",
-    "load": "bilstm.model_file",
-    "read_folder": "bilstm.data.folder",
-    "read_recordings": "bilstm.data.recordings",
-    "read_sentences": "bilstm.data.sentences",
-    "read_series": "bilstm.data.series",
-    "read_table": "bilstm.data.tables",
-    "read_texts": "bilstm.data.text",
+    "evaluate": "bilstm.metrics.predictions",
+    "load": "bilstm.estimators.loading",
+    "read_folder": "bilstm.data.tables.folder",
+    "read_recordings": "bilstm.data.sound.recordings",
+    "read_sentences": "bilstm.data.text.sentences",
+    "read_series": "bilstm.data.series.reader",
+    "read_table": "bilstm.data.tables.reader",
+    "read_texts": "bilstm.data.text.text",
     "sunspots": "bilstm.data.builtin",
 }
 

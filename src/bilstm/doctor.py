@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from bilstm.nn import BiLSTM, explain, native, use_kernel
+from bilstm.nn import BiLSTM, core, explain, use_kernel
 
 # pip keeps the wheels that it built, the one without the core too: hence --no-cache-dir
 REPAIR = [
@@ -34,8 +34,8 @@ def diagnose() -> list[tuple[str, list[tuple[str, str]]]]:
         ("GPU", gpu),
     ]
     sections = [("versions", versions), ("machine", machine)]
-    if native.import_error:
-        missing = [("because", native.import_error), *REPAIR]
+    if core.import_error:
+        missing = [("because", core.import_error), *REPAIR]
         return [*sections, ("kernels", explain()), ("the native kernel is missing", missing)]
     return [*sections, ("kernels", [*explain(), ("instruction set", instruction_set())])]
 
@@ -48,7 +48,7 @@ def instruction_set() -> str:
     """
     with use_kernel("native"), torch.no_grad():
         BiLSTM(4, 8)(torch.zeros(3, 2, 4))
-    return f"{native.last_isa()} for a small batch, of {', '.join(native.isas())}"
+    return f"{core.last_isa()} for a small batch, of {', '.join(core.isas())}"
 
 
 def processor() -> str:

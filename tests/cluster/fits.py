@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber, boston, workers
+from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber, boston
 from bilstm.data.batch import Sequences
-from bilstm.data.invented import invented_sentences
 from bilstm.data.stream import Stream
+from bilstm.demo.invented import invented_sentences
 from bilstm.errors import TrainingError
-from bilstm.estimators.streamed import Streamed
-from bilstm.training import Examples, train
+from bilstm.training import workers
+from bilstm.training.loop import Examples, train
+from bilstm.training.streamed import Streamed
 
 COLUMNS = ("loss", "validation_loss", "metric", "learning_rate", "gradient_norm")
 QUICK = {"hidden_size": 8, "max_epochs": 3, "verbose": 0}

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from bilstm.data.arpa import read_arpa
+from bilstm.data.text.arpa import read_arpa
 from bilstm.errors import DataError
 from tests.compare import assert_close
 

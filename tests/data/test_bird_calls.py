@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bilstm.data.bird_calls import CALLS, PITCH, RATE, as_wav, bird_calls
+from bilstm.demo.bird_calls import CALLS, PITCH, RATE, as_wav, bird_calls
 from tests.compare import assert_close
 from tests.sounds import strongest
 

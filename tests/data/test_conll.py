@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.conll import read_conll, write_with_column
+from bilstm.data.text.conll import read_conll, write_with_column
 from bilstm.errors import DataError
 from tests.compare import assert_close
 

@@ -7,11 +7,11 @@ import gzip
 import numpy as np
 import pytest
 
-from bilstm.data.arpa import read_arpa
-from bilstm.data.conll import read_conll
-from bilstm.data.folder import read_folder
-from bilstm.data.tables import read_raw
-from bilstm.data.vectors import read_vectors
+from bilstm.data.tables.folder import read_folder
+from bilstm.data.tables.reader import read_raw
+from bilstm.data.text.arpa import read_arpa
+from bilstm.data.text.conll import read_conll
+from bilstm.data.text.vectors import read_vectors
 from bilstm.errors import DataError
 
 READERS = {

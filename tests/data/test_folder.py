@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm import read_folder, read_sentences, read_table, read_texts
-from bilstm.data import blocks, folder
-from bilstm.data.blocks import first_end, whole_records
 from bilstm.data.dataset import joined
-from bilstm.data.text import from_texts
+from bilstm.data.tables import blocks, folder
+from bilstm.data.tables.blocks import first_end, whole_records
+from bilstm.data.text.text import from_texts
 from bilstm.errors import DataError, DataWarning, ExtraError, ParameterError
 from tests.compare import assert_close
 

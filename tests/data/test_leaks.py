@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bilstm.data import leaks
-from bilstm.data.leaks import find_leaks
+from bilstm.data.series import leaks
+from bilstm.data.series.leaks import find_leaks
 from bilstm.errors import DataError
 from tests.series import centred
 

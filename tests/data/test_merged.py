@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data import merged
 from bilstm.data.encoders import FeatureEncoder, TargetScaler
-from bilstm.data.merged import FeatureValues, Moments, TargetMoments, WordCounts
-from bilstm.data.tags import Evidence, scheme_of
+from bilstm.data.tables import merged
+from bilstm.data.tables.merged import FeatureValues, Moments, TargetMoments, WordCounts
+from bilstm.data.text.tags import Evidence, scheme_of
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 

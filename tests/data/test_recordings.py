@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bilstm.data.audio import read_sound
-from bilstm.data.recordings import Recordings, from_sounds, most_common_rate, read_recordings
+from bilstm.data.sound.audio import read_sound
+from bilstm.data.sound.recordings import Recordings, from_sounds, most_common_rate, read_recordings
 from bilstm.errors import DataError
 from tests.compare import assert_close
 from tests.sounds import file_of, noise
@@ -206,9 +206,9 @@ def test_the_most_common_rate_is_at_most_16_khz(folder):
 
 def test_only_some_of_very_many_recordings_are_asked(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr("bilstm.data.recordings.RATES_LOOKED_AT", 5)
+    monkeypatch.setattr("bilstm.data.sound.recordings.RATES_LOOKED_AT", 5)
     monkeypatch.setattr(
-        "bilstm.data.recordings.sound_facts",
+        "bilstm.data.sound.recordings.sound_facts",
         lambda sound, name: asked.append(name) or type("Facts", (), {"rate": 8000}),
     )
     most_common_rate(from_sounds(np.zeros((100, 50)), rate=8000))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bilstm.data.clock import Clock
-from bilstm.data.series import Series, read_series
+from bilstm.data.series.clock import Clock
+from bilstm.data.series.reader import Series, read_series
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 

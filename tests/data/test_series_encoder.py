@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.series import read_series
-from bilstm.data.series_encoder import SeriesEncoder, root_mean_squares
-from bilstm.data.windows import cut
+from bilstm.data.series.encoder import SeriesEncoder, root_mean_squares
+from bilstm.data.series.reader import read_series
+from bilstm.data.series.windows import cut
 from bilstm.errors import DataError
 from tests.compare import assert_close
 from tests.series import VIEWS, days, read_shops, shops, table

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from bilstm.data.tags import entities, repair, scheme_of, valid_transitions
+from bilstm.data.text.tags import entities, repair, scheme_of, valid_transitions
 from bilstm.errors import DataError, ParameterError
 from tests.compare import assert_close
 from tests.tag_schemes import in_iobes

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.series import read_series
-from bilstm.data.windows import cut, windows_at
+from bilstm.data.series.reader import read_series
+from bilstm.data.series.windows import cut, windows_at
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 from tests.series import days, read_shops, shops

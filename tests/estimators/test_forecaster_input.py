@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 import bilstm
 from bilstm import BiLSTMForecaster, evaluate
-from bilstm.data.series import read_series
+from bilstm.data.series.reader import read_series
 from bilstm.errors import DataError, DataWarning, ParameterError
 from tests.compare import assert_close
 from tests.series import SMALL, VIEWS, days, shops, small, table, wave

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.leaks import find_leaks
-from bilstm.data.series import read_series
-from bilstm.data.windows import cut
+from bilstm.data.series.leaks import find_leaks
+from bilstm.data.series.reader import read_series
+from bilstm.data.series.windows import cut
 from bilstm.errors import DataWarning
 from tests.compare import assert_close
 from tests.series import VIEWS, centred, days, read_shops, shops, small, table, wave
@@ -56,8 +56,8 @@ def test_what_comes_after_a_moment_changes_no_forecast_made_until_then(
     other = frame.with_columns(
         pl.when(late).then(to.otherwise(pl.col(name) * factor)).otherwise(pl.col(name)).alias(name) for name in changed
     )
-    before = model._forecasts(cut(read_shops(frame), 6, 2))
-    after = model._forecasts(cut(read_shops(other), 6, 2))
+    before = model.forecasts_of(cut(read_shops(frame), 6, 2))
+    after = model.forecasts_of(cut(read_shops(other), 6, 2))
     early = (before.origins <= days(90)[moment]).to_numpy()
     assert early.any()
     for name in ("forecast", "lows", "highs"):
@@ -114,7 +114,7 @@ def test_folds_of_a_backtest_are_forecast_by_models_that_end_before_them(monkeyp
     series = read_shops(shops((70, 90))) if several else read_series(table())
     fits, made = [], []
     kind = type(model)
-    fit, forecasts = kind.fit, kind._forecasts
+    fit, forecasts = kind.fit, kind.forecasts
 
     def watched_fit(self, X, *rest, **more):
         fits.append(X.times.max())
@@ -126,7 +126,7 @@ def test_folds_of_a_backtest_are_forecast_by_models_that_end_before_them(monkeyp
         return forecasts(self, windows)
 
     monkeypatch.setattr(kind, "fit", watched_fit)
-    monkeypatch.setattr(kind, "_forecasts", watched_forecasts)
+    monkeypatch.setattr(kind, "forecasts", watched_forecasts)
     found = model.backtest(series, folds=3, steps=8, refit=refit)
     assert len(fits) == (3 if refit else 1)
     limits = [days(90)[90 - 8 * k] for k in (3, 2, 1)] + [days(91)[90]]

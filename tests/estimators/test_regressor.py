@@ -12,7 +12,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from bilstm import BiLSTMRegressor, Dataset, boston, evaluate
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn.network import POOLING_NAMES
+from bilstm.networks.network import POOLING_NAMES
 from tests.compare import assert_close
 from tests.models import split_as_by_fit
 
@@ -82,7 +82,7 @@ def test_columns_as_steps_is_a_sequence_of_the_columns():
     data = boston().take(range(80))
     model = BiLSTMRegressor(**SMALL, table_as="steps").fit(data)
     assert model.network_.lstm.input_size == 1
-    assert model._sequences(data).lengths.unique().tolist() == [13]
+    assert model.encode(data).lengths.unique().tolist() == [13]
     assert model.predict(data).shape == (80,)
 
 
@@ -102,13 +102,13 @@ def test_the_note_on_sequences_of_one_step_is_said_once_and_only_of_tables(capsy
 def test_a_fitted_scaler_saw_training_rows_only(row, value):
     data = boston().take(range(60))
     model = BiLSTMRegressor(hidden_size=2, max_epochs=1)
-    before = model.fit(data)._encoders()
+    before = model.fit(data).encoders()
     changed = data.steps.to_numpy().copy()
     changed[row] += 1 + abs(value)
     targets = data.target_values.astype(float).copy()
     targets[row] += 1 + abs(value)
     frame = pl.from_numpy(changed, schema=data.feature_names)
-    after = BiLSTMRegressor(hidden_size=2, max_epochs=1).fit(frame, targets)._encoders()
+    after = BiLSTMRegressor(hidden_size=2, max_epochs=1).fit(frame, targets).encoders()
     rows, held_out = split_as_by_fit(model, data)
     assert len(held_out) == 6
     for part in ("features", "scaler"):
@@ -121,7 +121,7 @@ def test_validation_data_that_is_given_never_reaches_the_scaler():
     data, other = boston().take(range(60)), boston().take(range(400, 500))
     a = BiLSTMRegressor(**SMALL, validation_fraction=0).fit(data)
     b = BiLSTMRegressor(**SMALL).fit(data, validation=other)
-    assert a._encoders() == b._encoders()
+    assert a.encoders() == b.encoders()
 
 
 def test_the_metrics_are_scikit_learns():

@@ -13,10 +13,10 @@ from seqeval.metrics import f1_score
 
 import bilstm
 from bilstm import BiLSTMTagger, evaluate, read_sentences
-from bilstm.data.text import from_words
+from bilstm.data.text.text import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError
-from bilstm.history import History
-from bilstm.training import State
+from bilstm.training.history import History
+from bilstm.training.state import State
 from tests.compare import assert_close
 from tests.models import assert_same_model
 from tests.tag_schemes import in_iobes
@@ -67,10 +67,10 @@ def test_probabilities_of_tags_sequences_and_entities_agree_with_all_paths(fitte
         X, fitted.predict_proba(X), fitted.predict(X), fitted.entities(X), fitted.best(X, n=4), strict=True
     ):
         paths = {}
-        emissions = torch.from_numpy(fitted._outputs([text]))[None]
+        emissions = torch.from_numpy(fitted.outputs([text]))[None]
         T = emissions.shape[1]
         for path in itertools.product(range(len(fitted_tags)), repeat=T):
-            loss = fitted._crf(emissions, torch.tensor([path]), [T])
+            loss = fitted.crf_layer(emissions, torch.tensor([path]), [T])
             paths[path] = float((-loss.double()).exp().detach())
         assert_close(sum(paths.values()), 1.0, atol=1e-5)
         for t, k in itertools.product(range(T), range(len(fitted_tags))):
@@ -83,7 +83,7 @@ def test_probabilities_of_tags_sequences_and_entities_agree_with_all_paths(fitte
             chance = 0.0
             for path, p in paths.items():
                 named = [fitted_tags[k] for k in path]
-                if (entity.type, entity.first, entity.last) in bilstm.data.tags.entities(named):
+                if (entity.type, entity.first, entity.last) in bilstm.data.text.tags.entities(named):
                     chance += p
             assert_close(entity.probability, chance, atol=1e-5)
             assert text[entity.start : entity.end] == entity.text
@@ -150,7 +150,7 @@ def test_only_valid_sequences_are_predicted_even_by_an_untrained_model():
     X, y = sentences(20)
     model = BiLSTMTagger(**SMALL | {"max_epochs": 1}).fit(X, y)
     for tags in model.predict([[w[::-1] for w in s] for s in X]):
-        assert bilstm.data.tags.repair(tags)[1] == 0
+        assert bilstm.data.text.tags.repair(tags)[1] == 0
 
 
 def test_iob1_and_iobes_are_understood():

@@ -10,10 +10,10 @@ from sklearn.metrics import f1_score
 
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, evaluate
-from bilstm.data.text import from_texts
+from bilstm.data.text.text import from_texts
 from bilstm.errors import DataError, ParameterError
-from bilstm.metrics import calibration_error
-from bilstm.nn.network import POOLING_NAMES
+from bilstm.metrics.predictions import calibration_error
+from bilstm.networks.network import POOLING_NAMES
 from tests.compare import assert_close
 from tests.models import split_as_by_fit
 
@@ -92,7 +92,7 @@ def test_the_temperature_is_the_best_one_for_the_held_out_part():
     model = BiLSTMClassifier(hidden_size=32, max_epochs=40, input_noise=0, validation_fraction=0.3).fit(X, y)
     assert model.temperature_ != 1
     _, held_out = split_as_by_fit(model, bilstm.Dataset.from_arrays(X, y))
-    scores, truth = model._outputs(held_out), held_out.target_values
+    scores, truth = model.outputs(held_out), held_out.target_values
     losses = {
         t: -np.log(softmax(scores / t, axis=1)[np.arange(len(truth)), truth]).mean()
         for t in model.temperature_ * np.array([0.9, 1.0, 1.1])

@@ -16,8 +16,8 @@ from sklearn.exceptions import NotFittedError
 
 import bilstm
 from bilstm import BiLSTMTranscriber, evaluate
-from bilstm.data.recordings import from_sounds, read_recordings
-from bilstm.data.tones import dial_tones
+from bilstm.data.sound.recordings import from_sounds, read_recordings
+from bilstm.demo.tones import dial_tones
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
 from bilstm.estimators import sound_inputs
 from tests.compare import assert_close
@@ -67,7 +67,7 @@ def test_the_loss_is_that_of_torch_for_a_character(spoken):
     model = tiny(dropout=0, masks=False, speed_change=0, batch_size=None, validation_fraction=0)
     model.set_params(learning_rate=1e-30, max_epochs=1).fit(*spoken)
     losses = []
-    for scores, text in zip(model._outputs(spoken[0]), spoken[1], strict=True):
+    for scores, text in zip(model.outputs(spoken[0]), spoken[1], strict=True):
         numbers = torch.tensor(model.characters_.transform(text))
         log_p = torch.from_numpy(scores).double().log_softmax(1)
         loss = torch.nn.functional.ctc_loss(log_p, numbers, [len(scores)], [len(numbers)], reduction="sum")
@@ -144,7 +144,7 @@ def test_a_loaded_model_is_the_same(tmp_path):
     model.save(tmp_path / "m.bilstm")
     again = bilstm.load(tmp_path / "m.bilstm")
     assert told(again.transcribe(sounds, alternatives=2)) == told(model.transcribe(sounds, alternatives=2))
-    for found, was in zip(again._outputs(sounds), model._outputs(sounds), strict=True):
+    for found, was in zip(again.outputs(sounds), model.outputs(sounds), strict=True):
         assert_close(found, was)
     assert list(again.stream(sounds[:1])) == list(model.stream(sounds[:1]))
     assert again.history_.to_json() == model.history_.to_json()
@@ -188,7 +188,7 @@ def test_whole_groups_are_held_out(spoken):
     data = replace(from_sounds(*spoken, rate=RATE), groups=pl.Series(list("abcd") * 4))
     model = tiny(validation_fraction=0.25)
     model.left_out_ = []
-    model._training_data(data, None)
+    model.training_data(data, None)
     rows, held_out = model._split(data, None, seed=0)
     assert (len(rows), len(held_out)) == (12, 4)
     assert set(data.groups[rows]).isdisjoint(held_out.groups)

@@ -10,7 +10,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.tones import dial_tones
+from bilstm.demo.tones import dial_tones
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators import sound_inputs
 from tests.compare import assert_close
@@ -173,7 +173,7 @@ def long(monkeypatch):
     """A recording that counts as long, and what it is when it is heard as a whole."""
     sound = np.concatenate(heard()[0])
     whole = learned().transcribe([sound])[0]
-    scores = learned()._outputs([sound])[0]
+    scores = learned().outputs([sound])[0]
     monkeypatch.setattr(sound_inputs, "LONG", 3.0)
     monkeypatch.setattr(sound_inputs, "BLOCK", 2.0)
     monkeypatch.setattr(sound_inputs, "BLOCK_AHEAD", 2.0)
@@ -185,13 +185,13 @@ def test_a_long_recording_is_understood_in_blocks_as_it_is_in_one_piece(long):
     (found,) = learned().transcribe([sound])
     assert found.text == whole.text
     assert_close([word.start for word in found.words], [word.start for word in whole.words], atol=0.05)
-    assert_close(learned()._outputs([sound])[0], scores, atol=0.5)
-    assert (learned()._outputs([sound])[0] != scores).any()  # in blocks indeed
+    assert_close(learned().outputs([sound])[0], scores, atol=0.5)
+    assert (learned().outputs([sound])[0] != scores).any()  # in blocks indeed
 
 
 def test_short_recordings_beside_a_long_one_are_heard_as_a_whole(long):
     sounds = heard()[0][:2]
-    expected = learned()._outputs(sounds)
-    found = learned()._outputs([sounds[0], long[0], sounds[1]])
+    expected = learned().outputs(sounds)
+    found = learned().outputs([sounds[0], long[0], sounds[1]])
     assert_close(found[0], expected[0], atol=1e-5)
     assert_close(found[2], expected[1], atol=1e-5)

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from bilstm.data.batch import Sequences
-from bilstm.data.recordings import from_sounds, read_recordings
-from bilstm.data.tones import dial_tones
+from bilstm.data.sound.recordings import from_sounds, read_recordings
+from bilstm.demo.tones import dial_tones
 from bilstm.errors import DataError, DataWarning, TrainingError
 from bilstm.estimators import sound_inputs, survey
-from bilstm.training import Examples, train
+from bilstm.training.loop import Examples, train
 from tests.compare import assert_close
 from tests.models import assert_same_model
 from tests.sounds import file_of, noise

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.characters import CharacterEncoder
+from bilstm.data.text.characters import CharacterEncoder
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators import transcripts
 from bilstm.estimators.transcripts import Decoder, Decoding
@@ -101,7 +101,7 @@ def test_a_wide_beam_finds_a_text_at_least_as_probable():
 
 def test_the_confidence_is_that_of_torchs_loss():
     model = learned()
-    for scores, found in zip(model._outputs(heard()[0]), model.transcribe(heard()[0]), strict=True):
+    for scores, found in zip(model.outputs(heard()[0]), model.transcribe(heard()[0]), strict=True):
         numbers = torch.tensor(model.characters_.transform(found.text))
         log_p = torch.from_numpy(scores).double().log_softmax(1)
         loss = torch.nn.functional.ctc_loss(log_p, numbers, [len(scores)], [len(numbers)], reduction="sum")

@@ -18,8 +18,8 @@ from torch import Tensor
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber
 from bilstm.data.builtin import boston, digits, sunspots
 from bilstm.data.dataset import Dataset
-from bilstm.data.invented import invented_sentences
-from bilstm.data.tones import dial_tones
+from bilstm.demo.invented import invented_sentences
+from bilstm.demo.tones import dial_tones
 from bilstm.export.files import written
 from bilstm.nn import use_kernel
 from tests.laws import ROUNDINGS

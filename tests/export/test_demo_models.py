@@ -10,9 +10,9 @@ from scipy.special import log_softmax, softmax
 
 from bilstm.data.batch import Sequences
 from bilstm.data.builtin import boston, digits, sunspots
-from bilstm.data.invented import invented_sentences
-from bilstm.data.tones import dial_tones
-from bilstm.data.windows import windows_at
+from bilstm.data.series.windows import windows_at
+from bilstm.demo.invented import invented_sentences
+from bilstm.demo.tones import dial_tones
 from bilstm.export.feeds import feed
 from tests.compare import assert_close
 from tests.export import exact, models
@@ -44,7 +44,7 @@ def test_the_regressor(B, T):
     model, data = models.regressor(), some_steps(boston(), some_lengths(B, T))
     inputs = feed(model, data)
     inputs["numbers"] = with_garbage(inputs["numbers"], data.lengths)
-    truth = Truth(model, model._sequences(data).whole)
+    truth = Truth(model, model.encode(data).whole)
     found = run(model, inputs)["predictions"]
     assert found.dtype == np.float64
     assert_close((found - model.scaler_.mean) / model.scaler_.scale, truth.value, atol=truth.allowed)
@@ -55,7 +55,7 @@ def test_the_classifier(B, T):
     model, data = models.classifier(), some_steps(digits(), some_lengths(B, T))
     inputs = feed(model, data)
     inputs["numbers"] = with_garbage(inputs["numbers"], data.lengths)
-    truth = Truth(model, model._sequences(data).whole, lambda scores: softmax(scores / model.temperature_, axis=1))
+    truth = Truth(model, model.encode(data).whole, lambda scores: softmax(scores / model.temperature_, axis=1))
     found = run(model, inputs)
     assert_close(found["probabilities"], truth.value, atol=truth.allowed)
     assert_close(found["label"], truth.value.argmax(axis=1))
@@ -67,11 +67,11 @@ def test_the_tagger(B, T):
     inputs, lengths = feed(model, data), torch.from_numpy(data.lengths)
     outside = np.arange(T) >= data.lengths[:, None]
     inputs["words"][outside] = np.arange(outside.sum()) % len(inputs["forms"])  # real words in the padding
-    batch = model._sequences(data).whole
+    batch = model.encode(data).whole
     truth = Truth(model, batch)
     found, inside = run(model, inputs), ~outside
     assert_close(found["scores"][inside], truth.value[inside], atol=truth.allowed)
-    assert_close(found["tags"], model._crf.decode(torch.from_numpy(truth.value), lengths)[0])
+    assert_close(found["tags"], model.crf_layer.decode(torch.from_numpy(truth.value), lengths)[0])
 
 
 @pytest.mark.parametrize("history", [11, 22, 33])  # as long as a window is, which the linear map fixes
@@ -80,7 +80,7 @@ def test_the_forecaster(B, history):
     model = models.forecaster(history)
     windows = windows_at(sunspots().prolonged(5), np.arange(250, 250 + B)[::-1], history, 5)
     encoder = model.encoder_
-    truth = Truth(model, model._sequences(windows).whole)
+    truth = Truth(model, model.encode(windows).whole)
     found = run(model, feed(model, windows))
     z = (found["forecast"] - encoder.mean) / encoder.scale
     assert_close(z.reshape(B, -1), truth.value, atol=truth.allowed)
@@ -143,4 +143,4 @@ def test_every_recording_has_the_same_text():
     found = run(model, feed(model, sounds))
     scores = [one[:count] for one, count in zip(found["log_probabilities"], found["steps"], strict=True)]
     lengths = np.array([len(one) for one in scores])
-    assert model._decode(np.concatenate(scores), lengths) == model.predict(sounds, beam=1)
+    assert model.decode(np.concatenate(scores), lengths) == model.predict(sounds, beam=1)

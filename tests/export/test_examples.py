@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger
 from bilstm.data.builtin import boston
-from bilstm.data.invented import invented_sentences
-from bilstm.data.tables import read_table
-from bilstm.data.text import WORDS
-from bilstm.data.tones import write_dial_tones
-from bilstm.data.vocabulary import WordEncoder
+from bilstm.data.tables.reader import read_table
+from bilstm.data.text.text import WORDS
+from bilstm.data.text.vocabulary import WordEncoder
+from bilstm.demo.invented import invented_sentences
+from bilstm.demo.tones import write_dial_tones
 from bilstm.export import to_onnx
 from bilstm.export.tasks import _vocabulary
 from tests.compare import assert_close

@@ -10,18 +10,18 @@ import polars as pl
 import pytest
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber
-from bilstm.cli_fit import TASKS
+from bilstm.cli.options import TASKS
 from bilstm.data.builtin import digits
-from bilstm.data.invented import invented_sentences
-from bilstm.data.series import read_series
-from bilstm.data.tones import dial_tones
-from bilstm.data.windows import cut
+from bilstm.data.series.reader import read_series
+from bilstm.data.series.windows import cut
+from bilstm.demo.invented import invented_sentences
+from bilstm.demo.tones import dial_tones
 from bilstm.errors import ModelFileError
 from bilstm.export import check, to_onnx
 from bilstm.export.check import checked, compared
 from bilstm.export.feeds import feed
 from bilstm.export.files import written
-from bilstm.nn.network import POOLING_NAMES
+from bilstm.networks.network import POOLING_NAMES
 from tests.export import models
 from tests.export.models import run
 from tests.series import SMALL
@@ -54,7 +54,7 @@ def test_texts_with_one_label_or_several(pooling, several):
     texts, labels = ["so good", "", "bad bad day !", "Good"] * 6, ["a", "b", "c", "a"] * 6
     y = [[label, "d"] if n % 2 else [] for n, label in enumerate(labels)] if several else labels
     model = BiLSTMClassifier(max_epochs=1, hidden_size=5, pooling=pooling).fit(texts, y)
-    assert_exported(model, model._like_training(["", "unheard of", "GOOD day"], None))
+    assert_exported(model, model.to_dataset(["", "unheard of", "GOOD day"], None))
 
 
 def test_sequences_with_gaps_and_several_targets():
@@ -63,7 +63,7 @@ def test_sequences_with_gaps_and_several_targets():
     for sequence in sequences[::3]:
         sequence[0, 1] = np.nan
     model = BiLSTMRegressor(max_epochs=2, hidden_size=4, pooling="mean").fit(sequences, random.normal(50, 9, (30, 2)))
-    assert_exported(model, model._like_training(sequences[:7], None))
+    assert_exported(model, model.to_dataset(sequences[:7], None))
 
 
 # --- tags ------------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 from torch import Tensor
 
-from bilstm.nn import last_kernel, native, use_kernel
+from bilstm.nn import core, last_kernel, use_kernel
 
-ISAS = native.isas()
+ISAS = core.isas()
 KERNELS = ["native", "equations"] if ISAS else ["equations"]
 on_every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 needs_native = pytest.mark.skipif(not ISAS, reason="the compiled module bilstm._native is not built")

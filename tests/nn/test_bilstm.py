@@ -14,7 +14,9 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn import BiLSTM, bilstm, kernels, use_kernel
+from bilstm.nn import BiLSTM, use_kernel
+from bilstm.nn.lstm import kernels
+from bilstm.nn.lstm import layer as bilstm
 from tests.compare import assert_close
 
 OPTIONS = [

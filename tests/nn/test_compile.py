@@ -12,7 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from bilstm.errors import DataError
-from bilstm.nn import BiLSTM, last_kernel, native, use_kernel
+from bilstm.nn import BiLSTM, core, last_kernel, use_kernel
 from tests.compare import assert_close
 from tests.nn.kernels import needs_native
 
@@ -222,7 +222,7 @@ def test_an_exported_layer_is_right_where_the_compiled_module_is_missing_or_the_
     exported = torch.export.export(Model(layer), (x, lengths)).module()
     expected = [layer(x, None, lengths)[0], *gradients(Model(layer), layer, x, lengths)]
     doubled = torch.export.export(Model(copy.deepcopy(layer)), (x, lengths)).module().double()
-    monkeypatch.setattr(native, "_compiled", None)
+    monkeypatch.setattr(core, "compiled", None)
     for module, given in ((exported, x), (doubled, x.double())):
         found = [module(given, lengths)[0], *gradients(module, module, given, lengths)]
         for value, wanted in zip(found, expected, strict=True):

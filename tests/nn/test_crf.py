@@ -8,7 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.nn import CRF, crf_equations, crf_kernels
+from bilstm.nn import CRF
+from bilstm.nn.crf import equations as crf_equations
+from bilstm.nn.crf import kernels as crf_kernels
 from tests import paths
 from tests.cases import threads_of_torch
 from tests.compare import assert_close

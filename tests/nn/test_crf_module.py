@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn import CRF, last_kernel, native, use_kernel
+from bilstm.nn import CRF, core, last_kernel, use_kernel
 from tests.compare import assert_close
 
-BEST_KERNEL = "native" if native.isas() else "equations"
+BEST_KERNEL = "native" if core.isas() else "equations"
 RULES = {
     "allowed": np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]]) > 0,
     "first": np.array([True, False, True]),

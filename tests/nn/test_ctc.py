@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from bilstm.nn import align, ctc_equations, ctc_loss, greedy, last_kernel, needed_steps, use_kernel
+from bilstm.nn import align, ctc_loss, greedy, last_kernel, needed_steps, use_kernel
+from bilstm.nn.ctc import equations as ctc_equations
 from tests import transcripts
 from tests.cases import threads_of_torch
 from tests.compare import assert_close

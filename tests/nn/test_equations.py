@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from bilstm.nn import BiLSTM, equations
-from bilstm.nn.equations import Call, Weights
+from bilstm.nn import BiLSTM
+from bilstm.nn.lstm import equations
+from bilstm.nn.lstm.equations import Call, Weights
 from tests.cases import CASES
 from tests.compare import assert_close
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from bilstm.data.batch import Sequences
-from bilstm.nn.forecast import LEAST_SCALE, ForecastNetwork
+from bilstm.networks.forecast import LEAST_SCALE, ForecastNetwork
 from tests.compare import assert_close
 from tests.strategies import FUZZ
 

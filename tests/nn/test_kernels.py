@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 
 from bilstm.errors import ParameterError
-from bilstm.nn import BiLSTM, explain, kernels, last_kernel, native, use_kernel
-from bilstm.nn.kernels import has_narrow_routine
+from bilstm.nn import BiLSTM, core, explain, last_kernel, use_kernel
+from bilstm.nn.lstm import kernels, torch_kernel
+from bilstm.nn.lstm.torch_kernel import has_narrow_routine
 from tests.cases import CASES, Case
 from tests.compare import assert_close
 from tests.laws import (
@@ -24,7 +25,7 @@ from tests.laws import (
 from tests.strategies import FUZZ, cases
 
 KERNELS = ["torch", "equations"]  # test_native.py has more about the native one, where it is built
-BUILT = [kernel for kernel in ("native", *KERNELS) if kernel != "native" or native.isas()]
+BUILT = [kernel for kernel in ("native", *KERNELS) if kernel != "native" or core.isas()]
 
 
 def assert_runs(kernel: str, case: Case) -> None:
@@ -62,9 +63,9 @@ def test_torchs_two_ways_over_unequal_lengths_are_both_right(monkeypatch, name, 
         taken.append(way)
         return right(call)
 
-    monkeypatch.setattr(kernels, way, noted)
-    monkeypatch.setattr(kernels, "PINNED_FROM_TRAINING", least)
-    monkeypatch.setattr(kernels, "PINNED_FROM_INFERENCE", least)
+    monkeypatch.setattr(torch_kernel, way, noted)
+    monkeypatch.setattr(torch_kernel, "PINNED_FROM_TRAINING", least)
+    monkeypatch.setattr(torch_kernel, "PINNED_FROM_INFERENCE", least)
     with use_kernel("torch"):
         for law in LAWS:
             law(BiLSTM, CASES[name])
@@ -209,10 +210,10 @@ def test_an_unknown_kernel_is_named_and_a_near_one_offered(monkeypatch):
 
 
 def test_without_the_compiled_module_torch_runs(monkeypatch):
-    monkeypatch.setattr(native, "_compiled", None)
+    monkeypatch.setattr(core, "compiled", None)
     BiLSTM(3, 4)(torch.zeros(5, 2, 3), lengths=[5, 1])
     assert last_kernel() == "torch"
-    assert (native.isas(), native.last_isa()) == ([], "")
+    assert (core.isas(), core.last_isa()) == ([], "")
     assert explain() == [
         ("native", "not built"),
         ("torch", "runs"),

@@ -10,7 +10,8 @@ from hypothesis import given
 from torch.utils.checkpoint import checkpoint
 
 from bilstm.errors import ParameterError
-from bilstm.nn import BiLSTM, explain, last_kernel, native, use_kernel
+from bilstm.nn import BiLSTM, core, explain, last_kernel, use_kernel
+from bilstm.nn.lstm import native
 from tests.cases import CASES, Case
 from tests.compare import assert_close
 from tests.laws import (
@@ -32,7 +33,7 @@ SENTENCES = Case(9, 12, 5, 19, layers=2, lengths=(12, 3, 0, 7, 1, 12, 5, 9, 2), 
 def assert_ran(case: Case, isa: str) -> None:
     """A batch without rows or steps is the equations' own."""
     if case.batch and case.time:
-        assert (last_kernel(), native.last_isa()) == ("native", isa)
+        assert (last_kernel(), core.last_isa()) == ("native", isa)
     else:
         assert last_kernel() == "equations"
 
@@ -66,7 +67,7 @@ def test_an_instruction_set_that_is_not_there_is_named_with_the_choices(monkeypa
     monkeypatch.setenv("BILSTM_ISA", "sse9")
     with pytest.raises(ParameterError) as error:
         BiLSTM(3, 4)(torch.zeros(5, 2, 3))
-    choices = ", ".join(repr(isa) for isa in native.isas())
+    choices = ", ".join(repr(isa) for isa in core.isas())
     assert str(error.value) == (
         "expected an instruction set of this processor, got 'sse9' (environment variable BILSTM_ISA)\n"
         f"hint: there are {choices}"

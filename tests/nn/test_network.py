@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bilstm.data.batch import Batch, Sequences
-from bilstm.nn.network import POOLING_NAMES, Network
+from bilstm.networks.network import POOLING_NAMES, Network
 from tests.compare import assert_close
 
 lengths_of = st.lists(st.integers(1, 6), min_size=1, max_size=6)

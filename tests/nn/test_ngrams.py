@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.arpa import read_arpa
+from bilstm.data.text.arpa import read_arpa
 from bilstm.errors import DataError
-from bilstm.nn.ngrams import LOWEST, NGrams, padded, spell, trie_of
+from bilstm.nn.ctc.ngrams import LOWEST, NGrams, padded, spell, trie_of
 from tests.compare import assert_close
 from tests.strategies import FUZZ
 from tests.transcripts import SPELLED, a_model, sentence_score

@@ -11,7 +11,7 @@ from torch import nn
 
 from bilstm.data.batch import Batch
 from bilstm.estimators.listening import in_blocks
-from bilstm.nn.speech import BANDS, LONGEST_SPAN, MOST_STEPS, SPANS, WIDEST_BAND, SpeechNetwork, masked
+from bilstm.networks.speech import BANDS, LONGEST_SPAN, MOST_STEPS, SPANS, WIDEST_BAND, SpeechNetwork, masked
 from tests.compare import assert_close
 from tests.strategies import FUZZ
 

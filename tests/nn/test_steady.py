@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bilstm.nn import steady
-from bilstm.nn.network import attention_pool, mean_pool
+from bilstm.networks import steady
+from bilstm.networks.network import attention_pool, mean_pool
 from tests.compare import assert_close
 
 sizes = st.integers(1, 40)

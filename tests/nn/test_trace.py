@@ -8,8 +8,9 @@ from hypothesis import given
 from torch.nn.utils.rnn import pack_sequence
 
 from bilstm.errors import DataError
-from bilstm.nn import BiLSTM, equations, kernels, last_kernel, native, use_kernel
-from bilstm.nn.equations import Trace
+from bilstm.nn import BiLSTM, core, last_kernel, use_kernel
+from bilstm.nn.lstm import equations, kernels, native
+from bilstm.nn.lstm.equations import Trace
 from tests.cases import CASES, Case
 from tests.compare import assert_close
 from tests.laws import ROUNDINGS, run
@@ -58,7 +59,7 @@ def test_the_native_trace_ends_as_the_layer_does_and_is_that_of_the_equations(is
         found = trace(case)
         empty = not (case.batch and case.time)
         assert last_kernel() == ("equations" if empty else "native")
-        assert empty or native.last_isa() == isa
+        assert empty or core.last_isa() == isa
     assert_it_ends_as_the_layer_does(found, results, case)
     truth, simple = by_equations(case, torch.float64), by_equations(case, torch.float32)
     for name, expected in truth._asdict().items():
@@ -87,12 +88,12 @@ def test_a_trace_is_of_inference_where_training_would_choose_another_instruction
     layer = case.layer(BiLSTM)
     with torch.no_grad():
         results = run(layer, case.input(), case.hx(), case.lengths)
-        isa = native.last_isa()
+        isa = core.last_isa()
         found = trace(case, layer)
-        assert native.last_isa() == isa
+        assert core.last_isa() == isa
     assert_it_ends_as_the_layer_does(found, results, case)
     assert_same(trace(case, layer.train()), found)  # where gradients may be wanted, too
-    assert (last_kernel(), native.last_isa()) == ("native", isa)
+    assert (last_kernel(), core.last_isa()) == ("native", isa)
 
 
 @needs_native
@@ -173,7 +174,7 @@ def test_the_equations_trace_where_another_kernel_is_forced_or_the_native_one_ca
 
 
 def test_a_trace_needs_no_compiled_module(monkeypatch):
-    monkeypatch.setattr(native, "_compiled", None)
+    monkeypatch.setattr(core, "compiled", None)
     assert_same(trace(SENTENCES), by_equations(SENTENCES, torch.float64), atol=1e-5)
     assert last_kernel() == "equations"
 
@@ -192,7 +193,7 @@ def test_in_bfloat16_a_trace_is_rounded_as_the_output_is(isa):
     layer = case.layer(BiLSTM)
     with forced(isa), torch.no_grad():
         results, found = run(layer, case.input(), case.hx(), case.lengths), trace(case)
-        assert (last_kernel(), native.last_isa()) == ("native", isa)
+        assert (last_kernel(), core.last_isa()) == ("native", isa)
     assert {part.dtype for part in found} == {torch.bfloat16}
     assert_it_ends_as_the_layer_does(found, results, case)
     assert_same(found, by_equations(case, torch.float64), atol=0.05)

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from bilstm.data.batch import Batch
-from bilstm.data.vocabulary import CASES, COLUMNS
-from bilstm.nn.crf import CRF
-from bilstm.nn.forecast import ForecastNetwork
-from bilstm.nn.network import POOLING_NAMES, Network, StepNetwork
-from bilstm.nn.speech import SpeechNetwork
-from bilstm.nn.words import WordReader
+from bilstm.data.text.vocabulary import CASES, COLUMNS
+from bilstm.networks.forecast import ForecastNetwork
+from bilstm.networks.network import POOLING_NAMES, Network, StepNetwork
+from bilstm.networks.speech import SpeechNetwork
+from bilstm.networks.words import WordReader
+from bilstm.nn.crf.layer import CRF
 from tests.compare import assert_close
 from tests.nn.kernels import needs_native
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bilstm.nn.words import dropout_mask
+from bilstm.networks.words import dropout_mask
 from tests.compare import assert_close
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, BiLSTMTagger
-from bilstm.data.recordings import from_sounds
-from bilstm.data.tones import dial_tones
+from bilstm.data.sound.recordings import from_sounds
+from bilstm.demo.tones import dial_tones
 from bilstm.errors import DataWarning
 from bilstm.report import report_html
 from tests import series

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
 
-from bilstm.metrics import evaluate
+from bilstm.metrics.bootstrap import Interval, interval, resampled_sums, resamples_for
+from bilstm.metrics.predictions import evaluate
 from bilstm.report import page as pages
-from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
 from bilstm.report.classification import measured_of
 from bilstm.report.forecasting import _blocks
 from bilstm.report.measured import Measure, Measured, Rival, figures_blocks, judged, verdict
@@ -38,7 +38,7 @@ def test_an_interval_is_that_of_scipy(count, seed, resamples):
 def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch):
     sums = np.random.default_rng(0).normal(size=(30, 2))
     whole = resampled_sums(sums, 40)
-    monkeypatch.setattr("bilstm.report.bootstrap.TOGETHER", 100)
+    monkeypatch.setattr("bilstm.metrics.bootstrap.TOGETHER", 100)
     assert_close(resampled_sums(sums, 40), whole)
     assert_close(resampled_sums(sparse.csr_array(sums), 40), whole)
 

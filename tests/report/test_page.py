@@ -14,8 +14,8 @@ import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError, DataWarning, ExtraError
+from bilstm.formatting import number
 from bilstm.report import regression, report_html, tagging, write_report
-from bilstm.report.blocks import number
 from bilstm.report.classification import examine
 from bilstm.report.fans import fans
 from bilstm.xray import x_ray
@@ -225,7 +225,7 @@ def test_blocks_of_forecasts_are_counted_and_explained_once():
 def test_what_came_is_drawn_behind_every_forecast_however_far_it_reaches():
     model = series.small(horizon=70).fit(series.table(600), "y")
     data = bilstm.read_series(series.table(1400, seed=1), target="y")
-    found = model.forecasts(model._with_targets(data))
+    found = model.forecasts(model.with_targets(data))
     known, *fans_of = fans(data, found, len(found) - 1, 0).chart.figure["data"]
     drawn = [trace for trace in fans_of if trace.get("name") == "forecast"]
     assert len(drawn) == 8

@@ -17,16 +17,16 @@ from sklearn.preprocessing import StandardScaler
 
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, boston
-from bilstm.cli import main
+from bilstm.cli.program import main
 from bilstm.data.dataset import Dataset
-from bilstm.data.text import from_words
+from bilstm.data.text.text import from_words
 from bilstm.errors import DataWarning
 from bilstm.estimators.circumstances import data_warnings, restored
+from bilstm.metrics.simple_rules import commonest_tags, logistic, ridge
 from bilstm.report.checks import findings, same_as_training
 from bilstm.report.commands import commands, options
 from bilstm.report.examined import examples, worst_rows
 from bilstm.report.facts import learned_from, sentence, settings
-from bilstm.report.rivals import commonest_tags, logistic, ridge
 from bilstm.report.sentences import legend_of, marked
 from tests import series
 from tests.compare import assert_close
@@ -218,7 +218,7 @@ def test_settings_that_differ_stand_first():
 def test_options_are_those_of_the_command_line(model, monkeypatch):
     """What the report says is typed, and gives the same constructor parameters."""
     seen = {}
-    monkeypatch.setattr("bilstm.cli_fit.run", lambda kind, data, output, reading, **others: seen.update(others))
+    monkeypatch.setattr("bilstm.cli.fit.run", lambda kind, data, output, reading, **others: seen.update(others))
     with pytest.raises(SystemExit) as stop:
         main(["fit", model.task, "data.csv", "-o", "m.bilstm", *options(model)])
     assert not stop.value.code

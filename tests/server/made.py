@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bilstm import (
-    BiLSTMClassifier,
-    BiLSTMForecaster,
-    BiLSTMRegressor,
-    BiLSTMTagger,
-    BiLSTMTranscriber,
-)
-from bilstm.data.series import read_series
-from bilstm.data.tones import dial_tones
+from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber
+from bilstm.data.series.reader import read_series
+from bilstm.demo.tones import dial_tones
 from tests.sounds import file_of, noise, sine
 from tests.speech import RATE
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bilstm.cli_serve import read_token
+from bilstm.cli.serve import read_token
 from bilstm.errors import ParameterError
 from bilstm.server.callers import COOKIE, Sessions
 from bilstm.server.settings import Settings

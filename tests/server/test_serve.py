@@ -27,7 +27,16 @@ class Running:
     """A server in a process of its own."""
 
     def __init__(self, *arguments):
-        command = [sys.executable, "-m", "bilstm.cli", "serve", "--no-page", "--threads", "1", *map(str, arguments)]
+        command = [
+            sys.executable,
+            "-m",
+            "bilstm.cli.program",
+            "serve",
+            "--no-page",
+            "--threads",
+            "1",
+            *map(str, arguments),
+        ]
         environment = {name: value for name, value in os.environ.items() if name != "BILSTM_TOKEN"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.line = self.process.stderr.readline()

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits
-from bilstm.data.series import read_series
+from bilstm.data.series.reader import read_series
 from bilstm.errors import BilstmError, ExtraError, ParameterError, TrainingError
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.tune import search as searching

@@ -10,11 +10,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, boston, digits, sunspots
-from bilstm.cli_fit import value_reader
-from bilstm.data.series import read_series
-from bilstm.data.text import from_texts
+from bilstm.cli.options import value_reader
+from bilstm.data.series.reader import read_series
+from bilstm.data.text.text import from_texts
 from bilstm.errors import ParameterError
-from bilstm.model_file import ESTIMATORS
+from bilstm.estimators.loading import ESTIMATORS
 from bilstm.tune.space import (
     FIXED,
     SPACES,

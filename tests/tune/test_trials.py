@@ -9,7 +9,7 @@ import pytest
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, boston, evaluate
 from bilstm.errors import ParameterError
-from bilstm.history import History
+from bilstm.training.history import History
 from bilstm.tune.trials import Fit, Setting, figure_of, fit_of, fit_trial, setting_for
 from tests.compare import assert_close
 from tests.models import Killed

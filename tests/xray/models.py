@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger
-from bilstm.data.tones import dial_tones
+from bilstm.demo.tones import dial_tones
 from tests.series import table as days_of
 from tests.speech import RATE, untrained
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bilstm.nn import BiLSTM
-from bilstm.nn.kernels import use_kernel
+from bilstm.nn.core import use_kernel
 from bilstm.xray.gates import DEAD, Gates, dead, half_life, saturated
 from bilstm.xray.opened import Opened
 from tests.compare import assert_close

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bilstm.data.batch import Batch
+from bilstm.networks.network import POOLING_NAMES, Network
 from bilstm.nn import BiLSTM
-from bilstm.nn.kernels import use_kernel
-from bilstm.nn.network import POOLING_NAMES, Network
+from bilstm.nn.core import use_kernel
 from bilstm.xray import paths
 from bilstm.xray.opened import Opened
 from bilstm.xray.paths import TOLERANCE, integrate

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bilstm.charts import place
 from bilstm.errors import BilstmError, ParameterError
+from bilstm.plotting.charts import place
+from bilstm.plotting.fonts import drawable
 from bilstm.xray import drawing, x_ray
 from bilstm.xray.charts import charts
 from bilstm.xray.contribution_charts import contribution_charts
-from bilstm.xray.fonts import drawable
 from tests.compare import assert_close
 from tests.xray import models
 from tests.xray.models import EXAMPLES

@@ -11,9 +11,9 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from bilstm import BiLSTMRegressor
-from bilstm.data.recordings import from_sounds
+from bilstm.data.sound.recordings import from_sounds
 from bilstm.errors import DataError, DataWarning, ParameterError
-from bilstm.nn.crf import CRF
+from bilstm.nn.crf.layer import CRF
 from bilstm.xray import examination, paths, x_ray
 from bilstm.xray.answers import log_odds, tag_log_odds
 from tests.compare import assert_close
@@ -231,7 +231,7 @@ def test_characters_are_explained_where_they_are_written():
     found = x_ray(model, sounds, row=1, outputs=3)
     assert found.prediction == model.predict(sounds)[1]
     assert found.title == "X[1]"
-    scores = torch.from_numpy(model._outputs(sounds)[1])
+    scores = torch.from_numpy(model.outputs(sounds)[1])
     assert len(found.steps) == len(scores)
     assert len(found.features) == model.mels
     for one in found.contributions:
@@ -286,9 +286,9 @@ def test_nothing_to_look_at_is_an_error():
     with pytest.raises(DataError, match="expected data beside a tagger"):
         x_ray(models.tagger())
     with pytest.raises(DataError, match="expected words as in training, got numbers"):
-        x_ray(models.tagger(), models.regressor()._like_training(models.houses(2)[0], None))
+        x_ray(models.tagger(), models.regressor().to_dataset(models.houses(2)[0], None))
     with pytest.raises(DataError, match="expected numbers as in training, got words"):
-        x_ray(models.regressor(), models.tagger()._like_training(["a b"], None))
+        x_ray(models.regressor(), models.tagger().to_dataset(["a b"], None))
     with pytest.raises(DataError, match="expected sound"):
         x_ray(models.transcriber(), from_sounds([np.zeros(10)], rate=RATE))
     with pytest.raises(DataError, match="expected a table"):

@@ -17,7 +17,7 @@ from typing import Any
 
 from bilstm.cluster.connection import connected, processors
 from bilstm.errors import BilstmError, ParameterError, TrainingError, from_extra
-from bilstm.progress import say
+from bilstm.training.progress import say
 from bilstm.tune.found import Found, in_words
 from bilstm.tune.sampling import WARM_UP, NumberedTPE
 from bilstm.tune.search import MINUTES, Going
@@ -32,7 +32,6 @@ MOST_FAILURES = 5  # deaths of the machine under one trial
 SETTINGS = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
 
 
-# long: its parameters are those of a search, and each is described
 def tune_together(
     estimator: Any,
     X: Any,

@@ -1,7 +1,7 @@
 """One training function run by several workers of Ray Train, which are brought together, watched and started again.
 
-Knows Ray Train; does not know what is trained: the function finds the other workers in ``bilstm.workers``, and goes on
-from its own checkpoint when it is started again.
+Knows Ray Train; does not know what is trained: the function finds the other workers in ``bilstm.training.workers``,
+and goes on from its own checkpoint when it is started again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bilstm import workers
 from bilstm.cluster.connection import connected, processors, ray_module
 from bilstm.errors import BilstmError
+from bilstm.training import workers
 
 MOST_FAILURES = 20  # deaths of workers in one run, after which something else must be wrong
 PATIENCE = 0.2  # seconds between two looks at what the workers have said

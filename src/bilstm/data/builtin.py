@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.dataset import Dataset
-from bilstm.data.series import Series, read_series
-from bilstm.data.tables import read_table
+from bilstm.data.series.reader import Series, read_series
+from bilstm.data.tables.reader import read_table
 from bilstm.errors import DataError, did_you_mean
 
 

@@ -1,7 +1,7 @@
 """What the estimators share: checking, splitting, encoding, building, training, predicting, saving.
 
 Knows the order of these steps; does not know what a target means. A task fills four hooks:
-``_targets _head _loss _decode``, and says what it checks, how it is measured and what is saved.
+``_targets _head _loss decode``, and says what it checks, how it is measured and what is saved.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
-from bilstm import workers
-from bilstm.checkpoint import Checkpoint
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
@@ -30,18 +28,16 @@ from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.stream import Stream
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.circumstances import circumstances, data_warnings
-from bilstm.estimators.inputs import Inputs
+from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
-from bilstm.history import History
-from bilstm.nn.network import Network
-from bilstm.nn.words import WordReader
-from bilstm.progress import Show, both, progress, say
-from bilstm.training import Examples, Supply, predict, train
+from bilstm.networks.network import Network
+from bilstm.networks.words import WordReader
+from bilstm.training import workers
+from bilstm.training.checkpoint import Checkpoint
+from bilstm.training.history import History
+from bilstm.training.loop import Examples, Supply, predict, train
+from bilstm.training.progress import Show, both, progress, say
 
-ONE_STEP_NOTE = (
-    "each table row is a sequence of one step: the recurrent weights are never used, the BiLSTM works as a "
-    "gated feed-forward network; table_as='steps' makes every column a step instead"
-)
 NOT_IN_FINGERPRINT = ("verbose", "checkpoint")
 
 
@@ -98,11 +94,11 @@ class BiLSTMEstimator(Inputs, ABC):
         """Outputs (B, K), encoded targets (B, …) and lengths (B,) to one loss a sequence, (B,)."""
 
     @abstractmethod
-    def _decode(self, outputs: Array, lengths: Array) -> Any:
+    def decode(self, outputs: Array, lengths: Array) -> Any:
         """Outputs (N, K) to what the caller asked for: values in his units, probabilities, tags."""
 
     @abstractmethod
-    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+    def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         """Figures of merit of outputs beside the targets of ``dataset``."""
 
     @abstractmethod
@@ -157,7 +153,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 raise DataError("expected neither y nor sample_weight beside a stream, which holds its targets")
             fit_stream(self, X, validation, seed, started, told, on_epoch)
             return self
-        dataset = self._training_data(X, y)
+        dataset = self.training_data(X, y)
         self._check_targets(dataset)
         weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
         self.__dict__.pop("history_", None)  # until this fit has ended there is no fitted model
@@ -172,7 +168,7 @@ class BiLSTMEstimator(Inputs, ABC):
         self._choose(training, held_out, seed)
         self._fit_features(training)
         checkpoint = self._open_checkpoint(held_out, weights)
-        with progress(self.verbose, self._chosen("max_epochs")) as show:
+        with progress(self.verbose, self.resolved("max_epochs")) as show:
             tell = both(show, on_epoch)
             self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=tell)
         self._conclude(held_out, circumstances(training, held_out, started, told))
@@ -182,8 +178,8 @@ class BiLSTMEstimator(Inputs, ABC):
         """Measure the trained network by what was held out, and remember of what it was made."""
         self.metrics_ = {}
         if held_out is not None:
-            outputs = self._calibrate(held_out, self._outputs(held_out))
-            self.metrics_ = self._metrics(held_out, outputs)
+            outputs = self._calibrate(held_out, self.outputs(held_out))
+            self.metrics_ = self.measure(held_out, outputs)
         self.trained_with_ = trained_with
 
     def _train(
@@ -203,7 +199,7 @@ class BiLSTMEstimator(Inputs, ABC):
         held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.network_ = self._build()
+            self.network_ = self.build_network()
             if dataset is not None:
                 self._start(dataset, held_out)
             history = train(
@@ -220,7 +216,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 schedule=self.schedule,
                 clip_norm=self.clip_norm,
                 batch_size=self.batch_size,
-                max_epochs=max_epochs or self._chosen("max_epochs"),
+                max_epochs=max_epochs or self.resolved("max_epochs"),
                 patience=self.patience,
                 seed=seed,
                 device=self._device(),
@@ -243,7 +239,7 @@ class BiLSTMEstimator(Inputs, ABC):
 
     def _metric(self, held_out: Dataset, outputs: Array) -> float:
         """The one figure of merit that the history shows of each epoch."""
-        return self._metrics(held_out, outputs)[self.metric_name]
+        return self.measure(held_out, outputs)[self.metric_name]
 
     def _calibrate(self, held_out: Dataset, outputs: Array) -> Array:
         """Learn from the validation part how sure the model may be; returns its outputs after that."""
@@ -266,9 +262,9 @@ class BiLSTMEstimator(Inputs, ABC):
     def _given(self, validation: Any) -> Dataset:
         """A Dataset or a pair (X, y) to stop by, as this estimator needs it."""
         if not isinstance(validation, Dataset):
-            validation = self._like_training(*validation)
+            validation = self.to_dataset(*validation)
         validation.check_lengths()
-        return self._with_targets(validation)
+        return self.with_targets(validation)
 
     def _examples(self, dataset: Dataset, weights: Array | None, *, fit: bool) -> Examples:
         found = self._targets(dataset, fit=fit)
@@ -277,18 +273,18 @@ class BiLSTMEstimator(Inputs, ABC):
         if self.each_step:
             weights = weights * dataset.lengths
         weighed = torch.from_numpy(weights.astype(np.float32))
-        return Examples(self._sequences(dataset), targets, weighed, self.each_step)
+        return Examples(self.encode(dataset), targets, weighed, self.each_step)
 
     def _fit_features(self, training: Dataset) -> None:
         self.features_ = FeatureEncoder().fit(training.steps)
 
-    def _sequences(self, dataset: Dataset) -> Sequences:
+    def encode(self, dataset: Dataset) -> Sequences:
         matrix = self.features_.transform(dataset.steps, dataset.source)  # (S, F')
-        if self._columns_are_steps:
+        if self.columns_are_steps:
             return Sequences(matrix.reshape(-1, 1), np.full(len(matrix), matrix.shape[1]))
         return Sequences(matrix, dataset.lengths)
 
-    def _chosen(self, name: str) -> Any:
+    def resolved(self, name: str) -> Any:
         """A parameter; where it is None, what that means for this kind of data."""
         value = getattr(self, name)
         return self.by_kind[name][self.is_language_] if value is None and name in self.by_kind else value
@@ -297,32 +293,32 @@ class BiLSTMEstimator(Inputs, ABC):
         """What turns words into vectors, for sequences of words."""
         return None
 
-    def _encoders(self) -> dict[str, Any]:
+    def encoders(self) -> dict[str, Any]:
         """The fitted encoders as JSON can say them; a task adds those of its targets."""
         return {"features": self.features_.to_json()}
 
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
-        """Bring back what :meth:`_encoders` said."""
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
+        """Bring back what :meth:`encoders` said."""
         self.is_language_ = False
         self.features_ = FeatureEncoder.from_json(encoders["features"])
 
-    def _build(self) -> nn.Module:
+    def build_network(self) -> nn.Module:
         """A network with fresh weights for the encoders as fitted."""
         reader = self._reader()
-        columns = 1 if self._columns_are_steps else len(self.features_.names) if reader is None else reader.output_size
+        columns = 1 if self.columns_are_steps else len(self.features_.names) if reader is None else reader.output_size
         return Network(
             columns,
             self._head(),
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
-            dropout=self._chosen("dropout"),
+            dropout=self.resolved("dropout"),
             input_noise=self.input_noise,
-            pooling=self._chosen("pooling"),
+            pooling=self.resolved("pooling"),
             reader=reader,
         )
 
     @property
-    def _columns_are_steps(self) -> bool:
+    def columns_are_steps(self) -> bool:
         return self.is_table_ and self.table_as == "steps"
 
     def _device(self) -> torch.device:
@@ -356,17 +352,17 @@ class BiLSTMEstimator(Inputs, ABC):
 
     # -- predict -------------------------------------------------------------------------------------------
 
-    def _outputs(self, X: Any) -> Array:
+    def outputs(self, X: Any) -> Array:
         """What the network says of new data, (N, K), before decoding, in the caller's order."""
         check_is_fitted(self)
-        dataset = X if isinstance(X, Dataset) else self._like_training(X, None)
+        dataset = X if isinstance(X, Dataset) else self.to_dataset(X, None)
         dataset.check_lengths()
         if self.is_table_ and not dataset.is_table:
             raise DataError(f"expected a table as in training, got sequences of several steps ({dataset.source})")
         device = self._device()
         if next(self.network_.parameters()).device != device:  # to look at every module takes a third of a row's time
             self.network_.to(device)
-        return predict(self.network_, self._sequences(dataset), device).numpy()
+        return predict(self.network_, self.encode(dataset), device).numpy()
 
     def save(self, path: str | Path) -> None:
         """Write everything a later process needs to predict to one file; see :func:`bilstm.load`.
@@ -378,7 +374,7 @@ class BiLSTMEstimator(Inputs, ABC):
             NotFittedError: fit has not been called.
             ModelFileError: the file cannot be written.
         """
-        from bilstm import model_file
+        from bilstm.files import model_file
 
         check_is_fitted(self)
         model_file.save(self, Path(path))

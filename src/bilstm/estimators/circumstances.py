@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bilstm.data.dataset import Dataset
-from bilstm.data.windows import Windows
+from bilstm.data.series.windows import Windows
 from bilstm.errors import DataWarning
 
 MOST_WARNINGS = 20  # that a model file keeps

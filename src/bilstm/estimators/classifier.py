@@ -24,7 +24,7 @@ from bilstm.data.encoders import LabelEncoder
 from bilstm.errors import DataError, ParameterError, did_you_mean
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
-from bilstm.metrics import classification_metrics, several_labels_metrics
+from bilstm.metrics.predictions import classification_metrics, several_labels_metrics
 
 
 class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc]
@@ -135,8 +135,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class, (N, K), columns in the order of ``classes_``, rows in the caller's."""
-        outputs = self._outputs(X)
-        return self._decode(outputs, np.zeros(0))
+        outputs = self.outputs(X)
+        return self.decode(outputs, np.zeros(0))
 
     def predict(self, X: Any) -> Any:
         """The most probable label of each sequence, (N,), in the caller's order and kind.
@@ -158,10 +158,10 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             pl.Series("probability", _confidence(probabilities) if self.several_ else probabilities.max(axis=1)),
         ]
 
-    def _training_data(self, X: Any, y: Any) -> Dataset:
+    def training_data(self, X: Any, y: Any) -> Dataset:
         if y is not None and not is_labels_lists(y) and np.asarray(y).ndim == 2:
             y = column_or_1d(y, warn=True)
-        return super()._training_data(X, y)
+        return super().training_data(X, y)
 
     def _check_targets(self, dataset: Dataset) -> None:
         assert dataset.targets is not None
@@ -236,11 +236,11 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
         if self.several_:
-            marked: Array = self._marked(dataset).astype(np.float32)
+            marked: Array = self.label_matrix(dataset).astype(np.float32)
             return marked
         return self.labels_.transform(true_labels(dataset), dataset.source)
 
-    def _marked(self, dataset: Dataset) -> Array:
+    def label_matrix(self, dataset: Dataset) -> Array:
         """Which labels each sequence has, (N, K) of truth values."""
         lists = _label_lists(dataset)
         rows = np.repeat(np.arange(len(lists)), lists.list.len().to_numpy())
@@ -262,7 +262,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             outputs, targets, weight=weights, reduction="none", label_smoothing=smoothing
         )  # (B,)
 
-    def _decode(self, outputs: Array, lengths: Array) -> Array:
+    def decode(self, outputs: Array, lengths: Array) -> Array:
         scores = outputs.astype(np.float64) / self.temperature_
         probabilities: Array = expit(scores) if self.several_ else softmax(scores, axis=1)
         return probabilities  # (N, K)
@@ -281,23 +281,23 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         self.temperature_ = float(np.exp(found.x)) if found.fun < lost(0.0) else 1.0
         return outputs
 
-    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
-        probabilities = self._decode(outputs, dataset.lengths)
+    def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+        probabilities = self.decode(outputs, dataset.lengths)
         if self.several_:
-            return several_labels_metrics(self._marked(dataset), probabilities)
+            return several_labels_metrics(self.label_matrix(dataset), probabilities)
         labels = true_labels(dataset)
         self.labels_.transform(labels, dataset.source)  # a class the model does not know is an error
         return classification_metrics(labels, probabilities, self.classes_)
 
-    def _encoders(self) -> dict[str, Any]:
-        return super()._encoders() | {
+    def encoders(self) -> dict[str, Any]:
+        return super().encoders() | {
             "labels": self.labels_.to_json(),
             "temperature": self.temperature_,
             "several": self.several_,
         }
 
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
-        super()._restore_encoders(encoders)
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
+        super().restore_encoders(encoders)
         self.labels_ = LabelEncoder.from_json(encoders["labels"])
         self.classes_ = self.labels_.classes
         self.temperature_ = float(encoders.get("temperature", 1.0))  # format 1 has neither

@@ -10,11 +10,11 @@ from torch import Tensor
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.tags import entities
-from bilstm.data.text import joined_spans
-from bilstm.nn.crf import CRF
-from bilstm.nn.equations import valid_steps
-from bilstm.training import PREDICTION_BATCH
+from bilstm.data.text.tags import entities
+from bilstm.data.text.text import joined_spans
+from bilstm.nn.crf.layer import CRF
+from bilstm.nn.lstm.equations import valid_steps
+from bilstm.training.loop import PREDICTION_BATCH
 
 
 class Entity(NamedTuple):

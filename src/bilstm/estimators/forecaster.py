@@ -18,20 +18,20 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from bilstm.baselines import LinearBaseline, naive_forecasts
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.series_encoder import VIEWS, SeriesEncoder, root_mean_squares
-from bilstm.data.windows import Windows, cut
+from bilstm.data.series.encoder import VIEWS, SeriesEncoder, root_mean_squares
+from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
 from bilstm.estimators.parameters import store
 from bilstm.estimators.series_inputs import SeriesEstimator
-from bilstm.forecast_metrics import mase_scale
-from bilstm.nn.forecast import ForecastNetwork
-from bilstm.progress import say
-from bilstm.training import PREDICTION_BATCH
+from bilstm.metrics.baselines import LinearBaseline, naive_forecasts
+from bilstm.metrics.forecasts import mase_scale
+from bilstm.networks.forecast import ForecastNetwork
+from bilstm.training.loop import PREDICTION_BATCH
+from bilstm.training.progress import say
 
 PROBE = 8  # one in so many epochs is spent on each way to see the target, to choose among them
 
@@ -145,10 +145,10 @@ class BiLSTMForecaster(SeriesEstimator):
                 ``NAME_low_80``, ``NAME_high_80``, ``NAME_low_95``, ``NAME_high_95``, if there was a validation part.
         """
         check_is_fitted(self)
-        series = self.known_ if X is None else self._like_training(X, None)
+        series = self.known_ if X is None else self.to_dataset(X, None)
         windows = cut(series, self.history, self.horizon, at_end=True)
         self._warn_of_unknown_ahead(windows)
-        found = self._forecasts(windows)
+        found = self.forecasts_of(windows)
         W, h = found.forecast.shape[:2]
         columns = [] if found.series is None else [found.series.gather(np.repeat(np.arange(W), h))]
         columns.append(found.times)
@@ -165,7 +165,7 @@ class BiLSTMForecaster(SeriesEstimator):
                 ``fit``; others are taken to be new.
         """
         check_is_fitted(self)
-        return self._forecasts(self._with_targets(X if isinstance(X, Windows) else self._like_training(X, y)))
+        return self.forecasts_of(self.with_targets(X if isinstance(X, Windows) else self.to_dataset(X, y)))
 
     def backtest(
         self, X: Any, y: Any = None, *, folds: int = 4, steps: int | None = None, refit: bool = True
@@ -184,7 +184,7 @@ class BiLSTMForecaster(SeriesEstimator):
         Raises:
             DataError: the horizon is longer than a fold, or nothing is left to train on before the first.
         """
-        series = self._series_of(X, y)
+        series = self.training_series(X, y)
         clocked = series.known_times
         steps = max(self.horizon, len(clocked) // 10) if steps is None else steps
         if steps < self.horizon:
@@ -208,7 +208,7 @@ class BiLSTMForecaster(SeriesEstimator):
                 say(f"fold {fold + 1} of {folds}: fitted to all before {start}", self.verbose)
             inside = windows.take(windows.between(start, stop))
             if len(inside):
-                parts.append(replace(model._forecasts(inside), folds=np.full(len(inside), fold)))
+                parts.append(replace(model.forecasts_of(inside), folds=np.full(len(inside), fold)))
         return Forecasts.joined(parts)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -237,7 +237,7 @@ class BiLSTMForecaster(SeriesEstimator):
             self.history_ = self._train(
                 training, held_out, np.ones(len(training)), seed, max_epochs=max(1, self.max_epochs // PROBE)
             )
-            errors[view] = self._metric(held_out, self._outputs(held_out))
+            errors[view] = self._metric(held_out, self.outputs(held_out))
         del self.history_
         self.target_as_ = min(errors, key=lambda view: errors[view])
         told = ", ".join(f"{view} {error:.4g}" for view, error in errors.items())
@@ -247,7 +247,7 @@ class BiLSTMForecaster(SeriesEstimator):
         assert isinstance(training, Windows)
         self.encoder_ = SeriesEncoder.fit(training, self.target_as_, use_calendar=self.calendar)
 
-    def _sequences(self, dataset: Dataset) -> Sequences:
+    def encode(self, dataset: Dataset) -> Sequences:
         assert isinstance(dataset, Windows)
         return self.encoder_.sequences(dataset)
 
@@ -258,7 +258,7 @@ class BiLSTMForecaster(SeriesEstimator):
     def _head(self) -> int:
         return self.horizon * len(self.encoder_.goals)
 
-    def _build(self) -> nn.Module:
+    def build_network(self) -> nn.Module:
         several = len(self.known_) > 1
         return ForecastNetwork(
             self.encoder_.input_size,
@@ -308,7 +308,7 @@ class BiLSTMForecaster(SeriesEstimator):
         mean = error.square().sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
         return mean / self._network.sizes.square().mean()  # 1: as good as the last value
 
-    def _decode(self, outputs: Array, lengths: Array) -> Array:
+    def decode(self, outputs: Array, lengths: Array) -> Array:
         return self.encoder_.inverse(self._steps(outputs))  # (W, h, K)
 
     def _steps(self, outputs: Array) -> Array:
@@ -316,10 +316,10 @@ class BiLSTMForecaster(SeriesEstimator):
 
     def _metric(self, held_out: Dataset, outputs: Array) -> float:
         assert isinstance(held_out, Windows)
-        error = np.abs(self._decode(outputs, held_out.lengths) - held_out.following)
+        error = np.abs(self.decode(outputs, held_out.lengths) - held_out.following)
         return float(np.nanmean(error / np.where(self.mase_scale_ > 0, self.mase_scale_, 1.0)))
 
-    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+    def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         assert isinstance(dataset, Windows)
         return self._judged(dataset, outputs).metrics
 
@@ -328,7 +328,7 @@ class BiLSTMForecaster(SeriesEstimator):
         assert isinstance(held_out, Windows)
         network = self._network
         network.share.fill_(0.0)
-        plain = self._outputs(held_out)
+        plain = self.outputs(held_out)
         network.share.fill_(1.0)
         truth = self.encoder_.following(held_out).reshape(len(outputs), -1)  # z (W, h·K)
         known = ~np.isnan(truth)
@@ -342,15 +342,15 @@ class BiLSTMForecaster(SeriesEstimator):
 
     def _width(self, windows: Windows) -> Array:
         """How wide intervals are beside the usual ones, (W, 1, K)."""
-        network, sequences, rows = self._network, self._sequences(windows), torch.arange(len(windows))
+        network, sequences, rows = self._network, self.encode(windows), torch.arange(len(windows))
         parts = [
             network.width(sequences.batch(some).values[:, :, : len(self.target_names_)].to(network.spread.device))
             for some in torch.split(rows, PREDICTION_BATCH)
         ]
         return torch.cat(parts).cpu().numpy()
 
-    def _forecasts(self, windows: Windows) -> Forecasts:
-        return self._judged(windows, self._outputs(windows))
+    def forecasts_of(self, windows: Windows) -> Forecasts:
+        return self._judged(windows, self.outputs(windows))
 
     def _judged(self, windows: Windows, outputs: Array) -> Forecasts:
         """Outputs of the network in the caller's units, beside what came and what simple rules say."""

@@ -11,8 +11,8 @@ import polars as pl
 
 from bilstm.data.columns import Array
 from bilstm.errors import DataError
-from bilstm.forecast_comparison import compared, lag_of
-from bilstm.forecast_metrics import coverage, forecast_metrics, forecast_table, lag_sentence, verdict
+from bilstm.metrics.comparison import compared, lag_of
+from bilstm.metrics.forecasts import coverage, forecast_metrics, forecast_table, lag_sentence, verdict
 
 INTERVALS = (80, 95)  # percent
 

@@ -17,9 +17,9 @@ import torch
 
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.encoders import numeric_targets
-from bilstm.data.merged import TargetMoments
 from bilstm.data.stream import Stream
-from bilstm.data.tags import Evidence, mended
+from bilstm.data.tables.merged import TargetMoments
+from bilstm.data.text.tags import Evidence, mended
 from bilstm.errors import DataError, DataWarning
 
 MOST_LABELS = 10_000  # different ones; a classifier has an output for each
@@ -146,7 +146,7 @@ class Tags:
     def _sentences(self, piece: Dataset) -> list[list[str]]:
         if piece.tags is None:
             raise DataError(f"expected a tag for every word, got one target a sentence ({piece.source})")
-        found: list[list[str]] = self.model._split_tags(piece.tags.to_series(), piece.lengths)
+        found: list[list[str]] = self.model.split_tags(piece.tags.to_series(), piece.lengths)
         return found
 
     def see(self, piece: Dataset) -> None:

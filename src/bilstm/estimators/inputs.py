@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bilstm.data.dataset import Dataset, is_frame, target_frame
 from bilstm.data.encoders import FeatureEncoder
-from bilstm.data.recordings import Recordings
-from bilstm.data.tables import read_table
-from bilstm.data.text import from_texts, from_words, is_text, is_words, read_texts
+from bilstm.data.sound.recordings import Recordings
+from bilstm.data.tables.reader import read_table
+from bilstm.data.text.text import from_texts, from_words, is_text, is_words, read_texts
 from bilstm.errors import DataError, did_you_mean
 
 READS_TEXT = "a classifier or a tagger reads text"
@@ -41,7 +41,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         """How a file's target column must be read: ``number`` or ``category``."""
         return "number"
 
-    def _training_data(self, X: Any, y: Any) -> Dataset:
+    def training_data(self, X: Any, y: Any) -> Dataset:
         if isinstance(X, Dataset):
             if y is not None:
                 raise DataError("expected no y beside a Dataset, which holds its targets, got one")
@@ -128,7 +128,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             **self.read_with_,
         )
 
-    def _like_training(self, X: Any, y: Any) -> Dataset:
+    def to_dataset(self, X: Any, y: Any) -> Dataset:
         """Arrays as a Dataset with the features that the training data had."""
         if self.is_language_:
             return self._from_language(X, y)
@@ -143,7 +143,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             raise DataError(f"expected {known} columns as in training, got {count} ({told})")
         return dataset.renamed(self.feature_names_)
 
-    def _with_targets(self, dataset: Dataset) -> Dataset:
+    def with_targets(self, dataset: Dataset) -> Dataset:
         """The same data with its targets in training's order; those of arrays, which have no names, by position."""
         if dataset.targets is None:
             raise DataError(f"expected data with targets, got none ({dataset.source})")
@@ -168,3 +168,9 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "history_")
+
+
+ONE_STEP_NOTE = (
+    "each table row is a sequence of one step: the recurrent weights are never used, the BiLSTM works as a "
+    "gated feed-forward network; table_as='steps' makes every column a step instead"
+)

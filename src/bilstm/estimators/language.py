@@ -11,10 +11,10 @@ import torch
 
 from bilstm.data.batch import Sequences
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.vocabulary import CASES, WordEncoder
+from bilstm.data.text.vocabulary import CASES, WordEncoder
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.nn.words import WordReader
+from bilstm.networks.words import WordReader
 
 
 class LanguageEstimator(BiLSTMEstimator):
@@ -51,9 +51,9 @@ class LanguageEstimator(BiLSTMEstimator):
             extra_vectors=self.extra_vectors,
         )
 
-    def _sequences(self, dataset: Dataset) -> Sequences:
+    def encode(self, dataset: Dataset) -> Sequences:
         if not self.is_language_:
-            return super()._sequences(dataset)
+            return super().encode(dataset)
         ids, forms = self.words_.transform(dataset.steps[WORD])
         return Sequences(ids, dataset.lengths, forms)
 
@@ -77,12 +77,12 @@ class LanguageEstimator(BiLSTMEstimator):
             words.vectors = None
         return reader
 
-    def _encoders(self) -> dict[str, Any]:
-        return {"words": self.words_.to_json()} if self.is_language_ else super()._encoders()
+    def encoders(self) -> dict[str, Any]:
+        return {"words": self.words_.to_json()} if self.is_language_ else super().encoders()
 
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
         self.is_language_ = "words" in encoders
         if self.is_language_:
             self.words_ = WordEncoder.from_json(encoders["words"])
         else:
-            super()._restore_encoders(encoders)
+            super().restore_encoders(encoders)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from bilstm.data.characters import BLANK, CharacterEncoder, plain
 from bilstm.data.columns import Array
-from bilstm.data.filterbank import SoundEncoder
+from bilstm.data.sound.filterbank import SoundEncoder
+from bilstm.data.text.characters import BLANK, CharacterEncoder, plain
 from bilstm.errors import ParameterError
-from bilstm.nn.speech import SpeechNetwork, State
+from bilstm.networks.speech import SpeechNetwork, State
 
 
 def texts_of_stream(

@@ -11,10 +11,10 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bilstm.data.filterbank import WAYS as NORMALISE
+from bilstm.data.sound.filterbank import WAYS as NORMALISE
 from bilstm.errors import ParameterError, did_you_mean
-from bilstm.nn.network import POOLING_NAMES
-from bilstm.training import OPTIMIZERS, SCHEDULES
+from bilstm.networks.network import POOLING_NAMES
+from bilstm.training.loop import OPTIMIZERS, SCHEDULES
 
 TABLE_AS = ("one step", "steps")
 TARGET_AS = ("auto", "level", "difference", "log-return")

@@ -17,7 +17,7 @@ from bilstm.data.encoders import TargetScaler, numeric_targets
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import store
-from bilstm.metrics import regression_metrics
+from bilstm.metrics.predictions import regression_metrics
 
 
 class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
@@ -101,16 +101,16 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         Returns:
             array: (N,) for one target, (N, K) for several, float64.
         """
-        values = self._values(X)
+        values = self.values(X)
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def _values(self, X: Any) -> Array:
-        outputs = self._outputs(X)  # first, for it says so where nothing has been fitted
+    def values(self, X: Any) -> Array:
+        outputs = self.outputs(X)  # first, for it says so where nothing has been fitted
         return self.scaler_.inverse(outputs)  # (N, K)
 
     def prediction_columns(self, X: Any) -> list[pl.Series]:
         """Predictions as named columns, one a target: ``predicted_medv``."""
-        values = self._values(X)
+        values = self.values(X)
         return [pl.Series(f"predicted_{name}", values[:, k]) for k, name in enumerate(self.target_names_)]
 
     def _check_targets(self, dataset: Dataset) -> None:
@@ -136,20 +136,20 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         return mse_loss(outputs, targets, reduction="none").mean(dim=1)  # (B,)
 
-    def _decode(self, outputs: Array, lengths: Array) -> Array:
+    def decode(self, outputs: Array, lengths: Array) -> Array:
         return self.scaler_.inverse(outputs)  # (N, K)
 
-    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+    def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         if dataset.targets is None:
             raise DataError(f"expected data with targets, got none ({dataset.source})")
-        predicted = self._decode(outputs, dataset.lengths)
+        predicted = self.decode(outputs, dataset.lengths)
         return regression_metrics(numeric_targets(dataset.targets, dataset.source), predicted)
 
-    def _encoders(self) -> dict[str, Any]:
-        return super()._encoders() | {"scaler": self.scaler_.to_json()}
+    def encoders(self) -> dict[str, Any]:
+        return super().encoders() | {"scaler": self.scaler_.to_json()}
 
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
-        super()._restore_encoders(encoders)
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
+        super().restore_encoders(encoders)
         self.scaler_ = TargetScaler.from_json(encoders["scaler"])
 
     def __sklearn_tags__(self) -> Any:

@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, is_frame
-from bilstm.data.leaks import find_leaks
-from bilstm.data.series import Series, read_series
-from bilstm.data.series_columns import open_source
-from bilstm.data.series_encoder import SeriesEncoder
-from bilstm.data.windows import Windows, cut
+from bilstm.data.series.columns import open_source
+from bilstm.data.series.encoder import SeriesEncoder
+from bilstm.data.series.leaks import find_leaks
+from bilstm.data.series.reader import Series, read_series
+from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import check_parameters
@@ -40,12 +40,12 @@ class SeriesEstimator(BiLSTMEstimator):
     known_: Series  # the last steps that fit was given
 
     def read(self, path: str | Path, *, with_targets: bool = False) -> Series:
-        """Read a newer file of the series as this model needs it; see :func:`bilstm.data.series.read_series`."""
+        """Read a newer file of the series as this model needs it; see :func:`bilstm.data.series.reader.read_series`."""
         check_is_fitted(self)
         return self._read_like_training(path)
 
-    def _training_data(self, X: Any, y: Any) -> Windows:
-        series = self._series_of(X, y)
+    def training_data(self, X: Any, y: Any) -> Windows:
+        series = self.training_series(X, y)
         for found in find_leaks(
             series.steps.to_numpy(),
             series.steps.columns,
@@ -63,7 +63,7 @@ class SeriesEstimator(BiLSTMEstimator):
         self.known_ = series.ending(self.history)
         return cut(series, self.history, self.horizon)
 
-    def _series_of(self, X: Any, y: Any) -> Series:
+    def training_series(self, X: Any, y: Any) -> Series:
         """Series in any form: read, a frame with the names of its targets, arrays."""
         if isinstance(X, Dataset):
             return _as_series(X, y)
@@ -72,9 +72,9 @@ class SeriesEstimator(BiLSTMEstimator):
         frame, names = _together(X, y)
         return read_series(frame, target=names)
 
-    def _like_training(self, X: Any, y: Any) -> Series:
+    def to_dataset(self, X: Any, y: Any) -> Series:
         if isinstance(X, Dataset):
-            return self._fitting(_as_series(X, y))
+            return self.aligned(_as_series(X, y))
         is_plain = not (isinstance(X, (str, Path)) or is_frame(X) or hasattr(X, "to_frame"))
         if y is not None and not _are_names(y):
             X, _ = _together(X, y)
@@ -98,7 +98,7 @@ class SeriesEstimator(BiLSTMEstimator):
             clock=self.known_.clock,
         )
 
-    def _fitting(self, series: Series) -> Series:
+    def aligned(self, series: Series) -> Series:
         """The series on the clock of training, if its targets and its steps are those of training."""
         if list(series.goals) != self.target_names_:
             raise DataError(
@@ -128,11 +128,11 @@ class SeriesEstimator(BiLSTMEstimator):
                     hint="there is nothing to learn; check the column",
                 )
 
-    def _with_targets(self, dataset: Dataset) -> Windows:
+    def with_targets(self, dataset: Dataset) -> Windows:
         """Windows behind what training saw."""
         if isinstance(dataset, Windows):
             return dataset
-        series = self._fitting(_as_series(dataset, None))
+        series = self.aligned(_as_series(dataset, None))
         windows = cut(series, self.history, self.horizon)
         if "time" not in self.read_with_ and not self._goes_on_in(series):
             return windows
@@ -179,7 +179,7 @@ class SeriesEstimator(BiLSTMEstimator):
         everything = np.arange(len(dataset))
         if validation is not None:
             pair = validation if isinstance(validation, tuple) else (validation, None)
-            return everything, cut(self._like_training(*pair), self.history, self.horizon)
+            return everything, cut(self.to_dataset(*pair), self.history, self.horizon)
         if self.validation_fraction == 0:
             return everything, None
         clocked = dataset.cut_from.known_times
@@ -194,7 +194,7 @@ class SeriesEstimator(BiLSTMEstimator):
             )
         return np.flatnonzero(rows), dataset.take(others)
 
-    def _encoders(self) -> dict[str, Any]:
+    def encoders(self) -> dict[str, Any]:
         return {
             "series": self.encoder_.to_json(),
             "season": self.season_,
@@ -202,7 +202,7 @@ class SeriesEstimator(BiLSTMEstimator):
             "known": self.known_.to_json(),
         }
 
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
         self.is_language_ = False
         self.encoder_ = SeriesEncoder.from_json(encoders["series"])
         self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]

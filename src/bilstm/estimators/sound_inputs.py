@@ -9,21 +9,21 @@ import polars as pl
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils.validation import check_is_fitted
 
-from bilstm.data.audio import EXTRA, read_sound
 from bilstm.data.batch import Sequences
-from bilstm.data.characters import CharacterEncoder
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.filterbank import SoundEncoder
-from bilstm.data.recordings import Recordings, from_sounds, most_common_rate, read_recordings
-from bilstm.data.sound_sequences import SoundCache, at_speed
-from bilstm.data.utterances import SAME, Utterances, key_of
+from bilstm.data.sound.audio import EXTRA, read_sound
+from bilstm.data.sound.filterbank import SoundEncoder
+from bilstm.data.sound.recordings import Recordings, from_sounds, most_common_rate, read_recordings
+from bilstm.data.sound.sequences import SoundCache, at_speed
+from bilstm.data.sound.utterances import SAME, Utterances, key_of
+from bilstm.data.text.characters import CharacterEncoder
 from bilstm.errors import DataError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.listening import in_blocks
 from bilstm.estimators.survey import Finding, listen, read_texts, report, steps_needed, usable
-from bilstm.nn.speech import SpeechNetwork
-from bilstm.training import predict
+from bilstm.networks.speech import SpeechNetwork
+from bilstm.training.loop import predict
 
 TOGETHER = 32  # recordings that are read before the network hears them
 LONG = 60.0  # seconds above which a recording is heard in blocks, so that memory does not grow with it
@@ -49,7 +49,7 @@ class SoundEstimator(BiLSTMEstimator):
 
     # -- fit -----------------------------------------------------------------------------------------------
 
-    def _training_data(self, X: Any, y: Any) -> Recordings:
+    def training_data(self, X: Any, y: Any) -> Recordings:
         from_extra("jiwer", EXTRA)  # which measures epochs: better missed now than after the first
         recordings = self._recordings(X, y, self.sample_rate)
         if recordings.targets is None:
@@ -132,7 +132,7 @@ class SoundEstimator(BiLSTMEstimator):
         self.sound_.fit(self._features.get((key_of(sound), SAME)) for sound in training.sounds)
         self.characters_ = CharacterEncoder().fit(training.texts_said)
 
-    def _sequences(self, dataset: Dataset) -> Sequences:
+    def encode(self, dataset: Dataset) -> Sequences:
         """Recordings of this fit, whose features are known."""
         assert isinstance(dataset, Recordings)
         change = self.speed_change
@@ -159,7 +159,7 @@ class SoundEstimator(BiLSTMEstimator):
     def _head(self) -> int:
         return len(self.characters_)
 
-    def _build(self) -> SpeechNetwork:
+    def build_network(self) -> SpeechNetwork:
         return SpeechNetwork(
             self.sound_.input_size,
             self._head(),
@@ -173,25 +173,25 @@ class SoundEstimator(BiLSTMEstimator):
     # -- predict -------------------------------------------------------------------------------------------
 
     def read(self, path: Any, *, with_targets: bool = False) -> Recordings:
-        """Read recordings as this model needs them; see :func:`bilstm.data.recordings.read_recordings`."""
+        """Read recordings as this model needs them; see :func:`bilstm.data.sound.recordings.read_recordings`."""
         check_is_fitted(self)
         told = {name: column for name, column in self.read_with_.items() if name != "group"}
         return read_recordings(path, **told, with_targets=with_targets)
 
-    def _like_training(self, X: Any, y: Any) -> Recordings:
+    def to_dataset(self, X: Any, y: Any) -> Recordings:
         return self._recordings(X, y, self.sound_.rate)
 
-    def _with_targets(self, dataset: Dataset) -> Recordings:
+    def with_targets(self, dataset: Dataset) -> Recordings:
         if not isinstance(dataset, Recordings) or dataset.targets is None:
             raise DataError(f"expected recordings with their texts, got none ({dataset.source})")
         return dataset
 
-    def _outputs(self, X: Any) -> Any:
+    def outputs(self, X: Any) -> Any:
         """Scores (T_i, K) of each recording, in the caller's order; None of those that cannot be heard."""
         check_is_fitted(self)
-        return self._heard(self._like_training(X, None))[0]
+        return self.scores(self.to_dataset(X, None))[0]
 
-    def _heard(
+    def scores(
         self, recordings: Recordings, look_ahead: float | None = None
     ) -> tuple[list[Array | None], list[Finding]]:
         """Scores (T_i, K) of each recording or None, and what is wrong with which."""
@@ -230,10 +230,10 @@ class SoundEstimator(BiLSTMEstimator):
 
     # -- model file ----------------------------------------------------------------------------------------
 
-    def _encoders(self) -> dict[str, Any]:
+    def encoders(self) -> dict[str, Any]:
         return {"sound": self.sound_.to_json(), "characters": self.characters_.to_json()}
 
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
         self.is_language_ = False
         self.sound_ = SoundEncoder.from_json(encoders["sound"])
         self.characters_ = CharacterEncoder.from_json(encoders["characters"])

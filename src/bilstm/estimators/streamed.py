@@ -6,35 +6,26 @@ Knows the order of these passes; how pieces are read and mixed the Stream knows,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-from torch import Tensor
 
-from bilstm import workers
-from bilstm.data.batch import ALL, Batch
-from bilstm.data.blocks import torn
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset, joined
-from bilstm.data.merged import FeatureValues, WordCounts
-from bilstm.data.stream import Stream, pools, size_of
+from bilstm.data.stream import Stream, size_of
+from bilstm.data.tables.blocks import torn
+from bilstm.data.tables.merged import FeatureValues, WordCounts
 from bilstm.errors import DataError, ParameterError
-from bilstm.estimators.base import ONE_STEP_NOTE, BiLSTMEstimator
+from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.circumstances import circumstances
 from bilstm.estimators.goals import GOALS
-from bilstm.progress import QUIET, Show, both, mebibytes, peak_memory, progress, say
-from bilstm.training import Examples
+from bilstm.estimators.inputs import ONE_STEP_NOTE
+from bilstm.training.progress import QUIET, Show, both, mebibytes, peak_memory, progress, say
+from bilstm.training.streamed import Streamed
 
-Item = TypeVar("Item")
 HELD_OUT = 10_000  # sequences that are held out to stop by, at most; they stay in memory
 HELD_OUT_BYTES = 32 << 20  # of them
-PLACES_EACH = 4  # for a worker to read its own: with fewer, some would be through long before the others
-NOTHING = torch.zeros(0, dtype=torch.int64)
-EMPTY = (Batch(torch.zeros(0, 0, 1), NOTHING, NOTHING), torch.zeros(0), torch.zeros(0))
 
 
 def fit_stream(
@@ -70,7 +61,7 @@ def fit_stream(
         verbose=model.verbose,
     )
     checkpoint = model._open_checkpoint(held_out, np.zeros(0))
-    with progress(model.verbose, model._chosen("max_epochs")) as show:
+    with progress(model.verbose, model.resolved("max_epochs")) as show:
         tell = both(show, on_epoch)
         model.history_ = model._train(supply, held_out, None, seed, checkpoint=checkpoint, on_epoch=tell)
     model._conclude(held_out, circumstances(supply, held_out, started, told))
@@ -211,68 +202,3 @@ class Survey:
                 if name in seen:  # else two names share a number
                     raise torn(self.model.read_with_["group"], name, f"{seen[name]} and {piece.source}")
                 seen[name] = piece.source
-
-
-class Streamed:
-    """Training examples that are read, mixed and encoded anew in every epoch.
-
-    Args:
-        stream: what to learn from.
-        count: how many sequences it has.
-        steps_in_all: how many steps they have.
-        encode: some of them to Examples.
-        verbose: 0 says nothing of how far an epoch is.
-    """
-
-    def __init__(
-        self,
-        stream: Stream,
-        count: int,
-        steps_in_all: int,
-        encode: Callable[[Dataset], Examples],
-        *,
-        verbose: int = 0,
-    ) -> None:
-        self.stream, self.source = stream, stream.source
-        self.count, self.steps_in_all = count, steps_in_all
-        self.encode = encode
-        self.verbose = verbose
-
-    def __len__(self) -> int:
-        return self.count
-
-    def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
-        """One epoch: see :class:`bilstm.training.Supply`.
-
-        Of several workers each reads its own places, if there are enough of them, and goes on with empty batches until
-        the others are through; else all read everything, and share each batch.
-        """
-        assert batch_size is not None
-        count = workers.count()
-        if count == 1 or len(self.stream.places) < PLACES_EACH * count:
-            yield from self._read(self.stream, batch_size, seed, workers.share())
-            return
-        own = self.stream.shard(workers.rank(), count)
-        batches = self._read(own, len(range(batch_size)[workers.share()]) or 1, seed, ALL)
-        while workers.total(len((found := next(batches, EMPTY))[0])):
-            yield found
-
-    def _read(self, stream: Stream, batch_size: int, seed: int, share: slice) -> Iterator[tuple[Batch, Tensor, Tensor]]:
-        told, done = time.monotonic(), 0
-        mixed = pools(stream.pieces(seed), batch_size, seed, stream.buffer)
-        for number, examples in enumerate(ahead(map(self.encode, mixed))):
-            done += len(examples)
-            yield from examples.batches(batch_size, seed + number, share)
-            if time.monotonic() - told > QUIET:
-                told = time.monotonic()
-                progressed = f"{done:,} of {self.count:,} sequences"
-                say(f"{progressed} · {mebibytes(peak_memory())} of memory at most", self.verbose)
-
-
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, of which the next is made in another thread while one works with the last."""
-    with ThreadPoolExecutor(1) as worker:
-        coming = worker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = worker.submit(next, items, None)
-            yield item

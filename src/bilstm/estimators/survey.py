@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bilstm.data.audio import Fault, fault_of, sound_blocks
-from bilstm.data.characters import plain
 from bilstm.data.columns import Array
-from bilstm.data.filterbank import SoundEncoder
-from bilstm.data.recordings import Recordings
-from bilstm.data.sound_sequences import SoundCache
-from bilstm.data.utterances import SAME, keep, key_of
+from bilstm.data.sound.audio import Fault, fault_of, sound_blocks
+from bilstm.data.sound.filterbank import SoundEncoder
+from bilstm.data.sound.recordings import Recordings
+from bilstm.data.sound.sequences import SoundCache
+from bilstm.data.sound.utterances import SAME, keep, key_of
+from bilstm.data.text.characters import plain
 from bilstm.errors import DataError, DataWarning
-from bilstm.nn.ctc import needed_steps
-from bilstm.progress import counted
+from bilstm.nn.ctc.functions import needed_steps
+from bilstm.training.progress import counted
 
 LONGEST = 60.0  # seconds of a recording that training takes: all of its steps are in memory at once
 MOST_LINES = 20  # of a report; the rest is counted

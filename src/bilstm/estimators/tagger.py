@@ -18,18 +18,18 @@ from bilstm.data.batch import Batch, Sequences, unsorted_steps
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
-from bilstm.data.sentences import read_sentences
-from bilstm.data.tags import mended, repair, scheme_of, valid_transitions
-from bilstm.data.text import from_words
+from bilstm.data.text.sentences import read_sentences
+from bilstm.data.text.tags import mended, repair, scheme_of, valid_transitions
+from bilstm.data.text.text import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError, did_you_mean
 from bilstm.estimators.entities import Entity, found_entities
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
-from bilstm.metrics import entity_tables, tagging_metrics
-from bilstm.nn.crf import CRF
-from bilstm.nn.equations import valid_steps
-from bilstm.nn.network import StepNetwork
-from bilstm.training import PREDICTION_BATCH
+from bilstm.metrics.predictions import entity_tables, tagging_metrics
+from bilstm.networks.network import StepNetwork
+from bilstm.nn.crf.layer import CRF
+from bilstm.nn.lstm.equations import valid_steps
+from bilstm.training.loop import PREDICTION_BATCH
 
 
 class BiLSTMTagger(LanguageEstimator):
@@ -141,7 +141,7 @@ class BiLSTMTagger(LanguageEstimator):
             X: a Dataset, a list of texts, or a list of lists of words.
         """
         dataset = self._sentences(X)
-        return self._named(self._decode(self._outputs(dataset), dataset.lengths), dataset.lengths)
+        return self.tags_of(self.decode(self.outputs(dataset), dataset.lengths), dataset.lengths)
 
     def predict_proba(self, X: Any) -> list[Array]:
         """Probability of each tag at each word, (T_i, K) a sentence, columns in the order of ``classes_``.
@@ -149,7 +149,7 @@ class BiLSTMTagger(LanguageEstimator):
         With a CRF these are its exact marginals, by the forward–backward algorithm.
         """
         dataset = self._sentences(X)
-        return np.split(self._marginals(self._outputs(dataset), dataset.lengths), np.cumsum(dataset.lengths)[:-1])
+        return np.split(self.marginals(self.outputs(dataset), dataset.lengths), np.cumsum(dataset.lengths)[:-1])
 
     def best(self, X: Any, n: int = 5) -> list[list[tuple[list[str], float]]]:
         """The n most probable sequences of tags of each sentence with their probabilities, best first.
@@ -158,12 +158,12 @@ class BiLSTMTagger(LanguageEstimator):
             ParameterError: the model has no CRF.
         """
         dataset = self._sentences(X)
-        outputs = self._outputs(dataset)
-        if self._crf is None:
+        outputs = self.outputs(dataset)
+        if self.crf_layer is None:
             raise ParameterError("expected a model with a CRF for the best sequences, got crf=False")
         found: list[list[tuple[list[str], float]]] = [[] for _ in range(len(dataset))]
         for batch in _padded(outputs, dataset.lengths):
-            tags, logs = self._crf.best(batch.values, batch.lengths, n)
+            tags, logs = self.crf_layer.best(batch.values, batch.lengths, n)
             for row, length, paths, chances in zip(batch.rows, batch.lengths, tags, logs.exp(), strict=True):
                 found[int(row)] = [
                     (self.classes_[path[: int(length)].numpy()].tolist(), float(chance))
@@ -181,15 +181,15 @@ class BiLSTMTagger(LanguageEstimator):
             ParameterError: the tags of the model are not BIO or IOBES.
         """
         dataset = self._sentences(X)
-        outputs = self._outputs(dataset)
+        outputs = self.outputs(dataset)
         self._check_scheme()
-        codes = self._decode(outputs, dataset.lengths)
-        return found_entities(dataset, outputs, codes, self.classes_.tolist(), self._crf)
+        codes = self.decode(outputs, dataset.lengths)
+        return found_entities(dataset, outputs, codes, self.classes_.tolist(), self.crf_layer)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Entity f1 where tags are BIO or IOBES, else the accuracy over words."""
-        dataset = self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y))
-        return self._metrics(dataset, self._outputs(dataset))[self.metric_name]
+        dataset = self.with_targets(X if isinstance(X, Dataset) else self.to_dataset(X, y))
+        return self.measure(dataset, self.outputs(dataset))[self.metric_name]
 
     def report(self, X: Any, y: Any = None) -> str:
         """Entities by type, and what was taken for what, as two tables of text.
@@ -197,10 +197,10 @@ class BiLSTMTagger(LanguageEstimator):
         Raises:
             ParameterError: the tags of the model are not BIO or IOBES.
         """
-        dataset = self._with_targets(X if isinstance(X, Dataset) else self._like_training(X, y))
+        dataset = self.with_targets(X if isinstance(X, Dataset) else self.to_dataset(X, y))
         self._check_scheme()
         assert dataset.tags is not None
-        truth = self._split_tags(dataset.tags.to_series(), dataset.lengths)
+        truth = self.split_tags(dataset.tags.to_series(), dataset.lengths)
         return entity_tables(truth, self.predict(dataset))
 
     def _check_scheme(self) -> None:
@@ -211,7 +211,7 @@ class BiLSTMTagger(LanguageEstimator):
             )
 
     def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
-        """Read sentences as this model needs them; see :func:`bilstm.data.sentences.read_sentences`."""
+        """Read sentences as this model needs them; see :func:`bilstm.data.text.sentences.read_sentences`."""
         return read_sentences(path, **self.read_with_, with_tags=with_targets)
 
     # -- hooks ---------------------------------------------------------------------------------------------
@@ -229,10 +229,10 @@ class BiLSTMTagger(LanguageEstimator):
         return self._from_language(X, y)
 
     def _sentences(self, X: Any) -> Dataset:
-        return X if isinstance(X, Dataset) else self._like_training(X, None)
+        return X if isinstance(X, Dataset) else self.to_dataset(X, None)
 
-    def _training_data(self, X: Any, y: Any) -> Dataset:
-        return self._repaired(super()._training_data(X, y))
+    def training_data(self, X: Any, y: Any) -> Dataset:
+        return self._repaired(super().training_data(X, y))
 
     def _repaired(self, dataset: Dataset) -> Dataset:
         """Training sentences in one valid scheme; what was broken is counted and told."""
@@ -240,7 +240,7 @@ class BiLSTMTagger(LanguageEstimator):
             raise DataError(f"expected a tag for every word, got one target a sentence ({dataset.source})")
         if dataset.tags.height == 0:
             raise DataError(f"expected sentences of words, got no word in any of them ({dataset.source})")
-        sentences = self._split_tags(dataset.tags.to_series(), dataset.lengths)
+        sentences = self.split_tags(dataset.tags.to_series(), dataset.lengths)
         self.scheme_, self.repaired_ = scheme_of(sentences), 0
         if self.scheme_ is None:
             return dataset
@@ -256,7 +256,7 @@ class BiLSTMTagger(LanguageEstimator):
         return replace(dataset, tags=pl.DataFrame({dataset.target_names[0]: pl.Series(whole, dtype=pl.String)}))
 
     @staticmethod
-    def _split_tags(tags: pl.Series, lengths: Array) -> list[list[str]]:
+    def split_tags(tags: pl.Series, lengths: Array) -> list[list[str]]:
         flat, ends = tags.to_list(), np.cumsum(lengths)
         return [flat[a:b] for a, b in zip(ends - lengths, ends, strict=True)]
 
@@ -269,7 +269,7 @@ class BiLSTMTagger(LanguageEstimator):
                 f"expected at least two tags, got {self.classes_.tolist()[0]!r} at every word ({dataset.source})"
             )
 
-    def _with_targets(self, dataset: Dataset) -> Dataset:
+    def with_targets(self, dataset: Dataset) -> Dataset:
         if dataset.tags is None:
             raise DataError(f"expected sentences with tags, got none ({dataset.source})")
         unknown = sorted(set(dataset.tags.to_series().unique()) - set(self.classes_.tolist()))
@@ -284,7 +284,7 @@ class BiLSTMTagger(LanguageEstimator):
 
     def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
         assert dataset.tags is not None
-        sentences = self._split_tags(dataset.tags.to_series(), dataset.lengths)
+        sentences = self.split_tags(dataset.tags.to_series(), dataset.lengths)
         learnable = [tag for tags in sentences for tag in self._learnable(tags)]
         return self.labels_.transform(np.array(learnable, dtype=str), dataset.source)
 
@@ -303,7 +303,7 @@ class BiLSTMTagger(LanguageEstimator):
     def _head(self) -> int:
         return len(self.classes_)
 
-    def _build(self) -> nn.Module:
+    def build_network(self) -> nn.Module:
         reader = self._reader()
         assert reader is not None
         return StepNetwork(
@@ -328,50 +328,50 @@ class BiLSTMTagger(LanguageEstimator):
         return None if self.scheme_ is None else valid_transitions(self.classes_.tolist())
 
     @property
-    def _crf(self) -> CRF | None:
+    def crf_layer(self) -> CRF | None:
         crf = self.network_.crf
         assert crf is None or isinstance(crf, CRF)
         return crf
 
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
-        if self._crf is not None:
-            total: Tensor = self._crf(outputs, targets, lengths)  # (B,)
+        if self.crf_layer is not None:
+            total: Tensor = self.crf_layer(outputs, targets, lengths)  # (B,)
         else:
             each = cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
             total = (each * valid_steps(lengths, outputs)).sum(dim=1)
         return total / lengths.clamp(min=1).to(total.device)  # a word's share; the weights are lengths
 
-    def _decode(self, outputs: Array, lengths: Array) -> Array:
+    def decode(self, outputs: Array, lengths: Array) -> Array:
         """Scores of every word (S, K) to the number of its tag, (S,)."""
-        crf = self._crf
+        crf = self.crf_layer
         if crf is None or len(outputs) == 0:
             best: Array = outputs.argmax(axis=1)
             return best
         return _each_step(outputs, lengths, lambda batch: crf.decode(batch.values, batch.lengths)[0])
 
-    def _marginals(self, outputs: Array, lengths: Array) -> Array:
-        crf = self._crf
+    def marginals(self, outputs: Array, lengths: Array) -> Array:
+        crf = self.crf_layer
         if crf is None or len(outputs) == 0:
             return torch.from_numpy(outputs).softmax(dim=1).numpy()
         return _each_step(outputs, lengths, lambda batch: crf.marginals(batch.values, batch.lengths))
 
-    def _named(self, codes: Array, lengths: Array) -> list[list[str]]:
-        return self._split_tags(pl.Series(self.classes_[codes], dtype=pl.String), lengths)
+    def tags_of(self, codes: Array, lengths: Array) -> list[list[str]]:
+        return self.split_tags(pl.Series(self.classes_[codes], dtype=pl.String), lengths)
 
-    def _metrics(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
+    def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         assert dataset.tags is not None
-        truth = self._split_tags(dataset.tags.to_series(), dataset.lengths)
-        return tagging_metrics(truth, self._named(self._decode(outputs, dataset.lengths), dataset.lengths))
+        truth = self.split_tags(dataset.tags.to_series(), dataset.lengths)
+        return tagging_metrics(truth, self.tags_of(self.decode(outputs, dataset.lengths), dataset.lengths))
 
-    def _encoders(self) -> dict[str, Any]:
-        return super()._encoders() | {
+    def encoders(self) -> dict[str, Any]:
+        return super().encoders() | {
             "labels": self.labels_.to_json(),
             "scheme": self.scheme_,
             "repaired": self.repaired_,
         }
 
-    def _restore_encoders(self, encoders: dict[str, Any]) -> None:
-        super()._restore_encoders(encoders)
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
+        super().restore_encoders(encoders)
         self.labels_ = LabelEncoder.from_json(encoders["labels"])
         self.classes_, self.scheme_ = self.labels_.classes, encoders["scheme"]
         self.repaired_ = int(encoders["repaired"])

@@ -13,20 +13,20 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from bilstm.data.audio import resampled
-from bilstm.data.characters import BLANK
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.recordings import Recordings
+from bilstm.data.sound.audio import resampled
+from bilstm.data.sound.recordings import Recordings
+from bilstm.data.text.characters import BLANK
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.listening import texts_of_stream
 from bilstm.estimators.parameters import store
 from bilstm.estimators.sound_inputs import SoundEstimator
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
-from bilstm.nn.ctc import ctc_loss
-from bilstm.progress import Show
-from bilstm.speech_metrics import transcript_metrics
+from bilstm.metrics.speech import transcript_metrics
+from bilstm.nn.ctc.functions import ctc_loss
+from bilstm.training.progress import Show
 
 LOST = "its text has no alignment with its sound, so its loss is infinite"
 
@@ -161,7 +161,7 @@ class BiLSTMTranscriber(SoundEstimator):
             DataError: a recording cannot be read; :meth:`transcribe` goes on with the others.
         """
         check_is_fitted(self)
-        transcripts = self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=True)
+        transcripts = self._transcribed(self.to_dataset(X, None), Decoding(**decoding), strict=True)
         return [transcript.text for transcript in transcripts]
 
     def transcribe(self, X: Any, **decoding: Any) -> list[Transcript]:
@@ -174,11 +174,11 @@ class BiLSTMTranscriber(SoundEstimator):
             decoding: as in :meth:`predict`.
         """
         check_is_fitted(self)
-        return self._transcribed(self._like_training(X, None), Decoding(**decoding), strict=False)
+        return self._transcribed(self.to_dataset(X, None), Decoding(**decoding), strict=False)
 
     def _transcribed(self, recordings: Recordings, decoding: Decoding, strict: bool) -> list[Transcript]:
-        decoder = self._decoder(decoding)
-        scores, found = self._heard(recordings, decoding.look_ahead)
+        decoder = self.decoder(decoding)
+        scores, found = self.scores(recordings, decoding.look_ahead)
         if strict:
             report([f for f in found if f.is_useless], len(recordings), recordings.source, strict=True)
         notes = {finding.row: finding.what for finding in reversed(found)}
@@ -187,7 +187,7 @@ class BiLSTMTranscriber(SoundEstimator):
         transcripts = [Transcript("", 0.0) if one is None else next(parts) for one in scores]
         return [_noted(transcript, notes.get(row)) for row, transcript in enumerate(transcripts)]
 
-    def _decoder(self, decoding: Decoding) -> Decoder:
+    def decoder(self, decoding: Decoding) -> Decoder:
         return Decoder(self.characters_, self.sound_.step_seconds, decoding)
 
     def stream(
@@ -233,10 +233,10 @@ class BiLSTMTranscriber(SoundEstimator):
             decoding: as in :meth:`predict`.
         """
         check_is_fitted(self)
-        recordings = self._with_targets(self._like_training(X, y))
+        recordings = self.with_targets(self.to_dataset(X, y))
         how = Decoding(**decoding)
-        decoder = self._decoder(how)
-        scores, found = self._heard(recordings, how.look_ahead)
+        decoder = self.decoder(how)
+        scores, found = self.scores(recordings, how.look_ahead)
         report(found + empty_texts(recordings), len(recordings), recordings.source, self.strict)
         if strange := self.characters_.unknown(recordings.texts_said):
             told = ", ".join(map(repr, sorted(strange)))
@@ -255,19 +255,19 @@ class BiLSTMTranscriber(SoundEstimator):
         counts = (texts != BLANK).sum(dim=1)
         return ctc_loss(outputs, texts, lengths, counts) / counts.clamp(min=1).to(outputs.device)
 
-    def _decode(self, outputs: Array, lengths: Array) -> list[str]:
+    def decode(self, outputs: Array, lengths: Array) -> list[str]:
         """The best character of every step: outputs (S, K) of recordings one below the other, lengths (N,)."""
         scores = np.split(outputs, np.cumsum(lengths)[:-1])
-        return self._decoder(Decoding(beam=1)).texts(scores)
+        return self.decoder(Decoding(beam=1)).texts(scores)
 
     def _metric(self, held_out: Dataset, outputs: Array) -> float:
         assert isinstance(held_out, Recordings)
-        understood = self._decode(outputs, self._sequences(held_out).lengths.numpy())
+        understood = self.decode(outputs, self.encode(held_out).lengths.numpy())
         return 1 - transcript_metrics(held_out.texts_said, understood)["wer"]
 
-    def _metrics(self, dataset: Dataset, outputs: Any) -> dict[str, float]:
+    def measure(self, dataset: Dataset, outputs: Any) -> dict[str, float]:
         assert isinstance(dataset, Recordings)
-        return _compared(dataset, outputs, self._decoder(Decoding())).metrics
+        return _compared(dataset, outputs, self.decoder(Decoding())).metrics
 
     def _infinite(self, training: Dataset) -> Callable[[Tensor], None]:
         """Names a recording whose text CTC rules out, once, and goes on without it."""

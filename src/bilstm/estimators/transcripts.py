@@ -16,13 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bilstm.data.arpa import Arpa, read_arpa
-from bilstm.data.characters import BLANK, SPACE, CharacterEncoder, plain
 from bilstm.data.columns import Array
+from bilstm.data.text.arpa import Arpa, read_arpa
+from bilstm.data.text.characters import BLANK, SPACE, CharacterEncoder, plain
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn.ctc import HOT_WEIGHT, NGRAM_WEIGHT, WORD_BONUS, Alignment, align, beam_search, ctc_loss, greedy
-from bilstm.nn.ngrams import NGrams, spell
-from bilstm.speech_metrics import transcript_alignment, transcript_metrics
+from bilstm.metrics.speech import transcript_alignment, transcript_metrics
+from bilstm.nn.ctc.equations import Alignment
+from bilstm.nn.ctc.functions import (
+    HOT_WEIGHT,
+    NGRAM_WEIGHT,
+    WORD_BONUS,
+    align,
+    beam_search,
+    ctc_loss,
+    greedy,
+)
+from bilstm.nn.ctc.ngrams import NGrams, spell
 
 BEAM = 32  # prefixes kept at each step
 PIECE = 20.0, 30.0  # seconds of a piece, at least and at most, in which more than a minute is searched
@@ -286,7 +295,7 @@ class Comparison:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """``wer``, ``cer``, ``exact`` and ``n``; see :func:`bilstm.speech_metrics.transcript_metrics`."""
+        """``wer``, ``cer``, ``exact`` and ``n``; see :func:`bilstm.metrics.speech.transcript_metrics`."""
         return transcript_metrics(self.truth, self.understood)
 
     def alignment(self) -> str:

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.encoders import Column
-from bilstm.data.windows import Windows, cut
+from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import ModelFileError
 from bilstm.export.feeds import feed
 
@@ -101,7 +101,7 @@ def compared(model: Any, data: Any, results: dict[str, Array]) -> tuple[float, s
 
 
 def _numbers(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
-    missed = (results["predictions"] - model._values(data)) / model.scaler_.scale
+    missed = (results["predictions"] - model.values(data)) / model.scaler_.scale
     return _largest(missed), "deviations of the target"
 
 
@@ -110,15 +110,15 @@ def _classes(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[floa
 
 
 def _tags(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
-    own = model._outputs(data)  # (S, K)
+    own = model.outputs(data)  # (S, K)
     inside = np.arange(results["tags"].shape[1]) < data.lengths[:, None]
-    if (results["tags"][inside] != model._decode(own, data.lengths)).any():
+    if (results["tags"][inside] != model.decode(own, data.lengths)).any():
         return np.inf, "other tags"
     return _largest(results["scores"][inside] - own) / max(1.0, _largest(own)), "share of the largest score"
 
 
 def _steps_to_come(model: Any, data: Windows, results: dict[str, Array]) -> tuple[float, str]:
-    own = model._forecasts(data)
+    own = model.forecasts_of(data)
     found = [results["forecast"] - own.forecast]
     found += [results[name] - bound for name, bound in (("low", own.lows), ("high", own.highs)) if len(bound)]
     goals = data.cut_from.goal_values
@@ -128,7 +128,7 @@ def _steps_to_come(model: Any, data: Windows, results: dict[str, Array]) -> tupl
 
 def _characters(model: Any, data: list[Array], results: dict[str, Array]) -> tuple[float, str]:
     missed = [0.0]
-    for row, (count, own) in enumerate(zip(results["steps"], model._outputs(data), strict=True)):
+    for row, (count, own) in enumerate(zip(results["steps"], model.outputs(data), strict=True)):
         expected = np.zeros((0, len(model.characters_))) if own is None else log_softmax(own.astype(np.float64), axis=1)
         if count != len(expected):
             return np.inf, "another number of steps"

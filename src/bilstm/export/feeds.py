@@ -14,7 +14,7 @@ import polars as pl
 from bilstm.data.columns import Array, as_text
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.encoders import FeatureEncoder
-from bilstm.data.windows import Windows
+from bilstm.data.series.windows import Windows
 from bilstm.export.columns import MISSING, UNKNOWN, used
 from bilstm.export.forecast import learns
 

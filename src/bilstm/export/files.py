@@ -14,12 +14,12 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from bilstm import tensor_file
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.export.check import Checked, checked
 from bilstm.export.graph import IR_VERSION, OPSET, Graph
 from bilstm.export.layers import lstm, rows
 from bilstm.export.tasks import TASKS
+from bilstm.files import tensor_file
 
 FORMAT = 1
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bilstm.data.series_encoder import LOG, SeriesEncoder
+from bilstm.data.series.encoder import LOG, SeriesEncoder
 from bilstm.estimators.forecasts import INTERVALS
 from bilstm.export.columns import encoded
 from bilstm.export.graph import Graph
 from bilstm.export.layers import last_states, linear, lstm, numbers, rows_of
-from bilstm.nn.forecast import LEAST_SCALE, ForecastNetwork
+from bilstm.networks.forecast import LEAST_SCALE, ForecastNetwork
 
 
 def forecast(graph: Graph, network: ForecastNetwork, encoder: SeriesEncoder, history: int) -> list[int]:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from bilstm.data.columns import Array
-from bilstm.data.vocabulary import COLUMNS, PADDING
+from bilstm.data.text.vocabulary import COLUMNS, PADDING
 from bilstm.errors import ParameterError
 from bilstm.export.graph import Graph
-from bilstm.nn.crf import CRF
-from bilstm.nn.network import Network
-from bilstm.nn.words import WordReader
+from bilstm.networks.network import Network
+from bilstm.networks.words import WordReader
+from bilstm.nn.crf.layer import CRF
 
 LOWEST = np.finfo(np.float32).min  # what attention_pool puts where there is no step
 

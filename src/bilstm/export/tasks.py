@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.data.characters import BLANK
-from bilstm.data.clock import calendar
 from bilstm.data.encoders import FeatureEncoder
-from bilstm.data.series_encoder import MISSING as IS_MISSING
-from bilstm.data.tables import MISSING
-from bilstm.data.text import WORDS
-from bilstm.data.vocabulary import CASES, COLUMNS, LONGEST_WORD, WordEncoder
+from bilstm.data.series.clock import calendar
+from bilstm.data.series.encoder import MISSING as IS_MISSING
+from bilstm.data.tables.reader import MISSING
+from bilstm.data.text.characters import BLANK
+from bilstm.data.text.text import WORDS
+from bilstm.data.text.vocabulary import CASES, COLUMNS, LONGEST_WORD, WordEncoder
 from bilstm.export import sound
 from bilstm.export.columns import described, encoded, used
 from bilstm.export.forecast import forecast, learns

@@ -1,15 +1,10 @@
 """The layers and the kernels under them. Knows tensors; knows no files, tasks or training."""
 
-from bilstm.nn.bilstm import BiLSTM as BiLSTM
-from bilstm.nn.crf import CRF as CRF
-from bilstm.nn.ctc import align as align
-from bilstm.nn.ctc import beam_search as beam_search
-from bilstm.nn.ctc import ctc_loss as ctc_loss
-from bilstm.nn.ctc import greedy as greedy
-from bilstm.nn.ctc import needed_steps as needed_steps
-from bilstm.nn.kernels import explain as explain
-from bilstm.nn.kernels import last_kernel as last_kernel
-from bilstm.nn.kernels import use_kernel as use_kernel
+from bilstm.nn.core import last_kernel, use_kernel
+from bilstm.nn.crf.layer import CRF
+from bilstm.nn.ctc.functions import align, beam_search, ctc_loss, greedy, needed_steps
+from bilstm.nn.lstm.kernels import explain
+from bilstm.nn.lstm.layer import BiLSTM
 
 __all__ = [
     "BiLSTM",

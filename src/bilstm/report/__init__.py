@@ -1,6 +1,5 @@
 """A report on a fitted model: one HTML file that works without a network."""
 
-from bilstm.report.page import report_html as report_html
-from bilstm.report.page import write_report as write_report
+from bilstm.report.page import report_html, write_report
 
 __all__ = ["report_html", "write_report"]

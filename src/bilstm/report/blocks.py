@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from bilstm.charts import Chart
-
-LONGEST = 400  # characters of a text that a table shows
+from bilstm.plotting.charts import Chart
 
 
 @dataclass(frozen=True)
@@ -161,57 +159,3 @@ class Section:
     anchor: str
     title: str
     blocks: list[Block] = field(default_factory=list)
-
-
-def shortened(text: str, longest: int = LONGEST) -> str:
-    """A text of at most so many characters; what is cut is told.
-
-    Example:
-        >>> shortened("a long text", 6)
-        'a long … (5 more characters)'
-    """
-    return text if len(text) <= longest else f"{text[:longest].rstrip()} … ({len(text) - longest:,} more characters)"
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A number as a reader wants it: whole ones with commas, others with so many digits.
-
-    Example:
-        >>> number(12345), number(0.000123456), number(12345.678), number(float("nan"))
-        ('12,345', '0.0001235', '12,346', '–')
-    """
-    if value != value:
-        return "–"
-    if value in (float("inf"), float("-inf")):
-        return "∞" if value > 0 else "−∞"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}".replace("-", "−")
-    size = abs(value)
-    text = f"{value:,.0f}" if 10**digits <= size < 1e15 else f"{value:.{digits}g}"
-    return text.replace("-", "−") if "e" not in text else text
-
-
-def percent(value: float) -> str:
-    """A share in per cent.
-
-    Example:
-        >>> percent(0.1234), percent(1.0), percent(0.99996)
-        ('12.3 %', '100 %', '99.996 %')
-    """
-    if value != value:
-        return "–"
-    text = f"{100 * value:.1f}"
-    if (text in ("100.0", "-100.0") and abs(value) != 1) or (text in ("0.0", "-0.0") and value != 0):
-        text = f"{100 * value:.3f}"
-    return text.replace("-", "−").removesuffix(".0") + " %"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and its noun.
-
-    Example:
-        >>> counted(1, "row"), counted(1200, "row"), counted(3, "class"), counted(2, "series")
-        ('1 row', '1,200 rows', '3 classes', '2 series')
-    """
-    ending = "" if count == 1 or noun == "series" else "es" if noun.endswith(("s", "x")) else "s"
-    return f"{count:,} {noun}{ending}"

@@ -12,10 +12,10 @@ import polars as pl
 
 from bilstm.data.columns import as_text
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.leaks import find_leaks
-from bilstm.data.recordings import Recordings
-from bilstm.data.series import Series
-from bilstm.report.blocks import counted, percent, shortened
+from bilstm.data.series.leaks import find_leaks
+from bilstm.data.series.reader import Series
+from bilstm.data.sound.recordings import Recordings
+from bilstm.formatting import counted, percent, shortened
 
 FAR = 6.0  # standard deviations of the training mean beyond which a number is strange to the model
 MOST = 8  # columns that are named one by one

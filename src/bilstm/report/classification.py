@@ -12,16 +12,16 @@ import polars as pl
 from scipy import sparse
 from sklearn.metrics import confusion_matrix
 
-from bilstm.charts import BLUE, ORANGE, Chart, figure, without_markup
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
-from bilstm.report.blocks import Block, Cell, Drawing, Table, counted, number, percent, shortened
+from bilstm.formatting import clipped, counted, number, percent, shortened, unique
+from bilstm.metrics.simple_rules import folds, logistic, means_of_steps
+from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure, without_markup
+from bilstm.report.blocks import Block, Cell, Drawing, Table
 from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
-from bilstm.report.rivals import folds, logistic, means_of_steps
-from bilstm.xray.drawing import clipped, unique
 
 BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
@@ -32,7 +32,7 @@ CALIBRATION = (
     "how far stated probabilities are from the shares that come true; few rows alone make it larger, and resamples "
     "more so: it has no interval"
 )
-LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics
+LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics.predictions
 
 
 def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examined:

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from bilstm.charts import BLUE, GREEN, ORANGE, PINK, Chart, figure
-from bilstm.history import History
-from bilstm.report.blocks import Block, Drawing, Text, counted, number
+from bilstm.formatting import counted, number
+from bilstm.plotting.charts import BLUE, GREEN, ORANGE, PINK, Chart, figure
+from bilstm.report.blocks import Block, Drawing, Text
 from bilstm.report.regression import rounded, thinned
+from bilstm.training.history import History
 
 
 def curves(history: History) -> list[Block]:

@@ -8,11 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bilstm.data.characters import SPACE
+from bilstm.data.text.characters import SPACE
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.signatures import described
+from bilstm.formatting import counted, number, percent, shortened
 from bilstm.nn import explain
-from bilstm.report.blocks import Block, Facts, Table, Text, counted, number, percent, shortened
+from bilstm.report.blocks import Block, Facts, Table, Text
 from bilstm.report.fans import written_time
 
 NAMED = 12  # columns or classes that are named
@@ -146,7 +147,7 @@ def settings(estimator: Any) -> list[Block]:
     for name, parameter in inspect.signature(type(estimator)).parameters.items():
         if name in WATCHED:
             continue
-        value, chosen = getattr(estimator, name), estimator._chosen(name)
+        value, chosen = getattr(estimator, name), estimator.resolved(name)
         shown = written(value) if value is not None or chosen is None else f"none, here {written(chosen)}"
         words = [name, shown, written(parameter.default), texts.get(name, "")]
         rows.append((repr(value) != repr(parameter.default), words))

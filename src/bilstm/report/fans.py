@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, GREEN, ORANGE, PINK, RED, SKY, Chart, figure
 from bilstm.data.columns import Array
-from bilstm.data.series import Series
+from bilstm.data.series.reader import Series
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
-from bilstm.report.blocks import Block, Drawing, Text, counted, number
+from bilstm.formatting import counted, number
+from bilstm.plotting.charts import BLUE, GREEN, ORANGE, PINK, RED, SKY, Chart, figure
+from bilstm.report.blocks import Block, Drawing, Text
 from bilstm.report.regression import rounded
 
 FANS = 8  # forecasts in a chart

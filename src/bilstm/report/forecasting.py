@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array
-from bilstm.data.series import Series
-from bilstm.data.windows import Windows, cut
+from bilstm.data.series.reader import Series
+from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import DataError
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
-from bilstm.report.blocks import Block, Table, counted, number
+from bilstm.formatting import counted, number
+from bilstm.report.blocks import Block, Table
 from bilstm.report.examined import Examined, Example, case_anchor, worst_rows, worst_table
 from bilstm.report.fans import by_step, coverage, fans, panel_name, written_time
 from bilstm.report.measured import Measure, Measured, Rival
@@ -35,7 +36,7 @@ RULES = {
 
 def examine(estimator: BiLSTMForecaster, series: Series, say: Callable[[str], None]) -> Examined:
     """Figures, charts and cases of a forecaster on series with what came."""
-    windows = estimator._with_targets(series)
+    windows = estimator.with_targets(series)
     if not len(windows):
         raise DataError(f"expected steps that can be forecast, got none ({series.source})")
     say(f"judging {len(windows):,} forecasts")
@@ -59,7 +60,7 @@ def examine(estimator: BiLSTMForecaster, series: Series, say: Callable[[str], No
 def coming(estimator: BiLSTMForecaster) -> list[Block]:
     """What a forecaster says of the steps behind its training, for a report without data."""
     windows = cut(estimator.known_, estimator.history, estimator.horizon, at_end=True)
-    found = estimator._forecasts(windows)
+    found = estimator.forecasts_of(windows)
     panels = [(row, k) for row in range(len(found)) for k in range(len(found.names))][:PANELS]
     return [fans(windows.cut_from, found, row, k, ahead=True) for row, k in panels]
 

@@ -10,7 +10,9 @@ import numpy as np
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.estimators.classifier import BiLSTMClassifier
-from bilstm.report.blocks import Block, Table, counted, percent, shortened
+from bilstm.formatting import counted, percent, shortened
+from bilstm.metrics.simple_rules import folds, logistic
+from bilstm.report.blocks import Block, Table
 from bilstm.report.classification import (
     LOG_FLOOR,
     content,
@@ -22,12 +24,11 @@ from bilstm.report.classification import (
 )
 from bilstm.report.examined import Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
-from bilstm.report.rivals import folds, logistic
 
 
 def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examined:
     """Figures, charts and cases of a classifier on data with lists of labels."""
-    truth, chances = estimator._marked(dataset), estimator.predict_proba(dataset)  # (N, K)
+    truth, chances = estimator.label_matrix(dataset), estimator.predict_proba(dataset)  # (N, K)
     classes = [str(label) for label in estimator.classes_.tolist()]
     unit = unit_of(dataset)
     constant = np.broadcast_to(truth.mean(axis=0), truth.shape)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bilstm.errors import BilstmError
-from bilstm.report.blocks import Block, Drawing, Heading, Section, Text, shortened
+from bilstm.formatting import shortened
+from bilstm.report.blocks import Block, Drawing, Heading, Section, Text
 from bilstm.report.examined import Examined, Example
 from bilstm.xray import x_ray
 

@@ -11,8 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from bilstm.data.columns import Array
-from bilstm.report.blocks import Block, Cell, Facts, Table, Text, counted, number, percent
-from bilstm.report.bootstrap import Interval, interval, resampled_sums, resamples_for
+from bilstm.formatting import counted, number, percent
+from bilstm.metrics.bootstrap import Interval, interval, resampled_sums, resamples_for
+from bilstm.report.blocks import Block, Cell, Facts, Table, Text
 
 ROUNDING = 1e-7  # share of a figure that may be nothing but the float32 of a network
 FEW = 30  # sequences below which an interval is itself unsure

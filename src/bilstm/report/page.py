@@ -13,13 +13,13 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from bilstm import charts
 from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError, from_extra
 from bilstm.estimators.circumstances import data_warnings
-from bilstm.progress import say
+from bilstm.formatting import number, percent
+from bilstm.plotting import charts
 from bilstm.report import classification, forecasting, labelling, regression, tagging, transcription
-from bilstm.report.blocks import Block, Heading, Section, Table, Text, number, percent
+from bilstm.report.blocks import Block, Heading, Section, Table, Text
 from bilstm.report.checks import findings, same_as_training
 from bilstm.report.commands import commands
 from bilstm.report.curves import curves
@@ -27,6 +27,7 @@ from bilstm.report.examined import Examined
 from bilstm.report.facts import learned_from, sentence, settings, versions
 from bilstm.report.looks import looks
 from bilstm.report.measured import figures_blocks, verdict
+from bilstm.training.progress import say
 
 EXTRA = "report"
 SHARES = ("accuracy", "coverage_80", "coverage_95", "wer", "cer", "exact", "direction")  # shown in per cent
@@ -169,18 +170,18 @@ def _dataset(estimator: Any, data: Any) -> tuple[Dataset | None, str | None]:
     if isinstance(data, Dataset):
         return data, Path(data.source).name or data.source
     if isinstance(data, tuple) and len(data) == 2:
-        return estimator._like_training(*data), "X"
+        return estimator.to_dataset(*data), "X"
     if estimator.task == "forecaster":
-        return estimator._like_training(data, None), "X"
+        return estimator.to_dataset(data, None), "X"
     raise DataError(f"expected a Dataset, a pair (X, y) or a path, got {type(data).__name__}")
 
 
 def _examined(estimator: Any, dataset: Dataset, tell: Callable[[str], None]) -> Examined:
     tell(f"examining the model on {dataset.source}")
     if estimator.task == "forecaster":
-        series: Any = estimator._fitting(dataset) if hasattr(dataset, "clock") else dataset
+        series: Any = estimator.aligned(dataset) if hasattr(dataset, "clock") else dataset
         return forecasting.examine(estimator, series, tell)
-    ready: Any = estimator._with_targets(dataset)
+    ready: Any = estimator.with_targets(dataset)
     if estimator.task != "transcriber":
         ready.check_lengths()
     ways: dict[str, Callable[..., Examined]] = {

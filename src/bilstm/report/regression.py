@@ -8,16 +8,17 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from bilstm.charts import BLUE, GREEN, ORANGE, Chart, figure
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import numeric_targets
 from bilstm.errors import DataError
 from bilstm.estimators.regressor import BiLSTMRegressor
-from bilstm.report.blocks import Block, Drawing, Table, counted, number, shortened
+from bilstm.formatting import counted, number, shortened
+from bilstm.metrics.simple_rules import folds, means_of_steps, ridge
+from bilstm.plotting.charts import BLUE, GREEN, ORANGE, Chart, figure
+from bilstm.report.blocks import Block, Drawing, Table
 from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival
-from bilstm.report.rivals import folds, means_of_steps, ridge
 
 POINTS = 2000  # that a scatter plot shows
 TARGETS = 12  # that are drawn
@@ -28,7 +29,7 @@ def examine(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], N
     if dataset.targets is None:
         raise DataError(f"expected data with targets, got none ({dataset.source})")
     truth = numeric_targets(dataset.targets, dataset.source)  # (N, K)
-    predicted = estimator._values(dataset)
+    predicted = estimator.values(dataset)
     names = estimator.target_names_
     say(f"fitting a ridge regression to compare with ({len(truth):,} rows)")
     measured = _measured(estimator, dataset, truth, predicted)

@@ -6,8 +6,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from bilstm.data.tags import entities
-from bilstm.report.blocks import Piece, Sentence, shortened
+from bilstm.data.text.tags import entities
+from bilstm.formatting import shortened
+from bilstm.report.blocks import Piece, Sentence
 
 COLOURS = 7  # that can be told apart; further types have none, only their label
 MOST_WORDS = 150  # of a sentence that are shown

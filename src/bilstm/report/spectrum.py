@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from bilstm.charts import BLUE, ORANGE, Chart, figure
-from bilstm.data.audio import Sound, sound_blocks
-from bilstm.data.characters import BLANK
 from bilstm.data.columns import Array
+from bilstm.data.sound.audio import Sound, sound_blocks
+from bilstm.data.text.characters import BLANK
 from bilstm.estimators.transcriber import BiLSTMTranscriber
-from bilstm.report.blocks import Drawing, shortened
+from bilstm.formatting import shortened
+from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure
+from bilstm.report.blocks import Drawing
 
 SECONDS = 12.0  # of a recording that are drawn
 COLUMNS = 400  # of its spectrum at most: what a screen shows

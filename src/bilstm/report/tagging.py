@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import Chart, figure
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.tags import entities, scheme_of
+from bilstm.data.text.tags import entities, scheme_of
 from bilstm.estimators.tagger import BiLSTMTagger
-from bilstm.metrics import entity_report, type_confusion
-from bilstm.report.blocks import Block, Drawing, Heading, Sentences, Table, Text, counted, percent
+from bilstm.formatting import counted, percent
+from bilstm.metrics.predictions import entity_report, type_confusion
+from bilstm.metrics.simple_rules import commonest_tags, folds
+from bilstm.plotting.charts import Chart, figure
+from bilstm.report.blocks import Block, Drawing, Heading, Sentences, Table, Text
 from bilstm.report.classification import SHARES, axis_names, confusion, shares_of
 from bilstm.report.examined import Examined, case_anchor, examples, names_of, worst_rows
 from bilstm.report.measured import Measure, Measured, Rival
-from bilstm.report.rivals import commonest_tags, folds
 from bilstm.report.sentences import legend_of, marked
 
 Tags = Sequence[Sequence[str]]
@@ -29,10 +30,10 @@ FLOOR = 1e-12  # of a probability: a tag that the scheme forbids has none
 def examine(estimator: BiLSTMTagger, dataset: Dataset, say: Callable[[str], None]) -> Examined:
     """Figures, charts and cases of a tagger on sentences with tags."""
     assert dataset.tags is not None
-    outputs = estimator._outputs(dataset)
-    predicted = estimator._named(estimator._decode(outputs, dataset.lengths), dataset.lengths)
-    truth = estimator._split_tags(dataset.tags.to_series(), dataset.lengths)
-    words = estimator._split_tags(dataset.steps[WORD], dataset.lengths)
+    outputs = estimator.outputs(dataset)
+    predicted = estimator.tags_of(estimator.decode(outputs, dataset.lengths), dataset.lengths)
+    truth = estimator.split_tags(dataset.tags.to_series(), dataset.lengths)
+    words = estimator.split_tags(dataset.steps[WORD], dataset.lengths)
     scheme = scheme_of([*truth, *predicted])
     measured = _measured(words, truth, predicted, scheme is not None, say)
     surprise = _surprise(estimator, dataset, outputs, truth)
@@ -76,7 +77,7 @@ def _spread(rows: Array) -> list[int]:
 
 def _surprise(estimator: BiLSTMTagger, dataset: Dataset, outputs: Array, truth: Tags) -> Array:
     """Σ −log of the probability that each word's true tag has, (N,)."""
-    chances = estimator._marginals(outputs, dataset.lengths)
+    chances = estimator.marginals(outputs, dataset.lengths)
     codes = {tag: code for code, tag in enumerate(estimator.classes_.tolist())}
     flat = np.array([codes.get(tag, -1) for tags in truth for tag in tags], dtype=np.int64)
     given = np.where(flat < 0, 0.0, chances[np.arange(len(flat)), np.maximum(flat, 0)]) if len(flat) else np.zeros(0)

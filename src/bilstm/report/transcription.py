@@ -9,14 +9,15 @@ from itertools import zip_longest
 
 import numpy as np
 
-from bilstm.data.characters import plain
 from bilstm.data.columns import Array
-from bilstm.data.recordings import Recordings
+from bilstm.data.sound.recordings import Recordings
+from bilstm.data.text.characters import plain
 from bilstm.errors import DataError, from_extra
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.estimators.transcripts import Decoding
-from bilstm.report.blocks import Alignment, Alignments, Block, Heading, Pair, Table, Text, counted
+from bilstm.formatting import counted
+from bilstm.report.blocks import Alignment, Alignments, Block, Heading, Pair, Table, Text
 from bilstm.report.examined import Examined, case_anchor, examples, worst_rows
 from bilstm.report.measured import Measure, Measured, Rival
 from bilstm.report.spectrum import spectrum
@@ -28,9 +29,9 @@ MOST_WORDS = 120  # of a transcript that are shown
 def examine(estimator: BiLSTMTranscriber, dataset: Recordings, say: Callable[[str], None]) -> Examined:
     """Figures, charts and cases of a transcriber on recordings with texts."""
     say(f"listening to {counted(len(dataset), 'recording')}")
-    recordings, heard = _heard(estimator, dataset)
-    found = estimator._decoder(Decoding()).transcripts(heard)
-    greedy = [plain(text) for text in estimator._decoder(Decoding(beam=1)).texts(heard)]
+    recordings, heard = _scores(estimator, dataset)
+    found = estimator.decoder(Decoding()).transcripts(heard)
+    greedy = [plain(text) for text in estimator.decoder(Decoding(beam=1)).texts(heard)]
     said, understood = [plain(text) for text in recordings.texts_said], [plain(one.text) for one in found]
     compared = [pairs_of(truth, text) for truth, text in zip(said, understood, strict=True)]
     sums, names = _sums(said, understood), recordings.names
@@ -54,10 +55,10 @@ def examine(estimator: BiLSTMTranscriber, dataset: Recordings, say: Callable[[st
     return Examined(_measured(said, understood, greedy), blocks, cases, chosen)
 
 
-def _heard(estimator: BiLSTMTranscriber, dataset: Recordings) -> tuple[Recordings, list[Array]]:
+def _scores(estimator: BiLSTMTranscriber, dataset: Recordings) -> tuple[Recordings, list[Array]]:
     """The recordings that can be heard and have a text, and their scores (T_i, K); the others are reported."""
-    recordings = estimator._with_targets(dataset)
-    scores, findings = estimator._heard(recordings)
+    recordings = estimator.with_targets(dataset)
+    scores, findings = estimator.scores(recordings)
     report(findings + empty_texts(recordings), len(recordings), recordings.source, strict=False)
     texts = recordings.texts_said
     heard = {row: one for row, one in enumerate(scores) if one is not None and plain(texts[row])}

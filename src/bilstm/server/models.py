@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bilstm.errors import BilstmError, ParameterError, did_you_mean
-from bilstm.model_file import load
-from bilstm.server.forms.form import Form, form_of
+from bilstm.estimators.loading import load
+from bilstm.server.forms.choice import form_of
+from bilstm.server.forms.form import Form
 from bilstm.server.metrics import Metrics
 from bilstm.server.problems import Refusal
 from bilstm.server.settings import LARGE, Settings

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bilstm.tune.study import Row
 
+
 TELLING = 6  # trials below which nothing is said of how much parameters matter
 SHOWN = 10  # trials of a table
 MARKS = {"finished": "", "stopped": "stopped early", "failed": "failed", "unfinished": "not over"}

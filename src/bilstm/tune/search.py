@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bilstm.data.series import Series
+from bilstm.data.series.reader import Series
 from bilstm.errors import BilstmError, DataWarning, ParameterError, TrainingError, from_extra
-from bilstm.history import History
-from bilstm.progress import QUIET, describe, say
+from bilstm.training.history import History
+from bilstm.training.progress import QUIET, describe, say
 from bilstm.tune.found import Found, in_words
 from bilstm.tune.locks import at_work_in
 from bilstm.tune.space import Dimension, Space, space_for
@@ -32,7 +32,6 @@ class OutOfTime(Exception):
     """The minutes are over."""
 
 
-# long: its parameters are those of a search, and each is described
 def tune(
     estimator: Any,
     X: Any,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bilstm.data.dataset import Dataset
-from bilstm.data.series import Series
+from bilstm.data.series.reader import Series
 from bilstm.errors import ParameterError, did_you_mean, from_extra
 
 if TYPE_CHECKING:

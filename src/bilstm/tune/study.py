@@ -18,7 +18,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bilstm.errors import BilstmError, ParameterError
-from bilstm.history import History
+from bilstm.training.history import History
 from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import Choices, Range, Space, defaults, values

@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 from bilstm.data.dataset import Dataset
 from bilstm.errors import DataWarning, ParameterError
-from bilstm.history import History
+from bilstm.training.history import History
 
 BY = ("auto", "loss", "metric")
 HIGHER_IS_BETTER = ("classifier", "tagger", "transcriber")  # their metric is a share of what is right, not an error
@@ -133,7 +133,7 @@ def _as_dataset(estimator: Any, X: Any, y: Any) -> Dataset:
     if isinstance(X, Dataset):
         return X
     reader = clone(estimator)
-    found: Dataset = reader._series_of(X, y) if estimator.task == "forecaster" else reader._training_data(X, y)
+    found: Dataset = reader.training_series(X, y) if estimator.task == "forecaster" else reader.training_data(X, y)
     return found
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bilstm.data.columns import Array
-from bilstm.data.series_encoder import LOG
-from bilstm.data.windows import Windows
+from bilstm.data.series.encoder import LOG
+from bilstm.data.series.windows import Windows
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
@@ -23,8 +23,8 @@ from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.estimators.transcripts import Decoding
-from bilstm.nn.crf import CRF
-from bilstm.nn.ctc import align
+from bilstm.nn.crf.layer import CRF
+from bilstm.nn.ctc.functions import align
 from bilstm.xray.opened import Opened, Score
 from bilstm.xray.subjects import Subject, times_written
 
@@ -97,7 +97,7 @@ def _numbers(estimator: BiLSTMRegressor, outputs: Tensor, most: int) -> Answer:
 
 
 def _labels(estimator: BiLSTMClassifier, outputs: Tensor, most: int) -> Answer:
-    chances = estimator._decode(outputs[None].numpy(), np.zeros(0))[0]
+    chances = estimator.decode(outputs[None].numpy(), np.zeros(0))[0]
     classes, temperature = [str(label) for label in estimator.classes_.tolist()], estimator.temperature_
     best = int(chances.argmax())
     if not estimator.several_:
@@ -199,7 +199,7 @@ def tag_log_odds(emissions: Tensor, steps: Tensor, tags: Tensor, crf: CRF | None
 
 def _characters(estimator: BiLSTMTranscriber, subject: Subject, outputs: Tensor, most: int) -> Answer:
     characters = estimator.characters_
-    text = estimator._decoder(Decoding()).texts([outputs.numpy()])[0]
+    text = estimator.decoder(Decoding()).texts([outputs.numpy()])[0]
     numbers = characters.transform(text)
     found = align(outputs[None], torch.tensor([numbers], dtype=torch.int64), None, [len(numbers)])[0]
     assert found is not None  # what was read fits

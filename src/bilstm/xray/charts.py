@@ -6,10 +6,10 @@ import html
 
 import numpy as np
 
-from bilstm import charts as house
-from bilstm.charts import Chart
+from bilstm.formatting import clipped
+from bilstm.plotting import charts as house
+from bilstm.plotting.charts import Chart
 from bilstm.xray.contribution_charts import contribution_charts
-from bilstm.xray.drawing import clipped
 from bilstm.xray.gate_charts import gate_charts, gates_of_a_step, half_lives, saturation, transitions
 from bilstm.xray.result import Contribution, XRay
 

@@ -6,29 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, GREEN, ORANGE, RED, Chart, figure, without_markup
 from bilstm.data.columns import Array
-from bilstm.xray.chart_parts import (
+from bilstm.formatting import clipped, unique
+from bilstm.plotting.charts import BLUE, GREEN, ORANGE, RED, Chart, figure, without_markup
+from bilstm.xray.drawing import (
     MOST_BLOCKS,
     MOST_CELLS,
+    block_edges,
+    block_labels,
     choices,
     digits_of,
     heat,
-    menu_of,
-    step_axis,
-    step_in_words,
-    thinned,
-    units_of,
-)
-from bilstm.xray.drawing import (
-    block_edges,
-    block_labels,
-    clipped,
     is_by_step,
     is_one_step,
     largest_columns,
+    menu_of,
+    step_axis,
+    step_in_words,
     sums,
-    unique,
+    thinned,
+    units_of,
 )
 from bilstm.xray.result import XRay
 

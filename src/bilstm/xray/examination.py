@@ -15,7 +15,7 @@ from torch import nn
 from bilstm.data.columns import Array
 from bilstm.errors import DataWarning, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.nn.crf import CRF
+from bilstm.nn.crf.layer import CRF
 from bilstm.xray.answers import Answer, answer_of, arrays_of
 from bilstm.xray.gates import Gates, dead, half_life, saturated
 from bilstm.xray.opened import Opened

@@ -7,13 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.charts import BLUE, DIVERGING, Chart, figure, without_markup
 from bilstm.data.columns import Array
-from bilstm.xray.chart_parts import (
+from bilstm.formatting import clipped, unique
+from bilstm.plotting.charts import BLUE, DIVERGING, Chart, figure, without_markup
+from bilstm.xray.drawing import (
+    GATES,
     MOST_BLOCKS,
     MOST_CELLS,
     NO_TICKS,
+    NOT_COUNTED,
+    ONE_SIDED,
+    block_edges,
+    block_labels,
     by_direction,
+    by_memory,
     choices,
     colours,
     digits_of,
@@ -22,7 +29,6 @@ from bilstm.xray.chart_parts import (
     step_axis,
     thinned,
 )
-from bilstm.xray.drawing import GATES, NOT_COUNTED, ONE_SIDED, block_edges, block_labels, by_memory, clipped, unique
 from bilstm.xray.result import XRay
 
 SHUT_TO_OPEN = [[0.0, "#f7f7f7"], [1.0, BLUE]]

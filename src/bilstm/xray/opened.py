@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from bilstm.data.batch import Batch
-from bilstm.nn.bilstm import BiLSTM
-from bilstm.nn.equations import Trace
+from bilstm.nn.lstm.equations import Trace
+from bilstm.nn.lstm.layer import BiLSTM
 
 Score = Callable[[Tensor, Tensor], Tensor]  # outputs of the network and which number of each row: (M, …), (M,) → (M,)
 Way = tuple[slice, slice]  # of what a BiLSTM gives: part of the width of its output, and rows of h_n

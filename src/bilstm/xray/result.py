@@ -15,14 +15,14 @@ import numpy as np
 from bilstm.data.columns import Array
 from bilstm.errors import BilstmError, ParameterError
 from bilstm.xray.gates import Gates
+from bilstm.xray.showing import FIGURES, PLOTS, ending_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bilstm.charts import Chart
+    from bilstm.plotting.charts import Chart
 
-PLOTS = ("overview", "gates", "memory", "transitions")
-FIGURES = (".png", ".svg", ".pdf")
+
 DIGITS = 6  # of a number in a .json file
 
 
@@ -144,7 +144,8 @@ class XRay:
         Raises:
             ParameterError: there is no such figure or layer, or the model has no CRF.
         """
-        from bilstm.xray import figures, gate_figures
+        from bilstm.xray import figures
+        from bilstm.xray import figures as gate_figures
 
         L = len(self.gates.hidden)
         if what not in PLOTS:
@@ -189,7 +190,7 @@ class XRay:
         ending = ending_of(path)
         try:
             if ending in FIGURES:
-                from bilstm.plots import save_figure
+                from bilstm.plotting.plots import save_figure
 
                 save_figure(self.plot(), path)
             elif ending == ".npz":
@@ -202,25 +203,6 @@ class XRay:
                 path.write_text(self.page(), encoding="utf-8")
         except OSError as error:
             raise BilstmError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
-
-
-def ending_of(path: Path) -> str:
-    """The ending of a file that an X-ray can be saved as.
-
-    Raises:
-        ParameterError: it is another one.
-
-    Example:
-        >>> ending_of(Path("paris.HTML"))
-        '.html'
-    """
-    ending = path.suffix.lower()
-    if ending not in (*FIGURES, ".npz", ".json", ".html", ".htm"):
-        raise ParameterError(
-            f"expected a file that ends in .html, .png, .svg, .pdf, .npz or .json, got {path.name!r}",
-            hint="the ending says what is written",
-        )
-    return ending
 
 
 def _stacked(contributions: list[Contribution], T: int) -> dict[str, Array]:

@@ -16,17 +16,17 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from bilstm.data.audio import sound_blocks
 from bilstm.data.batch import Batch, Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.encoders import FeatureEncoder
-from bilstm.data.filterbank import HIGHEST, LOWEST, MEL_BREAK, MEL_SCALE, SoundEncoder, mel_scale
-from bilstm.data.recordings import Recordings
-from bilstm.data.series import Series
-from bilstm.data.series_encoder import MISSING
-from bilstm.data.vocabulary import COLUMNS, UNKNOWN_CHARACTER
-from bilstm.data.windows import Windows, cut
+from bilstm.data.series.encoder import MISSING
+from bilstm.data.series.reader import Series
+from bilstm.data.series.windows import Windows, cut
+from bilstm.data.sound.audio import sound_blocks
+from bilstm.data.sound.filterbank import HIGHEST, LOWEST, MEL_BREAK, MEL_SCALE, SoundEncoder, mel_scale
+from bilstm.data.sound.recordings import Recordings
+from bilstm.data.text.vocabulary import COLUMNS, UNKNOWN_CHARACTER
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.forecaster import BiLSTMForecaster
@@ -88,7 +88,7 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
         return _window(estimator, X, row)
     if X is None:
         raise DataError(f"expected data beside a {estimator.task}, got none", hint="only a forecaster needs none")
-    dataset = X if isinstance(X, Dataset) else estimator._like_training(X, None)
+    dataset = X if isinstance(X, Dataset) else estimator.to_dataset(X, None)
     dataset.check_lengths()
     one = dataset.take([_position(row, len(dataset), dataset.source)])
     if isinstance(estimator, BiLSTMTranscriber):
@@ -138,7 +138,7 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
     words = one.steps[WORD].to_list()
     if not words:
         raise DataError(f"expected at least one word, got none ({one.source})", hint="choose another row")
-    network, coded = estimator.network_.eval(), estimator._sequences(one).whole
+    network, coded = estimator.network_.eval(), estimator.encode(one).whole
     device = next(network.parameters()).device
     with torch.no_grad():
         vectors: Tensor = network.reader(coded.to(device)).cpu()  # type: ignore[operator]
@@ -170,7 +170,7 @@ def _unknown_words(coded: Batch) -> Batch:
 
 
 def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
-    encoder, coded = estimator.features_, estimator._sequences(one).whole
+    encoder, coded = estimator.features_, estimator.encode(one).whole
     T = coded.values.shape[1]
     features, owners, inputs = _columns(encoder, one.steps)
     numbers = all(column.kind in ("number", "left out") for column in encoder.columns)
@@ -188,7 +188,7 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
         inputs=inputs,
         shown=features if T > 1 else [f"{column} = {_written(one.steps[column][0])}" for column in features],
     )
-    if not estimator._columns_are_steps:
+    if not estimator.columns_are_steps:
         return found
     given = dict(zip(encoder.names, _given(encoder.columns, one.steps), strict=True))
     return replace(
@@ -235,7 +235,7 @@ def _written(value: Any) -> str:
 
 
 def _window(estimator: BiLSTMForecaster, X: Any, row: int) -> Subject:
-    series = estimator.known_ if X is None else estimator._like_training(X, None)
+    series = estimator.known_ if X is None else estimator.to_dataset(X, None)
     windows = cut(series, estimator.history, estimator.horizon, at_end=True)
     window = windows.take([_position(row, len(windows), series.source)])
     encoder = estimator.encoder_

@@ -10,7 +10,7 @@ import polars as pl
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.text import joined_spans, word_spans
+from bilstm.data.text.text import joined_spans, word_spans
 from bilstm.estimators.entities import found_entities
 from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.numbers import SOURCE, object_schema
@@ -114,9 +114,9 @@ class Tagging:
     def predictions(self, data: Dataset) -> list[dict[str, Any]]:
         """``{"words", "tags", "probabilities", "entities"}`` of each sentence; the network runs once for all."""
         model = self.estimator
-        outputs = model._outputs(data)
-        codes = model._decode(outputs, data.lengths)
-        chances = model._marginals(outputs, data.lengths)[np.arange(len(codes)), codes].clip(0, 1).tolist()
+        outputs = model.outputs(data)
+        codes = model.decode(outputs, data.lengths)
+        chances = model.marginals(outputs, data.lengths)[np.arange(len(codes)), codes].clip(0, 1).tolist()
         tags, words = [self.classes[code] for code in codes.tolist()], data.steps[WORD].to_list()
         ends = np.cumsum(data.lengths)
         found = [
@@ -130,7 +130,7 @@ class Tagging:
 
 
 def _entities(model: Any, data: Dataset, outputs: Array, codes: Array, classes: list[str]) -> list[list[Any]]:
-    found = found_entities(data, outputs, codes, classes, model._crf)
+    found = found_entities(data, outputs, codes, classes, model.crf_layer)
     return [
         [entity._asdict() | {"probability": min(max(entity.probability, 0.0), 1.0)} for entity in row] for row in found
     ]

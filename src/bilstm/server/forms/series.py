@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bilstm.data.series import Series
+from bilstm.data.series.reader import Series
 from bilstm.errors import DataError
 from bilstm.estimators.forecasts import INTERVALS
 from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of

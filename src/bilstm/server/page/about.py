@@ -7,15 +7,15 @@ from typing import Any
 
 from nicegui import ui
 
-from bilstm.charts import BLUE, ORANGE, Chart, figure
-from bilstm.history import History
+from bilstm.formatting import number
+from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure
 from bilstm.server.models import Served
 from bilstm.server.page import parts
 from bilstm.server.page.aside import Aside
-from bilstm.server.page.pieces import rendered
+from bilstm.server.page.parts import rendered
 from bilstm.server.page.reporting import Report
-from bilstm.server.page.task_words import number
 from bilstm.server.settings import Settings
+from bilstm.training.history import History
 
 MOST_POINTS = 600  # of a curve; of more epochs every second, third, … is drawn
 

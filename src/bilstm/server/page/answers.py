@@ -9,11 +9,11 @@ from typing import Any
 
 from nicegui import ui
 
+from bilstm.formatting import clipped, number, percent
 from bilstm.server.page import parts
 from bilstm.server.page.forecast_view import Pick, draw_forecast
-from bilstm.server.page.pieces import rendered
-from bilstm.server.page.questions import Question, as_csv, shortened
-from bilstm.server.page.task_words import number, percent
+from bilstm.server.page.parts import rendered
+from bilstm.server.page.questions import Question, as_csv
 
 MOST_BARS = 10  # classes shown as bars
 MOST_ROWS = 200  # predictions in a table; all of them are in the file
@@ -99,7 +99,7 @@ def _tags(model: Any, question: Question, answer: Answer, row: int) -> str:
     found = answer["entities"]
     if not found:
         return rendered("marked", [{"text": question.rows[row]}]) + rendered("note", "No names were found.") + table
-    rows = [[shortened(e["text"]), e["type"], percent(e["probability"])] for e in found]
+    rows = [[clipped(e["text"], 40), e["type"], percent(e["probability"])] for e in found]
     return rendered("marked", _pieces(question.rows[row], found)) + rendered(
         "table", ["found", "type", "probability"], rows, "What was found", [2]
     )
@@ -151,4 +151,4 @@ def _lines(model: Any, answers: list[Answer]) -> tuple[list[str], list[list[Any]
 def _shown(head: str, value: Any) -> str:
     if isinstance(value, float):
         return percent(value) if head == CHANCE else number(value)
-    return shortened(str(value))
+    return clipped(str(value), 40)

@@ -7,12 +7,12 @@ from typing import Any
 
 from nicegui import events, ui
 
-from bilstm.charts import BLUE, ORANGE, Chart, figure
 from bilstm.estimators.forecasts import INTERVALS
+from bilstm.formatting import number, written_times
+from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure
 from bilstm.server.page import parts
-from bilstm.server.page.pieces import rendered
-from bilstm.server.page.questions import Question, as_csv, written_times
-from bilstm.server.page.task_words import number
+from bilstm.server.page.parts import rendered
+from bilstm.server.page.questions import Question, as_csv
 
 SHADES = {80: "rgba(230,159,0,.38)", 95: "rgba(230,159,0,.2)"}  # of the intervals, by their percent
 MOST_TARGETS = 4  # with a chart each

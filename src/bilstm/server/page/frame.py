@@ -20,7 +20,7 @@ from bilstm.server.page import parts
 from bilstm.server.page.about import draw_once
 from bilstm.server.page.answers import draw_answer
 from bilstm.server.page.aside import Aside
-from bilstm.server.page.inputs import input_of
+from bilstm.server.page.forms import input_of
 from bilstm.server.page.looking import Looking
 from bilstm.server.page.questions import Question
 from bilstm.server.page.task_words import sentence_of

@@ -16,7 +16,6 @@ from bilstm.server.page.parts import droppable, main_button, upload_button
 from bilstm.server.page.questions import PLAIN_TABLES, Question
 
 OVERHEAD = 64 * 2**10  # bytes of a body that are not the file in it
-
 Ask = Callable[[Callable[[], Question]], Awaitable[None]]
 Fail = Callable[[BilstmError], None]
 
@@ -73,19 +72,3 @@ class Input(ABC):
 
         limit = max(self.settings.body - OVERHEAD, 1)
         droppable(card, upload_button(text, taken, failed, kinds=kinds, most_bytes=limit))
-
-
-def input_of(model: Any, settings: Any, ask: Ask, fail: Fail) -> Input:
-    """The form that fits a model."""
-    from bilstm.server.page.input_sequences import SequenceInput
-    from bilstm.server.page.input_series import SeriesInput
-    from bilstm.server.page.input_sound import SoundInput
-    from bilstm.server.page.input_table import TableInput
-    from bilstm.server.page.input_text import TextInput
-
-    kinds: dict[str, type[Input]] = {"forecaster": SeriesInput, "transcriber": SoundInput}
-    if model.task in kinds:
-        return kinds[model.task](model, settings, ask, fail)
-    if model.is_language_:
-        return TextInput(model, settings, ask, fail)
-    return (TableInput if model.is_table_ else SequenceInput)(model, settings, ask, fail)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from nicegui import ui
 
-from bilstm.charts import Chart
 from bilstm.errors import BilstmError
+from bilstm.plotting.charts import Chart
 from bilstm.server.heard import data_warnings_heard
 from bilstm.server.page import parts
 from bilstm.server.page.aside import Aside

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader
 from nicegui import events, ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from bilstm.charts import Chart
 from bilstm.errors import BilstmError
+from bilstm.plotting.charts import Chart
 
 OPTIONS = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False, "responsive": True}
 UNFORESEEN = BilstmError("this was not foreseen", "the log of the server says more")
@@ -106,3 +108,16 @@ def draw(chart: Chart) -> None:
         drawing.props["role"] = "img"
         drawing.props["aria-label"] = f"{chart.title}: {chart.note}"
         drawing.style(f"height: {chart.height}px")
+
+
+_TEMPLATE = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("answers.jinja")
+
+
+def rendered(piece: str, *values: Any) -> str:
+    """HTML of one piece of the template.
+
+    Example:
+        >>> rendered("note", "a < b")
+        '<p class="note">a &lt; b</p>'
+    """
+    return str(getattr(_TEMPLATE.module, piece)(*values))

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from bilstm.data.dataset import Dataset
-from bilstm.data.series import Series
-from bilstm.data.tables import read_raw, read_table
-from bilstm.data.text import read_texts
+from bilstm.data.series.reader import Series
+from bilstm.data.tables.reader import read_raw, read_table
+from bilstm.data.text.text import read_texts
 from bilstm.errors import BilstmError, DataError
+from bilstm.formatting import clipped, written_times
 
-SHOWN = 40  # letters of a text in a list
 PLAIN_TABLES = ".csv,.tsv,.jsonl,.ndjson"  # compressed ones could grow without bounds
 PLAIN_TEXTS = f".txt,{PLAIN_TABLES}"
 
@@ -113,7 +112,7 @@ def texts_of(model: Any, name: str, content: bytes) -> Question:
 
 def question_of_texts(texts: list[str]) -> Question:
     """Texts by themselves."""
-    return Question(texts, [shortened(text) for text in texts], texts)
+    return Question(texts, [clipped(text, 40) for text in texts], texts)
 
 
 def series_of_table(model: Any, name: str, content: bytes) -> Question:
@@ -143,32 +142,6 @@ def written_series(model: Any, series: Series) -> list[list[Any]]:
         owners = np.repeat(np.arange(len(series)), series.lengths)
         columns.insert(0, series.ids.gather(owners).to_list())
     return [list(row) for row in zip(*columns, strict=True)]
-
-
-def written_times(times: pl.Series, zoned: bool = False) -> list[Any]:
-    """Times as numbers, days or times of days.
-
-    Example:
-        >>> written_times(pl.Series([2001.0])), written_times(pl.Series(["2001-02-03"]).str.to_datetime())
-        ([2001], ['2001-02-03'])
-    """
-    if times.dtype.is_numeric():
-        return [int(time) if float(time).is_integer() else time for time in times]
-    stamps = times.dt.replace_time_zone(None) if getattr(times.dtype, "time_zone", None) else times
-    if bool((stamps.dt.truncate("1d") == stamps).all()) and not zoned:
-        return stamps.dt.to_string("%Y-%m-%d").to_list()
-    return stamps.dt.to_string("%Y-%m-%dT%H:%M:%S%.f" + ("Z" if zoned else "")).to_list()
-
-
-def shortened(text: str) -> str:
-    """The beginning of a text, on one line.
-
-    Example:
-        >>> shortened("so  good"), len(shortened("a" * 99))
-        ('so good', 40)
-    """
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
 
 
 def as_csv(columns: list[str], rows: list[list[Any]]) -> str:

@@ -21,7 +21,7 @@ from bilstm.server.models import Served
 from bilstm.server.page import parts
 from bilstm.server.page.aside import Aside
 from bilstm.server.page.inputs import OVERHEAD
-from bilstm.server.page.pieces import rendered
+from bilstm.server.page.parts import rendered
 from bilstm.server.page.questions import PLAIN_TABLES, read_content
 from bilstm.server.settings import Settings
 

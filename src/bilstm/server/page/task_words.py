@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-LISTED = 6  # names in a sentence, at most
+from bilstm.formatting import listed
 
 
 def sentence_of(model: Any) -> str:
@@ -37,47 +36,3 @@ def source_of(model: Any) -> str:
     count = len(model.feature_names_)
     columns = "1 column" if count == 1 else f"{count} columns"
     return f"rows of {columns}" if model.is_table_ else f"sequences of steps with {columns}"
-
-
-def listed(names: Any) -> str:
-    """Names as in a sentence, the first few of many.
-
-    Example:
-        >>> listed("ab"), listed(range(9))
-        ('a, b', '0, 1, 2, 3, 4, 5 and 3 more')
-    """
-    known = [str(name) for name in names]
-    if len(known) > LISTED:
-        return ", ".join(known[:LISTED]) + f" and {len(known) - LISTED} more"
-    return ", ".join(known)
-
-
-def number(value: Any) -> str:
-    """A number as a person writes it, four digits or all of a whole one; what is none as it is.
-
-    Example:
-        >>> number(0.123456), number(1234567.0), number(None), number("a")
-        ('0.1235', '1,234,567', '–', 'a')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    if value and math.isfinite(value) and (abs(value) >= 1e9 or abs(value) < 1e-4):
-        return f"{value:.4g}"
-    if float(value).is_integer():
-        return f"{value:,.0f}"
-    digits = max(0, 3 - math.floor(math.log10(abs(value)))) if math.isfinite(value) else 0
-    return f"{float(f'{value:.4g}'):,.{digits}f}"
-
-
-def percent(chance: float) -> str:
-    """A probability in percent, never 100 % or 0 % unless it is.
-
-    Example:
-        >>> percent(0.5), percent(0.99999), percent(0.00001)
-        ('50.0 %', '> 99.9 %', '< 0.1 %')
-    """
-    if 0.9995 <= chance < 1:
-        return "> 99.9 %"
-    return "< 0.1 %" if 0 < chance < 0.0005 else f"{100 * chance:.1f} %"

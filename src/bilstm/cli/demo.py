@@ -1,0 +1,57 @@
+"""The `bilstm demo` command."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bilstm.cli.options import TASKS
+from bilstm.cli.output import made_folder
+from bilstm.errors import ParameterError, did_you_mean
+
+
+def demo(
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="[TASK]",
+            help="regressor, classifier, tagger, forecaster or transcriber; or data.",
+            autocompletion=lambda: [*TASKS, "data"],
+        ),
+    ] = "regressor",
+    folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option("--max-epochs", min=1, metavar="N", help="Fewer for a quick look.")
+    ] = None,
+) -> None:
+    """Train on real data that needs no download, and show the result.
+
+    regressor: the classic Boston housing job, 10,000 epochs. classifier: handwritten digits.
+    tagger: names in Chinese sentences that are made up. forecaster: the sunspots of three hundred years.
+    transcriber: digits from the tones of a telephone's keys. data: small files for each task, to try the commands with.
+
+    Example: bilstm demo regressor
+
+    Example: bilstm demo data -o .
+    """
+    if task == "data" and max_epochs is not None:
+        raise ParameterError(f"expected no --max-epochs beside data, got {max_epochs}", hint="nothing is trained")
+    show = _demonstration(task)
+    folder = made_folder(folder or Path(f"demo-{task}"))
+    show(folder, functools.partial(print, flush=True), **({} if max_epochs is None else {"epochs": max_epochs}))
+
+
+def _demonstration(task: str) -> Callable[..., None]:
+    if task == "data":  # which needs nothing that trains
+        from bilstm.demo.files import write_demo_data
+
+        return write_demo_data
+    from bilstm.demo.demonstrations import DEMOS
+
+    if task not in DEMOS:
+        raise ParameterError(f"expected a task with a demo, got {task!r}", hint=did_you_mean(task, [*DEMOS, "data"]))
+    return DEMOS[task]

@@ -1,0 +1,47 @@
+"""The `bilstm export` command. Knows its options; the files are written elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bilstm.errors import DataError, ParameterError, did_you_mean
+
+KINDS = ("onnx",)
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")],
+    to: Annotated[str, typer.Option("--to", metavar="KIND", help="onnx.")] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The .onnx file; by default FILE's name.")
+    ] = None,
+) -> None:
+    """Write a model for machines without torch: an ONNX file, and a JSON file beside it that says what goes in.
+
+    Scaling, missing values, features of sound, best tags, calibrated probabilities and intervals are in the graph. If
+    onnxruntime is installed, it runs the file beside the model before anything is written.
+
+    Example: bilstm export boston.bilstm --to onnx -o boston.onnx
+    """
+    from bilstm.cli.output import talk
+    from bilstm.estimators.loading import load
+    from bilstm.export import to_onnx
+
+    if to not in KINDS:
+        raise ParameterError(f"expected a kind of file to export to, got {to!r}", hint=did_you_mean(to, KINDS))
+    output = output or file.with_suffix(".onnx")
+    if output.suffix == ".json" or output.is_dir():
+        came = "a folder" if output.is_dir() else "the name of the JSON file that is written beside it"
+        raise DataError(f"expected an .onnx file to write, got {came} ({output})", hint="choose another -o")
+    found = to_onnx(load(file), output)
+    if found is None:
+        talk("not checked: ONNX Runtime is not installed (pip install 'bilstm[export]')")
+    else:
+        talk(
+            f"ONNX Runtime {found.runtime} differs by {found.difference:.1e} at most, on made-up inputs ({found.unit})"
+        )
+    print(output)
+    print(output.with_suffix(".json"))

@@ -1,0 +1,188 @@
+"""The `bilstm fit` commands, one a task, generated from the estimators' constructor signatures.
+
+A default, a type and a help text have one home each: the signature and the class docstring. They are read from the
+source text; the task that runs is imported when it does.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from bilstm.cli.data import is_folder, newer_part, read_folder_for_fit, reader_for
+from bilstm.cli.evaluate import span
+from bilstm.cli.options import EXAMPLES, LOCAL, TASKS, data_options, kind_of, model_options, reading_options, workers_of
+from bilstm.errors import BilstmError, DataError
+
+if TYPE_CHECKING:
+    from bilstm.data.series.reader import Series
+    from bilstm.estimators.forecaster import BiLSTMForecaster
+
+
+def fit_report(model: BiLSTMForecaster, training: Series, validation: Series | None) -> str:
+    """What fit found: how the target is seen, what the BiLSTM adds, and the validation part beside simple rules."""
+    seen = f"the target is seen as {model.target_as_}"
+    if validation is None and model.validation_fraction == 0:
+        return f"{seen}; nothing was held out to measure it by"
+    seen += f"; of what the BiLSTM adds {model.share_:.0%} is kept"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fit has told it all
+        found = model.forecasts(model.validation_windows(training, validation))
+    return f"{seen}\non the validation part, {span(found, training)}, which chose the model:\n{found.report()}"
+
+
+def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
+    """Add `fit TASK` for every task; with all its options for the task that ``arguments`` name."""
+    fit = typer.Typer(
+        help="Train a model on a file and save it.\n\n"
+        "Example: bilstm fit regressor houses.csv --target price -o houses.bilstm",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for task, (_, _, summary) in TASKS.items():
+        asked_for = task in arguments and "fit" in arguments
+        fit.command(task, help=None if asked_for else summary)(_command(task) if asked_for else lambda: None)
+    app.add_typer(fit, name="fit")
+
+
+def _command(task: str) -> Callable[..., None]:
+    def command(data: str, output: Path, **options: Any) -> None:
+        reading = {key: options.pop(key) for key in reading_options(task)}
+        run(kind_of(task), data, output, reading, **options)
+
+    command.__doc__ = (
+        f"{TASKS[task][2]}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
+        f"A run that was stopped goes on where it was when the same command is given again."
+    )
+    command.__signature__ = inspect.Signature([*data_options(task), *model_options(task)])  # type: ignore[attr-defined]
+    return command
+
+
+def run(
+    kind: Any,
+    data: str,
+    output: Path,
+    reading: dict[str, Any],
+    valid: str | None,
+    restart: bool,
+    log_every: int,
+    workers: str | None = None,
+    ray: str | None = None,
+    worker_cpus: int | None = None,
+    **parameters: Any,
+) -> None:
+    """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
+    checkpoint = checkpoint_of(output, restart)
+    work = functools.partial(
+        fit_and_save, kind, data, output, reading, valid, parameters | {"checkpoint": checkpoint}, log_every
+    )
+    if workers or ray or worker_cpus:
+        fit_on_workers(work, output, workers, ray, worker_cpus)
+    else:
+        work()
+    checkpoint.unlink(missing_ok=True)
+
+
+def fit_and_save(
+    kind: Any,
+    data: str,
+    output: Path,
+    reading: dict[str, Any],
+    valid: str | None,
+    parameters: dict[str, Any],
+    log_every: int,
+) -> None:
+    """Read, fit, save; in each of the processes that train together, where there are several."""
+    from bilstm.training import workers
+
+    with workers.assembled():
+        reader = reader_for(reading)
+        training: Any = read_folder_for_fit(data, kind.task, reading) if is_folder(data) else reader(data, **reading)
+        validation = None if valid is None else reader(valid, **reading, like=training)
+        if validation is not None and "time" in reading:
+            validation = newer_part(validation, training, parameters["history"])
+        estimator = kind(**parameters, verbose=log_every if workers.is_first() else 0)
+        try:
+            estimator.fit(training, validation=validation)
+        except KeyboardInterrupt:
+            checkpoint = parameters["checkpoint"]
+            kept = f"; the same command goes on from {checkpoint}" if checkpoint.exists() else ""
+            raise BilstmError(f"interrupted{kept}") from None
+        if workers.is_first():
+            estimator.save(output)
+            print(f"wrote {output}; {_measured(estimator, reading, training, validation)}", file=sys.stderr)
+        workers.wait()  # none ends, and forgets the checkpoint, before the model is written
+
+
+def _measured(estimator: Any, reading: dict[str, Any], training: Any, validation: Any) -> str:
+    """What is to be said of a fitted estimator."""
+    if "time" in reading:
+        return fit_report(estimator, training, validation)
+    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
+    return f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
+
+
+def checkpoint_of(output: Path, restart: bool) -> Path:
+    """Where an unfinished run of that model file is written down; with ``restart`` it is forgotten."""
+    if not output.parent.is_dir():
+        raise DataError(f"expected a folder for the model, got none ({output.parent})", hint="make it first")
+    if output.is_dir():
+        raise DataError(f"expected a file for the model, got a folder ({output})", hint=f"-o {output / 'model.bilstm'}")
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    if restart:
+        checkpoint.unlink(missing_ok=True)
+    return checkpoint
+
+
+def shown(value: float) -> str:
+    """A count as a whole number, else four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def fit_on_workers(
+    run: Callable[..., None], output: Path, workers: str | None, ray: str | None, worker_cpus: int | None
+) -> None:
+    """Let several processes fit one model, here or on a cluster.
+
+    Args:
+        run: fits and saves; in each of them.
+        output: the model file, beside which the run is written down.
+        workers: their number, or ``2..8``: as many as the cluster has room for; None: as many as it has processors.
+        ray: address of a cluster.
+        worker_cpus: processors of each; by default those of this machine shared out, or one on a cluster.
+    """
+    from bilstm.cluster.training import train_together
+
+    count = None if workers is None else workers_of(workers)
+    if worker_cpus is None:  # on this machine those that there are, dealt out
+        most = count[1] if isinstance(count, tuple) else count
+        worker_cpus = max(1, (os.cpu_count() or 1) // most) if most and ray in (None, LOCAL) else 1
+    told = f"{workers or 'as many as possible'}, of {worker_cpus} processor{'s' * (worker_cpus > 1)} each"
+    print(f"workers: {told}", file=sys.stderr, flush=True)
+    folder = output.parent.resolve()
+    try:
+        train_together(
+            partial(in_words, run), count=count, cpus=worker_cpus, address=ray, folder=folder, name=output.stem
+        )
+    except KeyboardInterrupt:
+        raise BilstmError("interrupted; the same command goes on from the last finished epoch") from None
+    if not output.is_file():
+        raise BilstmError(
+            f"expected the workers to write {output}, got no such file on this machine",
+            hint="all machines of a cluster must share the folder of the model",
+        )
+
+
+def in_words(run: Callable[..., None]) -> None:
+    """Run, and say warnings as the command line does."""
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    run()

@@ -1,0 +1,69 @@
+"""What the commands write: figures, files, talk on stderr. Knows no model."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bilstm.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, or say why not."""
+    try:
+        path.write_text(text, encoding="utf-8", newline="")  # line ends stay what they are
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
+
+
+def made_folder(path: Path) -> Path:
+    """A folder that is there, made if need be; or why not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the folder {path}: {error.strerror}", hint="choose another folder") from None
+    return path
+
+
+def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
+    """Figures of merit, one a line, or as one JSON object, which knows neither NaN nor infinity."""
+    if as_json:
+        print(json.dumps({n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in figures.items()}))
+        return
+    width = max(12, *map(len, figures))
+    for name, value in figures.items():
+        print(f"{name:<{width}}{value:>12.6g}")
+
+
+def talk(text: str) -> None:
+    """A line of talk: to stderr."""
+    print(text, file=sys.stderr)
+
+
+def with_written_times(frame: pl.DataFrame) -> pl.DataFrame:
+    """Times of day as text that every program reads; seconds have a fraction where there is one."""
+    import polars as pl
+
+    columns = []
+    for column in frame.get_columns():
+        if isinstance(column.dtype, pl.Datetime):
+            whole = bool((column.dt.microsecond() == 0).all())
+            zone = "Z" if column.dtype.time_zone else ""
+            columns.append(column.dt.to_string(f"%Y-%m-%dT%H:%M:%S{'' if whole else '%.6f'}{zone}"))
+        else:
+            columns.append(column)
+    return pl.DataFrame(columns)
+
+
+def check_places(output: Path, plot: Path | None) -> None:
+    for path in [output, *([] if plot is None else [plot])]:
+        if path.is_dir() or not path.parent.is_dir():
+            came = "a folder" if path.is_dir() else f"no folder {path.parent}"
+            raise DataError(f"expected a file to write, got {came} ({path})", hint="choose another one")

@@ -1,0 +1,108 @@
+"""Words in, words out: the `bilstm` command. Knows options and exit statuses; every piece of work is done elsewhere.
+
+Nothing heavy is imported before a command runs, so that `bilstm --help` answers at once. Result data goes to
+stdout, talk to stderr. Exit status: 0 done, 1 the work failed, 2 the call was wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bilstm.cli.demo import demo
+from bilstm.cli.evaluate import evaluate
+from bilstm.cli.export import export
+from bilstm.cli.fit import add_fit_commands
+from bilstm.cli.options import with_ray_address
+from bilstm.cli.output import talk
+from bilstm.cli.plot import plot
+from bilstm.cli.predict import predict
+from bilstm.cli.report import report
+from bilstm.cli.serve import serve
+from bilstm.cli.tune import add_tune_commands
+from bilstm.cli.xray import xray
+from bilstm.errors import BilstmError, ParameterError
+
+app = typer.Typer(
+    name="bilstm",
+    help="Bidirectional LSTMs: from a file to a trained, measured and saved model.\n\n"
+    "Example: bilstm fit regressor houses.csv --target price -o houses.bilstm",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options before the command; ``--debug`` is read by :func:`main`."""
+    if version:
+        import bilstm
+
+        print(bilstm.__version__)
+        raise typer.Exit
+
+
+def doctor() -> None:
+    """Say which versions, processor and kernels there are, and which kernel would run, and why.
+
+    Example: bilstm doctor
+    """
+    from bilstm.doctor import diagnose
+
+    for title, lines in diagnose():
+        print(title)
+        for name, found in lines:
+            print(f"  {name:<20}{found}")
+
+
+for command in (demo, predict, evaluate, plot, doctor, xray, report, serve, export):
+    app.command()(command)
+
+
+def _words_to_complete() -> list[str]:
+    """The command line so far, where a shell asks what may follow: bash's variable, or that of other shells."""
+    return [word for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS") for word in os.environ.get(name, "").split()]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and turn mistakes into one short paragraph and an exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = with_ray_address([word for word in arguments if word != "--debug"])  # it may stand anywhere
+    warnings.showwarning = lambda message, *_: talk(f"note: {message}")
+    try:
+        words = arguments or _words_to_complete()
+        add_fit_commands(app, words)
+        add_tune_commands(app, words)
+        app(arguments)
+    except BilstmError as error:
+        if debug:
+            raise
+        talk(f"error: {error}")
+        sys.exit(2 if isinstance(error, ParameterError) else 1)
+    except KeyboardInterrupt:
+        talk("interrupted")
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our stdout has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        talk(f"error: {type(error).__name__}: {error}\nhint: this was not foreseen; --debug shows where it happened")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The `bilstm report` command. Knows its options; the report is made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bilstm.errors import DataError
+
+
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="Data with true targets that the model has not seen; or a built-in set."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The .html file; by default FILE-report.html.")
+    ] = None,
+) -> None:
+    """Write a report on a model: one HTML file that needs no network, to be read, shown and printed.
+
+    With DATA it says how good the model is, with intervals and beside simple rules, what it does, where it is worst,
+    what goes on inside, and what is strange about DATA. Without DATA it tells what training kept.
+
+    Example: bilstm report boston.bilstm new_houses.csv -o report.html
+
+    Example: bilstm report names.bilstm test.conll
+    """
+    from bilstm.cli.data import builtin_named
+    from bilstm.cli.output import talk
+    from bilstm.estimators.loading import load
+    from bilstm.report import write_report
+
+    output = output or file.with_name(f"{file.stem}-report.html")
+    if output.is_dir() or not output.parent.is_dir():
+        came = "a folder" if output.is_dir() else f"no folder {output.parent}"
+        raise DataError(f"expected a file to write, got {came} ({output})", hint="choose another -o")
+    model = load(file)
+    rows = None if data is None else builtin_named(data)
+    write_report(model, data if rows is None else rows, output, file=file, verbose=1)
+    talk(f"{output.stat().st_size / 1e6:.1f} MB, works without a network")
+    print(output)

@@ -1,0 +1,279 @@
+"""The `bilstm tune` commands, one a task: the options of `fit`, and those of a search. Knows options and words only.
+
+An option of the estimator that is given holds in every trial; the others are searched, where the task's space has them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bilstm.cli.data import newer_part, reader_for
+from bilstm.cli.fit import run as fit_model
+from bilstm.cli.options import (
+    TOGETHER,
+    data_options,
+    kind_of,
+    model_options,
+    option_parameter,
+    reading_options,
+    value_reader,
+)
+from bilstm.cli.output import check_places
+from bilstm.errors import BilstmError, ParameterError
+
+if TYPE_CHECKING:
+    from bilstm.tune.found import Found
+
+
+SUMMARIES = {
+    "regressor": "Search for parameters that predict numbers well.",
+    "classifier": "Search for parameters that predict labels well.",
+    "tagger": "Search for parameters that tag words well.",
+    "forecaster": "Search for parameters that forecast well.",
+    "transcriber": "Search for parameters that write down recordings well.",
+}
+EXAMPLES = {
+    "regressor": "houses.csv --target price --minutes 5 --search hidden_size=32..256 -o houses.bilstm",
+    "classifier": "reviews.csv --text review --target stars --trials 30 --max-epochs 10 -o reviews.bilstm",
+    "tagger": "train.conll --valid dev.conll --minutes 60 --plot trials.png -o names.bilstm",
+    "forecaster": "prices.csv --time Date --target Close --search history=20..60 -o prices.bilstm",
+    "transcriber": "train.csv --group speaker --minutes 600 --search batch_size=8 -o digits.bilstm",
+}
+HELP = (
+    "The first trial has the parameters of `bilstm fit`; an option that is given here holds in all. Trials are "
+    "compared on the part that is held out, or on --valid; bad ones are stopped early. The best is fitted and saved."
+    "\n\n"
+    "A search that was stopped, or killed, goes on where it was when the same command is given again, and may be given "
+    "more minutes or trials. The same command on a second terminal helps with it."
+)
+
+
+def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
+    """Add `tune TASK` for every task; with all its options for the task that ``arguments`` name."""
+    tune = typer.Typer(
+        help="Search for the parameters of a model that do best on held-out data, and save the best.\n\n"
+        "Example: bilstm tune regressor houses.csv --target price --minutes 5 -o houses.bilstm",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for task, summary in SUMMARIES.items():
+        asked_for = task in arguments and "tune" in arguments
+        tune.command(task, help=None if asked_for else summary)(_command(task) if asked_for else lambda: None)
+    app.add_typer(tune, name="tune")
+
+
+def _command(task: str) -> Callable[..., None]:
+    data = [parameter for parameter in data_options(task) if parameter.name not in ("log_every", *TOGETHER)]
+    own = model_options(task)
+
+    def command(context: typer.Context, **options: Any) -> None:
+        given = [parameter.name for parameter in own if _is_given(context, parameter.name)]
+        reading = {key: options.pop(key) for key in reading_options(task)}
+        model = {parameter.name: options.pop(parameter.name) for parameter in own}
+        run(kind_of(task), reading, model, given, **options)
+
+    example = f"Example: bilstm tune {task} {EXAMPLES[task]}"
+    command.__doc__ = f"{SUMMARIES[task]}\n\n{example}\n\n{HELP}\n\nSearched: {_searched(task)}"
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    command.__signature__ = inspect.Signature([context, *data, *_search_options(), *own])  # type: ignore[attr-defined]
+    return command
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _searched(task: str) -> str:
+    """The ranges of a task in words."""
+    from bilstm.tune.space import SPACES, WORDS
+
+    def words(space: Any) -> str:
+        return ", ".join(f"{name} {dimension}" for name, dimension in space.items())
+
+    of_text = f"; of text {words(WORDS)}, and pooling" if task == "classifier" else ""
+    return f"{words(SPACES[task])}{of_text}"
+
+
+def _search_options() -> list[inspect.Parameter]:
+    option = typer.Option
+    choices: list[tuple[str, Any, Any]] = [
+        (
+            "minutes",
+            Annotated[float | None, option(metavar="X", help="Of search, over all runs; 10 by default.")],
+            None,
+        ),
+        ("trials", Annotated[int | None, option(min=1, metavar="N", help="In all, over all runs.")], None),
+        (
+            "search",
+            Annotated[
+                list[str],
+                option(metavar="NAME=RANGE", help="LOW..HIGH, or VALUE,VALUE; may be given again, one a parameter."),
+            ],
+            [],
+        ),
+        (
+            "seeds",
+            Annotated[
+                int | None,
+                option(
+                    min=1, metavar="N", help="Fits of a trial, averaged; by default 5 of few rows or texts, else 1."
+                ),
+            ],
+            None,
+        ),
+        (
+            "by",
+            Annotated[str, option(metavar="WHAT", help="Compare by loss or metric; auto: as fit keeps epochs.")],
+            "auto",
+        ),
+        (
+            "study",
+            Annotated[Path | None, option(metavar="FOLDER", help="What was tried; by default FILE.study.")],
+            None,
+        ),
+        (
+            "storage",
+            Annotated[
+                str | None,
+                option(
+                    metavar="URL",
+                    help="Keep trials in a database, as postgresql://user@host/name, for several machines.",
+                ),
+            ],
+            None,
+        ),
+        (
+            "ray",
+            Annotated[str | None, option(metavar="[ADDRESS]", help="Trials on a Ray cluster, or one started here.")],
+            None,
+        ),
+        (
+            "refit",
+            Annotated[
+                bool,
+                option(
+                    "--refit/--no-refit",
+                    help="Let the best regressor learn from the held-out rows too (not beside --valid).",
+                ),
+            ],
+            True,
+        ),
+        ("plot", Annotated[Path | None, option(metavar="OUT", help="Draw the trials: .png, .svg or .pdf.")], None),
+        ("as_json", Annotated[bool, option("--json", help="One JSON object with all trials.")], False),
+    ]
+    return [option_parameter(name, annotation, default) for name, annotation, default in choices]
+
+
+def run(
+    kind: Any,
+    reading: dict[str, Any],
+    model: dict[str, Any],
+    given: Sequence[str],
+    data: str,
+    output: Path,
+    valid: str | None,
+    restart: bool,
+    minutes: float | None,
+    trials: int | None,
+    search: Sequence[str],
+    seeds: int | None,
+    by: str,
+    study: Path | None,
+    storage: str | None,
+    ray: str | None,
+    refit: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Search, tell what was found, fit the best and save it."""
+    from bilstm.cluster.search import tune_together
+    from bilstm.tune.locks import alone_in
+    from bilstm.tune.search import look_again, tune
+    from bilstm.tune.space import parsed
+
+    check_places(output, plot)
+    folder = study or output.with_name(output.name + ".study")
+    ranges = parsed(search, kind, value_reader)
+    twice = [name for name in given if name in ranges]
+    if twice:
+        raise ParameterError(f"expected {twice[0]} fixed or searched, got both", hint="leave one of the two out")
+    read = reader_for(reading)
+    training = read(data, **reading)
+    validation = None if valid is None else read(valid, **reading, like=training)
+    if validation is not None and "time" in reading:
+        validation = newer_part(validation, training, model["history"])
+    try:
+        found = (tune if ray is None else functools.partial(tune_together, address=ray))(
+            kind(**model),
+            training,
+            validation=validation,
+            minutes=minutes,
+            trials=trials,
+            search=ranges,
+            fixed=given,
+            seeds=seeds,
+            by=by,
+            folder=folder,
+            storage=storage,
+            restart=restart,
+            verbose=1,
+        )
+    except KeyboardInterrupt:
+        raise BilstmError(f"interrupted; the same command goes on from {folder}") from None
+    with alone_in(folder) as is_alone:
+        if ray is None:  # Ray has waited for all of its trials
+            found = look_again(found, folder, storage)
+        best = found.parameters(refit=refit)
+        command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given} | best)
+        _tell(found, command, plot, as_json)
+        if not is_alone:
+            print("others are at work on this search; the last of them saves the model", file=sys.stderr)
+            return
+        if best == found.best:
+            found.hand_over(output.with_name(output.name + ".checkpoint"))
+        fit_model(kind, data, output, reading, valid, restart=False, log_every=1, **(model | best))
+
+
+def _tell(found: Found, command: str, plot: Path | None, as_json: bool) -> None:
+    """All that was found: to stdout, and the figure to its file."""
+    from bilstm.plotting.plots import save_figure
+
+    if plot is not None:
+        save_figure(found.plot(), plot)
+        print(f"wrote {plot}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(found.to_json() | {"command": command}))
+        return
+    print(found.table())
+    importance = found.importance_table()
+    if importance:
+        print(f"\nwhich parameters mattered\n{importance}")
+    print(f"\nthe best again: {command}")
+
+
+def _fit_command(
+    kind: Any,
+    data: str,
+    output: Path,
+    reading: dict[str, Any],
+    valid: str | None,
+    model: dict[str, Any],
+) -> str:
+    """The `bilstm fit` that makes the same model."""
+    from bilstm.report.commands import options
+
+    words = ["bilstm", "fit", kind.task, data, "-o", str(output)]
+    for name, value in (reading | {"valid": valid}).items():
+        for one in value if isinstance(value, list) else [value] * (value is not None):
+            words += [f"--{name}", str(one)]
+    return shlex.join([*words, *options(kind(**model))])

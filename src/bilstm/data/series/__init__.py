@@ -1,0 +1,1 @@
+"""Series in time: reader, clock, windows, encoder, and the search for columns that leak the future."""

@@ -1,0 +1,308 @@
+"""When the steps of series are: how far they lie apart, which times come next, what of the calendar matters.
+
+Knows time stamps; knows nothing of values. How stamps are written, ``stamps`` knows.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.columns import Array
+from bilstm.data.series.stamps import TIME
+from bilstm.errors import DataError
+
+UNITS = ("number", "fixed", "business day", "month", "year", "irregular")
+MOST = 0.9  # the share of differences that must be alike
+NEAR = 0.02  # by how much of a step numbers may differ from it: years such as 1749.042 are rounded
+MINUTE, HOUR, DAY, WEEK = 60, 3600, 86400, 604800
+MICROSECONDS = 1_000_000
+WORDS = ((WEEK, "week"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1, "second"))
+SHORTEST_MONTH = 27  # days between two month starts, less one hour for a change of clocks
+NEAR_MONTH_END = 4  # the last or first working day of a month lies among so many days
+ONE_DAY = np.timedelta64(1, "D")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The step of series, found from their times.
+
+    Args:
+        unit: ``number`` (years, counters), ``fixed`` (seconds that do not change), ``business day``, ``month``,
+            ``year``, or ``irregular``.
+        count: months or years in a step; a quarter is 3 months.
+        step: for numbers their step; else the seconds of one (of months and years the median's).
+        day: of months and years, the day of the month on which steps fall, 31 for its end; of business days, the first
+            of the two that are free, 1 for Monday.
+        zoned: whether the times are UTC, since they came with offsets, or as somebody's clock showed them.
+
+    Example:
+        >>> ends = pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]).str.to_datetime()
+        >>> clock = Clock.of([ends])
+        >>> clock.name, clock.season
+        ('month', 12)
+        >>> clock.after(datetime.datetime(1999, 3, 31), 2).dt.to_string("%Y-%m-%d").to_list()
+        ['1999-04-30', '1999-05-31']
+    """
+
+    unit: str
+    count: int = 1
+    step: float = 1.0
+    day: int = 1
+    zoned: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise DataError(f"expected a unit of time out of {', '.join(UNITS)}, got {self.unit!r}")
+        if self.count < 1 or not 0 < self.step < np.inf or not 1 <= self.day <= 31:
+            raise DataError(f"expected a step that goes forward, got {self}")
+
+    @classmethod
+    def of(cls, times: Sequence[pl.Series], zoned: bool = False) -> Clock:
+        """Find the step of series.
+
+        Args:
+            times: for each series its times, ascending, Datetime or Float64.
+            zoned: whether they carried offsets, see :func:`bilstm.data.series.stamps.read_times`.
+
+        Returns:
+            Clock: months where days of the month are stable (or all among the last or first four); business days where
+            two days of every week are absent; fixed where nine tenths of the differences are the median; else
+            irregular.
+        """
+        numbers = [series.to_physical().to_numpy() for series in times]
+        steps = np.concatenate([np.diff(values) for values in numbers]) if numbers else np.zeros(0)
+        is_number = bool(len(times)) and not isinstance(times[0].dtype, pl.Datetime)
+        steps = steps[steps > 0]
+        if len(steps) == 0:
+            return cls("number") if is_number else cls("irregular", step=float(DAY), zoned=zoned)
+        middle = np.percentile(steps, 50, method="lower")
+        if is_number:
+            return _of_numbers(steps, float(middle))
+        seconds = float(middle) / MICROSECONDS
+        stamps = [values.view("M8[us]") for values in numbers]
+        found = None
+        if seconds >= (SHORTEST_MONTH * DAY):
+            found = _of_months(stamps, seconds, zoned)
+        elif abs(seconds - DAY) <= HOUR:
+            found = _of_business_days(stamps, zoned)
+        if found is not None:
+            return found
+        is_fixed = (steps == middle).mean() >= MOST
+        return cls("fixed" if is_fixed else "irregular", step=seconds, zoned=zoned)
+
+    @property
+    def months(self) -> int:
+        """Months in a step; 0 where it is not made of them."""
+        return {"month": self.count, "year": 12 * self.count}.get(self.unit, 0)
+
+    @property
+    def name(self) -> str:
+        """The step in words: ``hour``, ``15 minutes``, ``business day``, ``quarter``, ``step of 1``."""
+        if self.unit == "number":
+            return f"step of {self.step:g}"
+        if self.unit == "irregular":
+            return "irregular step"
+        if self.unit == "business day":
+            return self.unit
+        if self.months:
+            count, word = (1, "quarter") if self.months == 3 else (self.count, self.unit)
+        else:
+            size, word = next(((size, word) for size, word in WORDS if self.step % size == 0), (1, "second"))
+            return word if self.step == size else f"{self.step / size:g} {word}s"
+        return word if count == 1 else f"{count} {word}s"
+
+    @property
+    def season(self) -> int | None:
+        """Steps after which things often come again, such as 24 for hours; None where there is no such number."""
+        if self.unit == "business day":
+            return 5
+        if self.months:
+            cycle, step = 12.0, float(self.months)
+        elif self.unit == "fixed":
+            cycles = (
+                (10, MINUTE),
+                (5 * MINUTE, HOUR),
+                (DAY, DAY),
+                (DAY + 1, WEEK),
+                (WEEK, 0),
+                (2 * WEEK + 1, 52 * WEEK),
+            )
+            cycle, step = next((cycle for end, cycle in cycles if self.step < end), 0), self.step
+        else:
+            return None
+        return int(cycle / step) if cycle % step == 0 and cycle / step >= 2 else None
+
+    def after(self, last: Any, n: int) -> pl.Series:
+        """The next ``n`` times after ``last``, (n,): weekends are skipped, months keep their day or their end.
+
+        Args:
+            last: one element of a series of times: a datetime, or a number.
+            n: how many.
+        """
+        if isinstance(last, (int, float, np.number)):
+            return self.shifted(pl.Series("time", [float(last)]).new_from_index(0, n), np.arange(1, n + 1))
+        if isinstance(last, datetime.datetime) and last.tzinfo is not None:
+            last = last.astimezone(datetime.UTC).replace(tzinfo=None)
+        start = np.full(n, np.datetime64(last, "us"))
+        return self.shifted(pl.Series("time", start, dtype=TIME), np.arange(1, n + 1))
+
+    def shifted(self, times: pl.Series, steps: Array) -> pl.Series:
+        """Each of ``times`` moved on by its number of ``steps``, (S,)."""
+        if times.dtype == pl.Float64:
+            return pl.Series(times.name, times.to_numpy() + self.step * steps)
+        stamps = times.to_physical().to_numpy().view("M8[us]")
+        dates = stamps.astype("M8[D]")
+        if self.months:
+            moved = _on_day(stamps.astype("M8[M]") + self.months * steps, self.day)
+        elif self.unit == "business day":
+            moved = np.busday_offset(dates, steps, roll="backward", weekmask=_working(self.day))
+        else:
+            moved, dates = stamps + np.round(self.step * MICROSECONDS * steps).astype("m8[us]"), stamps
+        return pl.Series(times.name, (moved + (stamps - dates)).astype("M8[us]"), dtype=TIME)
+
+    def missing(self, times: pl.Series) -> Array:
+        """Steps that are missing between each time and the next, (S - 1,) int64; 0 where they are not on one grid.
+
+        Of business days none is ever missing: it may be a holiday.
+        """
+        if self.unit in ("irregular", "business day") or len(times) < 2:
+            return np.zeros(max(len(times) - 1, 0), dtype=np.int64)
+        values = times.to_physical().to_numpy()
+        if self.months:
+            between = np.diff(values.view("M8[us]").astype("M8[M]").astype(np.int64)) / self.months
+        else:
+            between = np.diff(values) / (self.step * (1 if times.dtype == pl.Float64 else MICROSECONDS))
+        whole = np.round(between)
+        is_on_grid = np.abs(between - whole) <= (NEAR * whole if self.unit == "number" else 0)
+        return np.where(is_on_grid & (whole > 1), whole - 1, 0).astype(np.int64)
+
+    def years(self, times: pl.Series) -> float:
+        """How long times last from the first to the last, in years; 0 for numbers."""
+        if not isinstance(times.dtype, pl.Datetime) or len(times) == 0:
+            return 0.0
+        return float(np.ptp(times.to_physical().to_numpy())) / MICROSECONDS / (365.25 * DAY)
+
+    def plain(self, times: pl.Series) -> pl.Series:
+        """Times as they are best written: whole numbers as such, days without a time of day, UTC as such.
+
+        Args:
+            times: (S,), Datetime or Float64.
+
+        Returns:
+            (S,) Int64 or Float64; Date where steps are a day or longer and all times are midnight; else Datetime.
+        """
+        if times.dtype == pl.Float64:
+            return times.cast(pl.Int64) if bool((times == times.round()).all()) else times
+        if self.zoned:
+            return times.dt.replace_time_zone("UTC")
+        return times.cast(pl.Date) if self.step >= DAY and bool((times == times.dt.truncate("1d")).all()) else times
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Clock:
+        """The other way."""
+        return cls(
+            str(data["unit"]), int(data["count"]), float(data["step"]), int(data["day"]), zoned=bool(data["zoned"])
+        )
+
+
+def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.DataFrame:
+    """Where in the day, the week and the year times are, as sines and cosines.
+
+    .. math:: \\sin(2\\pi p), \\cos(2\\pi p), \\quad p = \\text{place in the day, week or year} \\in [0, 1)
+
+    Args:
+        times: (S,), Datetime or Float64.
+        clock: their clock.
+        span_years: years that the training data covers; the place in the year is learned from two or more.
+
+    Returns:
+        (S, 0 to 6) Float64: ``hour sin``, ``hour cos`` for steps shorter than a day; ``weekday sin``, ``weekday cos``
+        for steps of a day or shorter; ``year sin``, ``year cos`` for steps shorter than a year, if
+        ``span_years`` is 2 or more. Without columns for numbers.
+
+    Example:
+        >>> hours = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 2), "6h", eager=True)
+        >>> calendar(hours, Clock("fixed", step=3600.0))["hour sin"].round(3).to_list()
+        [0.0, 1.0, 0.0, -1.0, 0.0]
+    """
+    if not isinstance(times.dtype, pl.Datetime) or clock.unit == "number":
+        return pl.DataFrame()
+    stamps = times.to_physical().to_numpy().view("M8[us]")
+    days, years = stamps.astype("M8[D]"), stamps.astype("M8[Y]")
+    year_days = (years + 1).astype("M8[D]") - years.astype("M8[D]")
+    seconds = np.inf if clock.months else clock.step
+    places = {}
+    if seconds < DAY:
+        places["hour"] = (stamps - days) / ONE_DAY
+    if seconds <= DAY:
+        places["weekday"] = _weekday(days) / 7
+    if span_years >= 2 and clock.months < 12:
+        places["year"] = (days - years.astype("M8[D]")) / year_days
+    columns = {}
+    for name, place in places.items():
+        columns[f"{name} sin"] = np.sin(2 * np.pi * place)
+        columns[f"{name} cos"] = np.cos(2 * np.pi * place)
+    return pl.DataFrame(columns)
+
+
+def _of_numbers(steps: Array, middle: float) -> Clock:
+    near = steps[np.abs(steps - middle) <= NEAR * middle]
+    if len(near) < MOST * len(steps):
+        return Clock("irregular", step=middle)
+    return Clock("number", step=middle if (near == middle).all() else float(near.mean()))
+
+
+def _of_months(stamps: Sequence[Array], seconds: float, zoned: bool) -> Clock | None:
+    months = [values.astype("M8[M]") for values in stamps]
+    between = np.concatenate([np.diff(values) for values in months]).astype(np.int64)
+    count = int(np.percentile(between, 50, method="lower"))
+    if (between < 1).any() or (between == count).mean() < MOST:
+        return None
+    month, dates = np.concatenate(months), np.concatenate(stamps).astype("M8[D]")
+    days = (dates - month.astype("M8[D]")).astype(np.int64) + 1
+    ends = (_on_day(month, 31) - month.astype("M8[D]")).astype(np.int64) + 1
+    day = int(days.max())
+    if (days > ends - NEAR_MONTH_END).all() and ((days == ends).all() or (days != np.minimum(day, ends)).any()):
+        day = 31
+    elif (days <= NEAR_MONTH_END).all() and (days != day).any():
+        day = 1
+    elif (days != np.minimum(day, ends)).any():
+        return None
+    unit, count = ("year", count // 12) if count % 12 == 0 else ("month", count)
+    return Clock(unit, count, step=seconds, day=day, zoned=zoned)
+
+
+def _of_business_days(stamps: Sequence[Array], zoned: bool) -> Clock | None:
+    dates = [values.astype("M8[D]") for values in stamps]
+    between = np.concatenate([np.diff(values) for values in dates]).astype(np.int64)
+    present = set(_weekday(np.concatenate(dates)).tolist())
+    free = [day for day in (5, 6, 0, 1, 2, 3, 4) if day not in present and (day + 1) % 7 not in present]
+    is_over_weekends = np.median(between) == 1 and between.min() == 1 and between.max() >= 3
+    return Clock("business day", step=float(DAY), day=free[0] + 1, zoned=zoned) if free and is_over_weekends else None
+
+
+def _weekday(dates: Array) -> Array:
+    """0 for Monday."""
+    result: Array = (dates.astype("M8[D]").astype(np.int64) + 3) % 7  # the epoch was a Thursday
+    return result
+
+
+def _working(first_free: int) -> list[bool]:
+    return [day not in (first_free - 1, first_free % 7) for day in range(7)]
+
+
+def _on_day(months: Array, day: int) -> Array:
+    """A day in each of months, or their end where they are too short for it."""
+    starts = months.astype("M8[D]")
+    result: Array = np.minimum(starts + (day - 1), (months + 1).astype("M8[D]") - ONE_DAY)
+    return result

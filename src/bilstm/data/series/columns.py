@@ -1,0 +1,242 @@
+"""The columns that series are read from: files, frames and arrays as one frame, and what each column is for.
+
+Knows types, names and places of rows; knows nothing of time, but which column may hold it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.columns import Array, as_column, as_text
+from bilstm.data.dataset import as_frame, is_frame
+from bilstm.data.series.stamps import looks_like_times
+from bilstm.data.tables.reader import has_types, line_of_row, read_raw, typed
+from bilstm.errors import DataError, DataWarning, did_you_mean
+
+TIME_NAMES = (("date", "datetime", "time", "timestamp", "ds"), ("day", "month", "year"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """What series are read from.
+
+    Args:
+        frame: its columns with the types it has; of CSV all text.
+        name: what error messages call it.
+        path: the file, or None.
+        is_array: whether its columns have names of ours.
+    """
+
+    frame: pl.DataFrame
+    name: str
+    path: Path | None = None
+    is_array: bool = False
+
+    def where_of(self, rows: Array | None) -> Callable[..., str]:
+        """Tells the place in the source of the element at a position of ``rows`` (of a row, without these)."""
+
+        def where(position: int, short: bool = False) -> str:
+            row = position if rows is None else int(rows[position])
+            place = f"row {row}" if self.path is None or has_types(self.path) else f"line {line_of_row(self.path, row)}"
+            return place if short else f"{self.name}, {place}"
+
+        return where
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise a DataError if a name is no column."""
+        for name in names:
+            if name not in self.frame.columns:
+                raise DataError(
+                    f"expected a column {name!r}, got none ({self.name})", hint=did_you_mean(name, self.frame.columns)
+                )
+
+    def column(self, name: str, kind: str = "") -> pl.Series:
+        """A column as Float64 or String."""
+        column = self.frame[name]
+        if self.path is not None:
+            column = typed(column, kind, self.path)
+        else:
+            column = as_column(column, "category" if kind == "category" else "")
+        if kind == "number" and column.dtype == pl.String:
+            if not column.count():
+                return column.cast(pl.Float64)
+            row = int(column.is_not_null().arg_true()[0])
+            raise DataError(
+                f"expected a number in column {name!r}, got {column[row]!r} ({self.where_of(None)(row)})",
+                hint="series are made of numbers; drop the column, or give its numbers as such",
+            )
+        return column
+
+    def group(self, name: str) -> pl.Series:
+        """The column of the series' names, as text."""
+        column = as_text(self.column(name, "category"))
+        if column.null_count():
+            row = int(column.is_null().arg_true()[0])
+            raise DataError(
+                f"expected a value of {name!r} in every row, got none ({self.where_of(None)(row)})",
+                hint="it names the series that a row belongs to",
+            )
+        return column
+
+    def times(self, name: str) -> pl.Series:
+        """The column of times as it came, missing values of every kind as null."""
+        column = self.frame[name]
+        return self.column(name, "category") if column.dtype == pl.String else column
+
+    def values(
+        self, targets: list[str], future: Sequence[str], features: Sequence[str] | None, others: Collection[str | None]
+    ) -> tuple[pl.DataFrame, list[str], list[str]]:
+        """The columns of numbers, targets first, those known ahead last; and the names of both.
+
+        Args:
+            targets: their names; none for the only column of numbers.
+            future: columns known ahead.
+            features: columns of the past; None for all that hold numbers.
+            others: columns that are neither.
+        """
+        _check_apart(targets, future, others, self.name)
+        named = [*targets, *future, *(features or ())]
+        if self.frame.height == 0:
+            raise DataError(f"expected at least one row, got none ({self.name})")
+        candidates = [n for n in self.frame.columns if n not in others] if features is None or not targets else []
+        read = {name: self.column(name, "number" if name in named else "") for name in [*named, *candidates]}
+        text = [name for name, column in read.items() if column.dtype == pl.String]
+        if not targets:
+            targets = [self._only_target([n for n in read if n not in text and n not in named])]
+        empty = [name for name, column in read.items() if column.dtype != pl.String and not column.count()]
+        for name in targets:
+            if name in empty:
+                raise DataError(
+                    f"expected values of target {name!r}, got none in {self.frame.height} rows ({self.name})"
+                )
+        if features is None:
+            left_out = {"are text": text, "hold no values": [name for name in empty if name not in named]}
+            for what, names in left_out.items():
+                if names:
+                    shown = ", ".join(map(repr, names))
+                    warnings.warn(f"columns that {what} are left out: {shown} ({self.name})", DataWarning, stacklevel=4)
+            features = [name for name in read if all(name not in names for names in left_out.values())]
+        past = [name for name in dict.fromkeys(features) if name not in (*targets, *future)]
+        columns = [read[name] for name in [*targets, *past, *future]]
+        for column in columns:
+            self._check_finite(column)
+        return pl.DataFrame(columns), targets, list(future)
+
+    def _only_target(self, numbers: Sequence[str]) -> str:
+        if len(numbers) == 1:
+            return numbers[0]
+        shown = ", ".join(map(repr, numbers[:8])) or "no column of numbers"
+        raise DataError(
+            f"expected a target, got {len(numbers)} columns to choose from: {shown} ({self.name})",
+            hint="name what to forecast with --target",
+        )
+
+    def _check_finite(self, column: pl.Series) -> None:
+        infinite = column.is_infinite().fill_null(False)
+        if infinite.any():
+            row = int(infinite.arg_true()[0])
+            raise DataError(
+                f"expected a finite number in column {column.name!r}, got {column[row]} ({self.where_of(None)(row)})",
+                hint="leave it empty if it is unknown",
+            )
+
+
+def open_source(source: Any) -> Source:
+    """A file, a frame or an array as a :class:`Source`.
+
+    Raises:
+        DataError: the file cannot be read, or the array has not one or two dimensions.
+    """
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        return Source(read_raw(path), str(path), path)
+    if isinstance(source, pl.Series):
+        source = source.to_frame(source.name or "y")
+    elif hasattr(source, "to_frame") and hasattr(source, "index"):  # a series of pandas
+        source = source.to_frame("y" if source.name is None else source.name)
+    if isinstance(source, pl.DataFrame):
+        return Source(source, "X")
+    if is_frame(source):
+        return Source(_from_pandas(source), "X")
+    array = _numbers(source)
+    names = ["y"] if array.ndim == 1 else [f"y{i}" for i in range(array.shape[1])]
+    matrix = np.ascontiguousarray(array.reshape(len(array), len(names)))
+    return Source(pl.from_numpy(matrix, schema=names), "X", is_array=True)
+
+
+def time_column(table: Source, names: Sequence[str]) -> str | None:
+    """Which of the columns ``names`` holds the times: the only one of dates, or the only one called so; or None.
+
+    Raises:
+        DataError: there are several.
+    """
+    columns = {name: table.frame[name] for name in names}
+    dates = [n for n, c in columns.items() if isinstance(c.dtype, (pl.Date, pl.Datetime)) or looks_like_times(c)]
+    called = [[name for name in names if name.lower() in known] for known in TIME_NAMES]
+    for found in ([name for name in dates if name in called[0]], dates, *called):
+        if len(found) == 1:
+            return found[0]
+        if len(found) > 1:
+            raise DataError(
+                f"expected one column of times, got {', '.join(map(repr, found))} ({table.name})",
+                hint="name the one that steps follow with --time",
+            )
+    return None
+
+
+def _numbers(source: Any) -> Array:
+    try:
+        array = np.asarray(source)
+        if array.ndim in (1, 2) and array.dtype.kind in "fiubO":
+            return array.astype(np.float64)
+        came = f"an array of shape {array.shape} and type {array.dtype}"
+    except (TypeError, ValueError):  # lists of different lengths, objects that are no numbers
+        came = f"a {type(source).__name__} that is none"
+    raise DataError(
+        f"expected a series of numbers (T,) or several side by side (T, K), got {came}",
+        hint="series of different lengths go into one long table, with a column that names them (group)",
+    )
+
+
+def _check_apart(targets: Sequence[str], future: Sequence[str], others: Collection[str | None], source: str) -> None:
+    names = [*targets, *future]
+    for name in names:
+        if names.count(name) > 1 or name in others:
+            raise DataError(
+                f"expected different columns for targets, times, groups and what is known ahead, got {name!r} for two "
+                f"of them ({source})"
+            )
+
+
+def _from_pandas(X: Any) -> pl.DataFrame:
+    """A DataFrame of pandas with its dates as dates; an index of dates becomes a column."""
+    if hasattr(X.index, "to_timestamp"):
+        X = X.set_axis(X.index.to_timestamp())
+    if (X.index.dtype.kind == "M" or X.index.name is not None) and X.index.name not in X.columns:
+        X = X.reset_index(names="time" if X.index.name is None else X.index.name)
+    is_date = [_is_date(X.iloc[:, i]) for i in range(X.shape[1])]
+    others = as_frame(X.loc[:, [not date for date in is_date]])
+    columns = []
+    for i, name in enumerate(map(str, X.columns)):
+        columns.append(_dates(name, X.iloc[:, i]) if is_date[i] else others[name])
+    return pl.DataFrame(columns)
+
+
+def _is_date(column: Any) -> bool:
+    if column.dtype.kind != "O":
+        return bool(column.dtype.kind == "M")
+    return any(hasattr(value, "isoformat") for value in column.dropna().head(1))
+
+
+def _dates(name: str, column: Any) -> pl.Series:
+    if column.dtype.kind == "O":
+        return pl.Series(name, column.astype(str).where(column.notna(), None).to_list(), dtype=pl.String)
+    dates = pl.Series(name, column.to_numpy(dtype="datetime64[us]"))
+    return dates if getattr(column.dtype, "tz", None) is None else dates.dt.replace_time_zone("UTC")

@@ -1,0 +1,211 @@
+"""Series to numbers and back: how the targets are seen, scaled columns, the calendar. Fitted on training windows only.
+
+Knows columns and clocks; does not know networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.batch import Sequences
+from bilstm.data.columns import Array
+from bilstm.data.encoders import FeatureEncoder, is_constant
+from bilstm.data.series.clock import calendar
+from bilstm.data.series.reader import Series
+from bilstm.data.series.windows import Windows
+from bilstm.errors import DataError
+
+LOG = "log-return"
+VIEWS = ("level", "difference", LOG)
+MISSING = " is missing"
+
+
+class SeriesEncoder:
+    """Encodes windows: targets (as they are, or their logarithms) standardised, then all other columns.
+
+    .. math:: z = \\frac{f(y) - \\text{mean}}{\\text{std}}, \\quad f(y) = y \\text{ or } \\log y
+
+    A missing number becomes the last known one of its series, before the first known one the mean; where the training
+    steps lacked values of a column, a further one says so. Means and deviations are those of the steps that training
+    windows or what they forecast touch.
+
+    Args:
+        target_as: ``level``, ``difference`` (both: z of the values) or ``log-return`` (z of their logarithms).
+        goals: names of the targets.
+        mean: of each target (or its logarithm) in training, (K,).
+        scale: its deviation, (K,).
+        columns: the encoder of all columns that are not targets, or None without any.
+        ahead: the encoder of columns that are known ahead, or None without any.
+        span_years: how long the training series last; 0 leaves the calendar out.
+        flagged: targets that training had gaps in.
+    """
+
+    def __init__(
+        self,
+        target_as: str,
+        goals: list[str],
+        mean: Any = (),
+        scale: Any = (),
+        columns: FeatureEncoder | None = None,
+        ahead: FeatureEncoder | None = None,
+        span_years: float = 0.0,
+        flagged: list[str] | None = None,
+    ) -> None:
+        self.target_as, self.goals = target_as, goals
+        self.mean, self.scale = np.asarray(mean, dtype=np.float64), np.asarray(scale, dtype=np.float64)
+        self.columns, self.ahead = columns, ahead
+        self.span_years, self.flagged = span_years, flagged or []
+
+    @classmethod
+    def fit(cls, windows: Windows, target_as: str, *, use_calendar: bool) -> SeriesEncoder:
+        """Learn means, deviations and which columns there are from training windows."""
+        series, covered = windows.cut_from, windows.covered
+        encoder = cls(target_as, list(series.goals))
+        encoder.span_years = series.clock.years(series.times.filter(covered)) if use_calendar else 0.0
+        z = encoder._seen(series)[covered]
+        for name, values in zip(encoder.goals, z.T, strict=True):
+            if np.isnan(values).all():
+                raise DataError(
+                    f"expected values of target {name!r} in the training part, got none ({series.source}, until "
+                    f"{series.times.filter(covered).max()!s})",
+                    hint="leave out the steps before its first value",
+                )
+        encoder.mean, deviation = np.nanmean(z, axis=0), np.nanstd(z, axis=0)
+        encoder.scale = np.where(is_constant(encoder.mean, deviation), 1.0, deviation)
+        encoder.flagged = [name for name in series.goals if series.steps[name].filter(covered).null_count()]
+        encoder.columns = _fitted(encoder.beside(series), covered)
+        encoder.ahead = _fitted(encoder.known_ahead(series), covered)
+        return encoder
+
+    @property
+    def input_size(self) -> int:
+        """F, numbers of a step."""
+        return len(self.goals) + (len(self.columns.names) if self.columns else 0)
+
+    @property
+    def future_size(self) -> int:
+        """F', numbers known ahead of a step."""
+        return len(self.ahead.names) if self.ahead else 0
+
+    def sequences(self, windows: Windows) -> Sequences:
+        """What the network reads: windows of (T, F), and of (h, F') what is known ahead."""
+        series = windows.cut_from
+        matrix = z = self.filled(series).astype(np.float32)  # (S, K)
+        if self.columns is not None:
+            matrix = np.concatenate([z, _encoded(self.columns, self.beside(series), series)], axis=1)
+        future = None
+        if self.ahead is not None:
+            known = _encoded(self.ahead, self.known_ahead(series), series)
+            future = Sequences(known, np.full(len(windows), windows.horizon), starts=windows.last_rows + 1)
+        return Sequences(matrix, windows.lengths, starts=windows.starts, future=future)
+
+    def targets(self, windows: Windows) -> Sequences:
+        """What the network shall give: the standardised targets behind each window, (h, K), NaN where missing."""
+        z = self.standardised(windows.cut_from).astype(np.float32)
+        return Sequences(z, np.full(len(windows), windows.horizon), starts=windows.last_rows + 1)
+
+    def standardised(self, series: Series) -> Array:
+        """z, (S, K) in float64, NaN where missing."""
+        z: Array = (self._seen(series) - self.mean) / self.scale
+        return z
+
+    def filled(self, series: Series) -> Array:
+        """z with gaps filled by the last known value of the series, 0 before the first, (S, K) in float64."""
+        z = self.standardised(series)
+        if not np.isnan(z).any():
+            return z
+        filled: Array = np.nan_to_num(series.forward_filled(pl.from_numpy(z).fill_nan(None)).to_numpy())
+        return filled
+
+    def following(self, windows: Windows) -> Array:
+        """z behind each window, (W, h, K) in float64, NaN where missing."""
+        behind: Array = self.standardised(windows.cut_from)[windows.rows_behind]
+        return behind
+
+    def inverse(self, z: Array) -> Array:
+        """Standardised targets (…, K) in the caller's units, float64."""
+        seen = z.astype(np.float64) * self.scale + self.mean
+        return np.exp(seen) if self.target_as == LOG else seen
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
+        return {
+            "target_as": self.target_as,
+            "goals": self.goals,
+            "mean": self.mean.tolist(),
+            "scale": self.scale.tolist(),
+            "columns": None if self.columns is None else self.columns.to_json(),
+            "ahead": None if self.ahead is None else self.ahead.to_json(),
+            "span_years": self.span_years,
+            "flagged": self.flagged,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SeriesEncoder:
+        """The other way."""
+        encoders = {
+            name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in ("columns", "ahead")
+        }
+        encoder = cls(**(data | encoders))
+        if not encoder.goals or not encoder.mean.shape == encoder.scale.shape == (len(encoder.goals),):
+            raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
+        if encoder.target_as not in VIEWS:
+            raise DataError(f"expected targets seen as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")
+        return encoder
+
+    def _seen(self, series: Series) -> Array:
+        values = series.goal_values
+        if self.target_as != LOG:
+            return values
+        if (values <= 0).any():
+            row, k = (int(place) for place in np.argwhere(values <= 0)[0])
+            raise DataError(
+                f"expected values above zero in {self.goals[k]!r}, whose logarithm is taken, got {values[row, k]:g} "
+                f"({series.source}, {series.times[row]})",
+                hint="use target_as='difference' or 'level'",
+            )
+        return np.log(values)
+
+    def beside(self, series: Series) -> pl.DataFrame:
+        """All columns that are not targets: the caller's, the calendar's, and where targets were missing."""
+        gaps = series.steps.select(
+            pl.col(name).is_null().cast(pl.Float64).alias(name + MISSING) for name in self.flagged
+        )
+        own = series.steps.drop(self.goals)
+        return _beside_each_other([own, self._calendar(series), gaps])
+
+    def known_ahead(self, series: Series) -> pl.DataFrame:
+        """The columns that are known ahead: the caller's, and the calendar's."""
+        return _beside_each_other([series.steps.select(series.future), self._calendar(series)])
+
+    def _calendar(self, series: Series) -> pl.DataFrame:
+        return calendar(series.times, series.clock, self.span_years) if self.span_years else pl.DataFrame()
+
+
+def root_mean_squares(changes: Sequence[Array]) -> Array:
+    """Sizes of changes, (n, K) each with NaN where unknown; 1 where there is none: (len(changes), K)."""
+    counts = np.stack([(~np.isnan(change)).sum(axis=0) for change in changes])
+    sums = np.stack([np.nansum(np.square(change), axis=0) for change in changes])
+    result: Array = np.sqrt(np.where((counts > 0) & (sums > 0), sums / np.maximum(counts, 1), 1.0))
+    return result
+
+
+def _beside_each_other(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.DataFrame([column for frame in frames for column in frame.get_columns()])
+
+
+def _fitted(frame: pl.DataFrame, rows: Array) -> FeatureEncoder | None:
+    return FeatureEncoder().fit(frame.filter(rows)) if frame.width else None
+
+
+def _encoded(encoder: FeatureEncoder, frame: pl.DataFrame, series: Series) -> Array:
+    """Columns with their gaps filled from before, and flags that tell where the gaps were."""
+    result = encoder.transform(series.forward_filled(frame), series.source)
+    flags = [place for place, name in enumerate(encoder.names) if name.endswith(MISSING)]
+    if flags:
+        result[:, flags] = encoder.transform(frame, series.source)[:, flags]
+    return result

@@ -1,0 +1,278 @@
+"""The leakage alarm: columns that know what is to be forecast, rows out of order. Knows numbers; no model, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from bilstm.data.columns import Array
+from bilstm.errors import DataError, did_you_mean
+
+# rows looked at: whole series, or blocks of them from all over the data; fewer where many targets meet many columns
+_ROWS, _BLOCK, _WORK = 20_000, 1_000, 2e8
+
+
+# own past values of the target that are taken out of a column before it is asked what it knows
+_LAGS = 5
+
+
+# a column is looked at for what it knows of at least so many, at most so many steps ahead: a mean over both sides
+# of a step knows several, also where only one is forecast
+_FEWEST, _MOST = 5, 10
+
+
+# partial correlation from which a column knows the future; both kinds must be near, one outlier is not enough
+_KNOWS, _SUPPORTS = 0.8, 0.5
+
+
+# correlation of changes from which a column is the target; from which it is the target exactly
+_SAME, _EXACT = 0.99, 1 - 1e-6
+
+
+# fewer rows than these say nothing
+_LEAST = 50
+
+
+# ... and fewer changes than these do not show that two columns are one
+_FEW = 10
+
+
+# what remains of a column after its explanation, beside the column, that is nothing but rounding
+_ROUNDING = 1e-6
+
+
+def find_leaks(
+    values: Array, names: Sequence[str], goals: Sequence[str], future: Sequence[str], lengths: Array, horizon: int
+) -> list[str]:
+    """Say which columns know the target before its time, and whether the rows look shuffled.
+
+    .. math:: |\\mathrm{corr}(x_t, \\; y_{t+j} - y_t \\mid y_t, \\ldots, y_{t-5})| > 0.8 \\quad\\text{for some } j
+
+    is what a column x must not reach: what it knows of the change to come beyond the target's own past.
+
+    Args:
+        values: (S, C), all series one below the other, NaN where missing.
+        names: of the columns.
+        goals: names of the columns to be forecast.
+        future: names of the columns whose values are known ahead.
+        lengths: of the series.
+        horizon: steps to be forecast.
+
+    Returns:
+        list: one sentence for each fault, which names the column; empty where nothing was found.
+
+    Raises:
+        DataError: a name of goals or future is not among names.
+
+    The trap: this is statistics over at most 20,000 rows. A column that really leads the target looks like one that
+    was shifted, and a column that knows only a little of the future is not found.
+
+    Example:
+        >>> price = np.random.default_rng(0).normal(size=300).cumsum()
+        >>> table = np.column_stack([price[:-1], price[1:]])
+        >>> for sentence in find_leaks(table, ["price", "signal"], ["price"], [], np.array([299]), 1):
+        ...     print(sentence)
+        column 'signal' knows the future of 'price': it tells the change over the next 1 step (correlation 1.00 beyond \
+the last 6 values of 'price'); if it was computed from later rows (a shift, a centred mean), leave it out
+    """
+    places = {name: place for place, name in enumerate(names)}
+    for name in (*goals, *future):
+        if name not in places:
+            raise DataError(f"expected a column {name!r}, got none of that name", hint=did_you_mean(name, names))
+    rows, block = _sample(np.asarray(lengths), len(names) * max(len(goals), 1))
+    table = _standard(np.asarray(values, dtype=np.float64)[rows])
+    leads = min(max(horizon, _FEWEST), _MOST)
+    found: list[str] = []
+    ahead = set(future)
+    for number, goal in enumerate(goals):
+        target = table[:, places[goal]]
+        if np.isnan(target).all():
+            continue
+        # of two targets that are one, the later says so
+        skipped = {goal, *goals[number + 1 :]}
+        others = [name for name in names if name not in ahead and name != goal]
+        same = [n for n in others if n not in skipped and min(_agreement(table[:, places[n]], target, block)) > _EXACT]
+        found += [f"column {name!r} repeats {goal!r}: it is the same up to scale, and adds nothing" for name in same]
+        rest = [name for name in others if name not in same]
+        found += _knowing(table, block, places, goal, rest, leads)
+        for name in names:
+            if name in ahead and name != goal:
+                found += _equal(table[:, places[name]], target, block, name, goal, min(horizon, leads))
+    return found + _shuffled(table, block, places, goals)
+
+
+def _sample(lengths: Array, pairs: int) -> tuple[Array, Array]:
+    """Rows to look at, and the block that each belongs to: contiguous pieces of one series each."""
+    budget = int(min(_ROWS, max(2 * _BLOCK, _WORK / pairs)))
+    starts = np.cumsum(lengths) - lengths
+    if lengths.sum() > budget:
+        pieces = -(-lengths // _BLOCK)
+        series = np.repeat(np.arange(len(lengths)), pieces)
+        first = _BLOCK * (np.arange(len(series)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
+        sizes = np.minimum(_BLOCK, lengths[series] - first)
+        many = max(1, int(budget / sizes.mean()))
+        chosen = np.unique(np.linspace(0, len(series) - 1, min(many, len(series))).round().astype(np.int64))
+        starts, lengths = (starts[series] + first)[chosen], sizes[chosen]
+    block = np.repeat(np.arange(len(lengths)), lengths)
+    within = np.arange(len(block)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return starts[block] + within, block
+
+
+def _standard(table: Array) -> Array:
+    """Columns less their mean, by their standard deviation; those without one, and infinities, are NaN."""
+    table = np.where(np.isfinite(table), table, np.nan)
+    known = ~np.isnan(table)
+    count = np.maximum(known.sum(axis=0), 1)
+    table = table - np.sum(table, axis=0, where=known) / count
+    spread = np.sqrt(np.sum(table**2, axis=0, where=known) / count)
+    result: Array = table / np.where(spread > 0, spread, np.nan)
+    return result
+
+
+def _knowing(
+    table: Array, block: Array, places: dict[str, int], goal: str, others: Sequence[str], leads: int
+) -> list[str]:
+    """Sentences about columns that tell the target's change over some lead beyond its own past."""
+    target = table[:, places[goal]]
+    size = len(target) - _LAGS - leads
+    if size < _LEAST or not others:
+        return []
+    now = slice(_LAGS, _LAGS + size)
+    past = np.column_stack([np.ones(size)] + [target[_LAGS - lag : _LAGS - lag + size] for lag in range(_LAGS + 1)])
+    to_come = np.column_stack([target[_LAGS + j : _LAGS + j + size] for j in range(1, leads + 1)]) - past[:, 1:2]
+    whole = (block[:size] == block[_LAGS + leads :]) & ~np.isnan(past).any(axis=1) & ~np.isnan(to_come).any(axis=1)
+    if whole.sum() < _LEAST:
+        return []
+    own, columns = past[whole], np.nan_to_num(_carried(table[:, [places[n] for n in others]], block)[now][whole])
+    basis = _basis(own)
+    change, news = _rest(to_come[whole], basis), _rest(columns, basis)
+    correlations = _correlation(news, change)  # (columns, leads)
+    result = []
+    for place, name in enumerate(others):
+        row = np.abs(correlations[place])
+        best = int(row.argmax())
+        if row[best] <= _SUPPORTS:
+            continue
+        ranked = abs(float(stats.spearmanr(news[:, place], change[:, best]).statistic))
+        if max(row[best], ranked) > _KNOWS and min(row[best], ranked) > _SUPPORTS:
+            steps = "1 step" if best == 0 else f"{best + 1} steps"
+            result.append(
+                f"column {name!r} knows the future of {goal!r}: it tells the change over the next {steps} "
+                f"(correlation {max(row[best], ranked):.2f} beyond the last {_LAGS + 1} values of {goal!r}); "
+                "if it was computed from later rows (a shift, a centred mean), leave it out"
+            )
+    return result
+
+
+def _equal(column: Array, target: Array, block: Array, name: str, goal: str, reach: int) -> list[str]:
+    """A sentence if a column known ahead is the target, at the same step or shifted within the horizon."""
+    if _agreement(column, target, block)[0] > _SAME:
+        return [f"column {name!r} is said to be known ahead, but is {goal!r} itself: leave it out or do not call it so"]
+    for shift in [s for lag in range(1, reach + 1) for s in (lag, -lag) if s < reach]:
+        if _news_agreement(column, target, block, shift) > _SAME:
+            steps = f"{abs(shift)} step{'s' if abs(shift) > 1 else ''} {'later' if shift > 0 else 'earlier'}"
+            return [
+                f"column {name!r} is said to be known ahead, but {steps} it is {goal!r}: "
+                "leave it out or do not call it so"
+            ]
+    return []
+
+
+def _agreement(column: Array, target: Array, block: Array) -> tuple[float, float]:
+    """Absolute correlations of a column with the target at the same step: of the changes, of the levels."""
+    pairs = ~np.isnan(column) & ~np.isnan(target)
+    steps = (block[1:] == block[:-1]) & pairs[1:] & pairs[:-1]
+    if steps.sum() < _FEW:
+        return 0.0, 0.0
+    changes = _correlation(np.diff(column)[steps][:, None], np.diff(target)[steps][:, None])
+    levels = _correlation(column[pairs][:, None], target[pairs][:, None])
+    return abs(float(changes[0, 0])), abs(float(levels[0, 0]))
+
+
+def _news_agreement(column: Array, target: Array, block: Array, shift: int) -> float:
+    """The absolute correlation of what a column's own past does not tell with the same of the target, shift rows on."""
+    rows = np.arange(_LAGS + abs(shift), len(target) - abs(shift))
+    rows = rows[block[rows - _LAGS - abs(shift)] == block[rows + abs(shift)]][:, None] - np.arange(_LAGS + 1)
+    now, then = column[rows + shift], target[rows]
+    whole = ~np.isnan(now).any(axis=1) & ~np.isnan(then).any(axis=1)
+    if whole.sum() < _LEAST:
+        return 0.0
+    ones = np.ones((int(whole.sum()), 1))
+    news = [_rest(part[:, :1], _basis(np.hstack([ones, part[:, 1:]]))) for part in (now[whole], then[whole])]
+    return abs(float(_correlation(*news)[0, 0]))
+
+
+def _shuffled(table: Array, block: Array, places: dict[str, int], goals: Sequence[str]) -> list[str]:
+    """A sentence if neighbouring rows resemble each other no more than any two, in the targets and most columns."""
+    alone = {name: _alone(table[:, place], block) for name, place in places.items()}
+    told = {name: bool(answer) for name, answer in alone.items() if answer is not None}
+    seen = [goal for goal in goals if goal in told]
+    others = [name for name in told if name not in goals]
+    if not seen or not all(told[goal] for goal in seen):
+        return []
+    if others and 2 * sum(told[name] for name in others) <= len(others):
+        return []
+    most = " and of most other columns" if others else ""
+    goal = ", ".join(repr(name) for name in seen)
+    return [
+        f"rows look shuffled: neighbouring values of {goal}{most} resemble each other no more than any two; "
+        "if these are returns or noise, ignore this"
+    ]
+
+
+def _alone(column: Array, block: Array) -> bool | None:
+    """Whether no value of a column resembles those 1 … 10 rows before; None where there are too few to tell."""
+    known = ~np.isnan(column)
+    if known.sum() < _LEAST:
+        return None
+    counts = np.bincount(block, weights=known)
+    sums = np.bincount(block, weights=np.where(known, column, 0.0))
+    centred = np.where(known, column - (sums / np.maximum(counts, 1))[block], 0.0)
+    total = float((centred**2).sum())
+    if total <= 0:
+        return None
+    for lag in range(1, _MOST + 1):
+        pairs = (block[lag:] == block[:-lag]) & known[lag:] & known[:-lag]
+        number = int(pairs.sum())
+        if number < _LEAST // 2:
+            break
+        correlation = float((centred[lag:] * centred[:-lag])[pairs].sum()) / total * known.sum() / number
+        bias = (counts > 0).sum() / known.sum()  # a block's own mean makes its values differ by this much
+        if abs(correlation + bias) > (2 if lag == 1 else 3) / np.sqrt(number):
+            return False
+    return True
+
+
+def _carried(columns: Array, block: Array) -> Array:
+    """Gaps take the last known value of their block; those at its beginning stay."""
+    if not np.isnan(columns).any():
+        return columns
+    rows = np.arange(len(columns))[:, None]
+    last = np.maximum.accumulate(np.where(np.isnan(columns), -1, rows), axis=0)
+    first = np.searchsorted(block, block)[:, None]
+    return np.where(last >= first, np.take_along_axis(columns, np.maximum(last, 0), axis=0), np.nan)
+
+
+def _basis(columns: Array) -> Array:
+    """An orthonormal basis of what columns span; near-dependent directions are left out."""
+    vectors, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    basis: Array = vectors[:, sizes > sizes[0] * 1e-9]
+    return basis
+
+
+def _rest(columns: Array, basis: Array) -> Array:
+    """What a basis does not explain; zero where that is rounding."""
+    rest = columns - basis @ (basis.T @ columns)
+    whole = np.sqrt((columns**2).sum(axis=0))
+    result: Array = np.where(np.sqrt((rest**2).sum(axis=0)) > _ROUNDING * whole, rest, 0.0)
+    return result
+
+
+def _correlation(one: Array, other: Array) -> Array:
+    """Correlations of the columns of two tables; 0 where one does not vary."""
+    one, other = one - one.mean(axis=0), other - other.mean(axis=0)
+    sizes = np.sqrt(np.outer((one**2).sum(axis=0), (other**2).sum(axis=0)))
+    result: Array = np.where(sizes > 0, one.T @ other / np.where(sizes > 0, sizes, 1.0), 0.0)
+    return result

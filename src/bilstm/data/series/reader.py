@@ -1,0 +1,375 @@
+"""Reads series: numbers, step after step, with the clock of their times.
+
+Knows which columns are targets, which are known ahead, in which order rows must stand, and where steps are missing.
+Does not scale, fill in values or cut windows; how times are written and lie apart, ``stamps`` and ``clock`` know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.columns import Array, as_text
+from bilstm.data.dataset import Dataset
+from bilstm.data.series.clock import Clock
+from bilstm.data.series.columns import Source, open_source, time_column
+from bilstm.data.series.stamps import read_times
+from bilstm.errors import DataError, DataWarning
+
+SORT = "sort the rows by time"
+TWICE = (
+    "are these several series? name the column that tells them apart (--group); in the night when clocks go back an "
+    "hour comes twice: write times in UTC or with their offsets"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series(Dataset):
+    """Whole series on one clock: a Dataset whose sequences are series, and their times.
+
+    ``steps`` holds Float64 columns: the targets (``goals``), then what is known of the past, then what is known ahead
+    (``future``). Rows behind the last known target, in which only columns known ahead are filled, stay where they are.
+
+    Args:
+        times: the time of every step, (S,), Datetime or Float64, ascending in each series.
+        clock: their step.
+        goals: names of the target columns.
+        future: names of the columns known ahead.
+
+    Raises:
+        DataError: there is not a time for every step.
+
+    Example:
+        >>> data = read_series(np.arange(5.0))
+        >>> data.goals, data.lengths.tolist(), data.clock.name, data.take([0]).times.to_list()
+        (('y',), [5], 'step of 1', [0.0, 1.0, 2.0, 3.0, 4.0])
+    """
+
+    times: pl.Series
+    clock: Clock
+    goals: tuple[str, ...]
+    future: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.times) != self.steps.height:
+            raise DataError(f"expected a time for each of {self.steps.height} steps, got {len(self.times)}")
+
+    @cached_property
+    def ahead(self) -> Array:
+        """Rows at the end of each series in which only columns known ahead are filled, (N,) int64."""
+        if not self.future:
+            return np.zeros(len(self), dtype=np.int64)
+        others = [name for name in self.feature_names if name not in self.future]
+        is_known = self.steps.select(pl.any_horizontal(pl.col(others).is_not_null())).to_series().to_numpy()
+        place = np.where(is_known, np.arange(1, len(is_known) + 1), 0)
+        last = np.maximum(np.maximum.accumulate(place)[self.starts + self.lengths - 1], self.starts)
+        result: Array = self.starts + self.lengths - last
+        return result
+
+    @cached_property
+    def goal_values(self) -> Array:
+        """The targets, (S, K) float64, NaN where missing."""
+        values: Array = self.steps.select(self.goals).fill_null(float("nan")).to_numpy()
+        return values
+
+    @cached_property
+    def is_known(self) -> Array:
+        """Steps at which at least one target is known, (S,) of truth values."""
+        missing: Array = np.isnan(self.goal_values)
+        known: Array = missing.sum(axis=1) < len(self.goals)
+        return known
+
+    @property
+    def known_times(self) -> pl.Series:
+        """The times up to the last known target of any series, each once, ascending."""
+        last = self.times.filter(self.is_known).max()
+        return self.times.filter(self.times <= last).unique().sort()
+
+    def forward_filled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Columns of S rows with their gaps filled by the last known value of the same series."""
+        if frame.width == 0 or not any(frame.null_count().row(0)):
+            return frame
+        owner = pl.Series("", np.repeat(np.arange(len(self)), self.lengths))
+        return frame.select(pl.all().forward_fill().over(owner))
+
+    def prolonged(self, count: int) -> Series:
+        """The same series with ``count`` more steps of nulls behind each, at the times to come."""
+        lengths = self.lengths + count
+        starts = np.cumsum(lengths) - lengths
+        steps = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)  # place in the series
+        inside = steps < np.repeat(self.lengths, lengths)
+        rows = np.repeat(self.starts, lengths) + np.minimum(steps, np.repeat(self.lengths - 1, lengths))
+        behind = np.where(inside, 0, steps - np.repeat(self.lengths, lengths) + 1)
+        times = self.times[rows]
+        times = times.zip_with(pl.Series(inside), self.clock.shifted(times, behind))
+        index = pl.Series(rows).set(pl.Series(~inside), None)
+        return replace(self, steps=self.steps.select(pl.all().gather(index)), lengths=lengths, times=times)
+
+    def kept(self, rows: Array) -> Series:
+        """Only the steps where a mask (S,) is true; series without any are left out."""
+        lengths = np.add.reduceat(rows.astype(np.int64), self.starts)
+        some = np.flatnonzero(lengths)
+        return replace(
+            self,
+            steps=self.steps.filter(rows),
+            times=self.times.filter(rows),
+            lengths=lengths[some],
+            ids=None if self.ids is None else self.ids[some],
+        )
+
+    def until(self, time: Any) -> Series:
+        """The steps before a time."""
+        return self.kept((self.times < time).to_numpy())
+
+    def ending(self, count: int) -> Series:
+        """Of each series the last ``count`` steps with known targets, and what is known ahead behind them.
+
+        The step before these is kept too, with the last known values in its gaps: what fills gaps at their beginning.
+        """
+        rows = np.arange(self.steps.height)
+        last = np.maximum.reduceat(np.where(self.is_known, rows, -1), self.starts)
+        first = np.maximum(last - count, self.starts)
+        here = pl.Series(rows == np.repeat(first, self.lengths))
+        filled = self.forward_filled(self.steps)
+        steps = pl.DataFrame([filled[name].zip_with(here, self.steps[name]).alias(name) for name in filled.columns])
+        return replace(self, steps=steps).kept(rows >= np.repeat(first, self.lengths))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain lists; times as text or numbers."""
+        is_number = self.times.dtype == pl.Float64
+        return {
+            "columns": {column.name: column.to_list() for column in self.steps.get_columns()},
+            "times": self.times.to_list() if is_number else self.times.dt.to_string("iso").to_list(),
+            "time": self.times.name,
+            "lengths": self.lengths.tolist(),
+            "ids": None if self.ids is None else [self.ids.name, self.ids.to_list()],
+            "clock": self.clock.to_json(),
+            "goals": list(self.goals),
+            "future": list(self.future),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Series:
+        """The other way."""
+        times = pl.Series(data["time"], data["times"])
+        return cls(
+            steps=pl.DataFrame(data["columns"], schema=dict.fromkeys(data["columns"], pl.Float64)),
+            lengths=np.asarray(data["lengths"], dtype=np.int64),
+            ids=None if data["ids"] is None else pl.Series(data["ids"][0], data["ids"][1], dtype=pl.String),
+            times=times if times.dtype.is_numeric() else times.str.to_datetime(time_unit="us"),
+            clock=Clock.from_json(data["clock"]),
+            goals=tuple(data["goals"]),
+            future=tuple(data["future"]),
+        )
+
+    def renamed(self, names: Sequence[str]) -> Self:
+        """The same series with the columns of ``steps`` called ``names``, position by position."""
+        new = dict(zip(self.feature_names, names, strict=True))
+        return replace(
+            super().renamed(names),
+            goals=tuple(new[name] for name in self.goals),
+            future=tuple(new[name] for name in self.future),
+        )
+
+    def fingerprint(self) -> str:
+        """A digest of values, lengths and times."""
+        times = np.ascontiguousarray(self.times.to_physical().to_numpy())
+        return hashlib.sha256(super().fingerprint().encode() + times.tobytes()).hexdigest()
+
+    def _at(self, steps: Array) -> dict[str, Any]:
+        return super()._at(steps) | {"times": self.times[steps]}
+
+
+def read_series(
+    source: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    future: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    features: Sequence[str] | None = None,
+    clock: Clock | None = None,
+) -> Series:
+    """Read series from a file, a frame or an array.
+
+    Args:
+        source: path of a CSV, TSV, Parquet or JSON-lines file; DataFrame of polars or pandas (also with times as its
+            index); array (T,), one target ``y``, or (T, K), targets ``y0``, ``y1``, ….
+        target: the column or columns to forecast; by default the only column of numbers.
+        time: the column of times; by default the only one that holds dates or is called so. Without one, steps are
+            counted from 0.
+        group: the column that names the series of each row. Series stand in the order in which they first appear.
+        future: columns that are known ahead, such as holidays. Rows behind the last target may fill these alone.
+        drop: columns to leave out.
+        features: columns to use beside targets and ``future``; by default all others of numbers.
+        clock: the step, where it is known; by default it is found from the times.
+
+    Returns:
+        Series: on a clock of fixed steps, months or years with a row of nulls for every time that is missing.
+
+    Raises:
+        DataError: no such file or column; a column to be read holds no numbers; an infinite value; a time is missing
+            or cannot be read; times do not ascend or come twice in one series; a target has no value at all; more
+            than half of the steps would be missing ones; times lie closer than the given clock's.
+
+    The trap: a column of text is left out, with a DataWarning; and so is one without any value, unless it is named.
+
+    Example:
+        >>> data = read_series(pl.DataFrame({"day": ["2024-01-01", "2024-01-02", "2024-01-03"], "load": [3, 1, 2]}))
+        >>> data.goals, data.clock.name, data.read_with["time"]
+        (('load',), 'day', 'day')
+    """
+    table = open_source(source)
+    names = [target] if isinstance(target, str) else list(target or ())
+    named = [*names, *future, *(features or ())]
+    table.check_columns([*named, *drop, *([time] if time else []), *([group] if group else [])])
+    if table.is_array and target is None:
+        names = list(table.frame.columns)
+    not_time = {*named, *drop, group} | (set(table.frame.columns) if table.is_array else set())
+    time = time or time_column(table, [name for name in table.frame.columns if name not in not_time])
+    values, names, future = table.values(names, future, features, {*drop, time, group})
+    rows, lengths, ids = _in_groups(table, group)
+    where = table.where_of(rows)
+    times, zoned = _times(table, time, rows, lengths, where)
+    if time is not None:
+        rows, times = _ascending(rows, times, lengths, table, time)
+    starts = np.cumsum(lengths) - lengths
+    if clock is None:
+        clock = Clock.of([times[int(a) : int(a + t)] for a, t in zip(starts, lengths, strict=True)], zoned)
+    else:
+        _check_clock(clock, times, lengths, zoned, table)
+    told = {"time": time, "group": group, "target": json.dumps(names), "future": json.dumps(list(future))}
+    data = Series(
+        steps=values[rows],
+        lengths=lengths,
+        ids=ids,
+        source=table.name,
+        read_with={key: value for key, value in told.items() if value is not None},
+        times=times.alias(time or "step"),
+        clock=clock,
+        goals=tuple(names),
+        future=tuple(future),
+    )
+    return _without_gaps(data) if time is not None else data
+
+
+def _in_groups(table: Source, group: str | None) -> tuple[Array, Array, pl.Series | None]:
+    """Rows of the source with those of one series together, steps of each series, and its name."""
+    height = table.frame.height
+    if group is None:
+        return np.arange(height), np.array([height], dtype=np.int64), None
+    column = table.group(group)
+    names = as_text(column.unique(maintain_order=True))
+    first = column.rle_id() if column.is_sorted() else None
+    if first is None or int(first[-1]) + 1 != len(names):
+        known = pl.DataFrame({group: column.unique(maintain_order=True)}).with_row_index("number")
+        first = column.to_frame().join(known, on=group, how="left", maintain_order="left")["number"]
+    number = first.cast(pl.Int64).to_numpy()
+    return np.argsort(number, kind="stable"), np.bincount(number).astype(np.int64), names
+
+
+def _times(table: Source, time: str | None, rows: Array, lengths: Array, where: Any) -> tuple[pl.Series, bool]:
+    if time is None:
+        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return pl.Series("step", (np.arange(len(rows)) - starts).astype(np.float64)), False
+    return read_times(table.times(time)[rows], table.name, where)
+
+
+def _ascending(rows: Array, times: pl.Series, lengths: Array, table: Source, time: str) -> tuple[Array, pl.Series]:
+    """Rows and times of each series from first to last; a file that has the newest first is turned round."""
+    forward = _steps(times, lengths)
+    if len(forward) and (forward <= 0).all() and (forward < 0).any():
+        ends = np.cumsum(lengths)
+        turned = np.repeat(2 * ends - lengths - 1, lengths) - np.arange(len(rows))
+        rows, times = rows[turned], times[turned]
+        warnings.warn(f"rows stand newest first and were turned round ({table.name})", DataWarning, stacklevel=4)
+        forward = _steps(times, lengths)
+    if (forward > 0).all():
+        return rows, times
+    series = np.repeat(np.arange(len(lengths)), lengths)
+    frame = pl.DataFrame({"series": series, "time": times, "row": rows})
+    again = frame.filter(pl.struct("series", "time").is_duplicated())
+    where = table.where_of(None)
+    if again.height:
+        first = again.row(0, named=True)
+        same = (pl.col("series") == first["series"]) & (pl.col("time") == first["time"])
+        pair = sorted(again.filter(same)["row"].to_list())
+        raise DataError(
+            f"expected each time once in a series, got {first['time']} in column {time!r} twice "
+            f"({where(pair[0])} and {where(pair[1], short=True)})",
+            hint=TWICE,
+        )
+    backward = (np.diff(times.to_physical().to_numpy()) < 0) & (np.diff(series) == 0)
+    place = int(np.flatnonzero(backward)[0]) + 1
+    raise DataError(
+        f"expected times that ascend in column {time!r}, got {times[place]} behind {times[place - 1]} "
+        f"({where(int(rows[place]))})",
+        hint=SORT + ("" if len(lengths) > 1 else "; if there are several series, name their column (--group)"),
+    )
+
+
+def _steps(times: pl.Series, lengths: Array) -> Array:
+    """Differences between times that follow each other in one series."""
+    inside = np.ones(max(len(times) - 1, 0), dtype=bool)
+    inside[np.cumsum(lengths)[:-1] - 1] = False
+    result: Array = np.diff(times.to_physical().to_numpy())[inside]
+    return result
+
+
+def _check_clock(clock: Clock, times: pl.Series, lengths: Array, zoned: bool, table: Source) -> None:
+    """Refuse times of another kind, or much closer ones, than those of a known clock."""
+    is_number = times.dtype == pl.Float64
+    if clock.unit != "irregular" and is_number != (clock.unit == "number"):
+        came = "numbers" if is_number else "dates"
+        raise DataError(f"expected times in steps of {clock.name}, got {came} ({table.name})", hint="name --time")
+    steps = _steps(times, lengths)
+    middle = float(np.median(steps)) / (1 if is_number else 1e6) if len(steps) else clock.step
+    if clock.unit != "irregular" and middle < 0.9 * clock.step:
+        step = f"{middle:g}" if is_number else f"{middle:g} seconds"
+        raise DataError(
+            f"expected times in steps of {clock.name}, got times that lie {step} apart ({table.name})",
+            hint="bring the data to that step first, by sums or means",
+        )
+    if zoned != clock.zoned and not is_number:
+        known, came = ("with", "without") if clock.zoned else ("without", "with")
+        warnings.warn(f"expected times {known} offsets, got times {came} ({table.name})", DataWarning, stacklevel=4)
+
+
+def _without_gaps(data: Series) -> Series:
+    """The same series with a row of nulls for every missing time."""
+    missing = np.append(data.clock.missing(data.times), 0)
+    missing[data.starts + data.lengths - 1] = 0
+    total = int(missing.sum())
+    if total == 0:
+        return data
+    if total > len(missing):
+        raise DataError(
+            f"expected steps of {data.clock.name}, got {len(missing)} rows with {total} steps missing between them "
+            f"({data.source})",
+            hint="fill the gaps, or drop the column of times: then steps are counted",
+        )
+    gaps = int(np.count_nonzero(missing))
+    were = f"{total} steps missing in {gaps} gap{'s' * (gaps > 1)} were" if total > 1 else "1 step missing was"
+    warnings.warn(f"{were} filled in as missing (steps of {data.clock.name}, {data.source})", DataWarning, stacklevel=3)
+    source = np.repeat(np.arange(len(missing)), missing + 1)
+    place = np.arange(len(source))
+    begins = np.cumsum(missing + 1) - missing - 1
+    behind = place - begins[source]
+    index = pl.Series(source).set(pl.Series(behind > 0), None)
+    moved = data.clock.shifted(data.times[source], behind)
+    return replace(
+        data,
+        steps=data.steps.select(pl.all().gather(index)),
+        lengths=np.add.reduceat(missing + 1, data.starts),
+        times=data.times[source].zip_with(pl.Series(behind == 0), moved),
+    )

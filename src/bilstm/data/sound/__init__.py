@@ -1,0 +1,1 @@
+"""Recordings: reading sound, filterbank features, utterances."""

@@ -1,0 +1,1 @@
+"""Tables: reading them whole, in folders piece by piece, and several files as one."""

@@ -1,0 +1,251 @@
+"""Rows of one file, some at a time, as the reader of whole files would give them. Knows where rows and records end.
+
+Of Parquet a stretch of row groups can be read without the others; CSV and JSON lines are read from their beginning.
+Does not know what a column means.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import polars as pl
+
+from bilstm.data.files import DAMAGED
+from bilstm.data.tables.reader import JSON_LINES, PARQUET, has_suffix, parsed_csv, separator_of, unreadable
+from bilstm.errors import DataError, from_extra
+
+PIECE = 16 << 20  # bytes of a piece's columns as float64, about; several pieces are in memory at once
+TEXT_SHARE = 4  # bytes of CSV or JSON that make a piece are so many times fewer: a value takes more as a column
+MOST_ROWS = 65_536  # of a piece
+LONGEST_RECORD = 64 << 20  # bytes; where a quote is opened and never closed, the rest of the file would be one record
+COLUMN_BUFFER = 1 << 16  # bytes of a Parquet column that are read from the disk at once
+Block = tuple[int, pl.DataFrame]  # which row of the file its first one is; the rows
+
+
+class Stretch(NamedTuple):
+    """Rows of a file that follow each other and can be read without the others.
+
+    Args:
+        path: the file.
+        groups: the row groups of a Parquet file; None for a file that is read from its beginning to its end.
+        first: which row of the file its first one is.
+        rows: how many of a Parquet file are read at once.
+        size: how many bytes of another file are.
+        held: bytes that reading it holds in memory beside what is read at once, about.
+    """
+
+    path: Path
+    groups: tuple[int, ...] | None = None
+    first: int = 0
+    rows: int = MOST_ROWS
+    size: int = PIECE // TEXT_SHARE
+    held: int = 0
+
+
+def stretches(path: Path, *, together: bool, piece: int) -> list[Stretch]:
+    """The stretches of a file: of Parquet so many row groups as make about a piece; with ``together`` all as one.
+
+    Args:
+        path: the file.
+        together: whether what stands in it belongs together.
+        piece: bytes of a piece, about.
+
+    Raises:
+        DataError: a damaged Parquet file.
+        ExtraError: pyarrow is not installed.
+    """
+    if not has_suffix(path, PARQUET):
+        return [Stretch(path, size=piece // TEXT_SHARE)]
+    about = parquet(path).metadata
+    sizes = [about.row_group(number) for number in range(about.num_row_groups)]
+    cells = 8 * max(about.num_columns, 1)
+
+    def stretch() -> Stretch:
+        each = max(cells, size // max(rows, 1))
+        return Stretch(path, tuple(groups), first, max(1, min(MOST_ROWS, piece // each)), held=size)
+
+    found: list[Stretch] = []
+    groups: list[int] = []
+    first = rows = size = 0
+    for number, group in enumerate(sizes):
+        if groups and not together and size + group.total_byte_size > piece:
+            found.append(stretch())
+            groups, first, rows, size = [], first + rows, 0, 0
+        groups, rows, size = [*groups, number], rows + group.num_rows, size + group.total_byte_size
+    return [*found, stretch()] if rows else found
+
+
+def blocks(stretch: Stretch, columns: Sequence[str] | None = None) -> Iterator[Block]:
+    """The rows of a stretch in their order, some at a time, with the types that the file has itself.
+
+    Args:
+        stretch: of a file.
+        columns: of Parquet only these are read, where the file has them; None for all.
+
+    Raises:
+        DataError: the file is damaged, not UTF-8, or has a record that does not end.
+    """
+    if stretch.groups is not None:
+        frames = _parquet_frames(stretch, columns)
+    elif has_suffix(stretch.path, JSON_LINES):
+        frames = _json_frames(stretch)
+    else:
+        frames = _csv_frames(stretch)
+    first = stretch.first
+    for frame in frames:
+        if frame.height:
+            yield first, frame
+            first += frame.height
+
+
+def whole_groups(found: Iterator[Block], group: str, path: Path) -> Iterator[Block]:
+    """The same rows, cut so that no sequence of a long table is torn: the last one waits for what follows.
+
+    Raises:
+        DataError: the rows of a sequence do not follow each other, or a sequence is too long to be held.
+    """
+    waiting: pl.DataFrame | None = None
+    start = 0
+    for first, frame in found:
+        if waiting is None:
+            start, rows = first, frame
+        else:
+            rows = pl.concat([waiting, frame])
+        runs = rows[group].rle_id()
+        cut = int(runs.search_sorted(runs[-1]))
+        if cut:
+            _check_apart(rows[:cut], group, path)
+            yield start, rows[:cut]
+        waiting, start = rows[cut:], start + cut
+        if waiting.estimated_size() > 16 * PIECE:
+            raise DataError(
+                f"expected sequences that fit into memory, got one of more than {waiting.height:,} rows "
+                f"({path}, {group} {waiting[group][0]})",
+                hint=f"is {group} the column that names the sequence?",
+            )
+    if waiting is not None:
+        yield start, waiting
+
+
+def _check_apart(rows: pl.DataFrame, group: str, path: Path) -> None:
+    names = rows[group].rle().struct.field("value")
+    if names.n_unique() < len(names):
+        raise torn(group, names.filter(names.is_duplicated())[0], str(path))
+
+
+def torn(group: str, name: Any, where: str) -> DataError:
+    """The rows of a sequence are not next to each other."""
+    return DataError(
+        f"expected the rows of a sequence next to each other, got {group} {name!r} again after others ({where})",
+        hint=f"sort each file by {group}, and keep a sequence in one file; a table that fits into memory needs neither",
+    )
+
+
+def parquet(path: Path) -> Any:
+    """An open Parquet file.
+
+    Raises:
+        DataError: it is none.
+        ExtraError: pyarrow is not installed.
+    """
+    module = from_extra("pyarrow.parquet", "stream")
+    arrow = from_extra("pyarrow", "stream")
+    try:
+        return module.ParquetFile(path, buffer_size=COLUMN_BUFFER, pre_buffer=False)
+    except (arrow.ArrowException, OSError) as error:
+        raise unreadable(path, error) from None
+
+
+def _parquet_frames(stretch: Stretch, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
+    arrow = from_extra("pyarrow", "stream")
+    file = parquet(stretch.path)
+    kept = None if columns is None else [name for name in file.schema_arrow.names if name in set(columns)]
+    batches = file.iter_batches(stretch.rows, row_groups=list(stretch.groups or ()), columns=kept, use_threads=False)
+    try:
+        for batch in batches:
+            yield pl.DataFrame(pl.from_arrow(batch))
+    except (arrow.ArrowException, OSError) as error:
+        raise unreadable(stretch.path, error) from None
+
+
+def _csv_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
+    path, separator = stretch.path, separator_of(stretch.path)
+    header = b""
+    try:
+        with open_bytes(path) as file:
+            for records in whole_records(file, path, stretch.size):
+                table = header + records
+                header = header or records[: first_end(records)]
+                yield parsed_csv(table, separator)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
+        raise unreadable(path, error) from None
+
+
+def _json_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
+    try:
+        with open_bytes(stretch.path) as file:
+            while lines := file.readlines(stretch.size):
+                whole = b"".join(lines)
+                if whole.strip():
+                    yield pl.read_ndjson(whole, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, *DAMAGED) as error:
+        raise unreadable(stretch.path, error) from None
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file, unpacked where it is packed, without a byte order mark."""
+    opened: Any = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - the caller closes it
+    file: IO[bytes] = opened
+    if file.read(3) != b"\xef\xbb\xbf":
+        file.seek(0)
+    return file
+
+
+def whole_records(file: IO[bytes], path: Path, size: int) -> Iterator[bytes]:
+    """The bytes of CSV, some at a time, cut at line ends that no quotes surround.
+
+    Example:
+        >>> import io
+        >>> list(whole_records(io.BytesIO(b'a,b\\n1,"x\\ny"\\n2,z'), Path("t.csv"), size=8))
+        [b'a,b\\n', b'1,"x\\ny"\\n', b'2,z']
+    """
+    rest = b""
+    while block := file.read(size):
+        rest += block
+        cut = last_end(rest)
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
+        elif len(rest) > LONGEST_RECORD:
+            raise DataError(
+                f"expected records of at most {LONGEST_RECORD >> 20} MiB, got a longer one ({path})",
+                hint="is there a quote that is opened and never closed?",
+            )
+    if rest:
+        yield rest
+
+
+def last_end(records: bytes) -> int:
+    """One past the last line end outside of quotes; 0 where there is none."""
+    inside = records.count(b'"') % 2  # whether the end of the bytes lies inside of quotes
+    end = len(records)
+    while (cut := records.rfind(b"\n", 0, end)) >= 0:
+        inside ^= records.count(b'"', cut, end) % 2
+        if not inside:
+            return cut + 1
+        end = cut
+    return 0
+
+
+def first_end(records: bytes) -> int:
+    """One past the first line end outside of quotes; the length where there is none."""
+    inside = begin = 0
+    while (cut := records.find(b"\n", begin)) >= 0:
+        inside ^= records.count(b'"', begin, cut) % 2
+        if not inside:
+            return cut + 1
+        begin = cut + 1
+    return len(records)

@@ -1,0 +1,310 @@
+"""A folder of tables as a Stream: which files, the same columns in all of them, tables or texts or tagged sentences.
+
+Knows files and columns; how a file is cut into rows `blocks` knows, how rows become a Dataset the readers know.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from bilstm.data.columns import as_column
+from bilstm.data.dataset import Dataset
+from bilstm.data.files import DAMAGED
+from bilstm.data.stream import Stream
+from bilstm.data.tables import blocks
+from bilstm.data.tables.blocks import PIECE, Block, Stretch, stretches
+from bilstm.data.tables.reader import (
+    JSON_LINES,
+    PARQUET,
+    TABLES,
+    has_suffix,
+    missing_column,
+    no_target,
+    separator_of,
+    table_of,
+    typed_frame,
+    unreadable,
+    warn_of_order,
+    where,
+)
+from bilstm.data.text.sentences import WORDS_COLUMNS, sentences_of
+from bilstm.data.text.text import texts_of
+from bilstm.errors import DataError, ParameterError, did_you_mean
+
+READERS = 240 << 20  # bytes that places read side by side may hold, about
+MOST_SIDE_BY_SIDE = 8
+LANGUAGE_PIECE = 2 << 20  # bytes of text in a piece: for a while its words are Python's, and take forty times as much
+ENDS = 1 << 16  # bytes of a file's beginning and end that its digest is made of; the end of Parquet tells its contents
+
+
+def read_folder(
+    folder: str | Path,
+    *,
+    target: str | Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    group: str | None = None,
+    order: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    text: str | None = None,
+    tag: str | None = None,
+) -> Stream:
+    """Data larger than memory: the files of a folder, which ``fit`` reads piece by piece, again for every epoch.
+
+    All files have the same columns and the same form: Parquet, CSV or JSON lines. What the first rows of the first
+    file hold decides which columns are numbers; a file that differs is an error.
+
+    Args:
+        folder: of files, also in folders below it, or a pattern such as ``data/part-*.parquet``. Names that begin
+            with ``.`` or ``_`` are passed over.
+        target: the column or columns to predict; None for tagged sentences.
+        drop: columns to leave out.
+        group: of long tables, the column that names the sequence. Its rows stand next to each other, in one file.
+        order: the column that orders the rows of a sequence.
+        kinds: ``number`` or ``category`` for columns that must be so.
+        text: the column of texts beside ``target``; without it, of lists of words.
+        tag: the column of lists of tags, ``tags`` by default.
+
+    Returns:
+        Stream: for the ``fit`` of a regressor, a classifier or a tagger.
+
+    Raises:
+        DataError: there are no such files, or their columns differ; says which and where.
+        ExtraError: the files are Parquet and pyarrow is not installed.
+
+    The trap: sequences are mixed by a buffer, not drawn from all files at random. Files that each hold one class, or
+    one month, are better written anew in random order, or as many small ones.
+
+    Example:
+        >>> model = BiLSTMRegressor(max_epochs=3).fit(read_folder("houses", target="price"))  # doctest: +SKIP
+    """
+    files = _files(folder)
+    targets = [target] if isinstance(target, str) else list(target or ())
+    form = Form(tuple(targets), tuple(drop), group, order, text, tag, dict(kinds or {}))
+    if text is not None and len(targets) > 1:
+        raise ParameterError(f"expected one target beside a column of texts, got {len(targets)}")
+    form = form.looked_at(files)
+    _check_columns(files, form)
+    piece = PIECE if targets and text is None else LANGUAGE_PIECE
+    places = [place for path in files for place in stretches(path, together=group is not None, piece=piece)]
+    if not places:
+        raise DataError(f"expected rows, got none in any file ({folder})")
+    held = max(place.held for place in places) + 3 * piece  # what a reader has taken in, and what becomes of it
+    return Stream(
+        places,
+        form.read,
+        source=str(folder),
+        digest=_digest(files, Path(folder), form),
+        side_by_side=max(1, min(MOST_SIDE_BY_SIDE, READERS // held)),
+        kinds=form.kinds,
+    )
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the rows of the files become a Dataset: the options of :func:`read_folder`, and what a look shows."""
+
+    targets: tuple[str, ...]
+    drop: tuple[str, ...]
+    group: str | None
+    order: str | None
+    text: str | None
+    tag: str | None
+    kinds: Mapping[str, str]
+    columns: tuple[str, ...] = ()  # that are needed
+
+    def looked_at(self, files: Sequence[Path]) -> Form:
+        """The same with the columns and kinds that the first rows show."""
+        path, head = next(((path, frame) for path in files for _, frame in _rows(path)), (files[0], pl.DataFrame()))
+        if head.height == 0:
+            raise DataError(f"expected rows below the header, got none in any file (the first is {path})")
+        columns = self._needed(head.columns, path)
+        known = dict(self.kinds)
+        if self.group is not None:
+            known[self.group] = "category"  # 001 and 1 are two names
+        if self.text is None and self.targets:
+            typed = typed_frame(head.select(columns), path, dict.fromkeys(self.targets, "target") | known)
+            known |= {name: "category" if dtype == pl.String else "number" for name, dtype in typed.schema.items()}
+            if self.order is not None:
+                warn_of_order(typed[self.order])
+        elif self.targets and not isinstance(head[self.targets[0]].dtype, pl.List):
+            typed = typed_frame(head.select(self.targets), path, {self.targets[0]: "target"})
+            known[self.targets[0]] = "category" if typed.dtypes[0] == pl.String else "number"
+        form = replace(self, kinds=known, columns=tuple(columns))
+        form.dataset(path, 0, head[:2])  # what cannot be read at all is told now
+        return form
+
+    def _needed(self, names: list[str], path: Path) -> list[str]:
+        if not self.targets:
+            words = self.text or next((name for name in WORDS_COLUMNS if name in names), WORDS_COLUMNS[0])
+            needed = [words, self.tag or "tags"]
+        elif self.text is not None:
+            needed = [self.text, *self.targets]
+        else:
+            needed = [name for name in names if name not in self.drop]
+        told = [*self.targets, *self.drop, *self.kinds, *filter(None, (self.group, self.order))]
+        for name in [*needed, *told]:
+            if name not in names:
+                raise missing_column(name, names, path)
+        return needed
+
+    def read(self, place: Stretch) -> Iterator[Dataset]:
+        """A place of the Stream to its pieces."""
+        found = blocks.blocks(place, self.columns)
+        if self.group is not None:
+            found = blocks.whole_groups(self._typed(found, place.path), self.group, place.path)
+        for first, frame in found:
+            yield self.dataset(place.path, first, frame)
+
+    def _typed(self, found: Iterator[Block], path: Path) -> Iterator[Block]:
+        for first, frame in found:
+            yield first, typed_frame(self._selected(frame, path), path, self.kinds, first)
+
+    def dataset(self, path: Path, first: int, frame: pl.DataFrame) -> Dataset:
+        """Rows of a file, of which the first is row ``first``, as a Dataset."""
+        frame = self._selected(frame, path)
+        if not self.targets:
+            tag = self.tag or "tags"
+            data = sentences_of(frame, path, tag=tag, text=self.columns[0], first=first)
+            told = {"tag": self.tag, "text": self.text}
+            return replace(data, read_with={name: value for name, value in told.items() if value is not None})
+        if self.text is not None:
+            target = self.targets[0]
+            data = texts_of(frame, path, text=self.text, target=target, kind=self.kinds.get(target, ""), first=first)
+            assert data.targets is not None
+            _check_present(data.targets.to_series(), path, first)
+            return data
+        typed = typed_frame(frame, path, self.kinds, first)
+        _check_finite(typed, path, first)
+        return table_of(typed, path, targets=self.targets, group=self.group, order=self.order, first=first)
+
+    def _selected(self, frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+        """The needed columns in the order of the first file; a key that some JSON lines lack is missing there."""
+        known = set(frame.columns)
+        lacking = [name for name in self.columns if name not in known]
+        if lacking and not has_suffix(path, JSON_LINES):
+            raise missing_column(lacking[0], frame.columns, path)
+        return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(self.columns)
+
+
+def columns_in(folder: str | Path) -> list[str]:
+    """The columns of the first file of a folder; of JSON lines none, which name them row by row."""
+    return list(_columns(_files(folder)[0]))
+
+
+def _files(folder: str | Path) -> list[Path]:
+    """The tables in a folder, in the order of their names, all of one kind."""
+    root = Path(folder)
+    if root.is_dir():
+        found = [path for path in root.rglob("*") if not _is_hidden(path.relative_to(root))]
+    elif root.is_file():
+        found = [root]
+    else:
+        found = [path for path in map(Path, glob.glob(str(folder))) if not _is_hidden(Path(path.name))]
+    files = sorted(path for path in found if path.is_file() and has_suffix(path, TABLES) and path.stat().st_size)
+    if not files:
+        here = sorted(path.name for path in root.parent.iterdir()) if root.parent.is_dir() else []
+        raise DataError(
+            f"expected Parquet, CSV or JSON lines files, got none ({folder})",
+            hint="a folder holds tables; other data is read from one file"
+            if root.is_dir()
+            else did_you_mean(root.name, here),
+        )
+    for path in files:
+        if _kind_of_file(path) != _kind_of_file(files[0]):
+            raise DataError(f"expected files of one kind, got {files[0].name} and {path.name} ({folder})")
+    return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _kind_of_file(path: Path) -> str:
+    if has_suffix(path, PARQUET):
+        return "Parquet"
+    return "JSON lines" if has_suffix(path, JSON_LINES) else "CSV"
+
+
+def _rows(path: Path) -> Iterator[Block]:
+    """The rows of a file, a few at a time."""
+    for place in stretches(path, together=False, piece=PIECE)[:1]:
+        yield from blocks.blocks(place._replace(rows=min(place.rows, 1024)))
+
+
+def _check_columns(files: Sequence[Path], form: Form) -> None:
+    """All files have the columns of the first, of the same kinds, as far as that shows without reading them."""
+    expected: dict[str, str] | None = None
+    for path in files:
+        found = _columns(path)
+        expected = expected or found
+        for name in form.columns if found else ():
+            if name not in found:
+                raise missing_column(name, list(found), path)
+            if "" not in (found[name], expected[name]) and found[name] != expected[name]:
+                raise DataError(
+                    f"expected {expected[name]} in column {name!r} as in {files[0]}, got {found[name]} ({path})",
+                    hint="write all files with the same types",
+                )
+
+
+def _columns(path: Path) -> dict[str, str]:
+    """The columns of a file and what they hold, where that is known: nothing of JSON lines, only names of CSV."""
+    if has_suffix(path, PARQUET):
+        schema = blocks.parquet(path).schema_arrow.empty_table()
+        return {name: _holds(column) for name, column in pl.DataFrame(pl.from_arrow(schema)).to_dict().items()}
+    if has_suffix(path, JSON_LINES):
+        return {}
+    separator = separator_of(path)
+    try:
+        with io.TextIOWrapper(blocks.open_bytes(path), encoding="utf-8", errors="replace", newline="") as file:
+            header = next(csv.reader(file, delimiter=separator), [])
+    except (csv.Error, *DAMAGED) as error:
+        raise unreadable(path, error) from None
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(f"expected different column names, got {repeated[0]!r} twice ({path}, line 1)")
+    return dict.fromkeys(header, "")
+
+
+def _holds(column: pl.Series) -> str:
+    if column.dtype == pl.Null:
+        return ""
+    if column.dtype.is_nested():
+        return "lists"
+    if column.dtype == pl.Boolean:
+        return "truth values"
+    return "numbers" if as_column(column).dtype == pl.Float64 else "text"
+
+
+def _check_finite(frame: pl.DataFrame, path: Path, first: int) -> None:
+    found = frame.select(pl.col(pl.Float64).is_infinite().any())
+    for name in (name for name in found.columns if found[name][0]):
+        row = int(frame[name].is_infinite().fill_null(False).arg_true()[0])
+        raise DataError(f"expected finite numbers in column {name!r}, got infinity ({where(path, first + row)})")
+
+
+def _check_present(target: pl.Series, path: Path, first: int) -> None:
+    if target.null_count() and not isinstance(target.dtype, pl.List):
+        raise no_target(target.name, where(path, first + int(target.is_null().arg_true()[0])))
+
+
+def _digest(files: Sequence[Path], folder: Path, form: Form) -> str:
+    """A digest of the files' names, sizes, beginnings and ends, and of how they are read."""
+    root = folder if folder.is_dir() else folder.parent
+    digest = hashlib.sha256(repr(form).encode())
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(root) if root in path.parents else path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(ENDS))
+            file.seek(max(size - ENDS, 0))
+            digest.update(file.read(ENDS))
+    return digest.hexdigest()

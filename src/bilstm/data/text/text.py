@@ -1,0 +1,220 @@
+"""Raw text to words with their places, in any script. Knows what a word is; does not know numbers or models.
+
+The rules, decided once (docs/decisions.md): words are runs of letters, marks and digits, with hyphens and apostrophes
+inside; English clitics (n't 's 're 've 'll 'd 'm) stand alone; scripts written without blanks (Chinese, Japanese, Thai,
+Lao, Khmer, Burmese) give one word a character; numbers keep their inner points and commas; links, addresses, @names,
+#tags, emoticons and emoji are whole; every other character that is not blank is a word, runs of the same one too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.columns import Array, is_missing, whole_numbers
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.tables.reader import missing_column, read_raw, typed
+from bilstm.errors import DataError
+
+# ranges of Unicode, by block
+HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+KANA = "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+THAI_LAO_BURMESE_KHMER = "\u0e01-\u0e4e\u0e81-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3"
+MARKS_WITHOUT_BLANKS = (
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
+)
+MARKS = "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a"
+ARABIC_MARKS = "\u064b-\u065f\u0670\u06d6-\u06ed"
+INDIC = "\u0900-\u0963\u0966-\u0dff"  # letters and vowel signs, without the danda, which ends a sentence
+JOINERS = "\u200c\u200d"  # inside Persian and Indic words
+PICTURE = "[\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
+PICTURES = f"{PICTURE}[\ufe0f\U0001f3fb-\U0001f3ff]*(?:\u200d{PICTURE}[\ufe0f\U0001f3fb-\U0001f3ff]*)*"
+ALONE = f"[{HAN}{KANA}{THAI_LAO_BURMESE_KHMER}][{MARKS_WITHOUT_BLANKS}]*"
+LETTER = f"(?:[^\\W_{HAN}{KANA}{THAI_LAO_BURMESE_KHMER}]|[{MARKS}{ARABIC_MARKS}{INDIC}{JOINERS}])"
+CLITIC = f"['’](?:[sdm]|re|ve|ll)(?!{LETTER})"
+WORDS = re.compile(
+    "|".join(
+        (
+            r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?')\]}]",  # links
+            # addresses; before the @ are at most 64 characters (RFC 5321), or a long text without blanks, of Chinese
+            # for instance, would be looked through again from each of its characters
+            r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+",
+            r"[@#](?=[^\W\d])\w+",  # @names and #tags
+            r"[\U0001f1e6-\U0001f1ff]{2}|[0-9#*]\ufe0f?\u20e3",  # flags, keys
+            PICTURES,
+            f"[:;=][-o*']?[)(\\]\\[dDpP/\\\\|@3](?!{LETTER})",  # emoticons
+            r"(?:[^\W\d_]\.){2,}",  # U.S.
+            f"\\d+(?:[.,:]\\d+)*(?!{LETTER})",  # numbers, times
+            f"n['’]t(?!{LETTER})|{CLITIC}",
+            f"{LETTER}+?(?=n['’]t(?!{LETTER}))",  # do n't
+            f"{LETTER}+(?:(?!{CLITIC})['’_-]{LETTER}+)*",  # words
+            ALONE,
+            r"([^\w\s])\1*",  # punctuation: !!! and ... are one
+            r"\S",
+        )
+    ),
+    re.IGNORECASE,
+)
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text stand: first character and the one past the last, in order, without overlap.
+
+    Args:
+        text: any text; blanks belong to no word, everything else does.
+
+    Example:
+        >>> text = "Dr. Wu didn't pay 3.5 % 在北京!!!"
+        >>> [text[a:b] for a, b in word_spans(text)]
+        ['Dr', '.', 'Wu', 'did', "n't", 'pay', '3.5', '%', '在', '北', '京', '!!!']
+    """
+    return [match.span() for match in WORDS.finditer(text)]
+
+
+def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source: str = "X", first: int = 0) -> Dataset:
+    """Texts as a Dataset of words; a missing text has none.
+
+    Args:
+        texts: (N,) strings.
+        targets: one row a text, or None.
+        source: what error messages call this data.
+        first: which row of it the first text is.
+
+    Raises:
+        DataError: something that is neither text nor missing.
+
+    Example:
+        >>> from_texts(["so good", ""]).lengths.tolist()
+        [2, 0]
+    """
+    whole: list[str] = []
+    for row, text in enumerate(texts, first):
+        if not (isinstance(text, str) or is_missing(text)):
+            raise DataError(f"expected text, got {text!r} ({source}, row {row})")
+        whole.append(text if isinstance(text, str) else "")
+    spans = [word_spans(text) for text in whole]
+    words = [text[a:b] for text, places in zip(whole, spans, strict=True) for a, b in places]
+    flat = [place for places in spans for place in places]
+    return Dataset(
+        steps=pl.DataFrame({WORD: pl.Series(words, dtype=pl.String)}),
+        lengths=np.array([len(places) for places in spans], dtype=np.int64),
+        targets=targets,
+        source=source,
+        texts=pl.Series("text", whole, dtype=pl.String),
+        spans=np.array(flat, dtype=np.int64).reshape(-1, 2),
+        is_language=True,
+    )
+
+
+def from_words(
+    sentences: Sequence[Sequence[str]],
+    tags: Sequence[Sequence[Any]] | None = None,
+    source: str = "X",
+    first: int = 0,
+) -> Dataset:
+    """Sentences that are already cut into words, with a tag for each word or none, as a Dataset.
+
+    Args:
+        sentences: N lists of words.
+        tags: N lists of as many tags, or None.
+        source: what error messages call this data.
+        first: which sentence of it the first one is.
+
+    Raises:
+        DataError: something that is not text, or another number of tags than of words.
+
+    Example:
+        >>> data = from_words([["Paris", "sleeps"]], [["B-LOC", "O"]])
+        >>> data.tags["tag"].to_list()
+        ['B-LOC', 'O']
+    """
+    words = [word for sentence in sentences for word in sentence]
+    for sentence in (s for s in sentences if not all(isinstance(word, str) for word in s)):
+        odd = next(word for word in sentence if not isinstance(word, str))
+        raise DataError(f"expected words as text, got {odd!r} ({source})")
+    known = None
+    if tags is not None:
+        if len(tags) != len(sentences):
+            raise DataError(f"expected tags of {len(sentences)} sentences, got {len(tags)} ({source})")
+        for row, (sentence, names) in enumerate(zip(sentences, tags, strict=True), first):
+            if isinstance(names, str) or len(names) != len(sentence):
+                raise DataError(
+                    f"expected a tag for each of {len(sentence)} words, got {names!r} ({source}, sentence {row})"
+                )
+        known = pl.DataFrame({"tag": pl.Series([str(tag) for names in tags for tag in names], dtype=pl.String)})
+    return Dataset(
+        steps=pl.DataFrame({WORD: pl.Series(words, dtype=pl.String)}),
+        lengths=np.array([len(sentence) for sentence in sentences], dtype=np.int64),
+        tags=known,
+        source=source,
+        is_language=True,
+    )
+
+
+def is_text(X: Any) -> bool:
+    """Whether X is a list (array, Series) of strings."""
+    if hasattr(X, "columns") or not hasattr(X, "__len__") or len(X) == 0 or getattr(X, "ndim", 1) != 1:
+        return False
+    values = X.tolist() if hasattr(X, "tolist") else list(X)
+    return any(isinstance(value, str) for value in values) and all(
+        isinstance(value, str) or is_missing(value) for value in values
+    )
+
+
+def is_words(X: Any) -> bool:
+    """Whether X is a list of lists of strings. An array or a frame of text is a table."""
+    if not isinstance(X, (list, tuple)) or not all(isinstance(sentence, (list, tuple)) for sentence in X):
+        return False
+    return any(len(s) for s in X) and all(isinstance(word, str) for sentence in X for word in sentence)
+
+
+def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dataset:
+    """Read texts, with their labels or without, from CSV, JSON lines or Parquet.
+
+    Args:
+        path: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
+        text: the column of texts, taken as they are: the text "null" is a text.
+        target: the column of labels, or None. A column of lists holds several labels a row.
+
+    Raises:
+        DataError: as :func:`bilstm.read_table`; a column that is missing; a text that is a number.
+
+    Example:
+        >>> data = read_texts("reviews.csv", text="review", target="stars")  # doctest: +SKIP
+    """
+    path = Path(path)
+    return texts_of(read_raw(path), path, text=text, target=target)
+
+
+def texts_of(
+    frame: pl.DataFrame, path: Path, *, text: str, target: str | None, kind: str = "target", first: int = 0
+) -> Dataset:
+    """Rows of a file of texts as a Dataset.
+
+    Args:
+        frame: as :func:`bilstm.data.tables.reader.read_raw` gives them: all of them, or some that follow each other.
+        kind: how the target is read, ``target``, ``number`` or ``category``.
+        first: which row of the file the first of them is, for messages.
+    """
+    for name in [text, *([target] if target else [])]:
+        if name not in frame.columns:
+            raise missing_column(name, frame.columns, path)
+    targets = None
+    if target is not None:
+        column = frame[target]
+        column = column if column.dtype == pl.List else whole_numbers(typed(column, kind, path, first))
+        targets = column.to_frame()
+    dataset = from_texts(frame[text], targets, str(path), first)
+    return replace(dataset, read_with={"text": text})
+
+
+def joined_spans(words: Sequence[str]) -> Array:
+    """Where words would stand in their sentence if one blank parted them, (T, 2)."""
+    ends = np.cumsum([len(word) + 1 for word in words], dtype=np.int64) - 1
+    return np.stack([ends - [len(word) for word in words], ends], axis=1) if len(words) else np.zeros((0, 2), np.int64)

@@ -1,0 +1,205 @@
+"""Words to numbers: vocabulary, case, characters, pre-trained vectors. Fitted on training words only.
+
+Knows spellings and counts; does not know sentences, tags or networks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.columns import Array
+from bilstm.data.text.vectors import read_vectors
+from bilstm.errors import DataError
+
+UNKNOWN = 0  # number of a word that the vocabulary does not have, and of a word without a vector
+PADDING, UNKNOWN_CHARACTER = 0, 1
+LONGEST_WORD = 24  # characters; of a longer word the first and the last twelve are read
+COLUMNS = 3  # of a form before its characters: word, vector, case
+CASES = ("lower", "Title", "UPPER", "miXed", "with digit", "digits", "no letters", "no case")
+
+
+class WordEncoder:
+    """Encodes words: which word of the vocabulary, which pre-trained vector, which case, which characters.
+
+    A word that was seen fewer than ``min_count`` times is unknown, so that the network learns what an unknown word
+    means. With ``lowercase`` the vocabulary has one entry for *The* and *the*; case and characters still differ.
+
+    Args:
+        words: the vocabulary; its first word has the number 1.
+        counts: how often each was seen in training.
+        characters: the first has the number 2.
+        vector_words: words that have a pre-trained vector; the first has the number 1.
+        vectors: their vectors (V, D), or None once they are in a network.
+        vector_size: D; 0 without vectors.
+        lowercase: whether words are looked up in lower case.
+
+    Example:
+        >>> encoder = WordEncoder().fit(pl.Series(["The", "cat", "the", "dog"]), min_count=2)
+        >>> encoder.words
+        ['the']
+        >>> ids, forms = encoder.transform(pl.Series(["THE", "cow"]))
+        >>> ids.tolist(), forms[:, :3].tolist()  # the word's number, no vector, the case
+        ([[0], [1]], [[1, 0, 2], [0, 0, 0]])
+    """
+
+    def __init__(
+        self,
+        words: Iterable[str] = (),
+        counts: Iterable[int] = (),
+        characters: Iterable[str] = (),
+        vector_words: Iterable[str] = (),
+        vectors: Array | None = None,
+        vector_size: int = 0,
+        lowercase: bool = True,
+    ) -> None:
+        self.words, self.counts, self.characters = list(words), list(counts), list(characters)
+        self.vector_words, self.vectors, self.vector_size = list(vector_words), vectors, vector_size
+        self.lowercase = lowercase
+        self._index()
+
+    def _index(self) -> None:
+        self._word_numbers = {word: number for number, word in enumerate(self.words, 1)}
+        self._vector_numbers = {word: number for number, word in enumerate(self.vector_words, 1)}
+        self._character_numbers = {character: number for number, character in enumerate(self.characters, 2)}
+
+    def fit(
+        self,
+        words: pl.Series,
+        *,
+        min_count: int = 1,
+        lowercase: bool = True,
+        vectors: str | Path | None = None,
+        extra_vectors: int = 0,
+    ) -> Self:
+        """Learn vocabulary and characters from the words of the training sentences, (S,).
+
+        Args:
+            words: training words, as often as they come.
+            min_count: how often a word must be seen to be known.
+            lowercase: whether *The* and *the* are one entry.
+            vectors: a file of pre-trained vectors, or None.
+            extra_vectors: how many frequent words of that file are kept beside those of the training words.
+        """
+        counts = Counter(words.to_list())
+        return self.fit_counts(
+            counts, min_count=min_count, lowercase=lowercase, vectors=vectors, extra_vectors=extra_vectors
+        )
+
+    def fit_counts(
+        self,
+        spelled: Mapping[str, int],
+        *,
+        min_count: int,
+        lowercase: bool,
+        vectors: str | Path | None,
+        extra_vectors: int,
+    ) -> Self:
+        """Learn them from how often each word comes, spelled as it is; otherwise as :meth:`fit`."""
+        self.lowercase = lowercase
+        counts: Counter[str] = Counter()
+        characters: Counter[str] = Counter()
+        for word, count in spelled.items():
+            counts[self._normal(word)] += count
+            for character in word:
+                characters[character] += count
+        known = sorted(((word, count) for word, count in counts.items() if count >= min_count), key=_frequent_first)
+        self.words, self.counts = [word for word, _ in known], [count for _, count in known]
+        self.characters = [name for name, _ in sorted(characters.items(), key=_frequent_first) if characters[name] > 1]
+        self.vector_words, self.vectors, self.vector_size = [], None, 0
+        if vectors is not None:
+            needed = {form for word in spelled for form in (word, word.lower())}
+            self.vector_words, self.vectors = read_vectors(vectors, needed, extra_vectors)
+            self.vector_size = self.vectors.shape[1]
+            if not self.vector_words:
+                raise DataError(f"expected vectors of at least one training word, got none of them ({vectors})")
+        self._index()
+        return self
+
+    def transform(self, words: pl.Series) -> tuple[Array, Array]:
+        """Words (S,) to which distinct form each one is, (S, 1) int64, and the forms' numbers (U, 3 + C) int32.
+
+        Columns of a form: number of the word, number of its vector, case (an index into ``CASES``), then up to
+        C = 24 characters with 0 behind the last.
+        """
+        distinct: dict[str, int] = {}
+        ids = [distinct.setdefault(word, len(distinct)) for word in words.to_list()]
+        forms = np.zeros((len(distinct), COLUMNS + LONGEST_WORD), dtype=np.int32)
+        if distinct:
+            forms[:, :COLUMNS] = [
+                (
+                    self._word_numbers.get(self._normal(word), UNKNOWN),
+                    self._vector_numbers.get(word) or self._vector_numbers.get(word.lower(), UNKNOWN),
+                    case_of(word),
+                )
+                for word in distinct
+            ]
+            forms[:, COLUMNS:] = self._spelled(list(distinct))
+        return np.array(ids, dtype=np.int64).reshape(-1, 1), forms
+
+    def _spelled(self, words: list[str]) -> Array:
+        """The numbers of the words' characters, (U, 24), 0 behind the last."""
+        half = LONGEST_WORD // 2
+        short = [word if len(word) <= LONGEST_WORD else word[:half] + word[-half:] for word in words]
+        codes = np.array(short, dtype=f"U{LONGEST_WORD}").view(np.uint32).reshape(-1, LONGEST_WORD)
+        known = {ord(character): number for character, number in self._character_numbers.items()}
+        numbers = np.full(max([*known, int(codes.max())]) + 1, UNKNOWN_CHARACTER)  # of every code point
+        numbers[list(known)] = list(known.values())
+        inside = np.arange(LONGEST_WORD) < np.array([len(word) for word in short])[:, None]
+        return np.where(inside, numbers[codes], PADDING)
+
+    def _normal(self, word: str) -> str:
+        return word.lower() if self.lowercase else word
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
+        return {
+            "words": self.words,
+            "counts": self.counts,
+            "characters": self.characters,
+            "vector_words": self.vector_words,
+            "vector_size": self.vector_size,
+            "lowercase": self.lowercase,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> WordEncoder:
+        """The other way."""
+        encoder = cls(**data)
+        named = [*encoder.words, *encoder.characters, *encoder.vector_words]
+        if not all(isinstance(name, str) for name in named) or len(encoder.words) != len(encoder.counts):
+            raise DataError("expected words with their counts, characters and words with vectors, got something else")
+        if not isinstance(encoder.vector_size, int) or encoder.vector_size < 0:
+            raise DataError(f"expected a size of vectors, got {encoder.vector_size!r}")
+        return encoder
+
+
+def case_of(word: str) -> int:
+    """The case of a word as an index into ``CASES``.
+
+    Example:
+        >>> [CASES[case_of(word)] for word in ("the", "Paris", "EU", "iPhone", "B2B", "1.5", "!", "北京")]
+        ['lower', 'Title', 'UPPER', 'miXed', 'with digit', 'digits', 'no letters', 'no case']
+    """
+    letters = sum(map(str.isalpha, word))
+    if any(map(str.isdigit, word)):
+        return 4 if letters else 5
+    if letters == 0:
+        return 6
+    lower = word.lower()
+    if lower == word.upper():
+        return 7
+    if word.islower():
+        return 0
+    if word.isupper():
+        return 2 if letters > 1 else 1
+    return 1 if word[:1].isupper() and word[1:] == lower[1:] else 3
+
+
+def _frequent_first(entry: tuple[str, int]) -> tuple[int, str]:
+    return -entry[1], entry[0]

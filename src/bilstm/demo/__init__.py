@@ -1,0 +1,1 @@
+"""Data that needs no download, and the demonstrations that train on it."""

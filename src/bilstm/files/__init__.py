@@ -1,0 +1,1 @@
+"""Bytes on a disk: the tensor file and the model file."""

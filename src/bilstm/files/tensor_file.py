@@ -1,0 +1,121 @@
+"""One file with a JSON header and tensors: safetensors, written atomically, read without trust.
+
+Knows the outer format only; what stands in the header is the business of model_file and checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from bilstm.errors import ModelFileError
+
+KEY = "bilstm"  # the one entry of safetensors' __metadata__ that this package reads
+MOST_HEADER_BYTES = 100_000_000  # the limit that safetensors itself sets
+
+
+def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], *, durable: bool = True) -> None:
+    """Write a file so that at every moment ``path`` holds either the old content or the new, never a part.
+
+    Args:
+        path: where to write; its folder must exist.
+        header: anything that JSON can say, without NaN.
+        tensors: by name; they must not share memory.
+        durable: also wait until the disk has it, so that a power cut loses nothing.
+
+    Raises:
+        ModelFileError: the folder is missing or cannot be written.
+    """
+    data = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={KEY: json.dumps(header, allow_nan=False)},
+    )
+    replace(path, data, durable=durable)
+
+
+def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write any bytes in the same way: whole or not at all.
+
+    Raises:
+        ModelFileError: the folder is missing or cannot be written.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {error.strerror}", hint="choose another folder") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a file written by :func:`write`; its sizes are checked before anything is allocated.
+
+    Returns:
+        The header, and the tensors by name.
+
+    Raises:
+        ModelFileError: the file is missing, cut short, damaged, or of another kind; the message says which.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8:
+                raise ModelFileError(f"expected a model file, got {size} bytes ({path})", hint=_HINT)
+            if length > min(MOST_HEADER_BYTES, size - 8):
+                raise ModelFileError(
+                    f"expected a model file, got one that is cut short or of another kind: "
+                    f"its header would take {length} of {size} bytes ({path})",
+                    hint=_HINT,
+                )
+            raw = file.read(length)
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror}", hint="check the path") from None
+    header = _header(raw, path)
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
+        raise ModelFileError(f"expected a whole model file, got a damaged one ({path}): {error}", hint=_HINT) from None
+    return header, tensors
+
+
+_HINT = "a model file is written by `bilstm fit … -o model.bilstm` or estimator.save(path); copy it again"
+
+
+def _header(raw: bytes, path: Path) -> dict[str, Any]:
+    try:
+        outer = json.loads(raw)
+        metadata = outer.get("__metadata__", {})
+        header = json.loads(metadata[KEY]) if KEY in metadata else None
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        raise ModelFileError(f"expected a model file, got a damaged header ({path})", hint=_HINT) from None
+    if not isinstance(header, dict):
+        raise ModelFileError(
+            f"expected a model file of bilstm, got a safetensors file of something else ({path})", hint=_HINT
+        )
+    return header
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

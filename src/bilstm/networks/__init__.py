@@ -1,0 +1,1 @@
+"""What the estimators train: a reader of words, a BiLSTM, pooling, heads."""

@@ -1,0 +1,180 @@
+"""Which kernel may run, and the border to the compiled module, which only this file imports.
+
+Knows the names of the kernels, what is forced, and which tensors the module takes; computes nothing and knows no
+equations. It survives the module's absence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from bilstm.errors import ParameterError, did_you_mean
+
+KERNEL_NAMES = ("native", "torch", "equations")  # in order of preference
+_forced: ContextVar[str | None] = ContextVar("bilstm_forced_kernel", default=None)
+last: ContextVar[str | None] = ContextVar("bilstm_last_kernel", default=None)
+
+
+def native_or_equations(reason: str | None) -> str:
+    """The same for what no torch kernel knows, as a CRF: ``"native"`` or ``"equations"``, which is going to run.
+
+    Args:
+        reason: None, or in words why the native kernel cannot serve.
+
+    Raises:
+        ParameterError: BILSTM_KERNEL names no kernel.
+    """
+    name = "native" if forced_name() in (None, "native") and reason is None else "equations"
+    if not torch.compiler.is_compiling():
+        last.set(name)
+    return name
+
+
+@contextmanager
+def use_kernel(name: str) -> Iterator[None]:
+    """Force a kernel inside a ``with`` block: ``"native"``, ``"torch"`` or ``"equations"``.
+
+    A call that the kernel cannot serve goes to the next one in this order; the result is the same. The block
+    holds for the thread (or asynchronous task) that opened it and comes before the environment variable
+    ``BILSTM_KERNEL``. A compiled function keeps the kernel with which it was compiled.
+
+    Args:
+        name: the kernel's name.
+
+    Raises:
+        ParameterError: there is no such kernel.
+
+    Example:
+        >>> import torch
+        >>> from bilstm.nn import BiLSTM, last_kernel, use_kernel
+        >>> with use_kernel("equations"):
+        ...     output, _ = BiLSTM(3, 4)(torch.zeros(5, 2, 3))
+        >>> last_kernel()
+        'equations'
+    """
+    token = _forced.set(_known(name, "use_kernel"))
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def last_kernel() -> str | None:
+    """The name of the kernel that ran last in this thread, compiled calls left out; None before the first run."""
+    return last.get()
+
+
+def forced_name() -> str | None:
+    name = _forced.get()
+    if name is None and (named := os.environ.get("BILSTM_KERNEL")):
+        name = _known(named, "environment variable BILSTM_KERNEL")
+    return name
+
+
+# What torch.compiler.assume_constant_result sets, without the second that it takes to import the compiler.
+forced_name._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _known(name: str, where: str) -> str:
+    if name not in KERNEL_NAMES:
+        raise ParameterError(
+            f"expected the name of a kernel, got {name!r} ({where})", hint=did_you_mean(str(name), KERNEL_NAMES)
+        )
+    return name
+
+
+PLAIN = (Tensor, nn.Parameter)  # what a subclass means by its numbers, only the subclass knows
+
+FLOAT32 = (torch.float32,)
+NOT_BUILT = "not built"
+Maybe = Tensor | None
+
+
+def takes(given: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
+    """The same for bare tensors, of which the first is the input."""
+    if compiled is None:
+        return NOT_BUILT
+    for tensor in given:
+        if tensor.dtype not in dtypes or not tensor.is_cpu or type(tensor) not in PLAIN or tensor.is_neg():
+            return foreign(tensor, dtypes) or f"takes plain tensors only, not {type(tensor).__name__}"
+    return None if given[0].numel() else "leaves a batch without rows or steps to the equations"
+
+
+def transformed() -> bool:
+    """Whether a call runs inside torch.func (vmap, grad, jvp …) or under forward-mode automatic differentiation."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def watched() -> bool:
+    """Whether a compiler, an exporter or another mode looks on: it must be shown operators, not addresses."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def serves_eagerly(given: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
+    """The same for what is no stack of layers: a CRF, or CTC; of the tensors the first is the input."""
+    if compiled is None:
+        return NOT_BUILT
+    if watched() or transformed() or torch._C._get_tracing_state() is not None:
+        return "computes a CRF or CTC only eagerly, without transforms of torch.func"
+    return takes(given, dtypes)
+
+
+def isas() -> list[str]:
+    """The instruction sets that this processor can run, best first; none where the kernel is not built."""
+    return [] if compiled is None else list(compiled.isas())
+
+
+def last_isa() -> str:
+    """The instruction set that ran last in this process; empty before the first run."""
+    return "" if compiled is None else str(compiled.last_isa())
+
+
+def foreign(tensor: Tensor, dtypes: Sequence[torch.dtype]) -> str | None:
+    if tensor.device.type != "cpu":
+        return f"runs on a CPU, not on {tensor.device.type}"
+    return None if tensor.dtype in dtypes else f"computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def packed(tensor: Maybe) -> Maybe:
+    return None if tensor is None else tensor.contiguous()
+
+
+def address(tensor: Maybe) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def call(function: str, *arguments: Any) -> Any:
+    """Call a function of the compiled module by its name.
+
+    Raises:
+        ParameterError: BILSTM_ISA names an instruction set that this processor lacks.
+    """
+    try:
+        return getattr(compiled, function)(*arguments)
+    except ValueError:
+        named = os.environ.get("BILSTM_ISA", "")
+        if named in ("", *isas()):
+            raise
+        raise ParameterError(
+            f"expected an instruction set of this processor, got {named!r} (environment variable BILSTM_ISA)",
+            hint=did_you_mean(named, isas()),
+        ) from None
+
+
+def _load() -> tuple[Any, str | None]:
+    try:
+        return import_module("bilstm._native"), None
+    except ImportError as error:  # installed without a C++ compiler, or built for another Python
+        return None, str(error)
+
+
+compiled, import_error = _load()  # the module or None, and then why

@@ -1,0 +1,1 @@
+"""Connectionist temporal classification: equations, kernels, losses and searches."""

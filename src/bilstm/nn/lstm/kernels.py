@@ -1,0 +1,87 @@
+"""The fast twins of the equations, and which of them runs a call.
+
+Every kernel takes a Call and returns a Final, as equations.run does; one that cannot serve a call says why,
+and the next in the list runs it. Knows torch's own LSTM routines; knows no module and no parameter names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from bilstm.nn.core import forced_name, last, native_or_equations
+from bilstm.nn.lstm import equations, native, operators
+from bilstm.nn.lstm.equations import Call, Final, Trace, Weights
+from bilstm.nn.lstm.torch_kernel import torch_run, torch_serves
+
+
+class Kernel(NamedTuple):
+    """A way to run a stack of layers."""
+
+    name: str
+    serves: Callable[[Call], str | None]  # None, or in words why it cannot serve this call
+    run: Callable[[Call], Final]
+
+
+def run(call: Call) -> Final:
+    """Run the call by the first kernel that serves it."""
+    kernel = choose(call)
+    if not torch.compiler.is_compiling():
+        last.set(kernel.name)
+    return kernel.run(call)
+
+
+def trace(call: Call) -> Trace:
+    """Every gate and cell of the run, by the native kernel or else by the equations: torch's routines show none."""
+    native_runs = native_or_equations(native.serves_trace(call)) == "native"
+    return operators.trace(call) if native_runs else equations.trace(call)
+
+
+def choose(call: Call) -> Kernel:
+    """The first kernel that serves the call, counted from the forced one where one is forced.
+
+    Raises:
+        ParameterError: BILSTM_KERNEL names no kernel.
+    """
+    return next(kernel for kernel in _candidates() if kernel.serves(call) is None)
+
+
+def explain(call: Call | None = None) -> list[tuple[str, str]]:
+    """Which kernel would run the call (by default a small batch of unequal lengths), and why not the others.
+
+    Returns:
+        For each kernel in order of preference its name and ``"runs"`` or the reason why it does not.
+    """
+    call = _typical_call() if call is None else call
+    chosen, candidates = choose(call).name, _candidates()
+    reasons = []
+    for kernel in KERNELS:
+        if kernel.name == chosen:
+            reason: str | None = "runs"
+        elif kernel not in candidates:
+            reason = f"{candidates[0].name} is forced"
+        else:
+            reason = kernel.serves(call) or f"{chosen} comes first"
+        reasons.append((kernel.name, str(reason)))
+    return reasons
+
+
+def _candidates() -> tuple[Kernel, ...]:
+    name = forced_name()
+    return KERNELS if name is None else KERNELS[[kernel.name for kernel in KERNELS].index(name) :]
+
+
+def _typical_call() -> Call:
+    def weights() -> Weights:
+        return Weights(torch.zeros(32, 4), torch.zeros(32, 8), torch.zeros(32), torch.zeros(32), None)
+
+    return Call(torch.zeros(2, 3, 4), None, None, [[weights(), weights()]], torch.tensor([3, 2]), None)
+
+
+KERNELS = (
+    Kernel("native", native.serves, operators.run),
+    Kernel("torch", torch_serves, torch_run),
+    Kernel("equations", lambda call: None, equations.run),
+)

@@ -1,0 +1,243 @@
+"""The native kernel: tensors in, addresses out, one call of C++ for a whole stack of layers or for a CRF.
+
+The only file that imports the compiled module, and it survives its absence (``ctc_native`` calls it for CTC). Knows
+which calls the module serves and how tensors must lie in memory for it; computes nothing and knows no autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bilstm.nn import core
+from bilstm.nn.core import (
+    FLOAT32,
+    NOT_BUILT,
+    Maybe,
+    address,
+    call,
+    foreign,
+    packed,
+    takes,
+    transformed,
+    watched,
+)
+from bilstm.nn.lstm.equations import Call, Trace, needs_gradient, tensors
+
+Results = tuple[Tensor, Tensor, Tensor]  # output, h_n, c_n
+Steps = tuple[Tensor, ...]  # the parts of an equations.Trace
+
+
+class Given(NamedTuple):
+    """A Call whose weights are one list, four or (without biases) two for each layer and direction."""
+
+    input: Tensor
+    h0: Maybe
+    c0: Maybe
+    weights: Sequence[Tensor]
+    lengths: Maybe
+    masks: Sequence[Tensor]
+    directions: int
+
+    @property
+    def each(self) -> int:
+        """Weights of a layer in one direction; if they have biases, a vector comes third."""
+        return 4 if len(self.weights) > 2 and self.weights[2].dim() == 1 else 2
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int, int, int]:
+        """B, T, F, H, L, D."""
+        B, T, F = self.input.shape
+        layers = len(self.weights) // (self.directions * self.each)
+        return B, T, F, self.weights[1].shape[1], layers, self.directions
+
+
+def serves(call: Call) -> str | None:
+    """None, or in words why the native kernel cannot serve the call."""
+    if core.compiled is None:
+        return NOT_BUILT
+    if call.weights[0][0].projection is not None:
+        return "knows no projections"
+    if transformed():
+        return "knows no transforms of torch.func and no forward-mode gradients"
+    if torch._C._get_tracing_state() is not None:
+        return "cannot be recorded by torch.jit.trace"
+    if call.input.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu"):
+        return _serves_bfloat16(call)
+    if watched():
+        return "has no ONNX operator" if torch.onnx.is_in_onnx_export() else foreign(call.input, FLOAT32)
+    return takes(tensors(call))
+
+
+def serves_trace(call: Call) -> str | None:
+    """The same for a trace, of which there is no operator."""
+    return "traces only eagerly" if watched() else serves(call)
+
+
+def _serves_bfloat16(call: Call) -> str | None:
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is not torch.bfloat16:
+        return "knows autocast to bfloat16 only"
+    if watched() or needs_gradient(call):
+        return "computes in bfloat16 only eagerly and without gradients"
+    return takes(tensors(call), (torch.bfloat16, torch.float32))
+
+
+def infer(given: Given) -> Results:
+    """Run all layers without a thought of gradients, in float32 or bfloat16."""
+    if _in_float32(given):
+        return forward(given, None)
+    # in float32 every bfloat16 is itself; the products may be made of bfloat16 where that is faster
+    output, h_n, c_n = forward(_widened(given), None, bfloat16=True)
+    return output.bfloat16(), h_n.bfloat16(), c_n.bfloat16()
+
+
+def trace(given: Given) -> Steps:
+    """Each step of the run that ``infer`` makes, to the bit: i, f, g, o, c and h, (L, D, B, T, H) each."""
+    if _in_float32(given):
+        return _trace(given)
+    return tuple(part.bfloat16() for part in _trace(_widened(given), bfloat16=True))
+
+
+def forward(given: Given, reserve: Maybe, bfloat16: bool = False) -> Results:
+    """Run all layers; a reserve, where there is one, is filled with what backward needs of the run."""
+    results = empty_results(given)
+    arguments, alive = _arguments(given, results)
+    call("forward", *arguments, address(reserve), bfloat16)
+    del alive
+    return results
+
+
+def _trace(given: Given, bfloat16: bool = False) -> Steps:
+    B, T, _, H, L, D = given.sizes
+    parts = tuple(given.input.new_empty(L, D, B, T, H) for _ in Trace._fields)
+    results = empty_results(given)
+    arguments, alive = _arguments(given, results)
+    call("trace", *arguments, [address(part) for part in parts], bfloat16)
+    del alive, results
+    return parts
+
+
+def backward(
+    given: Given, results: Results, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
+) -> list[Maybe]:
+    """The gradients of input, h0, c0 and each weight, None where not wanted. Uses the reserve up."""
+    d_output, d_h_n, d_c_n = (None if d is None else d.resolve_neg() for d in d_results)
+    d_output, d_h_n, d_c_n = _adjacent(d_output), packed(d_h_n), packed(d_c_n)
+    gradients = empty_gradients(given, wanted)
+    d_input, d_h0, d_c0, *d_weights = gradients
+    arguments, alive = _arguments(given, results)
+    call(
+        "backward",
+        *arguments,
+        address(reserve),
+        _steps(d_output),
+        address(d_h_n),
+        address(d_c_n),
+        _steps(d_input),
+        address(d_h0),
+        address(d_c0),
+        _weights(d_weights, given.each),
+    )
+    del alive
+    return gradients
+
+
+def empty_results(given: Given) -> Results:
+    """Room for output, h_n and c_n."""
+    B, _, _, H, L, D = given.sizes
+    states = L * D, B, H
+    return _empty_steps(given.input, D * H), given.input.new_empty(states), given.input.new_empty(states)
+
+
+def empty_gradients(given: Given, wanted: Sequence[bool]) -> list[Maybe]:
+    """Room for the gradients of input, h0, c0 and each weight; None where not wanted."""
+    rest = zip((given.h0, given.c0, *given.weights), wanted[1:], strict=True)
+    return [
+        _empty_steps(given.input, given.input.shape[2]) if wanted[0] else None,
+        *(_packed_room(tensor) if want and tensor is not None else None for tensor, want in rest),
+    ]
+
+
+def empty_reserve(given: Given) -> Tensor:
+    """Room for what backward needs of a run."""
+    return given.input.new_empty(_reserve_size(given, given.sizes, given.lengths))
+
+
+def empty_reserve_for_any_lengths(given: Given) -> Tensor:
+    """The same where lengths and sizes are not known yet: its own size is a product of theirs."""
+    B, T, F, H, L, D = given.sizes
+    # a run of n steps keeps at most n times what a run of one step keeps; the one more is for n = 0
+    return given.input.new_empty((B * T + 1, _reserve_size(given, (1, 1, int(F), int(H), L, D), None)))
+
+
+def _empty_steps(like: Tensor, width: int) -> Tensor:
+    """Room for (B, T, width), time first in memory where that is how ``like`` lies."""
+    B, T, _ = like.shape
+    time_first = like.stride(0) < like.stride(1)
+    return like.new_empty_strided((B, T, width), (width, B * width, 1) if time_first else (T * width, width, 1))
+
+
+def _packed_room(like: Tensor) -> Tensor:
+    # empty_like takes a third of new_empty's time, and there are as many of these as weights
+    return torch.empty_like(like) if like.is_contiguous() else like.new_empty(like.shape)
+
+
+def _reserve_size(given: Given, sizes: tuple[int, ...], lengths: Maybe) -> int:
+    lengths = packed(lengths)
+    return int(call("reserve_size", sizes, address(lengths), len(given.masks) > 0))
+
+
+def _in_float32(given: Given) -> bool:
+    return given.input.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def _widened(given: Given) -> Given:
+    input, h0, c0, weights, _, masks, _ = given
+    return given._replace(
+        input=input.float(),
+        h0=None if h0 is None else h0.float(),
+        c0=None if c0 is None else c0.float(),
+        weights=[weight.float() for weight in weights],
+        masks=[mask.float() for mask in masks],
+    )
+
+
+def _arguments(given: Given, results: Results) -> tuple[tuple[Any, ...], Any]:
+    """What all three functions of the module begin with, and the tensors that must live as long as their addresses."""
+    input, h0, c0, lengths = _adjacent(given.input), packed(given.h0), packed(given.c0), packed(given.lengths)
+    weights, masks = [packed(weight) for weight in given.weights], [_adjacent(mask) for mask in given.masks]
+    output, h_n, c_n = results
+    arguments = (
+        given.sizes,
+        torch.get_num_threads(),
+        _steps(input),
+        address(h0),
+        address(c0),
+        _weights(weights, given.each),
+        address(lengths),
+        [_steps(mask) for mask in masks],
+        _steps(output),
+        address(h_n),
+        address(c_n),
+    )
+    return arguments, (input, h0, c0, lengths, weights, masks)
+
+
+def _adjacent(steps: Maybe) -> Maybe:
+    """(B, T, ·) with the features of a step adjacent in memory."""
+    return steps if steps is None or steps.stride(2) == 1 else steps.contiguous()
+
+
+def _steps(tensor: Maybe) -> tuple[int, int, int]:
+    return (0, 0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+
+
+def _weights(weights: Sequence[Maybe], each: int) -> list[int]:
+    """Four addresses for each layer and direction."""
+    addresses = [address(weight) for weight in weights]
+    if each == 2:
+        addresses = [address for k in range(0, len(addresses), 2) for address in (*addresses[k : k + 2], 0, 0)]
+    return addresses

@@ -1,0 +1,1 @@
+"""Charts: described once, drawn by matplotlib or plotly."""

@@ -1,0 +1,193 @@
+"""Interactive charts: figures as plain data, and one page of HTML that shows them without another host.
+
+A figure is what plotly.js takes, so that the X-ray, the report and the page share one form. Knows how a chart looks in
+light and dark and how it is embedded; computes nothing that it shows.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bilstm.errors import from_extra
+
+# of Okabe and Ito's palette, which the colour-blind can tell apart
+BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
+DIVERGING = [[0.0, BLUE], [0.5, "#f7f7f7"], [1.0, RED]]  # against · nothing · for
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: what it is called, what one should see in it, and its figure.
+
+    Args:
+        title: a few words.
+        note: a sentence or two for the reader, plain text; also what a screen reader says of the chart.
+        figure: ``{"data": […], "layout": {…}}`` as plotly.js takes it, of plain lists, numbers and strings.
+        height: pixels on a wide screen.
+
+    Example:
+        >>> chart = Chart("Loss", "It falls.", figure([{"type": "scatter", "y": [3.0, 2.0]}], y="loss"))
+        >>> chart.figure["layout"]["yaxis"]["title"]["text"]
+        'loss'
+    """
+
+    title: str
+    note: str
+    figure: Mapping[str, Any] = field(repr=False)
+    height: int = 360
+
+
+def figure(data: Sequence[Mapping[str, Any]], *, x: str = "", y: str = "", **layout: Any) -> dict[str, Any]:
+    """A figure in the house's style.
+
+    Args:
+        data: plotly traces; arrays of numpy become lists, NaN and infinity become null.
+        x: title of the horizontal axis, plain text.
+        y: title of the vertical axis, plain text.
+        layout: further keys of plotly's layout; those of ``xaxis`` and ``yaxis`` are added to the titles.
+    """
+    axes = {
+        "xaxis": {"title": {"text": without_markup(x)}, "automargin": True, **layout.pop("xaxis", {})},
+        "yaxis": {"title": {"text": without_markup(y)}, "automargin": True, **layout.pop("yaxis", {})},
+    }
+    style = {
+        "font": {"family": FONT, "size": 13},
+        "margin": {"l": 40, "r": 16, "t": 16, "b": 40},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "hoverlabel": {"align": "left"},
+    }
+    plain: dict[str, Any] = _plain({"data": list(data), "layout": {**style, **axes, **layout}})
+    return plain
+
+
+def without_markup(text: str) -> str:
+    """A text in which plotly finds no markup: names and labels of the caller's are shown as they are.
+
+    Example:
+        >>> without_markup("<i>price</i>")
+        '&lt;i&gt;price&lt;/i&gt;'
+    """
+    return html.escape(text, quote=False)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, lists and strings as JSON can say them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def script() -> str:
+    """Two <script> elements for the end of a page's head: plotly.js itself, and what draws every chart in its place.
+
+    Raises:
+        ExtraError: plotly is not installed.
+    """
+    library = from_extra("plotly.offline", "report").get_plotlyjs()
+    return f"<script>{library}</script>\n<script>{DRAW}</script>"
+
+
+def place(chart: Chart) -> str:
+    """A <figure> element in which :func:`script` draws the chart."""
+    data = json.dumps(_plain(chart.figure), ensure_ascii=True, allow_nan=False)
+    data = data.replace("<", "\\u003c")  # nothing in it can end the element
+    title, note = html.escape(chart.title), html.escape(chart.note)
+    return (
+        f'<figure class="chart"><figcaption><strong>{title}</strong> {note}</figcaption>'
+        f'<div class="drawing" role="img" aria-label="{title}: {note}" style="height:{chart.height}px">'
+        f'<script type="application/json">{data}</script></div></figure>'
+    )
+
+
+def page(title: str, charts: Iterable[Chart], *, before: str = "") -> str:
+    """A whole page with charts one below the other, which needs no other file and no network.
+
+    Args:
+        title: of the page, plain text.
+        charts: in the order of reading.
+        before: HTML between the heading and the first chart.
+    """
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n{CLOSED}'
+    body = "\n".join(place(chart) for chart in charts)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>{head}\n<title>{html.escape(title)}</title>\n'
+        f"<style>{STYLE}</style>\n"
+        f"{script()}\n</head>\n<body><main>\n<h1>{html.escape(title)}</h1>\n{before}\n{body}\n</main></body>\n</html>\n"
+    )
+
+
+# The page may run what it brings along and nothing else: no request leaves it, whatever it was made from.
+CLOSED = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:\">"
+)
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --ink: #1b1b1b; --soft: #5c5c5c; --line: #d8d8d8; --paper: #ffffff; --accent: #0072b2;
+}
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ececec; --soft: #a8a8a8; --line: #3c3c3c; --paper: #16181a; --accent: #56b4e9 }
+}
+body { margin: 0; color: var(--ink); background: var(--paper); font: 16px/1.5 FONT }
+main { max-width: 62rem; margin: 0 auto; padding: 1rem }
+h1 { font-size: 1.6rem; line-height: 1.25 }
+figure { margin: 1.5rem 0 }
+figcaption { color: var(--soft); max-width: 45rem }
+figcaption strong { display: block; color: var(--ink) }
+.drawing { width: 100%; overflow: hidden }
+@media print { :root { --ink: #000; --soft: #333; --paper: #fff } figure { break-inside: avoid } }
+""".replace("FONT", FONT)
+
+
+# Colours of text and lines follow the reader's light or dark setting, as it is and as it changes; paper is light.
+DRAW = """
+(() => {
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  let printing = false;
+  const colours = () => dark.matches && !printing
+    ? {ink: '#ececec', line: '#3c3c3c'} : {ink: '#1b1b1b', line: '#d8d8d8'};
+  const tinted = figure => {
+    const {ink, line} = colours(), layout = structuredClone(figure.layout);
+    layout.font = {...layout.font, color: ink};
+    if (printing) layout.width = 640;  // what fits between the margins of A4 and of Letter
+    for (const name of Object.keys(layout).filter(key => /^[xy]axis/.test(key)))
+      layout[name] = {gridcolor: line, zerolinecolor: line, linecolor: line, ...layout[name]};
+    return layout;
+  };
+  const options = {responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false};
+  const figures = new Map();
+  const draw = (where, figure) => Plotly.react(where, figure.data, tinted(figure), options);
+  const all = () => figures.forEach((figure, where) => draw(where, figure));
+  document.addEventListener('DOMContentLoaded', () => {
+    for (const where of document.querySelectorAll('.drawing')) {
+      figures.set(where, JSON.parse(where.querySelector('script').textContent));
+      where.textContent = '';
+    }
+    all();
+  });
+  dark.addEventListener('change', all);
+  addEventListener('beforeprint', () => { printing = true; all(); });
+  addEventListener('afterprint', () => {
+    printing = false;
+    all();
+    figures.forEach((_, where) => Plotly.Plots.resize(where));
+  });
+})();
+"""

@@ -1,0 +1,1 @@
+"""The training loop and what it needs: state, checkpoint, history, progress, workers."""

@@ -1,0 +1,97 @@
+"""Writes a training run down after every epoch and takes it up again. Knows tensors; not what they train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from bilstm.errors import ModelFileError
+from bilstm.files import tensor_file
+from bilstm.training import workers
+from bilstm.training.history import History
+
+if TYPE_CHECKING:
+    from bilstm.training.state import State
+
+
+VERSION = 3
+
+
+class Checkpoint:
+    """A file that holds the state of a run at its last finished epoch.
+
+    Args:
+        path: the file; it need not exist.
+        fingerprint: a digest of parameters and data; a checkpoint of another run is refused.
+
+    Raises:
+        ModelFileError: the file belongs to another run, or is damaged.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+        self.facts: dict[str, Any] | None
+        found: tuple[dict[str, Any] | None, dict[str, Tensor]]
+        found = self._read() if workers.is_first() and path.exists() else (None, {})
+        self.facts, self.tensors = workers.from_first(found)  # others may be on machines that lack the file
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        path, fingerprint = self.path, self.fingerprint
+        header, tensors = tensor_file.read(path)
+        if (header.get("checkpoint"), header.get("fingerprint")) != (VERSION, fingerprint):
+            raise ModelFileError(
+                f"expected a checkpoint of this run, got one of other data or parameters ({path})",
+                hint="delete it to start anew, or choose another checkpoint file",
+            )
+        return header["facts"], tensors
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch; 0 at the start of a run."""
+        return 0 if self.facts is None else int(self.facts["epoch"])
+
+    def restore(self, state: State) -> None:
+        """Bring ``state`` to the last finished epoch, if there is one."""
+        if self.facts is None:
+            return
+        facts, tensors = self.facts, self.tensors
+        state.epoch, state.best_epoch = facts["epoch"], facts["best_epoch"]
+        if facts["best_value"] is not None:
+            metric, loss = facts["best_value"]
+            state.best_value, state.best = (metric, loss), part(tensors, "best")
+        state.history = History.from_tensor(state.history.metric_name, tensors["history"])
+        state.network.load_state_dict(part(tensors, "network"))
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in part(tensors, "optimizer").items():
+            index, key = name.split(".")
+            states.setdefault(int(index), {})[key] = tensor
+        state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": states})
+
+    def save(self, state: State) -> None:
+        """Write the state after an epoch. Not flushed to the disk: a killed process loses nothing by that."""
+        facts = {
+            "epoch": state.epoch,
+            "best_epoch": state.best_epoch,
+            "best_value": None if state.best is None else state.best_value,
+        }
+        header = {"checkpoint": VERSION, "fingerprint": self.fingerprint, "facts": facts}
+        tensor_file.write(self.path, header, tensors_of(state), durable=False)
+
+
+def tensors_of(state: State) -> dict[str, Tensor]:
+    """Every tensor of a training state under a flat name."""
+    tensors = {f"network.{name}": t for name, t in state.network.state_dict().items()}
+    if state.best is not None:
+        tensors |= {f"best.{name}": t for name, t in state.best.items()}
+    for index, values in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": t for key, t in values.items()}
+    return tensors | {"history": state.history.to_tensor()}
+
+
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors under ``name.``, without that prefix."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,134 @@
+"""What training did, epoch by epoch. Knows numbers only; draws them on request."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+COLUMNS = (
+    "epoch",  # from 1
+    "loss",  # mean training loss, as the optimiser saw it
+    "validation_loss",  # NaN where there is no validation part
+    "metric",  # validation metric in the caller's units; NaN where there is no validation part
+    "seconds",  # wall time of this epoch
+    "learning_rate",
+    "gradient_norm",  # mean over the batches, before clipping
+)
+
+
+class History:
+    """One row per epoch: epoch, loss, validation loss, metric, seconds, learning rate, gradient norm.
+
+    Args:
+        metric_name: what ``metric`` holds, for instance ``rmse`` or ``accuracy``.
+
+    Example:
+        >>> history = History("rmse")
+        >>> history.add(epoch=1, loss=0.5, seconds=0.1, learning_rate=0.001, gradient_norm=2.0)
+        >>> history["loss"], len(history)
+        ([0.5], 1)
+    """
+
+    def __init__(self, metric_name: str = "metric", columns: dict[str, list[float]] | None = None) -> None:
+        self.metric_name = metric_name
+        self.keeps_best_metric = False  # as its estimator has it; see kept
+        self.columns: dict[str, list[float]] = columns or {name: [] for name in COLUMNS}
+
+    def __len__(self) -> int:
+        return len(self.columns["epoch"])
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.columns[name]
+
+    def __repr__(self) -> str:
+        last = f", loss {self['loss'][-1]:.6g}" if len(self) else ""
+        return f"History({len(self)} epochs{last})"
+
+    def add(self, **values: float) -> None:
+        """Add one epoch; a column that is not given is NaN."""
+        for name, column in self.columns.items():
+            column.append(float(values.get(name, math.nan)))
+
+    def kept(self, *, by_metric: bool, epochs: int | None = None) -> int:
+        """The row of the epoch whose weights are kept, with a validation part, if training ends after so many epochs.
+
+        Args:
+            by_metric: that of the highest metric (of equals that of the lowest validation loss); else that of the
+                lowest validation loss.
+            epochs: None: all that there are.
+        """
+
+        def rank(row: int) -> tuple[float, float]:
+            loss, metric = self["validation_loss"][row], self["metric"][row]
+            return (-metric if by_metric and not math.isnan(metric) else 0.0), loss
+
+        return min(range(len(self) if epochs is None else epochs), key=rank)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there was a validation part."""
+        return any(not math.isnan(value) for value in self.columns["validation_loss"])
+
+    def to_frame(self) -> pl.DataFrame:
+        """The history as a polars DataFrame, one row an epoch."""
+        import polars as pl
+
+        return pl.DataFrame(self.columns).with_columns(pl.col("epoch").cast(pl.Int64))
+
+    def plot(self) -> Figure:
+        """The loss curves as a matplotlib figure; save it with ``figure.savefig("loss.png")``."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        self.draw(figure.subplots())
+        return figure
+
+    def draw(self, axes: Axes) -> None:
+        """The loss curves into the axes of somebody's figure."""
+        curves = [("loss", "training", "C0")]
+        if self.has_validation:
+            curves.append(("validation_loss", "validation", "C1"))
+        for name, label, color in curves:
+            axes.plot(self["epoch"], self[name], color=color, linewidth=1.2, label=label)
+        if self.has_validation:
+            row = self.kept(by_metric=self.keeps_best_metric)
+            axes.plot(self["epoch"][row], self["validation_loss"][row], "o", color="C1", label="kept")
+        # losses fall by orders of magnitude; a linear axis would show a flat line
+        axes.set_yscale("log" if min(self.columns["loss"], default=0.0) > 0 else "linear")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss")
+        axes.grid(alpha=0.3)
+        axes.legend()
+
+    def to_tensor(self) -> Tensor:
+        """All columns as one float64 tensor (epochs, columns), for a checkpoint."""
+        return torch.tensor([self.columns[name] for name in COLUMNS], dtype=torch.float64).T.contiguous()
+
+    @classmethod
+    def from_tensor(cls, metric_name: str, values: Tensor) -> History:
+        """The other way."""
+        return cls(metric_name, {name: values[:, i].tolist() for i, name in enumerate(COLUMNS)})
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can say it: NaN is written as null."""
+        columns = {
+            name: [None if math.isnan(value) else value for value in column] for name, column in self.columns.items()
+        }
+        return {"metric_name": self.metric_name, "columns": columns}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> History:
+        """The other way."""
+        columns = {
+            name: [math.nan if value is None else float(value) for value in data["columns"][name]] for name in COLUMNS
+        }
+        return cls(str(data["metric_name"]), columns)
