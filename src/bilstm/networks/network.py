@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 
 from bilstm.data.batch import Batch
-from bilstm.networks import steady
+from bilstm.networks import batch_invariant
 from bilstm.nn.lstm.equations import valid_steps
 from bilstm.nn.lstm.layer import BiLSTM
 
@@ -80,12 +80,12 @@ class Network(nn.Module):
         if self.pooling == "final":
             pooled = final_pool(states, h_n)  # (B, 2H)
         elif self.attention is not None:
-            scores = steady.score(self.attention, states)  # (B, T)
-            pooled = steady.by_length(attention_pool, states, batch.lengths, scores)
+            scores = batch_invariant.score(self.attention, states)  # (B, T)
+            pooled = batch_invariant.by_length(attention_pool, states, batch.lengths, scores)
         else:
-            pooled = steady.by_length(POOLINGS[self.pooling], states, batch.lengths)
-        hidden = steady.linear(self.hidden, self.dropout(pooled.relu())).relu()  # (B, H)
-        return steady.linear(self.output, hidden)  # (B, K)
+            pooled = batch_invariant.by_length(POOLINGS[self.pooling], states, batch.lengths)
+        hidden = batch_invariant.linear(self.hidden, self.dropout(pooled.relu())).relu()  # (B, H)
+        return batch_invariant.linear(self.output, hidden)  # (B, K)
 
 
 class StepNetwork(nn.Module):
@@ -131,7 +131,7 @@ class StepNetwork(nn.Module):
         states, _ = self.lstm(self.reader(batch), lengths=batch.lengths)  # (B, T, 2H)
         if self.training and self.dropout:
             states = states * drop(states.new_ones(len(states), 1, states.shape[2]), self.dropout)
-        return steady.linear(self.output, states)  # (B, T, K)
+        return batch_invariant.linear(self.output, states)  # (B, T, K)
 
 
 def final_pool(states: Tensor, h_n: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bilstm.data.batch import Batch
-from bilstm.networks import steady
+from bilstm.networks import batch_invariant
 from bilstm.nn.lstm import kernels
 from bilstm.nn.lstm.equations import Call, Weights
 from bilstm.nn.lstm.layer import BiLSTM
@@ -78,7 +78,7 @@ class SpeechNetwork(nn.Module):
         if self.training and self.masks:
             values = masked(values, batch.lengths, self.stack)
         states, _ = self.lstm(values, lengths=batch.lengths)  # (B, T, 2H)
-        return steady.linear(self.output, self.dropout(states))  # (B, T, K)
+        return batch_invariant.linear(self.output, self.dropout(states))  # (B, T, K)
 
     def block(self, values: Tensor, count: int, states: list[State] | None = None) -> Block:
         """The next ``count`` steps of a stream, with those behind them as look-ahead.
@@ -98,7 +98,7 @@ class SpeechNetwork(nn.Module):
             behind, _ = _one_way(backward, x.flip(1), None)
             x = torch.cat([torch.cat([kept, ahead], dim=1), behind.flip(1)], dim=2)  # (B, N + R, 2H)
             left.append(state)
-        return Block(steady.linear(self.output, x[:, :count]), left)
+        return Block(batch_invariant.linear(self.output, x[:, :count]), left)
 
 
 def _one_way(weights: Weights, x: Tensor, state: State | None) -> tuple[Tensor, State]:

@@ -18,8 +18,8 @@ SMALLEST = -90  # exponent of a row's largest number, below which digits are los
 ROWS = 512  # at a time, so that they stay in a cache
 
 
-def is_steady(values: Tensor) -> bool:
-    """Whether rows are kept apart here."""
+def applies_to(values: Tensor) -> bool:
+    """Whether a result must not depend on batch mates: in inference on a CPU."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     return values.device.type == "cpu" and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
@@ -32,9 +32,9 @@ def linear(layer: nn.Linear, values: Tensor) -> Tensor:
     of the weights is the sum of two such parts, of 20 bits each for K up to 512. Sums of K products of whole numbers
     then fit float64. With 600 inputs the largest error seen was 1.8e-7, torch's own 1.1e-6.
     """
-    if not is_steady(values) or values.dtype != torch.float32:
-        usual: Tensor = layer(values)
-        return usual
+    if not applies_to(values) or values.dtype != torch.float32:
+        plain: Tensor = layer(values)
+        return plain
     bits = EXACT - VALUE_BITS - max(values.shape[-1] - 1, 1).bit_length()
     weights, weight_unit = _scaled(layer.weight, bits)  # (N, K), (N, 1)
     high = weights.round()
@@ -42,11 +42,11 @@ def linear(layer: nn.Linear, values: Tensor) -> Tensor:
     factors = torch.cat([high, low]).double().T  # (K, 2N)
     result = values.new_empty(*values.shape[:-1], len(high))
     rows, results = values.flatten(0, -2), result.view(-1, len(high))
-    for part, place in zip(torch.split(rows, ROWS), torch.split(results, ROWS), strict=True):
+    for part, target in zip(torch.split(rows, ROWS), torch.split(results, ROWS), strict=True):
         whole, unit = _scaled(part, VALUE_BITS)  # (R, K), (R, 1)
         upper, lower = torch.split(whole.round_().double() @ factors, len(high), dim=1)  # whole numbers
         sums = (upper + lower * 2.0**-bits) * (unit * weight_unit.T)
-        place.copy_(sums if layer.bias is None else sums + layer.bias)
+        target.copy_(sums if layer.bias is None else sums + layer.bias)
     return result
 
 
@@ -60,7 +60,7 @@ def _scaled(values: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 def score(layer: nn.Linear, states: Tensor) -> Tensor:
     """A linear layer with one output, (B, T, C) → (B, T); each step's products are added by themselves."""
-    if not is_steady(states):
+    if not applies_to(states):
         result: Tensor = layer(states).squeeze(-1)
         return result
     return (states * layer.weight[0]).sum(dim=2) + layer.bias
@@ -75,18 +75,18 @@ def by_length(pool: Callable[..., Tensor], states: Tensor, lengths: Tensor, *oth
         lengths: (B,).
         others: what else belongs to each step, (B, T, …).
     """
-    if not is_steady(states) or len(lengths) == 0:
+    if not applies_to(states) or len(lengths) == 0:
         return pool(states, lengths, *others)
     sizes = torch.tensor([1 << max(length - 1, 0).bit_length() for length in lengths.tolist()])
-    parts, places = [], []
+    parts, positions = [], []
     for size in sorted(set(sizes.tolist())):
         rows = (sizes == size).nonzero()[:, 0]
         part, *more = (_cut(steps, rows, size) for steps in (states, *others))
         parts.append(pool(part, lengths[rows], *more))
-        places.append(rows)
+        positions.append(rows)
     joined = torch.cat(parts)
     result = torch.empty_like(joined)
-    result[torch.cat(places)] = joined
+    result[torch.cat(positions)] = joined
     return result
 
 

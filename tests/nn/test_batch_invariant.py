@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bilstm.networks import steady
+from bilstm.networks import batch_invariant
 from bilstm.networks.network import attention_pool, mean_pool
 from tests.compare import assert_close
 
@@ -21,8 +21,8 @@ def test_a_row_has_the_same_bits_alone_and_among_others(rows, inputs, outputs, s
     torch.manual_seed(seed)
     layer, values = nn.Linear(inputs, outputs), torch.randn(rows, inputs) * 10 ** torch.randn(rows, 1)
     with torch.inference_mode():
-        together = steady.linear(layer, values)
-        alone = torch.cat([steady.linear(layer, row[None]) for row in values])
+        together = batch_invariant.linear(layer, values)
+        alone = torch.cat([batch_invariant.linear(layer, row[None]) for row in values])
         assert_close(together, alone, rtol=0, atol=0)
 
 
@@ -33,7 +33,7 @@ def test_its_error_is_no_larger_than_the_librarys(inputs):
     values[3] = 0
     with torch.inference_mode():
         exact = values.double() @ layer.weight.double().T + layer.bias.double()
-        ours = (steady.linear(layer, values).double() - exact).abs()
+        ours = (batch_invariant.linear(layer, values).double() - exact).abs()
         theirs = (layer(values).double() - exact).abs()
     assert ours.max() <= theirs.max()
     assert (ours <= 2.0**-23 * (1 + exact.abs())).all()
@@ -41,14 +41,14 @@ def test_its_error_is_no_larger_than_the_librarys(inputs):
 
 def test_training_and_gradients_take_the_librarys_way():
     layer, values = nn.Linear(5, 3), torch.randn(4, 5)
-    assert_close(steady.linear(layer, values), layer(values), rtol=0, atol=0)
-    assert steady.linear(layer, values).requires_grad
+    assert_close(batch_invariant.linear(layer, values), layer(values), rtol=0, atol=0)
+    assert batch_invariant.linear(layer, values).requires_grad
 
 
 def test_what_is_no_number_stays_none():
     layer = nn.Linear(3, 2)
     with torch.inference_mode():
-        found = steady.linear(layer, torch.tensor([[float("nan"), 1, 2], [1, 2, 3]]))
+        found = batch_invariant.linear(layer, torch.tensor([[float("nan"), 1, 2], [1, 2, 3]]))
     assert found[0].isnan().all()
     assert found[1].isfinite().all()
 
@@ -64,9 +64,9 @@ def test_a_row_is_pooled_alike_whatever_it_is_padded_to(lengths, width):
     scores, all_lengths = torch.randn(len(lengths), longest), torch.tensor(lengths)
     with torch.inference_mode():
         for pool, others in ((mean_pool, ()), (attention_pool, (scores,))):
-            together = steady.by_length(pool, states, all_lengths, *others)
+            together = batch_invariant.by_length(pool, states, all_lengths, *others)
             assert_close(together, pool(states, all_lengths, *others), rtol=1e-5, atol=1e-6)
             for row, length in enumerate(lengths):
                 cut = [steps[row : row + 1, :length] for steps in (states, *others)]
-                alone = steady.by_length(pool, cut[0], all_lengths[row : row + 1], *cut[1:])
+                alone = batch_invariant.by_length(pool, cut[0], all_lengths[row : row + 1], *cut[1:])
                 assert_close(together[row : row + 1], alone, rtol=0, atol=0)
