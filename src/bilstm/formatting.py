@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
 
 LISTED = 6  # names in a sentence, at most
+LONGEST_NAME = 60  # characters of each
 
 
-def listed(names: Any) -> str:
+def listed(names: Iterable[object], most: int = LISTED) -> str:
     """Names as in a sentence, the first few of many.
 
     Example:
-        >>> listed("ab"), listed(range(9))
-        ('a, b', '0, 1, 2, 3, 4, 5 and 3 more')
+        >>> listed("abc"), listed(range(9), 2)
+        ('a, b and c', '0, 1 and 7 more')
     """
-    known = [str(name) for name in names]
-    if len(known) > LISTED:
-        return ", ".join(known[:LISTED]) + f" and {len(known) - LISTED} more"
-    return ", ".join(known)
+    known = [shortened(str(name), LONGEST_NAME) for name in names]
+    if len(known) > most:
+        return f"{', '.join(known[:most])} and {len(known) - most:,} more"
+    return " and ".join([", ".join(known[:-1]), known[-1]] if len(known) > 1 else known)
 
 
 LONGEST_LABEL = 18  # characters of a word below an axis
@@ -67,6 +68,19 @@ def written_times(times: pl.Series, zoned: bool = False) -> list[Any]:
     if bool((stamps.dt.truncate("1d") == stamps).all()) and not zoned:
         return stamps.dt.to_string("%Y-%m-%d").to_list()
     return stamps.dt.to_string("%Y-%m-%dT%H:%M:%S%.f" + ("Z" if zoned else "")).to_list()
+
+
+def written_time(value: Any) -> str:
+    """One time: a number, a day, or a time of a day to the minute.
+
+    Example:
+        >>> written_time(2008.0)
+        '2008'
+    """
+    if not hasattr(value, "strftime"):
+        return number(float(value), 6).replace(",", "")
+    is_day = (value.hour, value.minute, value.second) == (0, 0, 0)
+    return str(value.strftime("%Y-%m-%d" if is_day else "%Y-%m-%d %H:%M"))
 
 
 LONGEST = 400  # characters of a text that a table shows

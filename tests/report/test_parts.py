@@ -26,7 +26,7 @@ from bilstm.metrics.simple_rules import commonest_tags, logistic, ridge
 from bilstm.report.checks import findings, same_as_training
 from bilstm.report.commands import commands, options
 from bilstm.report.examined import examples, worst_rows
-from bilstm.report.facts import learned_from, sentence, settings
+from bilstm.report.facts import learned_from, settings
 from bilstm.report.sentences import legend_of, marked
 from tests import series
 from tests.compare import assert_close
@@ -187,14 +187,14 @@ def test_characters_that_cannot_be_written_are_told():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (regressor, "reads a table row of 3 columns and says price and <i>rent</i>."),
+        (regressor, "reads a table row of 3 columns and predicts price and <i>rent</i>."),
         (tagger, "finds LOC and PER in sentences, with 4 tags and a CRF."),
-        (forecaster, "reads the last 6 steps (day) of a series and says the next 2 steps of y0 and y1"),
+        (forecaster, "reads the last 6 steps (day) of a series and predicts the next 2 steps of y0 and y1"),
         (transcriber, "writes down what is said in recordings, in"),
     ],
 )
 def test_what_a_model_is_in_a_sentence(make, words):
-    assert words in sentence(make()[0])
+    assert words in make()[0].describe()
 
 
 def test_settings_that_differ_stand_first():

@@ -30,6 +30,7 @@ from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.circumstances import circumstances, data_warnings
 from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
+from bilstm.formatting import counted, listed
 from bilstm.networks.network import Network
 from bilstm.networks.words import WordReader
 from bilstm.training import workers
@@ -39,12 +40,14 @@ from bilstm.training.loop import Examples, Supply, predict, train
 from bilstm.training.progress import Show, both, progress, say
 
 NOT_IN_FINGERPRINT = ("verbose", "checkpoint")
+NAMED = 12  # columns, classes or tags that a fitted model's facts name
 
 
 class BiLSTMEstimator(Inputs, ABC):
     """Base of the estimators; not for direct use."""
 
     task: str
+    unit: str  # what is learned from and answered one by one, in the singular
     metric_name: str
 
     hidden_size: int
@@ -104,6 +107,10 @@ class BiLSTMEstimator(Inputs, ABC):
     @abstractmethod
     def _check_targets(self, dataset: Dataset) -> None:
         """Reject targets that cannot be learned."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What the fitted model is, in one sentence: what it reads, and what it says of that."""
 
     def _strata(self, dataset: Dataset) -> Array | None:
         """Labels whose shares a validation part should keep, or None."""
@@ -316,6 +323,27 @@ class BiLSTMEstimator(Inputs, ABC):
             pooling=self.resolved("pooling"),
             reader=reader,
         )
+
+    # -- what was learned ----------------------------------------------------------------------------------
+
+    @property
+    def row_unit(self) -> str:
+        """What a caller calls one of the sequences that were learned from: a row, where they were a table."""
+        return "row" if self.is_table_ else self.unit
+
+    @property
+    def input_words(self) -> str:
+        """What the fitted model reads, in words: ``a table row of 13 columns``."""
+        if self.is_language_:
+            return "a text"
+        columns = counted(len(self.feature_names_), "column")
+        if self.is_table_:
+            return f"a table row of {columns}" + (", a column a step" if self.columns_are_steps else "")
+        return f"a sequence of steps of {columns}"
+
+    def learned_facts(self) -> list[tuple[str, str]]:
+        """What the fitted model knows of its training data, as pairs of a name and what there is to say of it."""
+        return [("columns", listed(self.feature_names_, NAMED))]
 
     @property
     def columns_are_steps(self) -> bool:

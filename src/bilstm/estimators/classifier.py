@@ -22,8 +22,10 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, is_labels_lists
 from bilstm.data.encoders import LabelEncoder
 from bilstm.errors import DataError, ParameterError, did_you_mean
+from bilstm.estimators.base import NAMED
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
+from bilstm.formatting import listed
 from bilstm.metrics.predictions import classification_metrics, several_labels_metrics
 
 
@@ -89,6 +91,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     """
 
     task = "classifier"
+    unit = "sequence"
     metric_name = "accuracy"
     by_kind: ClassVar = {"dropout": (0.1, 0.5), "pooling": ("final", "attention"), "max_epochs": (100, 15)}
 
@@ -288,6 +291,17 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         labels = true_labels(dataset)
         self.labels_.transform(labels, dataset.source)  # a class the model does not know is an error
         return classification_metrics(labels, probabilities, self.classes_)
+
+    @property
+    def row_unit(self) -> str:
+        return "text" if self.is_language_ else super().row_unit
+
+    def describe(self) -> str:
+        choice = f"{'any' if self.several_ else 'one'} of {len(self.classes_)} ({listed(self.classes_.tolist(), 5)})"
+        return f"A classifier: it reads {self.input_words} and says {listed(self.target_names_, 4)}: {choice}."
+
+    def learned_facts(self) -> list[tuple[str, str]]:
+        return [*super().learned_facts(), ("classes", listed(self.classes_.tolist(), NAMED))]
 
     def encoders(self) -> dict[str, Any]:
         return super().encoders() | {

@@ -27,6 +27,7 @@ from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
 from bilstm.estimators.parameters import store
 from bilstm.estimators.series_inputs import SeriesEstimator
+from bilstm.formatting import counted, listed, percent, written_time
 from bilstm.metrics.baselines import LinearBaseline, naive_forecasts
 from bilstm.metrics.forecasts import mase_scale
 from bilstm.networks.forecast import ForecastNetwork
@@ -90,6 +91,7 @@ class BiLSTMForecaster(SeriesEstimator):
     """
 
     task = "forecaster"
+    unit = "window"
     metric_name = "mase"
 
     target_as: str
@@ -130,6 +132,19 @@ class BiLSTMForecaster(SeriesEstimator):
     def share_(self) -> float:
         """The share of the BiLSTM's part that the validation part supports."""
         return float(self._network.share)
+
+    def describe(self) -> str:
+        step = self.known_.clock.name
+        clock = "" if "step" in step else f" ({step})"
+        ahead = f"predicts the next {counted(self.horizon, 'step')} of {listed(self.target_names_, 4)}"
+        return f"A forecaster: it reads the last {self.history} steps{clock} of a series and {ahead}, with intervals."
+
+    def learned_facts(self) -> list[tuple[str, str]]:
+        known = self.known_
+        until = f"{counted(len(known), 'series')}, until {written_time(known.known_times.max())} ({known.clock.name})"
+        kept = f"{percent(self.share_)} is kept: as much as the validation part supports beside the linear map"
+        facts = [("series", until), ("targets seen as", self.target_as_), ("the BiLSTM's part", kept)]
+        return [*super().learned_facts(), *facts]
 
     # -- predict -------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.text.vocabulary import CASES, WordEncoder
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.formatting import counted
 from bilstm.networks.words import WordReader
 
 
@@ -76,6 +77,14 @@ class LanguageEstimator(BiLSTMEstimator):
             reader.vectors[1:] = torch.from_numpy(words.vectors)
             words.vectors = None
         return reader
+
+    def learned_facts(self) -> list[tuple[str, str]]:
+        if not self.is_language_:
+            return super().learned_facts()
+        words = self.words_
+        vectors = f", vectors of {counted(len(words.vector_words), 'word')}" if words.vector_words else ""
+        sizes = f"{counted(len(words.words), 'word')}, {counted(len(words.characters), 'character')}"
+        return [("vocabulary", sizes + vectors)]
 
     def encoders(self) -> dict[str, Any]:
         return {"words": self.words_.to_json()} if self.is_language_ else super().encoders()

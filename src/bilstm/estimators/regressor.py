@@ -17,6 +17,7 @@ from bilstm.data.encoders import TargetScaler, numeric_targets
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import store
+from bilstm.formatting import listed
 from bilstm.metrics.predictions import regression_metrics
 
 
@@ -65,6 +66,7 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     """
 
     task = "regressor"
+    unit = "sequence"
     metric_name = "rmse"
 
     def __init__(
@@ -144,6 +146,9 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
             raise DataError(f"expected data with targets, got none ({dataset.source})")
         predicted = self.decode(outputs, dataset.lengths)
         return regression_metrics(numeric_targets(dataset.targets, dataset.source), predicted)
+
+    def describe(self) -> str:
+        return f"A regressor: it reads {self.input_words} and predicts {listed(self.target_names_, 4)}."
 
     def encoders(self) -> dict[str, Any]:
         return super().encoders() | {"scaler": self.scaler_.to_json()}

@@ -22,9 +22,11 @@ from bilstm.data.text.sentences import read_sentences
 from bilstm.data.text.tags import mended, repair, scheme_of, valid_transitions
 from bilstm.data.text.text import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError, did_you_mean
+from bilstm.estimators.base import NAMED
 from bilstm.estimators.entities import Entity, found_entities
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
+from bilstm.formatting import counted, listed
 from bilstm.metrics.predictions import entity_tables, tagging_metrics
 from bilstm.networks.network import StepNetwork
 from bilstm.nn.crf.layer import CRF
@@ -88,6 +90,7 @@ class BiLSTMTagger(LanguageEstimator):
     """
 
     task = "tagger"
+    unit = "sentence"
     each_step = True
     keeps_best_metric = True
 
@@ -362,6 +365,19 @@ class BiLSTMTagger(LanguageEstimator):
         assert dataset.tags is not None
         truth = self.split_tags(dataset.tags.to_series(), dataset.lengths)
         return tagging_metrics(truth, self.tags_of(self.decode(outputs, dataset.lengths), dataset.lengths))
+
+    def describe(self) -> str:
+        kinds = sorted({str(tag).partition("-")[2] for tag in self.classes_} - {""})
+        what = f"finds {listed(kinds)} in sentences" if kinds and self.scheme_ else "gives every word a tag"
+        return f"A tagger: it {what}, with {counted(len(self.classes_), 'tag')}{' and a CRF' if self.crf else ''}."
+
+    def learned_facts(self) -> list[tuple[str, str]]:
+        facts = [*super().learned_facts(), ("tags", listed(self.classes_.tolist(), NAMED))]
+        if self.repaired_:
+            assert self.scheme_ is not None
+            broken = f"{counted(self.repaired_, 'tag')} that broke the {self.scheme_.upper()} scheme"
+            facts.append(("repaired", broken))
+        return facts
 
     def encoders(self) -> dict[str, Any]:
         return super().encoders() | {

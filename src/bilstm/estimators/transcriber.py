@@ -17,13 +17,14 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.sound.audio import resampled
 from bilstm.data.sound.recordings import Recordings
-from bilstm.data.text.characters import BLANK
+from bilstm.data.text.characters import BLANK, SPACE
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.listening import texts_of_stream
 from bilstm.estimators.parameters import store
 from bilstm.estimators.sound_inputs import SoundEstimator
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
+from bilstm.formatting import counted, shortened
 from bilstm.metrics.speech import transcript_metrics
 from bilstm.nn.ctc.functions import ctc_loss
 from bilstm.training.progress import Show
@@ -84,6 +85,7 @@ class BiLSTMTranscriber(SoundEstimator):
     """
 
     task = "transcriber"
+    unit = "recording"
     metric_name = "word accuracy"
     keeps_best_metric = True
 
@@ -268,6 +270,19 @@ class BiLSTMTranscriber(SoundEstimator):
     def measure(self, dataset: Dataset, outputs: Any) -> dict[str, float]:
         assert isinstance(dataset, Recordings)
         return _compared(dataset, outputs, self.decoder(Decoding())).metrics
+
+    def describe(self) -> str:
+        characters = counted(len(self.characters_) - 1, "character")
+        return f"A transcriber: it writes down what is said in recordings, in {characters}."
+
+    def learned_facts(self) -> list[tuple[str, str]]:
+        sound, left = self.sound_, getattr(self, "left_out_", [])  # no model file keeps which were left out
+        characters = self.characters_.inverse(range(1, len(self.characters_))).replace(SPACE, "␣")
+        features = f"{sound.rate:,} Hz, {counted(sound.mels, 'band')}, steps of {1000 * sound.step_seconds:g} ms"
+        facts = [("characters", shortened(characters, 200)), ("sound", features)]
+        if left:
+            facts.append(("left out", f"{counted(len(left), 'recording')} that could not be learned from"))
+        return facts
 
     def _infinite(self, training: Dataset) -> Callable[[Tensor], None]:
         """Names a recording whose text CTC rules out, once, and goes on without it."""

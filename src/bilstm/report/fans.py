@@ -9,7 +9,7 @@ import numpy as np
 from bilstm.data.columns import Array
 from bilstm.data.series.reader import Series
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
-from bilstm.formatting import counted, number
+from bilstm.formatting import counted
 from bilstm.plotting.charts import BLUE, GREEN, ORANGE, PINK, RED, SKY, Chart, figure
 from bilstm.report.blocks import Block, Drawing, Text
 from bilstm.report.regression import rounded
@@ -83,19 +83,6 @@ def _known(series: Series, found: Forecasts, first: int, k: int) -> dict[str, An
 def _plain_time(value: Any) -> Any:
     """A time as plotly reads it."""
     return value.isoformat() if hasattr(value, "isoformat") else float(value)
-
-
-def written_time(value: Any) -> str:
-    """A time as a reader wants it.
-
-    Example:
-        >>> written_time(2008.0)
-        '2008'
-    """
-    if not hasattr(value, "strftime"):
-        return number(float(value), 6).replace(",", "")
-    is_day = (value.hour, value.minute, value.second) == (0, 0, 0)
-    return str(value.strftime("%Y-%m-%d" if is_day else "%Y-%m-%d %H:%M"))
 
 
 def by_step(found: Forecasts) -> Drawing:

@@ -15,10 +15,10 @@ from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import DataError
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
-from bilstm.formatting import counted, number
+from bilstm.formatting import counted, number, written_time
 from bilstm.report.blocks import Block, Table
 from bilstm.report.examined import Examined, Example, case_anchor, worst_rows, worst_table
-from bilstm.report.fans import by_step, coverage, fans, panel_name, written_time
+from bilstm.report.fans import by_step, coverage, fans, panel_name
 from bilstm.report.measured import Measure, Measured, Rival
 
 PANELS = 4  # series and targets that are drawn

@@ -24,7 +24,7 @@ from bilstm.report.checks import findings, same_as_training
 from bilstm.report.commands import commands
 from bilstm.report.curves import curves
 from bilstm.report.examined import Examined
-from bilstm.report.facts import learned_from, sentence, settings, versions
+from bilstm.report.facts import learned_from, settings, versions
 from bilstm.report.looks import looks
 from bilstm.report.measured import figures_blocks, verdict
 from bilstm.training.progress import say
@@ -111,7 +111,7 @@ def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = N
     return str(
         environment.from_string(template.read_text(encoding="utf-8")).render(
             title=title,
-            sentence=sentence(estimator),
+            sentence=estimator.describe(),
             sections=_linked(sections),
             made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             examined=name,
@@ -194,7 +194,7 @@ def _examined(estimator: Any, dataset: Dataset, tell: Callable[[str], None]) -> 
 
 
 def _verdict(estimator: Any, found: Examined | None, name: str | None, same: str | None) -> Section:
-    blocks: list[Block] = [Text(sentence(estimator))]
+    blocks: list[Block] = [Text(estimator.describe())]
     if found is not None:
         said = verdict(found.measured)
         said = replace(said, text=found.verdict) if found.verdict else said

@@ -23,7 +23,6 @@ from bilstm.server.page.aside import Aside
 from bilstm.server.page.forms import input_of
 from bilstm.server.page.looking import Looking
 from bilstm.server.page.questions import Question
-from bilstm.server.page.task_words import sentence_of
 from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
 
@@ -135,7 +134,7 @@ class Visit:
         self.main.clear()
         with self.main:
             parts.heading(1, self.name)
-            parts.words("p", sentence_of(self.model), "lead")
+            parts.words("p", self.model.describe(), "lead")
             if note:
                 parts.words("p", note, "note").props('role="status"')
             with ui.tabs().props("align=left no-caps inline-label") as tabs:
