@@ -13,7 +13,7 @@ import pytest
 
 from bilstm.cli.options import NOT_OPTIONS, TASKS, kind_of
 from bilstm.cli.program import app
-from bilstm.estimators.signatures import constructor, described
+from bilstm.estimators.signatures import declaration, described
 
 COMMANDS = [
     *([command.name or command.callback.__name__] for command in app.registered_commands),
@@ -65,10 +65,11 @@ def test_every_constructor_parameter_is_an_option_with_its_default_and_meaning(r
 
 @pytest.mark.parametrize("task", TASKS)
 def test_what_the_source_text_says_of_a_constructor_is_what_python_says(task):
-    module, name, _ = TASKS[task]
-    made, kind = constructor(module, name), kind_of(task)
+    made, kind = declaration(*TASKS[task]), kind_of(task)
     assert made.parameters == list(inspect.signature(kind).parameters.values())
     assert set(made.texts) >= {parameter.name for parameter in made.parameters} - set(NOT_OPTIONS)
+    assert {name: getattr(kind, name) for name in made.attributes} == made.attributes
+    assert made.attributes["task"] == task
 
 
 def completed(line, shell="bash"):

@@ -20,7 +20,7 @@ import typer
 
 from bilstm.cli.data import is_folder, newer_part, read_folder_for_fit, reader_for
 from bilstm.cli.evaluate import span
-from bilstm.cli.options import EXAMPLES, LOCAL, TASKS, data_options, kind_of, model_options, reading_options, workers_of
+from bilstm.cli.options import LOCAL, TASKS, data_options, kind_of, model_options, said_of, workers_of
 from bilstm.errors import BilstmError, DataError
 
 if TYPE_CHECKING:
@@ -48,19 +48,21 @@ def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for task, (_, _, summary) in TASKS.items():
-        asked_for = task in arguments and "fit" in arguments
-        fit.command(task, help=None if asked_for else summary)(_command(task) if asked_for else lambda: None)
+    for task in TASKS if "fit" in arguments else ():
+        asked_for = task in arguments
+        fit.command(task, help=None if asked_for else said_of(task)["summary"])(
+            _command(task) if asked_for else lambda: None
+        )
     app.add_typer(fit, name="fit")
 
 
 def _command(task: str) -> Callable[..., None]:
     def command(data: str, output: Path, **options: Any) -> None:
-        reading = {key: options.pop(key) for key in reading_options(task)}
+        reading = {key: options.pop(key) for key in said_of(task)["reading"]}
         run(kind_of(task), data, output, reading, **options)
 
     command.__doc__ = (
-        f"{TASKS[task][2]}\n\nExample: bilstm fit {task} {EXAMPLES[task]}\n\n"
+        f"{said_of(task)['summary']}\n\nExample: bilstm fit {task} {said_of(task)['fit_example']}\n\n"
         f"A run that was stopped goes on where it was when the same command is given again."
     )
     command.__signature__ = inspect.Signature([*data_options(task), *model_options(task)])  # type: ignore[attr-defined]

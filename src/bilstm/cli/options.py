@@ -7,12 +7,15 @@ import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bilstm.errors import ParameterError
-from bilstm.estimators.signatures import constructor
+from bilstm.estimators.signatures import declaration
+
+if TYPE_CHECKING:
+    from bilstm.estimators.base import BiLSTMEstimator
 
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")]
 Data = Annotated[
@@ -42,60 +45,38 @@ LookAhead = Annotated[
     typer.Option("--look-ahead", min=0, metavar="SECONDS", help="Transcriber: hear no more ahead, as in a stream."),
 ]
 TASKS = {
-    "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor", "One or more numbers for a row or a sequence."),
-    "classifier": ("bilstm.estimators.classifier", "BiLSTMClassifier", "A label for a row, a sequence or a text."),
-    "tagger": ("bilstm.estimators.tagger", "BiLSTMTagger", "A tag for every word of a sentence."),
-    "forecaster": ("bilstm.estimators.forecaster", "BiLSTMForecaster", "The next steps of series, with intervals."),
-    "transcriber": ("bilstm.estimators.transcriber", "BiLSTMTranscriber", "The text of a recording."),
-}
-EXAMPLES = {
-    "regressor": "houses.csv --target price -o houses.bilstm",
-    "classifier": "reviews.csv --text review --target stars -o reviews.bilstm",
-    "tagger": "train.conll --valid dev.conll -o names.bilstm",
-    "forecaster": "prices.csv --time Date --target Close --history 60 --horizon 5 -o prices.bilstm",
-    "transcriber": "train.csv --group speaker -o digits.bilstm",
-}
-DATA_HELP = {
-    "tagger": "CoNLL columns, CoNLL-U, JSON lines with lists of words and tags, or a folder of such tables.",
-    "forecaster": "CSV, Parquet or JSON lines with a row for every step, or sunspots.",
-    "transcriber": "CSV, Parquet or JSON lines with columns path and text; paths start in its folder.",
-    "": "CSV, Parquet or JSON lines, a folder of them (larger than memory), or boston, digits.",
-}
-GROUP_HELP = {
-    "transcriber": "Column that names the speaker: whole speakers are held out to stop by.",
-    "": "Long table: column that names the sequence.",
-}
-TEXT_HELP = {
-    "transcriber": "Column of what is said, if it is not called text.",
-    "": "Column of texts; of a tagger, of lists of words.",
+    "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor"),
+    "classifier": ("bilstm.estimators.classifier", "BiLSTMClassifier"),
+    "tagger": ("bilstm.estimators.tagger", "BiLSTMTagger"),
+    "forecaster": ("bilstm.estimators.forecaster", "BiLSTMForecaster"),
+    "transcriber": ("bilstm.estimators.transcriber", "BiLSTMTranscriber"),
 }
 TOGETHER = ("workers", "ray", "worker_cpus")  # how several processes fit one model
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
 
 
-def kind_of(task: str) -> Any:
+def kind_of(task: str) -> type[BiLSTMEstimator]:
     """The estimator's class."""
-    module, name, _ = TASKS[task]
-    return getattr(importlib.import_module(module), name)
+    module, name = TASKS[task]
+    kind: type[BiLSTMEstimator] = getattr(importlib.import_module(module), name)
+    return kind
 
 
-def reading_options(task: str) -> list[str]:
-    """The options that say how DATA of a task is read."""
-    options = {
-        "classifier": ["target", "drop", "category", "group", "order", "text"],
-        "tagger": ["text", "tag"],
-        "forecaster": ["time", "target", "group", "future", "drop"],
-        "transcriber": ["sound", "text", "group"],
-    }
-    return options.get(task, ["target", "drop", "category", "group", "order"])
+def said_of(task: str) -> dict[str, Any]:
+    """The literal attributes of the estimator's class, which is not imported."""
+    return declaration(*TASKS[task]).attributes
 
 
 def data_options(task: str) -> list[inspect.Parameter]:
     """The options of a task that are not of its model: what is read and how, where it is saved, who works on it."""
-    option = typer.Option
+    said, option = said_of(task), typer.Option
+    texts = {
+        "group": "In a long table, the column that names the sequence of each row.",
+        "text": "The column of texts.",
+    } | said.get("option_help", {})
     column = functools.partial(option, metavar="COL")
     choices: list[tuple[str, Any, Any]] = [
-        ("data", Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP.get(task, DATA_HELP[""]))], ...),
+        ("data", Annotated[str, typer.Argument(metavar="DATA", help=said["data_help"])], ...),
         (
             "output",
             Annotated[Path, option("--output", "-o", metavar="FILE", help="The model file to write.")],
@@ -107,9 +88,9 @@ def data_options(task: str) -> list[inspect.Parameter]:
         ("future", Annotated[list[str], column(help="Column that is known ahead; may be given again.")], []),
         ("drop", Annotated[list[str], column(help="Column to leave out; may be given again.")], []),
         ("category", Annotated[list[str], column(help="Column of numbers that are names.")], []),
-        ("group", Annotated[str | None, column(help=GROUP_HELP.get(task, GROUP_HELP[""]))], None),
+        ("group", Annotated[str | None, column(help=texts["group"])], None),
         ("order", Annotated[str | None, column(help="Long table: column that orders its rows.")], None),
-        ("text", Annotated[str | None, column(help=TEXT_HELP.get(task, TEXT_HELP[""]))], None),
+        ("text", Annotated[str | None, column(help=texts["text"])], None),
         (
             "tag",
             Annotated[str | None, column(help="Tags: a column's number, upos or xpos, or a name; last by default.")],
@@ -126,14 +107,13 @@ def data_options(task: str) -> list[inspect.Parameter]:
         ("ray", Annotated[str | None, option(metavar="[ADDRESS]", help="On a Ray cluster: auto, or HOST:PORT.")], None),
         ("worker_cpus", Annotated[int | None, option(min=1, metavar="N", help="Processors of each worker.")], None),
     ]
-    chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *reading_options(task)}
+    chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *said["reading"]}
     return [option_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
 
 
 def model_options(task: str) -> list[inspect.Parameter]:
     """An option for each parameter of an estimator's constructor, with its default and its help."""
-    module, name, _ = TASKS[task]
-    made = constructor(module, name)
+    made = declaration(*TASKS[task])
     return [
         option_parameter(parameter.name, _model_option(parameter, made.texts[parameter.name]), parameter.default)
         for parameter in made.parameters

@@ -19,12 +19,13 @@ import typer
 from bilstm.cli.data import newer_part, reader_for
 from bilstm.cli.fit import run as fit_model
 from bilstm.cli.options import (
+    TASKS,
     TOGETHER,
     data_options,
     kind_of,
     model_options,
     option_parameter,
-    reading_options,
+    said_of,
     value_reader,
 )
 from bilstm.cli.output import check_places
@@ -34,20 +35,7 @@ if TYPE_CHECKING:
     from bilstm.tune.found import Found
 
 
-SUMMARIES = {
-    "regressor": "Search for parameters that predict numbers well.",
-    "classifier": "Search for parameters that predict labels well.",
-    "tagger": "Search for parameters that tag words well.",
-    "forecaster": "Search for parameters that forecast well.",
-    "transcriber": "Search for parameters that write down recordings well.",
-}
-EXAMPLES = {
-    "regressor": "houses.csv --target price --minutes 5 --search hidden_size=32..256 -o houses.bilstm",
-    "classifier": "reviews.csv --text review --target stars --trials 30 --max-epochs 10 -o reviews.bilstm",
-    "tagger": "train.conll --valid dev.conll --minutes 60 --plot trials.png -o names.bilstm",
-    "forecaster": "prices.csv --time Date --target Close --search history=20..60 -o prices.bilstm",
-    "transcriber": "train.csv --group speaker --minutes 600 --search batch_size=8 -o digits.bilstm",
-}
+SUMMARY = "Search for the parameters of a {} that do best on held-out data."
 HELP = (
     "The first trial has the parameters of `bilstm fit`; an option that is given here holds in all. Trials are "
     "compared on the part that is held out, or on --valid; bad ones are stopped early. The best is fitted and saved."
@@ -65,9 +53,11 @@ def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for task, summary in SUMMARIES.items():
-        asked_for = task in arguments and "tune" in arguments
-        tune.command(task, help=None if asked_for else summary)(_command(task) if asked_for else lambda: None)
+    for task in TASKS if "tune" in arguments else ():
+        asked_for = task in arguments
+        tune.command(task, help=None if asked_for else SUMMARY.format(task))(
+            _command(task) if asked_for else lambda: None
+        )
     app.add_typer(tune, name="tune")
 
 
@@ -77,12 +67,12 @@ def _command(task: str) -> Callable[..., None]:
 
     def command(context: typer.Context, **options: Any) -> None:
         given = [parameter.name for parameter in own if _is_given(context, parameter.name)]
-        reading = {key: options.pop(key) for key in reading_options(task)}
+        reading = {key: options.pop(key) for key in said_of(task)["reading"]}
         model = {parameter.name: options.pop(parameter.name) for parameter in own}
         run(kind_of(task), reading, model, given, **options)
 
-    example = f"Example: bilstm tune {task} {EXAMPLES[task]}"
-    command.__doc__ = f"{SUMMARIES[task]}\n\n{example}\n\n{HELP}\n\nSearched: {_searched(task)}"
+    example = f"Example: bilstm tune {task} {said_of(task)['tune_example']}"
+    command.__doc__ = f"{SUMMARY.format(task)}\n\n{example}\n\n{HELP}\n\nSearched: {_searched(task)}"
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     command.__signature__ = inspect.Signature([context, *data, *_search_options(), *own])  # type: ignore[attr-defined]
     return command

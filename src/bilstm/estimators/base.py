@@ -50,6 +50,15 @@ class BiLSTMEstimator(Inputs, ABC):
     unit: str  # what is learned from and answered one by one, in the singular
     metric_name: str
 
+    # what the command line tells of a task: plain literals in each class, read from its source by signatures.py
+    summary: str  # one sentence
+    fit_example: str  # words behind `bilstm fit TASK`, and behind `bilstm tune TASK`
+    tune_example: str
+    data_help: str  # what DATA may be
+    reading: tuple[str, ...]  # names of the options that say how DATA is read
+    option_help: ClassVar[dict[str, str]] = {}  # texts of such options, where they differ from the usual ones
+    needs_data = True  # whether a fitted model predicts nothing without data
+
     hidden_size: int
     num_layers: int
     dropout: Any

@@ -92,6 +92,14 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
     task = "classifier"
     unit = "sequence"
+    summary = "A label for a row, a sequence or a text."
+    fit_example = "reviews.csv --text review --target stars -o reviews.bilstm"
+    tune_example = "reviews.csv --text review --target stars --trials 30 --max-epochs 10 -o reviews.bilstm"
+    data_help = (
+        "A CSV, Parquet or JSON lines file; a folder of them, which may be larger than memory; or one of the "
+        "built-in sets boston and digits."
+    )
+    reading = ("target", "drop", "category", "group", "order", "text")
     metric_name = "accuracy"
     by_kind: ClassVar = {"dropout": (0.1, 0.5), "pooling": ("final", "attention"), "max_epochs": (100, 15)}
 

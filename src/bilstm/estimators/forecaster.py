@@ -9,7 +9,7 @@ import itertools
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -92,6 +92,13 @@ class BiLSTMForecaster(SeriesEstimator):
 
     task = "forecaster"
     unit = "window"
+    summary = "The next steps of series, with intervals."
+    fit_example = "prices.csv --time Date --target Close --history 60 --horizon 5 -o prices.bilstm"
+    tune_example = "prices.csv --time Date --target Close --search history=20..60 -o prices.bilstm"
+    data_help = "A CSV, Parquet or JSON lines file with a row for every step, or the built-in set sunspots."
+    reading = ("time", "target", "group", "future", "drop")
+    option_help: ClassVar = {"group": "In a file of several series, the column that names the series of each row."}
+    needs_data = False
     metric_name = "mase"
 
     target_as: str

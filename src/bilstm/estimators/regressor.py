@@ -67,6 +67,14 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
 
     task = "regressor"
     unit = "sequence"
+    summary = "One or more numbers for a row or a sequence."
+    fit_example = "houses.csv --target price -o houses.bilstm"
+    tune_example = "houses.csv --target price --minutes 5 --search hidden_size=32..256 -o houses.bilstm"
+    data_help = (
+        "A CSV, Parquet or JSON lines file; a folder of them, which may be larger than memory; or one of the "
+        "built-in sets boston and digits."
+    )
+    reading = ("target", "drop", "category", "group", "order")
     metric_name = "rmse"
 
     def __init__(

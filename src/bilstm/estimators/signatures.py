@@ -1,4 +1,4 @@
-"""What a constructor's source text says: names, types and defaults, and what the docstring tells of each.
+"""What the source text of an estimator's class says: its constructor's parameters, and what it says of its task.
 
 Nothing is imported or run, so that help, completion and a mistyped option answer at once: to import an estimator takes
 seconds, for it brings torch.
@@ -7,37 +7,44 @@ seconds, for it brings torch.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import inspect
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from bilstm.errors import ParameterError
 
 
-class Constructor(NamedTuple):
-    """The parameters of a class's ``__init__``, annotations as they are written; and what each of them is."""
+class Declaration(NamedTuple):
+    """What a class says of itself: parameters of ``__init__`` with their annotations as they are written, what its
+    docstring says of each, and the class attributes whose values are literals."""
 
     parameters: list[inspect.Parameter]
     texts: dict[str, str]
+    attributes: dict[str, Any]
 
 
-def constructor(module: str, name: str) -> Constructor:
-    """Read the constructor of a class whose parameters are keywords with literal defaults.
+@cache
+def declaration(module: str, name: str) -> Declaration:
+    """Read a class whose constructor has keyword parameters with literal defaults.
 
     Raises:
         ParameterError: the module has no source text, or no such class.
 
     Example:
-        >>> read = constructor("bilstm.estimators.regressor", "BiLSTMRegressor")
+        >>> read = declaration("bilstm.estimators.regressor", "BiLSTMRegressor")
         >>> read.parameters[0].name, read.parameters[0].default, read.texts["hidden_size"]
         ('hidden_size', 64, 'H, units of each direction in each layer.')
+        >>> read.attributes["summary"]
+        'One or more numbers for a row or a sequence.'
     """
-    body = ast.parse(_source(module)).body
-    found = [node for node in body if isinstance(node, ast.ClassDef) and node.name == name]
-    made = [node for kind in found for node in kind.body if isinstance(node, ast.FunctionDef)]
-    for function in made:
-        if function.name == "__init__":
-            return Constructor(_parameters(function.args), described(ast.get_docstring(found[0]) or ""))
+    for kind in ast.parse(_source(module)).body:
+        if isinstance(kind, ast.ClassDef) and kind.name == name:
+            for function in kind.body:
+                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+                    texts = described(ast.get_docstring(kind) or "")
+                    return Declaration(_parameters(function.args), texts, _attributes(kind.body))
     raise ParameterError(f"expected a class {name} with a constructor, got none ({module})")
 
 
@@ -74,3 +81,19 @@ def _parameters(arguments: ast.arguments) -> list[inspect.Parameter]:
         )
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
+
+
+def _attributes(body: list[ast.stmt]) -> dict[str, Any]:
+    """Names that are given a literal in the body of a class."""
+    values: dict[str, Any] = {}
+    for node in body:
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            target, value = node.target, node.value
+        else:
+            continue
+        if isinstance(target, ast.Name):
+            with contextlib.suppress(ValueError):  # no literal
+                values[target.id] = ast.literal_eval(value)
+    return values

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -91,6 +91,15 @@ class BiLSTMTagger(LanguageEstimator):
 
     task = "tagger"
     unit = "sentence"
+    summary = "A tag for every word of a sentence."
+    fit_example = "train.conll --valid dev.conll -o names.bilstm"
+    tune_example = "train.conll --valid dev.conll --minutes 60 --plot trials.png -o names.bilstm"
+    data_help = (
+        "A file of CoNLL columns or CoNLL-U, a JSON lines or Parquet file with lists of words and of tags, or a folder "
+        "of such tables."
+    )
+    reading = ("text", "tag")
+    option_help: ClassVar = {"text": "The column of texts or of lists of words, by default tokens or words."}
     each_step = True
     keeps_best_metric = True
 

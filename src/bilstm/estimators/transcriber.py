@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -86,6 +86,18 @@ class BiLSTMTranscriber(SoundEstimator):
 
     task = "transcriber"
     unit = "recording"
+    summary = "The text of a recording."
+    fit_example = "train.csv --group speaker -o digits.bilstm"
+    tune_example = "train.csv --group speaker --minutes 600 --search batch_size=8 -o digits.bilstm"
+    data_help = (
+        "A CSV, Parquet or JSON lines file with the columns path (of a sound file, seen from the folder of the table) "
+        "and text (what is said in it)."
+    )
+    reading = ("sound", "text", "group")
+    option_help: ClassVar = {
+        "group": "The column that names the speaker: whole speakers are then held out to stop by.",
+        "text": "The column of what is said, if it is not called text.",
+    }
     metric_name = "word accuracy"
     keeps_best_metric = True
 
