@@ -145,9 +145,6 @@ OWED_TASKS: set[str] = {
     "server/page/answers.py",
     "server/page/forms.py",
     "server/page/reporting.py",
-    "tune/found.py",
-    "tune/space.py",
-    "tune/trials.py",
     "xray/contribution_charts.py",
     "xray/examination.py",
     "xray/figures.py",
@@ -157,7 +154,6 @@ OWED_ANY: set[str] = {
     "cli/data.py",
     "cli/fit.py",
     "cli/predict.py",
-    "cluster/search.py",
     "estimators/goals.py",
     "estimators/parameters.py",
     "estimators/streamed.py",
@@ -184,9 +180,6 @@ OWED_ANY: set[str] = {
     "server/page/looking.py",
     "server/page/questions.py",
     "server/page/reporting.py",
-    "tune/search.py",
-    "tune/space.py",
-    "tune/trials.py",
     "xray/examination.py",
 }
 

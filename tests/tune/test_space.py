@@ -15,17 +15,16 @@ from bilstm.data.series.reader import read_series
 from bilstm.data.text.text import from_texts
 from bilstm.errors import ParameterError
 from bilstm.estimators.loading import ESTIMATORS
+from bilstm.estimators.signatures import declaration
+from bilstm.estimators.space import as_option
 from bilstm.tune.space import (
     FIXED,
-    SPACES,
-    WORDS,
     Choices,
     Range,
     check_space,
     defaults,
     distributions,
     parsed,
-    said,
     space_for,
     values,
 )
@@ -36,8 +35,10 @@ KINDS = [getattr(bilstm, name) for name in ESTIMATORS]
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.task)
 def test_every_tasks_own_space_is_within_the_limits_and_holds_the_default(kind):
     estimator = kind()
-    spaces = [SPACES[kind.task], *([WORDS] if kind is BiLSTMClassifier else [])]
-    for is_language, space in enumerate(spaces):
+    own = [kind.space, *([kind.space_of_text] if kind is BiLSTMClassifier else [])]
+    told = declaration(kind.__module__, kind.__name__).attributes
+    assert [told[name] for name in told if name.startswith("space")] == own, "help reads others from the source"
+    for is_language, space in enumerate(own):
         check_space(estimator, space)
         first = defaults(estimator, space, bool(is_language))
         assert first.keys() == space.keys()
@@ -70,7 +71,7 @@ def test_what_is_fixed_is_not_searched_unless_it_is_asked_for():
 
 def test_a_search_of_nothing_is_refused():
     with pytest.raises(ParameterError, match="expected a parameter to search, got all of them fixed"):
-        space_for(BiLSTMRegressor(), boston(), fixed=list(SPACES["regressor"]))
+        space_for(BiLSTMRegressor(), boston(), fixed=list(BiLSTMRegressor.space))
 
 
 @pytest.mark.parametrize(
@@ -153,4 +154,4 @@ def test_numbers_have_three_digits_and_stay_inside():
 @pytest.mark.parametrize("value", [0.0213, 1e-5, 0.5, 3, None, True, "mean"])
 def test_what_is_said_is_read_again(value):
     annotation = {bool: "bool", int: "int", float: "float", str: "str"}.get(type(value), "float | None")
-    assert value_reader(annotation)(said(value)) == value
+    assert value_reader(annotation)(as_option(value)) == value

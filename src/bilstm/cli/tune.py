@@ -30,6 +30,7 @@ from bilstm.cli.options import (
 )
 from bilstm.cli.output import check_places
 from bilstm.errors import BilstmError, ParameterError
+from bilstm.estimators.space import in_words
 
 if TYPE_CHECKING:
     from bilstm.tune.found import Found
@@ -84,14 +85,10 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def _searched(task: str) -> str:
-    """The ranges of a task in words."""
-    from bilstm.tune.space import SPACES, WORDS
-
-    def words(space: Any) -> str:
-        return ", ".join(f"{name} {dimension}" for name, dimension in space.items())
-
-    of_text = f"; of text {words(WORDS)}, and pooling" if task == "classifier" else ""
-    return f"{words(SPACES[task])}{of_text}"
+    """The ranges of a task in words: ``hidden_size 16..128, …; of text hidden_size 48..192, …``."""
+    spaces = {name: value for name, value in said_of(task).items() if name.startswith("space")}
+    parts = [f"{name.removeprefix('space').replace('_', ' ')} {in_words(space)}" for name, space in spaces.items()]
+    return "; ".join(part.strip() for part in parts)
 
 
 def _search_options() -> list[inspect.Parameter]:

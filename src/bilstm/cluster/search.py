@@ -17,11 +17,13 @@ from typing import Any
 
 from bilstm.cluster.connection import connected, processors
 from bilstm.errors import BilstmError, ParameterError, TrainingError, from_extra
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.space import Dimension, Space
 from bilstm.training.progress import say
 from bilstm.tune.found import Found, in_words
 from bilstm.tune.sampling import WARM_UP, NumberedTPE
 from bilstm.tune.search import MINUTES, Going
-from bilstm.tune.space import Dimension, Space, defaults, distributions, space_for, values
+from bilstm.tune.space import defaults, distributions, space_for, values
 from bilstm.tune.storage import quiet
 from bilstm.tune.study import Row, fingerprint
 from bilstm.tune.trials import Fit, Setting, figure_of, fit_trial, kept_by, mean, setting_for
@@ -33,7 +35,7 @@ SETTINGS = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGG
 
 
 def tune_together(
-    estimator: Any,
+    estimator: BiLSTMEstimator,
     X: Any,
     y: Any = None,
     *,
@@ -73,6 +75,7 @@ def tune_together(
     os.environ.update(SETTINGS)
     setting = setting_for(estimator, X, y, validation, seeds, by)
     space = space_for(estimator, setting.training, search, fixed)
+    estimator.check_search(space, setting.training, validation)
     started = time.perf_counter()
     with connected(address, os.cpu_count() or 1) as ray, quiet():
         place = folder.resolve() / f"ray-{fingerprint(setting, space)}"

@@ -30,6 +30,7 @@ from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.circumstances import circumstances, data_warnings
 from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
+from bilstm.estimators.space import Space
 from bilstm.formatting import counted, listed
 from bilstm.networks.network import Network
 from bilstm.networks.words import WordReader
@@ -82,6 +83,11 @@ class BiLSTMEstimator(Inputs, ABC):
     by_kind: ClassVar[dict[str, tuple[Any, Any]]] = {}  # what a parameter that is None means: for numbers, for words
     each_step = False  # whether every step has a target, rather than every sequence
     keeps_best_metric = False  # whether the best epoch is that of the highest metric, rather than the lowest loss
+    higher_is_better: bool  # whether a higher metric is a better one
+    space: ClassVar[Space]  # what a search for parameters tries, before the data is known
+    compare_trials_by = "loss"  # what trials of a search are compared by: the loss or the metric
+    seeds_for_small_data = 1  # fits of a trial where there are few sequences: several where they take seconds
+    refits_all_rows = False  # whether the best model of a search may learn from the held-out rows too
 
     network_: nn.Module
     history_: History
@@ -291,6 +297,19 @@ class BiLSTMEstimator(Inputs, ABC):
         weighed = torch.from_numpy(weights.astype(np.float32))
         return Examples(self.encode(dataset), targets, weighed, self.each_step)
 
+    # -- a search for parameters -----------------------------------------------------------------------------
+
+    def search_space(self, data: Dataset) -> Space:
+        """What a search for parameters of this estimator tries on such data."""
+        return self.space
+
+    def searched_data(self, X: Any, y: Any = None) -> Dataset:
+        """X and y as the Dataset that ``fit`` makes of them; of series the whole ones, not yet cut into windows."""
+        return self.training_data(X, y)
+
+    def check_search(self, space: Space, data: Dataset, validation: Any = None) -> None:
+        """Raise a ParameterError if trials with parameters of the space could not be compared on this data."""
+
     def _fit_features(self, training: Dataset) -> None:
         self.features_ = FeatureEncoder().fit(training.steps)
 
@@ -300,10 +319,12 @@ class BiLSTMEstimator(Inputs, ABC):
             return Sequences(matrix.reshape(-1, 1), np.full(len(matrix), matrix.shape[1]))
         return Sequences(matrix, dataset.lengths)
 
-    def resolved(self, name: str) -> Any:
-        """A parameter; where it is None, what that means for this kind of data."""
+    def resolved(self, name: str, *, is_language: bool | None = None) -> Any:
+        """A parameter; where it is None, what that means for this kind of data (None: that of training)."""
         value = getattr(self, name)
-        return self.by_kind[name][self.is_language_] if value is None and name in self.by_kind else value
+        if value is not None or name not in self.by_kind:
+            return value
+        return self.by_kind[name][self.is_language_ if is_language is None else is_language]
 
     def _reader(self) -> WordReader | None:
         """What turns words into vectors, for sequences of words."""

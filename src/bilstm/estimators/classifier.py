@@ -25,6 +25,7 @@ from bilstm.errors import DataError, ParameterError, did_you_mean
 from bilstm.estimators.base import NAMED
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
+from bilstm.estimators.space import NUMBERS, POOLING, WORDS, Space
 from bilstm.formatting import listed
 from bilstm.metrics.predictions import classification_metrics, several_labels_metrics
 
@@ -101,6 +102,10 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     )
     reading = ("target", "drop", "category", "group", "order", "text")
     metric_name = "accuracy"
+    higher_is_better = True
+    space = NUMBERS
+    space_of_text = WORDS | POOLING
+    seeds_for_small_data = 5
     by_kind: ClassVar = {"dropout": (0.1, 0.5), "pooling": ("final", "attention"), "max_epochs": (100, 15)}
 
     class_weight: Any
@@ -173,6 +178,12 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         if y is not None and not is_labels_lists(y) and np.asarray(y).ndim == 2:
             y = column_or_1d(y, warn=True)
         return super().training_data(X, y)
+
+    def search_space(self, data: Dataset) -> Space:
+        """What a search for parameters tries: also the pooling, but of one step, where all poolings are the same."""
+        if data.is_language:
+            return self.space_of_text
+        return self.space if data.is_table and self.table_as == "one step" else self.space | POOLING
 
     def _check_targets(self, dataset: Dataset) -> None:
         assert dataset.targets is not None

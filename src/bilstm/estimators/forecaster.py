@@ -22,11 +22,13 @@ from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.encoder import VIEWS, SeriesEncoder, root_mean_squares
+from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
 from bilstm.estimators.parameters import store
 from bilstm.estimators.series_inputs import SeriesEstimator
+from bilstm.estimators.space import SERIES, Choices, Space
 from bilstm.formatting import counted, listed, percent, written_time
 from bilstm.metrics.baselines import LinearBaseline, naive_forecasts
 from bilstm.metrics.forecasts import mase_scale
@@ -100,6 +102,9 @@ class BiLSTMForecaster(SeriesEstimator):
     option_help: ClassVar = {"group": "In a file of several series, the column that names the series of each row."}
     needs_data = False
     metric_name = "mase"
+    higher_is_better = False
+    space = SERIES
+    compare_trials_by = "metric"  # the loss depends on how the targets are seen, the error does not
 
     target_as: str
     linear: bool
@@ -134,6 +139,12 @@ class BiLSTMForecaster(SeriesEstimator):
         verbose: int = 0,
     ) -> None:
         store(self, locals())
+
+    def search_space(self, data: Dataset) -> Space:
+        """What a search for parameters tries: log-returns of positive targets only, for others have no logarithm."""
+        if isinstance(data, Series) and not (data.goal_values > 0).all():
+            return self.space | {"target_as": Choices(("level", "difference"))}
+        return self.space
 
     @property
     def share_(self) -> float:

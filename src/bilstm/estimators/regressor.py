@@ -17,6 +17,7 @@ from bilstm.data.encoders import TargetScaler, numeric_targets
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import store
+from bilstm.estimators.space import NUMBERS, POOLING, Space
 from bilstm.formatting import listed
 from bilstm.metrics.predictions import regression_metrics
 
@@ -76,6 +77,10 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     )
     reading = ("target", "drop", "category", "group", "order")
     metric_name = "rmse"
+    higher_is_better = False
+    space = NUMBERS
+    seeds_for_small_data = 5
+    refits_all_rows = True
 
     def __init__(
         self,
@@ -122,6 +127,10 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         """Predictions as named columns, one a target: ``predicted_medv``."""
         values = self.values(X)
         return [pl.Series(f"predicted_{name}", values[:, k]) for k, name in enumerate(self.target_names_)]
+
+    def search_space(self, data: Dataset) -> Space:
+        """What a search for parameters tries: also the pooling, but of one step, where all poolings are the same."""
+        return self.space if data.is_table and self.table_as == "one step" else self.space | POOLING
 
     def _check_targets(self, dataset: Dataset) -> None:
         assert dataset.targets is not None

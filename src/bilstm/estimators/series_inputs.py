@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.columns import Array
@@ -19,9 +20,10 @@ from bilstm.data.series.encoder import SeriesEncoder
 from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series, read_series
 from bilstm.data.series.windows import Windows, cut
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, DataWarning, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import check_parameters
+from bilstm.estimators.space import Space
 
 NEAR = 0.1  # by how much of a step the median of other times may differ from it: months have 28 to 31 days
 
@@ -71,6 +73,27 @@ class SeriesEstimator(BiLSTMEstimator):
             return read_series(X, target=y)
         frame, names = _together(X, y)
         return read_series(frame, target=names)
+
+    def searched_data(self, X: Any, y: Any = None) -> Series:
+        return self.training_series(X, y)
+
+    def check_search(self, space: Space, data: Dataset, validation: Any = None) -> None:
+        """A longer history must leave the same windows to compare by."""
+        if "history" not in space or not isinstance(data, Series):
+            return
+        if validation is not None:
+            raise ParameterError(
+                "expected no search of history beside validation data, got one", hint="fix the history"
+            )
+        histories = space["history"].ends
+        windows = [clone(self).set_params(history=one).validation_windows(data) for one in histories]
+        counts = {len(found) for found in windows if found is not None}
+        if len(counts) > 1:
+            raise ParameterError(
+                f"expected histories that leave the same held-out windows, got {', '.join(map(str, sorted(counts)))} "
+                f"of them ({space['history']})",
+                hint="search shorter ones",
+            )
 
     def to_dataset(self, X: Any, y: Any) -> Series:
         if isinstance(X, Dataset):

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from bilstm.errors import ParameterError
+from bilstm.estimators import space
 
 
 class Declaration(NamedTuple):
@@ -84,7 +85,7 @@ def _parameters(arguments: ast.arguments) -> list[inspect.Parameter]:
 
 
 def _attributes(body: list[ast.stmt]) -> dict[str, Any]:
-    """Names that are given a literal in the body of a class."""
+    """Names that are given a literal in the body of a class; or a space, by the names of ``estimators/space.py``."""
     values: dict[str, Any] = {}
     for node in body:
         if isinstance(node, ast.Assign):
@@ -94,6 +95,9 @@ def _attributes(body: list[ast.stmt]) -> dict[str, Any]:
         else:
             continue
         if isinstance(target, ast.Name):
+            if target.id.startswith("space"):
+                values[target.id] = eval(compile(ast.Expression(value), "<space>", "eval"), dict(vars(space)))
+                continue
             with contextlib.suppress(ValueError):  # no literal
                 values[target.id] = ast.literal_eval(value)
     return values

@@ -26,6 +26,7 @@ from bilstm.estimators.base import NAMED
 from bilstm.estimators.entities import Entity, found_entities
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
+from bilstm.estimators.space import WORDS
 from bilstm.formatting import counted, listed
 from bilstm.metrics.predictions import entity_tables, tagging_metrics
 from bilstm.networks.network import StepNetwork
@@ -102,6 +103,9 @@ class BiLSTMTagger(LanguageEstimator):
     option_help: ClassVar = {"text": "The column of texts or of lists of words, by default tokens or words."}
     each_step = True
     keeps_best_metric = True
+    higher_is_better = True
+    space = WORDS
+    compare_trials_by = "metric"
 
     crf: bool
     classes_: Array

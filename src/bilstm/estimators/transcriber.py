@@ -22,6 +22,7 @@ from bilstm.errors import DataError, DataWarning
 from bilstm.estimators.listening import texts_of_stream
 from bilstm.estimators.parameters import store
 from bilstm.estimators.sound_inputs import SoundEstimator
+from bilstm.estimators.space import SOUND
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
 from bilstm.formatting import counted, shortened
@@ -100,6 +101,9 @@ class BiLSTMTranscriber(SoundEstimator):
     }
     metric_name = "word accuracy"
     keeps_best_metric = True
+    higher_is_better = True
+    space = SOUND
+    compare_trials_by = "metric"
 
     def __init__(
         self,

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bilstm.errors import from_extra
-from bilstm.tune.space import Space, distributions, said
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.space import Space, as_option
+from bilstm.tune.space import distributions
 from bilstm.tune.trials import Setting
 
 if TYPE_CHECKING:
@@ -57,16 +59,16 @@ class Found:
     def parameters(self, *, refit: bool = True) -> dict[str, Any]:
         """What the best model is fitted with: the best parameters, and what makes it learn from the held-out rows too.
 
-        That is no held-out part, and as many epochs as the winner's fits kept on the mean. Only of a regressor, and not
-        where trials were stopped by validation data of the caller's: see docs/decisions.md.
+        That is no held-out part, and as many epochs as the winner's fits kept on the mean. Only of an estimator that
+        ``refits_all_rows``, and not where the caller's validation data stopped trials: see docs/decisions.md.
 
         Args:
             refit: False: the best parameters alone.
         """
-        may = self.setting.validation is None and self.setting.estimator.task == "regressor" and self.winner.kept
+        may = self.setting.validation is None and self.setting.estimator.refits_all_rows and self.winner.kept
         return self.best | ({"validation_fraction": 0.0, "max_epochs": self.winner.kept} if refit and may else {})
 
-    def fit(self, *, refit: bool = True) -> Any:
+    def fit(self, *, refit: bool = True) -> BiLSTMEstimator:
         """The estimator, fitted with :meth:`parameters`: what ``fit`` alone would make of them.
 
         Where no row is added, and the checkpoint of the winner's first fit is left, that is taken up, in no time.
@@ -74,7 +76,8 @@ class Found:
         parameters = self.parameters(refit=refit)
         model = self.setting.estimator_with(parameters, 0, self.checkpoint if parameters == self.best else None)
         model.fit(self.setting.X, self.setting.y, validation=self.setting.validation)
-        return model.set_params(checkpoint=self.setting.estimator.checkpoint, verbose=self.setting.estimator.verbose)
+        model.set_params(checkpoint=self.setting.estimator.checkpoint, verbose=self.setting.estimator.verbose)
+        return model
 
     def hand_over(self, path: Path) -> None:
         """Put the winner's checkpoint where a fit with the best parameters looks for it."""
@@ -118,7 +121,7 @@ class Found:
         for row in rows:
             figures = [row.figure, *([] if self.setting.by == "metric" else [row.metric])]
             cells = [str(row.number), *map(_figure, figures), str(row.epochs), f"{row.seconds:.1f}"]
-            lines.append([*cells, *(said(row.parameters.get(name, "")) for name in names), MARKS[row.state]])
+            lines.append([*cells, *(as_option(row.parameters.get(name, "")) for name in names), MARKS[row.state]])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         hidden = len(self.trials) - len(rows)
@@ -184,7 +187,7 @@ def importance(rows: Sequence[Row], space: Space, *, is_higher_better: bool) -> 
 
 def in_words(row: Row, setting: Setting, metric_name: str) -> str:
     """One trial as a line of talk."""
-    told = " ".join(f"{name}={said(value)}" for name, value in row.parameters.items())
+    told = " ".join(f"{name}={as_option(value)}" for name, value in row.parameters.items())
     if row.state == "failed":
         return f"trial {row.number} failed: {row.note} · {told}"
     end = f" · stopped after {row.epochs} epochs" if row.state == "stopped" else ""

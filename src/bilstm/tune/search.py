@@ -12,16 +12,17 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bilstm.data.series.reader import Series
 from bilstm.errors import BilstmError, DataWarning, ParameterError, TrainingError, from_extra
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.space import Dimension
 from bilstm.training.history import History
 from bilstm.training.progress import QUIET, describe, say
 from bilstm.tune.found import Found, in_words
 from bilstm.tune.locks import at_work_in
-from bilstm.tune.space import Dimension, Space, space_for
+from bilstm.tune.space import space_for
 from bilstm.tune.storage import opened, quiet, told_in_words
 from bilstm.tune.study import Running, Stopped, Study, forget
-from bilstm.tune.trials import Setting, figure_of, fit_trial, setting_for
+from bilstm.tune.trials import figure_of, fit_trial, setting_for
 
 MINUTES = 10.0  # where neither a time nor a number of trials is given
 HOPELESS = 8  # trials in a row that fail before the search gives up
@@ -33,7 +34,7 @@ class OutOfTime(Exception):
 
 
 def tune(
-    estimator: Any,
+    estimator: BiLSTMEstimator,
     X: Any,
     y: Any = None,
     *,
@@ -56,12 +57,12 @@ def tune(
     where it was, when it is called again with the same arguments; ``minutes`` and ``trials`` may then be more.
 
     Args:
-        estimator: not fitted. Its parameters hold in all trials, but those of its task's space that have their default.
+        estimator: not fitted. Its parameters hold in all trials, but those of its space that have their default.
         X, y, validation: as ``fit`` takes them. Trials are compared on the validation part.
         minutes: of search in all, over all of its runs; to fit the best afterwards is not counted. Default: 10, if
             ``trials`` is not given either.
         trials: that are begun in all.
-        search: ranges by name, in place of the task's own or beside them.
+        search: ranges by name, in place of the estimator's own or beside them.
         fixed: names of parameters that are not searched, though they have their default.
         seeds: fits of each trial, whose figures are averaged; by default 5 for fewer than 2,000 rows, sequences or
             texts, else 1.
@@ -92,7 +93,7 @@ def tune(
     _check_limits(minutes, trials)
     setting = setting_for(estimator, X, y, validation, seeds, by)
     space = space_for(estimator, setting.training, search, fixed)
-    _check_windows(setting, space)
+    estimator.check_search(space, setting.training, validation)
     place = Path(tempfile.mkdtemp(prefix="bilstm-tune-")) if folder is None else Path(folder)
     try:
         if restart:
@@ -121,24 +122,6 @@ def _check_limits(minutes: float | None, trials: int | None) -> None:
         raise ParameterError(f"expected minutes above 0, got {minutes}")
     if trials is not None and trials < 1:
         raise ParameterError(f"expected at least one trial, got {trials}")
-
-
-def _check_windows(setting: Setting, space: Space) -> None:
-    """A longer history must leave the same windows to compare by."""
-    if "history" not in space or not isinstance(setting.training, Series):
-        return
-    if setting.validation is not None:
-        raise ParameterError("expected no search of history beside validation data, got one", hint="fix the history")
-    counts = {
-        len(setting.estimator_with({"history": end}).validation_windows(setting.training))
-        for end in space["history"].ends
-    }
-    if len(counts) > 1:
-        raise ParameterError(
-            f"expected histories that leave the same held-out windows, got {', '.join(map(str, sorted(counts)))} of "
-            f"them ({space['history']})",
-            hint="search shorter ones",
-        )
 
 
 def _search(study: Study, minutes: float | None, most: int | None, verbose: int) -> None:

@@ -1,4 +1,4 @@
-"""What a search may change: for every task some parameters with their ranges, and how words narrow them.
+"""What a search changes: the estimator's own space, narrowed or widened by the caller, and as Optuna says it.
 
 Knows parameters and ranges, by name; does not know how values are drawn, or what is done with them.
 """
@@ -8,17 +8,20 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bilstm.data.dataset import Dataset
-from bilstm.data.series.reader import Series
 from bilstm.errors import ParameterError, did_you_mean, from_extra
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.parameters import check_parameters
+from bilstm.estimators.space import Choices as Choices
+from bilstm.estimators.space import Dimension, Space
+from bilstm.estimators.space import Range as Range
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-DIGITS = 3  # of a number that is drawn: more says nothing, and nobody could type it
 WIDE = 10.0  # how many times its low end the high end of a new range must be to be searched by its logarithm
 FIXED = {
     "random_state": "every trial has the same seeds",
@@ -34,131 +37,20 @@ FIXED = {
 }
 
 
-@dataclass(frozen=True)
-class Range:
-    """Numbers from ``low`` to ``high``, both included; whole ones, or by their logarithm.
-
-    Example:
-        >>> Range(16, 256, log=True, whole=True)
-        Range(low=16, high=256, log=True, whole=True)
-        >>> print(Range(0.0, 0.5))
-        0..0.5
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.low:g}..{self.high:g}"
-
-    @property
-    def ends(self) -> tuple[float, ...]:
-        return self.low, self.high
-
-    def __contains__(self, value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return False
-        return self.low <= value <= self.high and (not self.whole or value == int(value))
-
-    def value(self, drawn: Any) -> Any:
-        """What a trial is given for a number that was drawn: three digits of it."""
-        if self.whole:
-            return int(drawn)
-        return min(max(float(f"{drawn:.{DIGITS}g}"), self.low), self.high)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """One of some values.
-
-    Example:
-        >>> print(Choices(("mean", None)))
-        mean,none
-    """
-
-    values: tuple[Any, ...]
-
-    def __str__(self) -> str:
-        return ",".join(map(said, self.values))
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        return self.values
-
-    def __contains__(self, value: Any) -> bool:
-        return any(value == one and type(value) is type(one) for one in self.values)
-
-    def value(self, drawn: Any) -> Any:
-        """A choice is what it is."""
-        return drawn
-
-
-Dimension = Range | Choices
-Space = dict[str, Dimension]
-
-# What takes several times as long as the defaults is not in these spaces: ten minutes would not hold five trials of it.
-SIZE = Range(16, 128, log=True, whole=True)
-LAYERS = Range(1, 2, whole=True)
-RATE = Range(1e-3, 1e-2, log=True)
-DECAY = Choices((0.0, 1e-5, 1e-4, 1e-3))
-POOLING = Choices(("final", "mean", "max", "attention"))
-
-NUMBERS: Space = {
-    "hidden_size": SIZE,
-    "num_layers": LAYERS,
-    "dropout": Range(0.0, 0.5),
-    "input_noise": Range(0.0, 0.5),
-    "learning_rate": RATE,
-    "weight_decay": DECAY,
-    "batch_size": Choices((16, 32, 64)),
-}
-WORDS: Space = {
-    "hidden_size": Range(48, 192, log=True, whole=True),
-    "dropout": Range(0.3, 0.7),
-    "embedding_dropout": Range(0.3, 0.7),
-    "word_dropout": Range(0.0, 0.2),
-    "embedding_size": Range(50, 300, log=True, whole=True),
-    "char_hidden_size": Range(16, 64, log=True, whole=True),
-    "learning_rate": Range(1e-3, 6e-3, log=True),
-    "batch_size": Choices((16, 32, 64)),
-}
-SPACES: dict[str, Space] = {
-    "regressor": NUMBERS,
-    "classifier": NUMBERS,
-    "tagger": WORDS,
-    "forecaster": {
-        "hidden_size": SIZE,
-        "num_layers": Range(1, 2, whole=True),
-        "dropout": Range(0.0, 0.5),
-        "target_as": Choices(("level", "difference", "log-return")),
-        "learning_rate": Range(2e-4, 1e-2, log=True),
-        "weight_decay": DECAY,
-        "batch_size": Choices((64, 128, 256)),
-    },
-    "transcriber": {
-        "hidden_size": Range(128, 512, log=True, whole=True),
-        "num_layers": Range(2, 4, whole=True),
-        "dropout": Range(0.2, 0.6),
-        "learning_rate": Range(3e-4, 3e-3, log=True),
-        "speed_change": Range(0.0, 0.2),
-        "batch_size": Choices((4, 8, 16)),
-    },
-}
-
-
 def space_for(
-    estimator: Any, data: Dataset, search: Mapping[str, Dimension] | None = None, fixed: Collection[str] = ()
+    estimator: BiLSTMEstimator,
+    data: Dataset,
+    search: Mapping[str, Dimension] | None = None,
+    fixed: Collection[str] = (),
 ) -> Space:
-    """What is searched for an estimator on data: the task's own ranges, narrowed or widened by ``search``.
+    """What is searched for an estimator on data: its own ranges, narrowed or widened by ``search``.
 
     A parameter of ``estimator`` that is not its constructor's default is fixed, unless ``search`` names it.
 
     Args:
         estimator: not fitted.
         data: what it will be fitted to; texts, tables and sequences are searched differently.
-        search: ranges by name, in place of the task's own or beside them; one with a single value fixes it.
+        search: ranges by name, in place of the estimator's own or beside them; one with a single value fixes it.
         fixed: names that are not searched though they have their default.
 
     Raises:
@@ -170,7 +62,7 @@ def space_for(
         >>> " ".join(space), str(space["hidden_size"])
         ('hidden_size num_layers input_noise learning_rate weight_decay batch_size', '8..16')
     """
-    own = _own_space(estimator, data)
+    own = estimator.search_space(data)
     defaults = inspect.signature(type(estimator)).parameters
     pinned = {name for name in own if name in fixed or getattr(estimator, name) != defaults[name].default}
     space = {name: dimension for name, dimension in own.items() if name not in pinned} | dict(search or {})
@@ -180,21 +72,8 @@ def space_for(
     return space
 
 
-def _own_space(estimator: Any, data: Dataset) -> Space:
-    if data.is_language and estimator.task == "classifier":
-        return WORDS | {"pooling": POOLING}
-    space = SPACES[estimator.task]
-    if estimator.task in ("regressor", "classifier") and not (data.is_table and estimator.table_as == "one step"):
-        return space | {"pooling": POOLING}  # of one step all poolings are the same
-    if isinstance(data, Series) and not (data.goal_values > 0).all():
-        return space | {"target_as": Choices(("level", "difference"))}  # what is not positive has no logarithm
-    return space
-
-
-def check_space(estimator: Any, space: Space) -> None:
+def check_space(estimator: BiLSTMEstimator, space: Space) -> None:
     """Raise a ParameterError for a name that cannot be searched, or an end that is out of its parameter's limits."""
-    from bilstm.estimators.parameters import check_parameters  # which brings torch, and help does without
-
     known = inspect.signature(type(estimator)).parameters
     for name, dimension in space.items():
         if name not in known:
@@ -205,10 +84,12 @@ def check_space(estimator: Any, space: Space) -> None:
             check_parameters({name: end}, estimator.by_kind)
 
 
-def parsed(words: Iterable[str], estimator: type, reader: Callable[[str], Callable[[Any], Any]]) -> Space:
+def parsed(
+    words: Iterable[str], estimator: type[BiLSTMEstimator], reader: Callable[[str], Callable[[Any], Any]]
+) -> Space:
     """Ranges from words of a command line: ``dropout=0..0.3``, ``pooling=mean,max``, ``num_layers=2``.
 
-    A range is searched by its logarithm where the task's own is, or where its high end is ten times its low end.
+    A range is searched by its logarithm where the estimator's own is, or where its high end is ten times its low end.
 
     Args:
         words: one a parameter.
@@ -234,7 +115,7 @@ def parsed(words: Iterable[str], estimator: type, reader: Callable[[str], Callab
             )
         if name not in known:
             raise ParameterError(f"expected a parameter to search, got {name!r}", hint=did_you_mean(name, known, 40))
-        space[name] = _dimension(name, text, str(known[name].annotation), SPACES[estimator.task], reader)  # type: ignore[attr-defined]
+        space[name] = _dimension(name, text, str(known[name].annotation), estimator.space, reader)
     return space
 
 
@@ -281,27 +162,13 @@ def values(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
     return {name: dimension.value(drawn[name]) for name, dimension in space.items()}
 
 
-def defaults(estimator: Any, space: Space, is_language: bool) -> dict[str, Any]:
+def defaults(estimator: BiLSTMEstimator, space: Space, is_language: bool) -> dict[str, Any]:
     """The estimator's own values, as far as the space holds them: what the first trial tries."""
     found = {}
     for name, dimension in space.items():
-        value = getattr(estimator, name)
-        if value is None and name in estimator.by_kind:
-            value = estimator.by_kind[name][is_language]
+        value = estimator.resolved(name, is_language=is_language)
         if value in dimension:
             found[name] = value
         elif isinstance(dimension, Choices):
             found[name] = dimension.values[0]
     return found
-
-
-def said(value: Any) -> str:
-    """A value as the command line takes it.
-
-    Example:
-        >>> said(None), said(True), said(0.001), said("mean")
-        ('none', 'true', '0.001', 'mean')
-    """
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.{DIGITS}g}" if isinstance(value, float) and float(f"{value:.{DIGITS}g}") == value else str(value)

@@ -18,10 +18,11 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bilstm.errors import BilstmError, ParameterError
+from bilstm.estimators.space import Choices, Range, Space
 from bilstm.training.history import History
 from bilstm.tune.locks import Clock, Lock, alone_in, locked
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
-from bilstm.tune.space import Choices, Range, Space, defaults, values
+from bilstm.tune.space import defaults, values
 from bilstm.tune.storage import JOURNAL, opened, quiet, told_in_words
 from bilstm.tune.trials import Fit, Setting, figure_of, fit_of, kept_by
 

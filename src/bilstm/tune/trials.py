@@ -15,14 +15,12 @@ from sklearn.base import clone
 
 from bilstm.data.dataset import Dataset
 from bilstm.errors import DataWarning, ParameterError
+from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.training.history import History
 
 BY = ("auto", "loss", "metric")
-HIGHER_IS_BETTER = ("classifier", "tagger", "transcriber")  # their metric is a share of what is right, not an error
 STEPS = 50  # of a fit that are told of at most: epochs of small tables take milliseconds, and to tell takes one
 FEW = 2_000  # sequences below which one held-out part is too small to tell parameters apart
-SEEDS_FOR_FEW = 5
-STEADY = ("regressor", "classifier")  # tasks whose fits to few sequences take seconds, so that several are affordable
 
 
 class Fit(NamedTuple):
@@ -55,7 +53,7 @@ class Setting:
         held_out: ``validation`` as a Dataset, to be looked at; None where a part of X is set aside.
     """
 
-    estimator: Any
+    estimator: BiLSTMEstimator
     X: Any
     y: Any
     training: Dataset
@@ -67,9 +65,7 @@ class Setting:
     @property
     def max_epochs(self) -> int:
         """Of one fit."""
-        found = self.estimator.max_epochs
-        by_kind = self.estimator.by_kind.get("max_epochs")
-        return int(by_kind[self.training.is_language] if found is None and by_kind else found)
+        return int(self.estimator.resolved("max_epochs", is_language=self.training.is_language))
 
     @property
     def every(self) -> int:
@@ -79,32 +75,40 @@ class Setting:
     @property
     def is_higher_better(self) -> bool:
         """Whether the best trial is that of the highest figure."""
-        return self.by == "metric" and self.estimator.task in HIGHER_IS_BETTER
+        return self.by == "metric" and self.estimator.higher_is_better
 
     @property
     def last_step(self) -> int:
         """The step of a trial's last epoch, if no fit stops early."""
         return self.seeds * self.max_epochs
 
-    def estimator_with(self, parameters: Mapping[str, Any], seed: int = 0, checkpoint: Path | None = None) -> Any:
+    def estimator_with(
+        self, parameters: Mapping[str, Any], seed: int = 0, checkpoint: Path | None = None
+    ) -> BiLSTMEstimator:
         """The estimator that a trial fits, not fitted."""
-        model = clone(self.estimator)
-        return model.set_params(
+        model: BiLSTMEstimator = clone(self.estimator)
+        model.set_params(
             **parameters, random_state=self.estimator.random_state + seed, checkpoint=checkpoint, verbose=0
         )
+        return model
 
 
 def setting_for(
-    estimator: Any, X: Any, y: Any = None, validation: Any = None, seeds: int | None = None, by: str = "auto"
+    estimator: BiLSTMEstimator,
+    X: Any,
+    y: Any = None,
+    validation: Any = None,
+    seeds: int | None = None,
+    by: str = "auto",
 ) -> Setting:
     """A setting with what is left open decided.
 
     Args:
         estimator: not fitted.
         X, y, validation: as ``fit`` takes them.
-        seeds: None: 5 for fewer than 2,000 rows, sequences or texts, where one held-out part tells little; else 1.
-        by: ``auto``: what the estimator keeps its best epoch by, but the error (MASE) of a forecaster, whose loss
-            depends on how it sees its target.
+        seeds: None: the estimator's own number for fewer than 2,000 rows, sequences or texts, where one held-out part
+            tells little; else 1.
+        by: ``auto``: what the estimator says.
 
     Raises:
         ParameterError: nothing would be held out, or there is no seed to repeat.
@@ -118,10 +122,10 @@ def setting_for(
     if isinstance(estimator.random_state, bool) or not isinstance(estimator.random_state, int):
         raise ParameterError(f"expected random_state to be a number, got {estimator.random_state!r}")
     if by == "auto":
-        by = "metric" if estimator.keeps_best_metric or estimator.task == "forecaster" else "loss"
+        by = estimator.compare_trials_by
     training = _as_dataset(estimator, X, y)
     if seeds is None:
-        seeds = SEEDS_FOR_FEW if len(training) < FEW and estimator.task in STEADY else 1
+        seeds = estimator.seeds_for_small_data if len(training) < FEW else 1
     if seeds < 1:
         raise ParameterError(f"expected at least one seed, got {seeds}")
     pair = validation if isinstance(validation, tuple) else (validation, None)
@@ -129,12 +133,9 @@ def setting_for(
     return Setting(estimator, X, y, training, validation, seeds, by, held_out)
 
 
-def _as_dataset(estimator: Any, X: Any, y: Any) -> Dataset:
-    if isinstance(X, Dataset):
-        return X
-    reader = clone(estimator)
-    found: Dataset = reader.training_series(X, y) if estimator.task == "forecaster" else reader.training_data(X, y)
-    return found
+def _as_dataset(estimator: BiLSTMEstimator, X: Any, y: Any) -> Dataset:
+    reader: BiLSTMEstimator = clone(estimator)  # which learns the names of columns
+    return X if isinstance(X, Dataset) else reader.searched_data(X, y)
 
 
 def fit_trial(
