@@ -330,7 +330,7 @@ def test_the_peak_of_memory_stays_below_a_bound_that_training_in_memory_passes(t
 
 def test_the_peak_of_memory_grows_by_what_is_held_and_keeps_it():
     code = (
-        "from bilstm.progress import peak_memory\nbefore = peak_memory()\n"
+        "from bilstm.training.progress import peak_memory\nbefore = peak_memory()\n"
         "held = b'x' * (200 << 20)\nthen = peak_memory()\ndel held\nprint(then - before, peak_memory() - then)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

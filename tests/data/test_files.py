@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 
 import numpy as np
+import polars as pl
 import pytest
 
+from bilstm.data.dataset import Dataset
+from bilstm.data.source import Source
 from bilstm.data.tables.folder import read_folder
 from bilstm.data.tables.reader import read_raw
 from bilstm.data.text.arpa import read_arpa
@@ -35,3 +38,17 @@ def test_a_damaged_packed_file_is_an_error_in_words(tmp_path, name, end):
     (tmp_path / name).write_bytes(packed)
     with pytest.raises(DataError, match=rf"^expected .*, got .*{name}"):
         READERS[name](tmp_path / name)
+
+
+def test_a_source_is_called_by_its_path_in_messages_and_by_its_name_elsewhere(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('x,y\n1,"two\nlines"\n2,b\n')
+    source = Source.of_file(path, first=1)
+    assert (str(source), source.name, source.is_file) == (str(path), "a.csv", True)
+    assert source.at(0) == f"{path}, line 4"
+
+
+def test_a_caller_may_call_data_by_a_text():
+    frame = pl.DataFrame({"x": [1.0]})
+    assert str(Dataset(frame, np.ones(1), source="mine").source) == "mine"
+    assert str(Dataset(frame, np.ones(1)).source) == "X"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bilstm import read_folder, read_sentences, read_table, read_texts
 from bilstm.data.dataset import joined
+from bilstm.data.source import Source
 from bilstm.data.tables import blocks, folder
 from bilstm.data.tables.blocks import first_end, whole_records
 from bilstm.data.text.text import from_texts
@@ -267,7 +268,7 @@ def test_numbers_that_are_names_are_read_as_names(tmp_path):
 
 def test_texts_in_pieces_name_their_row():
     with pytest.raises(DataError, match=r"expected text, got 3 \(t.csv, row 101\)"):
-        from_texts(["a", 3], source="t.csv", first=100)
+        from_texts(["a", 3], source=Source("t.csv", first=100))
 
 
 def test_numbers_are_read_as_they_stand(tmp_path):

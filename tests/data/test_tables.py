@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.tables.reader import line_of_row, read_table
+from bilstm.data.source import line_of_row
+from bilstm.data.tables.reader import read_table
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 

@@ -143,7 +143,7 @@ STDIN = "-"
 
 def sentences_for(model: Any, data: str, column: str | None) -> Dataset:
     """DATA of words in any form: a file of lines, lines from stdin, a table, or what the model itself reads."""
-    from bilstm.data.tables.reader import TABLES, has_suffix
+    from bilstm.data.source import TABLES, has_suffix
     from bilstm.data.text.text import read_texts
 
     path = Path(data)
@@ -156,7 +156,7 @@ def sentences_for(model: Any, data: str, column: str | None) -> Dataset:
 
 
 def dataset_of_lines(data: str) -> Dataset:
-    from bilstm.data.files import existing_file
+    from bilstm.data.source import existing_file
     from bilstm.data.text.text import from_texts
 
     raw = sys.stdin.buffer.read() if data == STDIN else existing_file(data, "lines of text").read_bytes()
@@ -172,14 +172,13 @@ def dataset_of_lines(data: str) -> Dataset:
 
 
 def text_column(model: Any, path: Path, column: str | None) -> str:
-    from bilstm.data.tables.reader import missing_column, read_raw
+    from bilstm.data.source import Source, check_columns
+    from bilstm.data.tables.reader import read_raw
 
     column = column or model.read_with_.get("text")
     if column is None:
-        columns = read_raw(path).columns
-        column = "text" if "text" in columns else None
-        if column is None:
-            raise missing_column("text", columns, path)
+        column = "text"
+        check_columns([column], read_raw(path).columns, Source.of_file(path))
     return column
 
 

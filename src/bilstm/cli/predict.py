@@ -103,7 +103,7 @@ def predict_series(model: BiLSTMForecaster, data: str | None, output: Path | Non
     import polars.selectors
 
     from bilstm.cli.output import talk, write_text
-    from bilstm.data.tables.reader import JSON_LINES, PARQUET
+    from bilstm.data.source import JSON_LINES, PARQUET
 
     frame = model.predict(None if data is None else series_for(model, data))
     times = model.known_.times.name
@@ -175,7 +175,7 @@ def predicted_text(model: Any, data: str, column: str | None) -> str:
         data: a table, a CoNLL file, a file of lines, or ``-`` for lines from stdin.
         column: the column of texts in a table; None for the one of the training file.
     """
-    from bilstm.data.tables.reader import TABLES, has_suffix
+    from bilstm.data.source import TABLES, has_suffix
 
     path = Path(data)
     if data != STDIN and has_suffix(path, TABLES):
@@ -246,7 +246,8 @@ def _table(model: Any, path: Path, column: str | None) -> str:
     """The rows as they are with columns behind them: CSV stays CSV, JSON lines and Parquet give JSON lines."""
     import polars as pl
 
-    from bilstm.data.tables.reader import read_raw, separator_of
+    from bilstm.data.source import separator_of
+    from bilstm.data.tables.reader import read_raw
     from bilstm.data.text.text import read_texts
 
     dataset = read_texts(path, text=text_column(model, path, column))

@@ -11,8 +11,8 @@ import polars as pl
 
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import Series, read_series
+from bilstm.data.source import Source, check_columns
 from bilstm.data.tables.reader import read_table
-from bilstm.errors import DataError, did_you_mean
 
 
 def boston(drop: Sequence[str] = ()) -> Dataset:
@@ -31,7 +31,7 @@ def boston(drop: Sequence[str] = ()) -> Dataset:
         (506, 13, ['medv'])
     """
     with resources.as_file(resources.files("bilstm.data") / "boston.csv") as path:
-        return replace(read_table(path, target="medv", drop=drop), source="boston")
+        return replace(read_table(path, target="medv", drop=drop), source=Source("boston"))
 
 
 def digits(drop: Sequence[str] = ()) -> Dataset:
@@ -49,10 +49,9 @@ def digits(drop: Sequence[str] = ()) -> Dataset:
     bunch = load_digits()
     steps = pl.from_numpy(np.ascontiguousarray(bunch.data.reshape(-1, 8)), schema=[f"pixel{i}" for i in range(8)])
     lengths = np.full(len(bunch.target), 8, dtype=np.int64)
-    for name in drop:
-        if name not in steps.columns:
-            raise DataError(f"expected a column {name!r}, got none (digits)", hint=did_you_mean(name, steps.columns))
-    return Dataset(steps.drop(drop), lengths, pl.DataFrame({"digit": bunch.target}), source="digits")
+    source = Source("digits")
+    check_columns(drop, steps.columns, source)
+    return Dataset(steps.drop(drop), lengths, pl.DataFrame({"digit": bunch.target}), source=source)
 
 
 def sunspots(drop: Sequence[str] = ()) -> Series:
@@ -69,7 +68,7 @@ def sunspots(drop: Sequence[str] = ()) -> Series:
         (('sunspots',), [309], 'step of 1')
     """
     with resources.as_file(resources.files("bilstm.data") / "sunspots.csv") as path:
-        return replace(read_series(path, time="year", target="sunspots", drop=drop), source="sunspots")
+        return replace(read_series(path, time="year", target="sunspots", drop=drop), source=Source("sunspots"))
 
 
 BUILTIN: dict[str, Callable[..., Dataset]] = {"boston": boston, "digits": digits, "sunspots": sunspots}

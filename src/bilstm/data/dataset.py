@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, as_column, is_missing, object_column
+from bilstm.data.source import ARRAYS, Source
 from bilstm.errors import DataError
 
 WORD = "word"  # the one column of a Dataset of sentences
@@ -34,7 +35,7 @@ class Dataset:
         lengths: steps of each sequence, (N,), integers, zeros allowed.
         targets: one row a sequence, one column a target, or None where they are not known.
         ids: a name for each sequence (N,), or None: then it is known by its position.
-        source: what error messages call this data.
+        source: where it came from; a text that error messages call it by will do.
         read_with: which columns of the file gave its form (``group``, ``order``, ``text``, ``tag``; of series ``time``,
             ``group``, ``target``, ``future``), for the next file like it.
         tags: of sentences whose every word has a target: one row a step; ``targets`` is then None.
@@ -55,7 +56,7 @@ class Dataset:
     lengths: Array
     targets: pl.DataFrame | None = None
     ids: pl.Series | None = None
-    source: str = "X"
+    source: Source = ARRAYS
     read_with: Mapping[str, str] = field(default_factory=dict)
     tags: pl.DataFrame | None = None
     texts: pl.Series | None = None
@@ -63,6 +64,7 @@ class Dataset:
     is_language: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "source", Source.of(self.source))
         object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.int64))
         if int(self.lengths.sum()) != self.steps.height:
             raise DataError(f"expected lengths that add up to {self.steps.height} steps, got {int(self.lengths.sum())}")
@@ -173,7 +175,7 @@ class Dataset:
         return digest.hexdigest()
 
     @classmethod
-    def from_arrays(cls, X: Any, y: Any = None, source: str = "X") -> Dataset:
+    def from_arrays(cls, X: Any, y: Any = None, source: Source | str = ARRAYS) -> Dataset:
         """Take what a program holds: a table, an array (N, T, F), or a list of arrays (T_i, F).
 
         Args:
@@ -185,6 +187,7 @@ class Dataset:
         Raises:
             DataError: arrays of other shapes, or with different numbers of features.
         """
+        source = Source.of(source)
         steps, lengths = _steps_and_lengths(X, source)
         return cls(steps, lengths, None if y is None else target_frame(y), source=source)
 
@@ -217,7 +220,7 @@ def _stacked(frames: Sequence[Any]) -> Any:
     return pl.concat(frames, how="vertical" if len({tuple(f.dtypes) for f in frames}) == 1 else "vertical_relaxed")
 
 
-def _steps_and_lengths(X: Any, source: str) -> tuple[pl.DataFrame, Array]:
+def _steps_and_lengths(X: Any, source: Source) -> tuple[pl.DataFrame, Array]:
     if is_frame(X):
         frame = as_frame(X, source)
         return frame, np.ones(frame.height, dtype=np.int64)
@@ -238,7 +241,7 @@ def _steps_and_lengths(X: Any, source: str) -> tuple[pl.DataFrame, Array]:
     )
 
 
-def _ragged(X: Sequence[Any], source: str) -> tuple[pl.DataFrame, Array]:
+def _ragged(X: Sequence[Any], source: Source) -> tuple[pl.DataFrame, Array]:
     arrays = [np.asarray(sequence) for sequence in X]
     widths = [array.shape[1] if array.ndim == 2 else -1 for array in arrays]
     for position, array in enumerate(arrays):
@@ -250,7 +253,7 @@ def _ragged(X: Sequence[Any], source: str) -> tuple[pl.DataFrame, Array]:
     return numbered_frame(np.concatenate(arrays), source), lengths
 
 
-def numbered_frame(matrix: Array, source: str = "X") -> pl.DataFrame:
+def numbered_frame(matrix: Array, source: Source = ARRAYS) -> pl.DataFrame:
     """An array (S, F) as a frame with columns x0, x1, …; objects stay numbers where all of them are."""
     names = [f"x{i}" for i in range(matrix.shape[1])]
     if matrix.dtype.kind in "fiub":
@@ -265,7 +268,7 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and (hasattr(X, "to_numpy") or hasattr(X, "__dataframe__"))
 
 
-def as_frame(X: Any, source: str = "X") -> pl.DataFrame:
+def as_frame(X: Any, source: Source = ARRAYS) -> pl.DataFrame:
     """A polars or pandas DataFrame as polars, every column Float64 or String."""
     names = [str(name) for name in X.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})

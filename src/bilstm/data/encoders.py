@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, as_column, as_text
+from bilstm.data.source import Source
 from bilstm.errors import DataError, DataWarning, did_you_mean
 
 MOST_CATEGORIES = 20  # a text column with more values than this must repeat each of them at least twice
@@ -77,7 +78,7 @@ class FeatureEncoder:
             )
         return self
 
-    def transform(self, steps: pl.DataFrame, source: str = "X") -> Array:
+    def transform(self, steps: pl.DataFrame, source: Source | str = "X") -> Array:
         """Steps (S, F) to float32 (S, F'); columns are found by name, others ignored."""
         names = set(steps.columns)
         for column in self.columns:
@@ -135,7 +136,7 @@ def is_constant(mean: Any, scale: Any) -> Any:
     return scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
 
 
-def _encode(column: Column, series: pl.Series, source: str) -> Array:
+def _encode(column: Column, series: pl.Series, source: Source | str) -> Array:
     is_text = series.dtype == pl.String
     if column.kind == "number":
         if is_text:
@@ -155,7 +156,7 @@ def _encode(column: Column, series: pl.Series, source: str) -> Array:
     return encoded.astype(np.float32)
 
 
-def finite(series: pl.Series, source: str) -> Array:
+def finite(series: pl.Series, source: Source | str) -> Array:
     """Numbers as float64 with missing ones as NaN; infinity is a mistake, not a value."""
     if series.dtype != pl.Float64:
         series = series.cast(pl.Float64)
@@ -188,7 +189,7 @@ class TargetScaler:
         self.scale[is_constant(self.mean, self.scale)] = 1.0
         return self
 
-    def transform(self, targets: pl.DataFrame, source: str = "y") -> Array:
+    def transform(self, targets: pl.DataFrame, source: Source | str = "y") -> Array:
         """Targets (N, K) to float32, mean 0 and deviation 1 on the training rows."""
         return ((numeric_targets(targets, source) - self.mean) / self.scale).astype(np.float32)
 
@@ -209,7 +210,7 @@ class TargetScaler:
         return scaler
 
 
-def numeric_targets(targets: pl.DataFrame, source: str = "y") -> Array:
+def numeric_targets(targets: pl.DataFrame, source: Source | str = "y") -> Array:
     """Targets as float64 (N, K), checked."""
     for column in targets.get_columns():
         if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
@@ -240,7 +241,7 @@ class LabelEncoder:
         self.classes = np.unique(labels)
         return self
 
-    def transform(self, labels: Array, source: str = "y") -> Array:
+    def transform(self, labels: Array, source: Source | str = "y") -> Array:
         """Labels (N,) to int64 class numbers."""
         codes = np.searchsorted(self.classes, labels).clip(max=len(self.classes) - 1)
         unknown = self.classes[codes] != labels

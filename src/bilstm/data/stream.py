@@ -14,6 +14,7 @@ import numpy as np
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, joined
+from bilstm.data.source import ARRAYS, Source
 
 BUFFER = 64 << 20  # bytes of the sequences that are mixed with each other
 MOST_SEQUENCES = 131_072  # of them
@@ -48,7 +49,7 @@ class Stream:
 
     places: Sequence[Any]
     read: Callable[[Any], Iterator[Dataset]]
-    source: str = "stream"
+    source: Source = ARRAYS
     digest: str = ""
     side_by_side: int = 1
     kinds: Mapping[str, str] = field(default_factory=dict)

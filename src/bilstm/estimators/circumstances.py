@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Protocol
 
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.windows import Windows
+from bilstm.data.source import Source
 from bilstm.errors import DataWarning
 
 MOST_WARNINGS = 20  # that a model file keeps
@@ -61,7 +61,7 @@ def data_warnings() -> Iterator[list[str]]:
 class Learned(Protocol):
     """What was learned from, of whatever kind."""
 
-    source: str
+    source: Source
     steps_in_all: int
 
     def __len__(self) -> int: ...
@@ -79,9 +79,9 @@ def circumstances(
         told: texts of its warnings.
     """
     for source in {training.source, training.source if held_out is None else held_out.source}:
-        told = [text.replace(source, _name(source)) for text in told]  # folders are nobody else's business
+        told = [text.replace(str(source), source.name) for text in told]  # folders are nobody else's business
     return {
-        "source": _name(training.source),
+        "source": training.source.name,
         "sequences": len(training),
         "steps": _steps(training),
         "validation_sequences": 0 if held_out is None else len(held_out),
@@ -97,10 +97,6 @@ def _steps(training: Dataset | Learned) -> int:
     if isinstance(training, Windows):
         return training.cut_from.steps.height
     return int(training.lengths.sum()) if isinstance(training, Dataset) else training.steps_in_all
-
-
-def _name(source: str) -> str:
-    return Path(source).name or source
 
 
 def restored(saved: Any) -> dict[str, Any]:

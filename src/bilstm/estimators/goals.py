@@ -17,6 +17,7 @@ import torch
 
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.encoders import numeric_targets
+from bilstm.data.source import ARRAYS, Source
 from bilstm.data.stream import Stream
 from bilstm.data.tables.merged import TargetMoments
 from bilstm.data.text.tags import Evidence, mended
@@ -52,7 +53,7 @@ class Numbers:
         self.model = model
         self.moments = TargetMoments()
         self.ends: Any = None  # lowest and highest of each target, (2, K)
-        self.source = ""
+        self.source = ARRAYS
 
     def prepare(self, stream: Stream) -> Stream:
         return stream
@@ -172,7 +173,7 @@ class Tags:
         self.model._check_targets(few)
 
 
-def _only_targets(targets: pl.DataFrame, source: str) -> Dataset:
+def _only_targets(targets: pl.DataFrame, source: Source) -> Dataset:
     """Targets without their sequences, for a check of what they are."""
     steps = pl.DataFrame({"x": np.zeros(targets.height)})
     return Dataset(steps, np.ones(targets.height, dtype=np.int64), targets, source=source)

@@ -11,6 +11,7 @@ import torch
 
 from bilstm.data.batch import Sequences
 from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.source import Source
 from bilstm.data.text.vocabulary import CASES, WordEncoder
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -40,7 +41,7 @@ class LanguageEstimator(BiLSTMEstimator):
             return
         self._fit_words(Counter(training.steps[WORD].to_list()), training.source)
 
-    def _fit_words(self, counts: Mapping[str, int], source: str) -> None:
+    def _fit_words(self, counts: Mapping[str, int], source: Source) -> None:
         """Learn the vocabulary from how often each word comes in training."""
         if not counts:
             raise DataError(f"expected text, got none in any row ({source})")

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, is_frame
-from bilstm.data.series.columns import open_source
+from bilstm.data.series.columns import open_table
 from bilstm.data.series.encoder import SeriesEncoder
 from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series, read_series
@@ -102,7 +102,7 @@ class SeriesEstimator(BiLSTMEstimator):
         if y is not None and not _are_names(y):
             X, _ = _together(X, y)
         elif is_plain:
-            X = open_source(X).frame
+            X = open_table(X).frame
         if is_plain:
             names = self.feature_names_
             if X.width != len(names):
@@ -265,7 +265,7 @@ def _are_names(y: Any) -> bool:
 
 def _together(X: Any, y: Any) -> tuple[pl.DataFrame, list[str]]:
     """Targets and what stands beside them as one frame, targets first; and the names of these."""
-    targets, others = open_source(y).frame, open_source(X)
+    targets, others = open_table(y).frame, open_table(X)
     beside = others.frame.rename(lambda name: f"x{name[1:] or 0}") if others.is_array else others.frame
     if targets.height != beside.height:
         raise DataError(f"expected X and y of the same length, got {beside.height} and {targets.height} steps")

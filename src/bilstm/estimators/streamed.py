@@ -13,6 +13,7 @@ import polars as pl
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset, joined
+from bilstm.data.source import Source
 from bilstm.data.stream import Stream, size_of
 from bilstm.data.tables.blocks import torn
 from bilstm.data.tables.merged import FeatureValues, WordCounts
@@ -195,7 +196,7 @@ class Survey:
         numbers = np.sort(np.concatenate(self.names))
         repeated = pl.Series(np.unique(numbers[1:][numbers[1:] == numbers[:-1]]), dtype=pl.UInt64)
         self.names = []
-        seen: dict[Any, str] = {}
+        seen: dict[Any, Source] = {}
         for piece in self.stream.pieces() if len(repeated) else ():
             assert piece.ids is not None
             for name in piece.ids.filter(piece.ids.hash().is_in(repeated)):

@@ -17,6 +17,7 @@ from bilstm.data.sound.filterbank import SoundEncoder
 from bilstm.data.sound.recordings import Recordings
 from bilstm.data.sound.sequences import SoundCache
 from bilstm.data.sound.utterances import SAME, keep, key_of
+from bilstm.data.source import Source
 from bilstm.data.text.characters import plain
 from bilstm.errors import DataError, DataWarning
 from bilstm.nn.ctc.functions import needed_steps
@@ -99,7 +100,7 @@ def steps_needed(recordings: Recordings) -> Array:
     return np.array([needed_steps(text) for text in texts], dtype=np.int64)
 
 
-def report(found: Sequence[Finding], count: int, source: str, strict: bool) -> None:
+def report(found: Sequence[Finding], count: int, source: Source, strict: bool) -> None:
     """Tell what was found: as a warning, or as an error where anything useless must not pass.
 
     Raises:

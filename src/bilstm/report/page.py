@@ -168,7 +168,7 @@ def _dataset(estimator: Any, data: Any) -> tuple[Dataset | None, str | None]:
     if isinstance(data, (str, Path)):
         return estimator.read(data, with_targets=True), Path(data).name
     if isinstance(data, Dataset):
-        return data, Path(data.source).name or data.source
+        return data, data.source.name
     if isinstance(data, tuple) and len(data) == 2:
         return estimator.to_dataset(*data), "X"
     if estimator.task == "forecaster":

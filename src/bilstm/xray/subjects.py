@@ -26,6 +26,7 @@ from bilstm.data.series.windows import Windows, cut
 from bilstm.data.sound.audio import sound_blocks
 from bilstm.data.sound.filterbank import HIGHEST, LOWEST, MEL_BREAK, MEL_SCALE, SoundEncoder, mel_scale
 from bilstm.data.sound.recordings import Recordings
+from bilstm.data.source import Source
 from bilstm.data.text.vocabulary import COLUMNS, UNKNOWN_CHARACTER
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -108,7 +109,7 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
     return replace(found, notes=notes + found.notes)
 
 
-def _position(row: int, count: int, source: str) -> int:
+def _position(row: int, count: int, source: Source) -> int:
     if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < count:
         raise ParameterError(f"expected row from 0 to {count - 1}, got {row!r} ({source})")
     return int(row)

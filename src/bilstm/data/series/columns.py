@@ -6,7 +6,7 @@ Knows types, names and places of rows; knows nothing of time, but which column m
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,51 +17,32 @@ import polars as pl
 from bilstm.data.columns import Array, as_column, as_text
 from bilstm.data.dataset import as_frame, is_frame
 from bilstm.data.series.stamps import looks_like_times
-from bilstm.data.tables.reader import has_types, line_of_row, read_raw, typed
-from bilstm.errors import DataError, DataWarning, did_you_mean
+from bilstm.data.source import ARRAYS, Source
+from bilstm.data.tables.reader import read_raw, typed
+from bilstm.errors import DataError, DataWarning
 
 TIME_NAMES = (("date", "datetime", "time", "timestamp", "ds"), ("day", "month", "year"))
 
 
 @dataclass(frozen=True)
-class Source:
+class Table:
     """What series are read from.
 
     Args:
         frame: its columns with the types it has; of CSV all text.
-        name: what error messages call it.
-        path: the file, or None.
+        source: where they came from.
         is_array: whether its columns have names of ours.
     """
 
     frame: pl.DataFrame
-    name: str
-    path: Path | None = None
+    source: Source
     is_array: bool = False
-
-    def where_of(self, rows: Array | None) -> Callable[..., str]:
-        """Tells the place in the source of the element at a position of ``rows`` (of a row, without these)."""
-
-        def where(position: int, short: bool = False) -> str:
-            row = position if rows is None else int(rows[position])
-            place = f"row {row}" if self.path is None or has_types(self.path) else f"line {line_of_row(self.path, row)}"
-            return place if short else f"{self.name}, {place}"
-
-        return where
-
-    def check_columns(self, names: Sequence[str]) -> None:
-        """Raise a DataError if a name is no column."""
-        for name in names:
-            if name not in self.frame.columns:
-                raise DataError(
-                    f"expected a column {name!r}, got none ({self.name})", hint=did_you_mean(name, self.frame.columns)
-                )
 
     def column(self, name: str, kind: str = "") -> pl.Series:
         """A column as Float64 or String."""
         column = self.frame[name]
-        if self.path is not None:
-            column = typed(column, kind, self.path)
+        if self.source.is_file:
+            column = typed(column, kind, self.source)
         else:
             column = as_column(column, "category" if kind == "category" else "")
         if kind == "number" and column.dtype == pl.String:
@@ -69,7 +50,7 @@ class Source:
                 return column.cast(pl.Float64)
             row = int(column.is_not_null().arg_true()[0])
             raise DataError(
-                f"expected a number in column {name!r}, got {column[row]!r} ({self.where_of(None)(row)})",
+                f"expected a number in column {name!r}, got {column[row]!r} ({self.source.at(row)})",
                 hint="series are made of numbers; drop the column, or give its numbers as such",
             )
         return column
@@ -80,7 +61,7 @@ class Source:
         if column.null_count():
             row = int(column.is_null().arg_true()[0])
             raise DataError(
-                f"expected a value of {name!r} in every row, got none ({self.where_of(None)(row)})",
+                f"expected a value of {name!r} in every row, got none ({self.source.at(row)})",
                 hint="it names the series that a row belongs to",
             )
         return column
@@ -101,10 +82,10 @@ class Source:
             features: columns of the past; None for all that hold numbers.
             others: columns that are neither.
         """
-        _check_apart(targets, future, others, self.name)
+        _check_apart(targets, future, others, self.source)
         named = [*targets, *future, *(features or ())]
         if self.frame.height == 0:
-            raise DataError(f"expected at least one row, got none ({self.name})")
+            raise DataError(f"expected at least one row, got none ({self.source})")
         candidates = [n for n in self.frame.columns if n not in others] if features is None or not targets else []
         read = {name: self.column(name, "number" if name in named else "") for name in [*named, *candidates]}
         text = [name for name, column in read.items() if column.dtype == pl.String]
@@ -114,14 +95,16 @@ class Source:
         for name in targets:
             if name in empty:
                 raise DataError(
-                    f"expected values of target {name!r}, got none in {self.frame.height} rows ({self.name})"
+                    f"expected values of target {name!r}, got none in {self.frame.height} rows ({self.source})"
                 )
         if features is None:
             left_out = {"are text": text, "hold no values": [name for name in empty if name not in named]}
             for what, names in left_out.items():
                 if names:
                     shown = ", ".join(map(repr, names))
-                    warnings.warn(f"columns that {what} are left out: {shown} ({self.name})", DataWarning, stacklevel=4)
+                    warnings.warn(
+                        f"columns that {what} are left out: {shown} ({self.source})", DataWarning, stacklevel=4
+                    )
             features = [name for name in read if all(name not in names for names in left_out.values())]
         past = [name for name in dict.fromkeys(features) if name not in (*targets, *future)]
         columns = [read[name] for name in [*targets, *past, *future]]
@@ -134,7 +117,7 @@ class Source:
             return numbers[0]
         shown = ", ".join(map(repr, numbers[:8])) or "no column of numbers"
         raise DataError(
-            f"expected a target, got {len(numbers)} columns to choose from: {shown} ({self.name})",
+            f"expected a target, got {len(numbers)} columns to choose from: {shown} ({self.source})",
             hint="name what to forecast with --target",
         )
 
@@ -143,35 +126,34 @@ class Source:
         if infinite.any():
             row = int(infinite.arg_true()[0])
             raise DataError(
-                f"expected a finite number in column {column.name!r}, got {column[row]} ({self.where_of(None)(row)})",
+                f"expected a finite number in column {column.name!r}, got {column[row]} ({self.source.at(row)})",
                 hint="leave it empty if it is unknown",
             )
 
 
-def open_source(source: Any) -> Source:
-    """A file, a frame or an array as a :class:`Source`.
+def open_table(data: Any) -> Table:
+    """A file, a frame or an array as a :class:`Table`.
 
     Raises:
         DataError: the file cannot be read, or the array has not one or two dimensions.
     """
-    if isinstance(source, (str, Path)):
-        path = Path(source)
-        return Source(read_raw(path), str(path), path)
-    if isinstance(source, pl.Series):
-        source = source.to_frame(source.name or "y")
-    elif hasattr(source, "to_frame") and hasattr(source, "index"):  # a series of pandas
-        source = source.to_frame("y" if source.name is None else source.name)
-    if isinstance(source, pl.DataFrame):
-        return Source(source, "X")
-    if is_frame(source):
-        return Source(_from_pandas(source), "X")
-    array = _numbers(source)
+    if isinstance(data, (str, Path)):
+        return Table(read_raw(Path(data)), Source.of_file(data))
+    if isinstance(data, pl.Series):
+        data = data.to_frame(data.name or "y")
+    elif hasattr(data, "to_frame") and hasattr(data, "index"):  # a series of pandas
+        data = data.to_frame("y" if data.name is None else data.name)
+    if isinstance(data, pl.DataFrame):
+        return Table(data, ARRAYS)
+    if is_frame(data):
+        return Table(_from_pandas(data), ARRAYS)
+    array = _numbers(data)
     names = ["y"] if array.ndim == 1 else [f"y{i}" for i in range(array.shape[1])]
     matrix = np.ascontiguousarray(array.reshape(len(array), len(names)))
-    return Source(pl.from_numpy(matrix, schema=names), "X", is_array=True)
+    return Table(pl.from_numpy(matrix, schema=names), ARRAYS, is_array=True)
 
 
-def time_column(table: Source, names: Sequence[str]) -> str | None:
+def time_column(table: Table, names: Sequence[str]) -> str | None:
     """Which of the columns ``names`` holds the times: the only one of dates, or the only one called so; or None.
 
     Raises:
@@ -185,27 +167,27 @@ def time_column(table: Source, names: Sequence[str]) -> str | None:
             return found[0]
         if len(found) > 1:
             raise DataError(
-                f"expected one column of times, got {', '.join(map(repr, found))} ({table.name})",
+                f"expected one column of times, got {', '.join(map(repr, found))} ({table.source})",
                 hint="name the one that steps follow with --time",
             )
     return None
 
 
-def _numbers(source: Any) -> Array:
+def _numbers(data: Any) -> Array:
     try:
-        array = np.asarray(source)
+        array = np.asarray(data)
         if array.ndim in (1, 2) and array.dtype.kind in "fiubO":
             return array.astype(np.float64)
         came = f"an array of shape {array.shape} and type {array.dtype}"
     except (TypeError, ValueError):  # lists of different lengths, objects that are no numbers
-        came = f"a {type(source).__name__} that is none"
+        came = f"a {type(data).__name__} that is none"
     raise DataError(
         f"expected a series of numbers (T,) or several side by side (T, K), got {came}",
         hint="series of different lengths go into one long table, with a column that names them (group)",
     )
 
 
-def _check_apart(targets: Sequence[str], future: Sequence[str], others: Collection[str | None], source: str) -> None:
+def _check_apart(targets: Sequence[str], future: Sequence[str], others: Collection[str | None], source: Source) -> None:
     names = [*targets, *future]
     for name in names:
         if names.count(name) > 1 or name in others:

@@ -20,8 +20,9 @@ import polars as pl
 from bilstm.data.columns import Array, as_text
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.clock import Clock
-from bilstm.data.series.columns import Source, open_source, time_column
+from bilstm.data.series.columns import Table, open_table, time_column
 from bilstm.data.series.stamps import read_times
+from bilstm.data.source import check_columns
 from bilstm.errors import DataError, DataWarning
 
 SORT = "sort the rows by time"
@@ -229,18 +230,17 @@ def read_series(
         >>> data.goals, data.clock.name, data.read_with["time"]
         (('load',), 'day', 'day')
     """
-    table = open_source(source)
+    table = open_table(source)
     names = [target] if isinstance(target, str) else list(target or ())
     named = [*names, *future, *(features or ())]
-    table.check_columns([*named, *drop, *([time] if time else []), *([group] if group else [])])
+    check_columns([*named, *drop, *filter(None, (time, group))], table.frame.columns, table.source)
     if table.is_array and target is None:
         names = list(table.frame.columns)
     not_time = {*named, *drop, group} | (set(table.frame.columns) if table.is_array else set())
     time = time or time_column(table, [name for name in table.frame.columns if name not in not_time])
     values, names, future = table.values(names, future, features, {*drop, time, group})
     rows, lengths, ids = _in_groups(table, group)
-    where = table.where_of(rows)
-    times, zoned = _times(table, time, rows, lengths, where)
+    times, zoned = _times(table, time, rows, lengths)
     if time is not None:
         rows, times = _ascending(rows, times, lengths, table, time)
     starts = np.cumsum(lengths) - lengths
@@ -249,21 +249,21 @@ def read_series(
     else:
         _check_clock(clock, times, lengths, zoned, table)
     told = {"time": time, "group": group, "target": json.dumps(names), "future": json.dumps(list(future))}
-    data = Series(
+    series = Series(
         steps=values[rows],
         lengths=lengths,
         ids=ids,
-        source=table.name,
+        source=table.source,
         read_with={key: value for key, value in told.items() if value is not None},
         times=times.alias(time or "step"),
         clock=clock,
         goals=tuple(names),
         future=tuple(future),
     )
-    return _without_gaps(data) if time is not None else data
+    return _without_gaps(series) if time is not None else series
 
 
-def _in_groups(table: Source, group: str | None) -> tuple[Array, Array, pl.Series | None]:
+def _in_groups(table: Table, group: str | None) -> tuple[Array, Array, pl.Series | None]:
     """Rows of the source with those of one series together, steps of each series, and its name."""
     height = table.frame.height
     if group is None:
@@ -278,42 +278,42 @@ def _in_groups(table: Source, group: str | None) -> tuple[Array, Array, pl.Serie
     return np.argsort(number, kind="stable"), np.bincount(number).astype(np.int64), names
 
 
-def _times(table: Source, time: str | None, rows: Array, lengths: Array, where: Any) -> tuple[pl.Series, bool]:
+def _times(table: Table, time: str | None, rows: Array, lengths: Array) -> tuple[pl.Series, bool]:
     if time is None:
         starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
         return pl.Series("step", (np.arange(len(rows)) - starts).astype(np.float64)), False
-    return read_times(table.times(time)[rows], table.name, where)
+    return read_times(table.times(time)[rows], lambda position: table.source.at(int(rows[position])))
 
 
-def _ascending(rows: Array, times: pl.Series, lengths: Array, table: Source, time: str) -> tuple[Array, pl.Series]:
+def _ascending(rows: Array, times: pl.Series, lengths: Array, table: Table, time: str) -> tuple[Array, pl.Series]:
     """Rows and times of each series from first to last; a file that has the newest first is turned round."""
     forward = _steps(times, lengths)
     if len(forward) and (forward <= 0).all() and (forward < 0).any():
         ends = np.cumsum(lengths)
         turned = np.repeat(2 * ends - lengths - 1, lengths) - np.arange(len(rows))
         rows, times = rows[turned], times[turned]
-        warnings.warn(f"rows stand newest first and were turned round ({table.name})", DataWarning, stacklevel=4)
+        warnings.warn(f"rows stand newest first and were turned round ({table.source})", DataWarning, stacklevel=4)
         forward = _steps(times, lengths)
     if (forward > 0).all():
         return rows, times
     series = np.repeat(np.arange(len(lengths)), lengths)
     frame = pl.DataFrame({"series": series, "time": times, "row": rows})
     again = frame.filter(pl.struct("series", "time").is_duplicated())
-    where = table.where_of(None)
+    source = table.source
     if again.height:
         first = again.row(0, named=True)
         same = (pl.col("series") == first["series"]) & (pl.col("time") == first["time"])
         pair = sorted(again.filter(same)["row"].to_list())
         raise DataError(
             f"expected each time once in a series, got {first['time']} in column {time!r} twice "
-            f"({where(pair[0])} and {where(pair[1], short=True)})",
+            f"({source.at(pair[0])} and {source.place(pair[1])})",
             hint=TWICE,
         )
     backward = (np.diff(times.to_physical().to_numpy()) < 0) & (np.diff(series) == 0)
     place = int(np.flatnonzero(backward)[0]) + 1
     raise DataError(
         f"expected times that ascend in column {time!r}, got {times[place]} behind {times[place - 1]} "
-        f"({where(int(rows[place]))})",
+        f"({source.at(int(rows[place]))})",
         hint=SORT + ("" if len(lengths) > 1 else "; if there are several series, name their column (--group)"),
     )
 
@@ -326,23 +326,23 @@ def _steps(times: pl.Series, lengths: Array) -> Array:
     return result
 
 
-def _check_clock(clock: Clock, times: pl.Series, lengths: Array, zoned: bool, table: Source) -> None:
+def _check_clock(clock: Clock, times: pl.Series, lengths: Array, zoned: bool, table: Table) -> None:
     """Refuse times of another kind, or much closer ones, than those of a known clock."""
     is_number = times.dtype == pl.Float64
     if clock.unit != "irregular" and is_number != (clock.unit == "number"):
         came = "numbers" if is_number else "dates"
-        raise DataError(f"expected times in steps of {clock.name}, got {came} ({table.name})", hint="name --time")
+        raise DataError(f"expected times in steps of {clock.name}, got {came} ({table.source})", hint="name --time")
     steps = _steps(times, lengths)
     middle = float(np.median(steps)) / (1 if is_number else 1e6) if len(steps) else clock.step
     if clock.unit != "irregular" and middle < 0.9 * clock.step:
         step = f"{middle:g}" if is_number else f"{middle:g} seconds"
         raise DataError(
-            f"expected times in steps of {clock.name}, got times that lie {step} apart ({table.name})",
+            f"expected times in steps of {clock.name}, got times that lie {step} apart ({table.source})",
             hint="bring the data to that step first, by sums or means",
         )
     if zoned != clock.zoned and not is_number:
         known, came = ("with", "without") if clock.zoned else ("without", "with")
-        warnings.warn(f"expected times {known} offsets, got times {came} ({table.name})", DataWarning, stacklevel=4)
+        warnings.warn(f"expected times {known} offsets, got times {came} ({table.source})", DataWarning, stacklevel=4)
 
 
 def _without_gaps(data: Series) -> Series:

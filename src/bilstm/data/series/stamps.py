@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+from bilstm.data.source import ARRAYS
 from bilstm.errors import DataError, DataWarning
 
 TIME = pl.Datetime("us")
@@ -38,15 +39,12 @@ QUARTER = r"^(\d{4})[- ]?[Qq]([1-4])$"
 QUARTER_MONTHS = {"@1": "01", "@2": "04", "@3": "07", "@4": "10"}
 
 
-def read_times(
-    column: pl.Series, source: str = "X", where: Callable[[int], str] | None = None
-) -> tuple[pl.Series, bool]:
+def read_times(column: pl.Series, at: Callable[[int], str] = ARRAYS.at) -> tuple[pl.Series, bool]:
     """Read a column of time stamps.
 
     Args:
         column: text, dates, dates with times, or numbers.
-        source: what error messages call the data.
-        where: tells the place of a row (0 = first) for messages; by default the number of the row, 1 for the first.
+        at: tells where a row (0 = first) stands, for messages.
 
     Returns:
         the times, as ``Datetime("us")`` or, for numbers such as years and counters, Float64; and whether they carried
@@ -63,7 +61,6 @@ def read_times(
         >>> times.dt.to_string("%Y-%m-%d").to_list(), zoned
         (['1999-01-31', '1999-02-01'], False)
     """
-    at = where or (lambda row: f"{source}, row {row}")
     if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
         column = column.cast(pl.String)
     if column.dtype == pl.String:
@@ -88,7 +85,7 @@ def read_times(
         return _read_text(column, at)
     if column.dtype.is_numeric():
         return _read_numbers(column.cast(pl.Float64), at), False
-    raise DataError(f"expected times in column {column.name!r}, got {column.dtype} ({source})", hint=HINT)
+    raise DataError(f"expected times in column {column.name!r}, got {column.dtype} ({at(0)})", hint=HINT)
 
 
 def looks_like_times(column: pl.Series) -> bool:

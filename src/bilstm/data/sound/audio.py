@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.files import existing_file
+from bilstm.data.source import existing_file
 from bilstm.errors import DataError, ParameterError, from_extra
 
 Sound = str | Path | bytes | BinaryIO | Array | tuple[Array, float]

@@ -18,9 +18,9 @@ import polars as pl
 
 from bilstm.data.columns import Array, is_missing
 from bilstm.data.dataset import Dataset
-from bilstm.data.files import existing_file
 from bilstm.data.sound.audio import FORMATS, Sound, sound_facts
-from bilstm.data.tables.reader import TABLES, has_suffix, missing_column, read_raw, where
+from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
+from bilstm.data.tables.reader import read_raw
 from bilstm.errors import DataError
 
 SOUND, TEXT = "sound", "text"  # the one column of steps and that of targets
@@ -133,14 +133,14 @@ def read_recordings(
         [name for part in parts for name in part.names],
         [sound for part in parts for sound in part.sounds],
         None if parts[0].targets is None else [said for part in parts for said in part.texts_said],
-        parts[0].source if len(parts) == 1 else f"{parts[0].source} and {len(parts) - 1} more",
+        parts[0].source if len(parts) == 1 else Source(f"{parts[0].source} and {len(parts) - 1} more"),
         dict(parts[0].read_with),
     )
     _check_some_exist(whole, "check the paths")
     return whole
 
 
-def from_sounds(X: Any, y: Any = None, rate: int | None = None, source: str = "X") -> Recordings:
+def from_sounds(X: Any, y: Any = None, rate: int | None = None, source: Source | str = ARRAYS) -> Recordings:
     """Take what a program holds: a list of sounds, and of what is said in them.
 
     Args:
@@ -159,6 +159,7 @@ def from_sounds(X: Any, y: Any = None, rate: int | None = None, source: str = "X
         >>> from_sounds(np.zeros((3, 8000)), rate=8000).names
         ['X[0]', 'X[1]', 'X[2]']
     """
+    source = Source.of(source)
     if isinstance(X, Recordings):
         return X if y is None else replace(X, targets=_texts(_as_list(y), len(X), source))
     is_single = isinstance(X, (str, Path, bytes, bytearray)) or hasattr(X, "read") or getattr(X, "ndim", 2) == 1
@@ -211,34 +212,34 @@ def most_common_rate(recordings: Recordings) -> int:
 def _read_one(
     path: Path, text: str, sound: str, group: str | None, with_targets: bool, may_be_missing: bool = False
 ) -> Recordings:
+    source = Source.of_file(path)
     if has_suffix(path, TABLES):
         return _read_table(path, text, sound, group, with_targets)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SOUNDS and file.is_file())
         if not found:
             raise DataError(f"expected sound files ({FORMATS}), got a folder without any ({path})")
-        return _recordings([str(file.relative_to(path)) for file in found], list(found), None, str(path), {})
+        return _recordings([str(file.relative_to(path)) for file in found], list(found), None, source, {})
     if not may_be_missing:
         existing_file(path, "sound")
-    return _recordings([str(path)], [path], None, str(path), {})
+    return _recordings([str(path)], [path], None, source, {})
 
 
 def _read_table(path: Path, text: str, sound: str, group: str | None, with_targets: bool) -> Recordings:
-    frame = read_raw(path)
+    frame, source = read_raw(path), Source.of_file(path)
     read_with = {"sound": sound} | ({"text": text} if with_targets else {}) | ({"group": group} if group else {})
     for name in read_with.values():
-        if name not in frame.columns:
-            raise missing_column(name, frame.columns, path)
+        check_columns([name], frame.columns, source)
         if frame[name].dtype != pl.String and name != group:
             raise DataError(f"expected text in column {name!r}, got {frame[name].dtype} ({path})")
     if frame[sound].null_count():
         row = int(frame[sound].is_null().arg_true()[0])
-        raise DataError(f"expected a value of {sound!r} in every row, got none ({where(path, row)})")
+        raise DataError(f"expected a value of {sound!r} in every row, got none ({source.at(row)})")
     recordings = _recordings(
         frame[sound].to_list(),
         [path.parent / file for file in frame[sound]],
         frame[text].fill_null("").to_list() if with_targets else None,
-        str(path),
+        source,
         read_with,
         frame[group].cast(pl.String) if group else None,
     )
@@ -259,7 +260,7 @@ def _recordings(
     names: list[str],
     sounds: list[Sound],
     texts: list[Any] | None,
-    source: str,
+    source: Source,
     read_with: dict[str, str],
     groups: pl.Series | None = None,
 ) -> Recordings:
@@ -274,7 +275,7 @@ def _recordings(
     )
 
 
-def _texts(texts: list[Any], count: int, source: str) -> pl.DataFrame:
+def _texts(texts: list[Any], count: int, source: Source) -> pl.DataFrame:
     if len(texts) != count:
         raise DataError(f"expected a text for each of {count} sounds, got {len(texts)} ({source})")
     for position, said in enumerate(texts):

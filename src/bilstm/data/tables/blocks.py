@@ -13,8 +13,8 @@ from typing import IO, Any, NamedTuple
 
 import polars as pl
 
-from bilstm.data.files import DAMAGED
-from bilstm.data.tables.reader import JSON_LINES, PARQUET, has_suffix, parsed_csv, separator_of, unreadable
+from bilstm.data.source import DAMAGED, JSON_LINES, PARQUET, has_suffix, separator_of, unreadable
+from bilstm.data.tables.reader import parsed_csv
 from bilstm.errors import DataError, from_extra
 
 PIECE = 16 << 20  # bytes of a piece's columns as float64, about; several pieces are in memory at once

@@ -17,24 +17,21 @@ import polars as pl
 
 from bilstm.data.columns import as_column
 from bilstm.data.dataset import Dataset
-from bilstm.data.files import DAMAGED
-from bilstm.data.stream import Stream
-from bilstm.data.tables import blocks
-from bilstm.data.tables.blocks import PIECE, Block, Stretch, stretches
-from bilstm.data.tables.reader import (
+from bilstm.data.source import (
+    DAMAGED,
     JSON_LINES,
     PARQUET,
     TABLES,
+    Source,
+    check_columns,
     has_suffix,
-    missing_column,
-    no_target,
     separator_of,
-    table_of,
-    typed_frame,
     unreadable,
-    warn_of_order,
-    where,
 )
+from bilstm.data.stream import Stream
+from bilstm.data.tables import blocks
+from bilstm.data.tables.blocks import PIECE, Block, Stretch, stretches
+from bilstm.data.tables.reader import no_target, table_of, typed_frame, warn_of_order
 from bilstm.data.text.sentences import WORDS_COLUMNS, sentences_of
 from bilstm.data.text.text import texts_of
 from bilstm.errors import DataError, ParameterError, did_you_mean
@@ -100,7 +97,7 @@ def read_folder(
     return Stream(
         places,
         form.read,
-        source=str(folder),
+        source=Source(str(folder)),
         digest=_digest(files, Path(folder), form),
         side_by_side=max(1, min(MOST_SIDE_BY_SIDE, READERS // held)),
         kinds=form.kinds,
@@ -125,23 +122,24 @@ class Form:
         path, head = next(((path, frame) for path in files for _, frame in _rows(path)), (files[0], pl.DataFrame()))
         if head.height == 0:
             raise DataError(f"expected rows below the header, got none in any file (the first is {path})")
-        columns = self._needed(head.columns, path)
+        source = Source.of_file(path)
+        columns = self._needed(head.columns, source)
         known = dict(self.kinds)
         if self.group is not None:
             known[self.group] = "category"  # 001 and 1 are two names
         if self.text is None and self.targets:
-            typed = typed_frame(head.select(columns), path, dict.fromkeys(self.targets, "target") | known)
+            typed = typed_frame(head.select(columns), source, dict.fromkeys(self.targets, "target") | known)
             known |= {name: "category" if dtype == pl.String else "number" for name, dtype in typed.schema.items()}
             if self.order is not None:
                 warn_of_order(typed[self.order])
         elif self.targets and not isinstance(head[self.targets[0]].dtype, pl.List):
-            typed = typed_frame(head.select(self.targets), path, {self.targets[0]: "target"})
+            typed = typed_frame(head.select(self.targets), source, {self.targets[0]: "target"})
             known[self.targets[0]] = "category" if typed.dtypes[0] == pl.String else "number"
         form = replace(self, kinds=known, columns=tuple(columns))
-        form.dataset(path, 0, head[:2])  # what cannot be read at all is told now
+        form.dataset(source, head[:2])  # what cannot be read at all is told now
         return form
 
-    def _needed(self, names: list[str], path: Path) -> list[str]:
+    def _needed(self, names: list[str], source: Source) -> list[str]:
         if not self.targets:
             words = self.text or next((name for name in WORDS_COLUMNS if name in names), WORDS_COLUMNS[0])
             needed = [words, self.tag or "tags"]
@@ -150,9 +148,7 @@ class Form:
         else:
             needed = [name for name in names if name not in self.drop]
         told = [*self.targets, *self.drop, *self.kinds, *filter(None, (self.group, self.order))]
-        for name in [*needed, *told]:
-            if name not in names:
-                raise missing_column(name, names, path)
+        check_columns([*needed, *told], names, source)
         return needed
 
     def read(self, place: Stretch) -> Iterator[Dataset]:
@@ -161,36 +157,37 @@ class Form:
         if self.group is not None:
             found = blocks.whole_groups(self._typed(found, place.path), self.group, place.path)
         for first, frame in found:
-            yield self.dataset(place.path, first, frame)
+            yield self.dataset(Source.of_file(place.path, first), frame)
 
     def _typed(self, found: Iterator[Block], path: Path) -> Iterator[Block]:
         for first, frame in found:
-            yield first, typed_frame(self._selected(frame, path), path, self.kinds, first)
+            source = Source.of_file(path, first)
+            yield first, typed_frame(self._selected(frame, source), source, self.kinds)
 
-    def dataset(self, path: Path, first: int, frame: pl.DataFrame) -> Dataset:
-        """Rows of a file, of which the first is row ``first``, as a Dataset."""
-        frame = self._selected(frame, path)
+    def dataset(self, source: Source, frame: pl.DataFrame) -> Dataset:
+        """Rows of a file that follow each other as a Dataset."""
+        frame = self._selected(frame, source)
         if not self.targets:
             tag = self.tag or "tags"
-            data = sentences_of(frame, path, tag=tag, text=self.columns[0], first=first)
+            data = sentences_of(frame, source, tag=tag, text=self.columns[0])
             told = {"tag": self.tag, "text": self.text}
             return replace(data, read_with={name: value for name, value in told.items() if value is not None})
         if self.text is not None:
             target = self.targets[0]
-            data = texts_of(frame, path, text=self.text, target=target, kind=self.kinds.get(target, ""), first=first)
+            data = texts_of(frame, source, text=self.text, target=target, kind=self.kinds.get(target, ""))
             assert data.targets is not None
-            _check_present(data.targets.to_series(), path, first)
+            _check_present(data.targets.to_series(), source)
             return data
-        typed = typed_frame(frame, path, self.kinds, first)
-        _check_finite(typed, path, first)
-        return table_of(typed, path, targets=self.targets, group=self.group, order=self.order, first=first)
+        typed = typed_frame(frame, source, self.kinds)
+        _check_finite(typed, source)
+        return table_of(typed, source, targets=self.targets, group=self.group, order=self.order)
 
-    def _selected(self, frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    def _selected(self, frame: pl.DataFrame, source: Source) -> pl.DataFrame:
         """The needed columns in the order of the first file; a key that some JSON lines lack is missing there."""
         known = set(frame.columns)
         lacking = [name for name in self.columns if name not in known]
-        if lacking and not has_suffix(path, JSON_LINES):
-            raise missing_column(lacking[0], frame.columns, path)
+        if source.path is None or not has_suffix(source.path, JSON_LINES):
+            check_columns(lacking, frame.columns, source)
         return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(self.columns)
 
 
@@ -246,8 +243,7 @@ def _check_columns(files: Sequence[Path], form: Form) -> None:
         found = _columns(path)
         expected = expected or found
         for name in form.columns if found else ():
-            if name not in found:
-                raise missing_column(name, list(found), path)
+            check_columns([name], list(found), Source.of_file(path))
             if "" not in (found[name], expected[name]) and found[name] != expected[name]:
                 raise DataError(
                     f"expected {expected[name]} in column {name!r} as in {files[0]}, got {found[name]} ({path})",
@@ -284,16 +280,16 @@ def _holds(column: pl.Series) -> str:
     return "numbers" if as_column(column).dtype == pl.Float64 else "text"
 
 
-def _check_finite(frame: pl.DataFrame, path: Path, first: int) -> None:
+def _check_finite(frame: pl.DataFrame, source: Source) -> None:
     found = frame.select(pl.col(pl.Float64).is_infinite().any())
     for name in (name for name in found.columns if found[name][0]):
         row = int(frame[name].is_infinite().fill_null(False).arg_true()[0])
-        raise DataError(f"expected finite numbers in column {name!r}, got infinity ({where(path, first + row)})")
+        raise DataError(f"expected finite numbers in column {name!r}, got infinity ({source.at(row)})")
 
 
-def _check_present(target: pl.Series, path: Path, first: int) -> None:
+def _check_present(target: pl.Series, source: Source) -> None:
     if target.null_count() and not isinstance(target.dtype, pl.List):
-        raise no_target(target.name, where(path, first + int(target.is_null().arg_true()[0])))
+        raise no_target(target.name, source.at(int(target.is_null().arg_true()[0])))
 
 
 def _digest(files: Sequence[Path], folder: Path, form: Form) -> str:

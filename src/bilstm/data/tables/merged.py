@@ -24,6 +24,7 @@ from bilstm.data.encoders import (
     numeric_targets,
     text_column,
 )
+from bilstm.data.source import Source
 from bilstm.errors import DataError, DataWarning
 
 MOST_VALUES = 10_000  # different texts of a column; one more makes it no category: each value is a column of its own
@@ -79,7 +80,7 @@ class Values:
     moments: Moments = field(default_factory=Moments)
     texts: set[str] = field(default_factory=set)
 
-    def add(self, column: pl.Series, source: str) -> None:
+    def add(self, column: pl.Series, source: Source | str) -> None:
         """Take in more of the column."""
         if (column.dtype == pl.String) != self.is_text:
             kinds = ("numbers", "text") if column.dtype == pl.String else ("text", "numbers")
@@ -123,7 +124,7 @@ class FeatureValues:
     def __init__(self) -> None:
         self.columns: list[Values] = []
 
-    def add(self, steps: pl.DataFrame, source: str = "X") -> None:
+    def add(self, steps: pl.DataFrame, source: Source | str = "X") -> None:
         """Take in more steps of training sequences, (S, F)."""
         columns = [c if c.dtype in (pl.Float64, pl.String) else as_column(c) for c in steps.get_columns()]
         self.columns = self.columns or [Values(column.name, column.dtype == pl.String) for column in columns]
@@ -145,7 +146,7 @@ class TargetMoments:
     def __init__(self) -> None:
         self.moments: dict[str, Moments] = {}
 
-    def add(self, targets: pl.DataFrame, source: str = "y") -> None:
+    def add(self, targets: pl.DataFrame, source: Source | str = "y") -> None:
         """Take in more targets of training sequences, (N, K)."""
         values = numeric_targets(targets, source)
         for place, name in enumerate(targets.columns):

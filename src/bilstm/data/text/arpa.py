@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.files import DAMAGED, existing_file
+from bilstm.data.source import DAMAGED, existing_file
 from bilstm.errors import DataError
 
 GZIP = b"\x1f\x8b"

@@ -19,7 +19,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.files import DAMAGED, existing_file
+from bilstm.data.source import DAMAGED, existing_file
 from bilstm.errors import DataError, did_you_mean
 
 BLANKS = " \t\r"  # what may stand around the columns of a line; Python's own strip would take no-break spaces too

@@ -13,7 +13,8 @@ import polars as pl
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.tables.reader import TABLES, has_suffix, missing_column, read_raw
+from bilstm.data.source import TABLES, Source, check_columns, has_suffix
+from bilstm.data.tables.reader import read_raw
 from bilstm.data.text.conll import read_conll
 from bilstm.data.text.text import from_words, texts_of
 from bilstm.errors import DataError
@@ -44,7 +45,7 @@ def read_sentences(
     """
     path = Path(path)
     if has_suffix(path, TABLES):
-        dataset = sentences_of(read_raw(path), path, tag=tag or "tags", text=text, with_tags=with_tags)
+        dataset = sentences_of(read_raw(path), Source.of_file(path), tag=tag or "tags", text=text, with_tags=with_tags)
     else:
         dataset = _from_conll(path, tag, with_tags)
     told = {"tag": tag, "text": text if has_suffix(path, TABLES) else None}
@@ -60,7 +61,7 @@ def _from_conll(path: Path, tag: str | None, with_tags: bool) -> Dataset:
         tags=None if found.tags is None else pl.DataFrame({"tag": pl.Series(found.tags, dtype=pl.String)}),
         texts=texts,
         spans=spans,
-        source=str(path),
+        source=Source.of_file(path),
         is_language=True,
     )
 
@@ -78,22 +79,17 @@ def _texts(words: list[str], lengths: Array, spaces: Array) -> tuple[pl.Series, 
     return texts, np.stack([starts - origin, ends - origin], axis=1)
 
 
-def sentences_of(
-    frame: pl.DataFrame, path: Path, *, tag: str, text: str | None, with_tags: bool = True, first: int = 0
-) -> Dataset:
-    """Rows of a table of sentences, all or some that follow each other; ``first`` of them is that row of the file."""
-    words = text or next((name for name in WORDS_COLUMNS if name in frame.columns), None)
-    if words is None:
-        raise missing_column(WORDS_COLUMNS[0], frame.columns, path)
+def sentences_of(frame: pl.DataFrame, source: Source, *, tag: str, text: str | None, with_tags: bool = True) -> Dataset:
+    """Rows of a table of sentences, all or some that follow each other, as a Dataset."""
+    words = text or next((name for name in WORDS_COLUMNS if name in frame.columns), WORDS_COLUMNS[0])
     if words in frame.columns and frame[words].dtype == pl.String and not with_tags:
-        return texts_of(frame, path, text=words, target=None)
+        return texts_of(frame, source, text=words, target=None)
     for name in [words, *([tag] if with_tags else [])]:
-        if name not in frame.columns:
-            raise missing_column(name, frame.columns, path)
+        check_columns([name], frame.columns, source)
         if frame[name].dtype != pl.List(pl.String):
             raise DataError(
-                f"expected lists of words in column {name!r}, got {frame[name].dtype} ({path})",
+                f"expected lists of words in column {name!r}, got {frame[name].dtype} ({source})",
                 hint="tagged sentences stand in CoNLL files, or as JSON lines with lists: "
                 '{"tokens": ["Ann", "ran"], "tags": ["B-PER", "O"]}',
             )
-    return from_words(frame[words].to_list(), frame[tag].to_list() if with_tags else None, str(path), first)
+    return from_words(frame[words].to_list(), frame[tag].to_list() if with_tags else None, source)

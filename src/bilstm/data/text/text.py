@@ -19,7 +19,8 @@ import polars as pl
 
 from bilstm.data.columns import Array, is_missing, whole_numbers
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.tables.reader import missing_column, read_raw, typed
+from bilstm.data.source import ARRAYS, Source, check_columns
+from bilstm.data.tables.reader import read_raw, typed
 from bilstm.errors import DataError
 
 # ranges of Unicode, by block
@@ -77,14 +78,13 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in WORDS.finditer(text)]
 
 
-def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source: str = "X", first: int = 0) -> Dataset:
+def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source: Source | str = ARRAYS) -> Dataset:
     """Texts as a Dataset of words; a missing text has none.
 
     Args:
         texts: (N,) strings.
         targets: one row a text, or None.
         source: what error messages call this data.
-        first: which row of it the first text is.
 
     Raises:
         DataError: something that is neither text nor missing.
@@ -93,10 +93,11 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
         >>> from_texts(["so good", ""]).lengths.tolist()
         [2, 0]
     """
+    source = Source.of(source)
     whole: list[str] = []
-    for row, text in enumerate(texts, first):
+    for row, text in enumerate(texts):
         if not (isinstance(text, str) or is_missing(text)):
-            raise DataError(f"expected text, got {text!r} ({source}, row {row})")
+            raise DataError(f"expected text, got {text!r} ({source.at(row)})")
         whole.append(text if isinstance(text, str) else "")
     spans = [word_spans(text) for text in whole]
     words = [text[a:b] for text, places in zip(whole, spans, strict=True) for a, b in places]
@@ -115,8 +116,7 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
 def from_words(
     sentences: Sequence[Sequence[str]],
     tags: Sequence[Sequence[Any]] | None = None,
-    source: str = "X",
-    first: int = 0,
+    source: Source | str = ARRAYS,
 ) -> Dataset:
     """Sentences that are already cut into words, with a tag for each word or none, as a Dataset.
 
@@ -124,7 +124,6 @@ def from_words(
         sentences: N lists of words.
         tags: N lists of as many tags, or None.
         source: what error messages call this data.
-        first: which sentence of it the first one is.
 
     Raises:
         DataError: something that is not text, or another number of tags than of words.
@@ -134,6 +133,7 @@ def from_words(
         >>> data.tags["tag"].to_list()
         ['B-LOC', 'O']
     """
+    source = Source.of(source)
     words = [word for sentence in sentences for word in sentence]
     for sentence in (s for s in sentences if not all(isinstance(word, str) for word in s)):
         odd = next(word for word in sentence if not isinstance(word, str))
@@ -142,7 +142,7 @@ def from_words(
     if tags is not None:
         if len(tags) != len(sentences):
             raise DataError(f"expected tags of {len(sentences)} sentences, got {len(tags)} ({source})")
-        for row, (sentence, names) in enumerate(zip(sentences, tags, strict=True), first):
+        for row, (sentence, names) in enumerate(zip(sentences, tags, strict=True), source.first):
             if isinstance(names, str) or len(names) != len(sentence):
                 raise DataError(
                     f"expected a tag for each of {len(sentence)} words, got {names!r} ({source}, sentence {row})"
@@ -188,29 +188,24 @@ def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dat
     Example:
         >>> data = read_texts("reviews.csv", text="review", target="stars")  # doctest: +SKIP
     """
-    path = Path(path)
-    return texts_of(read_raw(path), path, text=text, target=target)
+    return texts_of(read_raw(Path(path)), Source.of_file(path), text=text, target=target)
 
 
-def texts_of(
-    frame: pl.DataFrame, path: Path, *, text: str, target: str | None, kind: str = "target", first: int = 0
-) -> Dataset:
+def texts_of(frame: pl.DataFrame, source: Source, *, text: str, target: str | None, kind: str = "target") -> Dataset:
     """Rows of a file of texts as a Dataset.
 
     Args:
         frame: as :func:`bilstm.data.tables.reader.read_raw` gives them: all of them, or some that follow each other.
+        source: the file.
         kind: how the target is read, ``target``, ``number`` or ``category``.
-        first: which row of the file the first of them is, for messages.
     """
-    for name in [text, *([target] if target else [])]:
-        if name not in frame.columns:
-            raise missing_column(name, frame.columns, path)
+    check_columns([text, *([target] if target else [])], frame.columns, source)
     targets = None
     if target is not None:
         column = frame[target]
-        column = column if column.dtype == pl.List else whole_numbers(typed(column, kind, path, first))
+        column = column if column.dtype == pl.List else whole_numbers(typed(column, kind, source))
         targets = column.to_frame()
-    dataset = from_texts(frame[text], targets, str(path), first)
+    dataset = from_texts(frame[text], targets, source)
     return replace(dataset, read_with={"text": text})
 
 

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.files import DAMAGED, existing_file
+from bilstm.data.source import DAMAGED, existing_file
 from bilstm.errors import DataError
 
 

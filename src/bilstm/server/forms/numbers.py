@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.dataset import Dataset
+from bilstm.data.source import Source
 from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.records import Field, Record
 from bilstm.server.problems import wrong
 from bilstm.server.settings import Settings
 
-SOURCE = "rows"
+SOURCE = Source("rows")
 Values = list[Any]  # of one record, in the order of the columns
 
 

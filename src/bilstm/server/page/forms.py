@@ -15,6 +15,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import Column
 from bilstm.data.series.reader import Series
 from bilstm.data.sound.recordings import SOUNDS
+from bilstm.data.source import Source
 from bilstm.data.text.text import HAN
 from bilstm.errors import DataError
 from bilstm.formatting import written_times
@@ -114,7 +115,7 @@ class TableInput(Input):
             return rows_of_table(self.model, "the pasted rows", str(self.box.value or "").encode())
         row = {column.name: _value(column, self.fields[column.name].value) for column in self.columns}
         kinds = {column.name: pl.Float64 if column.kind == "number" else pl.String for column in self.columns}
-        data = Dataset(pl.DataFrame([row], schema=kinds), np.ones(1, dtype=np.int64), source="the form")
+        data = Dataset(pl.DataFrame([row], schema=kinds), np.ones(1, dtype=np.int64), source=Source("the form"))
         return Question([row], ["this row"], data)
 
     def _field(self, column: Column) -> ui.element:

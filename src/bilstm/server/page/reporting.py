@@ -14,6 +14,7 @@ from typing import Any
 
 from nicegui import ui
 
+from bilstm.data.source import Source
 from bilstm.errors import BilstmError, DataError
 from bilstm.report.blocks import Block, Drawing, Heading, Section, Table, Text
 from bilstm.report.page import measured_sections, report_html
@@ -104,7 +105,7 @@ class Report:
 
 def _measured(model: Any, name: str, content: bytes) -> tuple[Any, list[Section]]:
     def read(path: Path) -> Any:
-        return replace(model.read(path, with_targets=True), source=name)
+        return replace(model.read(path, with_targets=True), source=Source(name))
 
     data = read_content(name, content, read, TAGGED if model.task == "tagger" else PLAIN_TABLES)
     rows = data.steps.height if model.task == "forecaster" else len(data)

@@ -1,0 +1,173 @@
+"""Where data came from: a file, whose kind its name tells, and on which line a row stands; or a program's arrays.
+
+Knows files, their separators and lines. Does not know what a column holds.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bilstm.errors import DataError, did_you_mean
+
+DAMAGED = (OSError, EOFError, zlib.error)  # what Python raises for a file that cannot be read to its end, packed or not
+SEPARATORS = ",;\t|"
+JSON_LINES = (".jsonl", ".ndjson")
+PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".tsv", *PARQUET, *JSON_LINES)
+csv.field_size_limit(sys.maxsize)  # a long text is no error
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data came from, made by what reads it.
+
+    Args:
+        text: what messages call it: a path as it was given, the name of a data set, ``X`` for arrays.
+        path: the file, or None.
+        first: which row of the file, or of the whole, the first row of this data is; 0 is the first below the header.
+
+    Example:
+        >>> source = Source.of_file("data/houses.parquet")
+        >>> str(source), source.name, source.is_file, source.at(3)
+        ('data/houses.parquet', 'houses.parquet', True, 'data/houses.parquet, row 3')
+        >>> Source("X").at(3), Source("X").is_file
+        ('X, row 3', False)
+    """
+
+    text: str = "X"
+    path: Path | None = None
+    first: int = 0
+
+    @classmethod
+    def of_file(cls, path: str | Path, first: int = 0) -> Source:
+        """A file, called by its path."""
+        return cls(str(path), Path(path), first)
+
+    @classmethod
+    def of(cls, source: Source | str) -> Source:
+        """What a caller calls its data, as a Source."""
+        return source if isinstance(source, Source) else cls(source)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def name(self) -> str:
+        """What it is called without its folder, which is nobody else's business."""
+        return Path(self.text).name or self.text
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self.path is not None
+
+    @property
+    def has_types(self) -> bool:
+        """Whether values have types of their own; those of a CSV file are text."""
+        return self.path is None or has_suffix(self.path, (*PARQUET, *JSON_LINES))
+
+    def place(self, row: int) -> str:
+        """A row (0 = first) in words: its line in a CSV file, for which the file is read, else its number."""
+        if self.path is None or self.has_types:
+            return f"row {self.first + row}"
+        return f"line {line_of_row(self.path, self.first + row)}"
+
+    def at(self, row: int) -> str:
+        """The same with the name of the data before it."""
+        return f"{self.text}, {self.place(row)}"
+
+
+ARRAYS = Source()
+
+
+def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
+    """Whether a file is called by one of the suffixes, also where it is compressed."""
+    return path.name.lower().removesuffix(".gz").endswith(tuple(suffixes))
+
+
+def existing_file(path: str | Path, what: str) -> Path:
+    """The path of a file that is there and holds something.
+
+    Args:
+        path: as the user gave it.
+        what: what the file should hold, for the message: ``a table``.
+
+    Raises:
+        DataError: there is nothing at the path (the hint names the nearest neighbour), or a folder, or an empty file.
+
+    Example:
+        >>> existing_file(".", "a table")
+        Traceback (most recent call last):
+        bilstm.errors.DataError: expected a file, got a folder (.)
+    """
+    path = Path(path)
+    if not path.exists():
+        folder = path.parent
+        near = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        hint = did_you_mean(path.name, near) if near else "check the path"
+        raise DataError(f"expected a file, got a path where there is none ({path})", hint=hint)
+    if path.is_dir():
+        raise DataError(f"expected a file, got a folder ({path})")
+    if path.stat().st_size == 0:
+        raise DataError(f"expected {what}, got an empty file ({path})")
+    return path
+
+
+def open_text(path: Path) -> IO[str]:
+    """The text of a table, unpacked where it is packed, without a byte order mark."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def separator_of(path: Path) -> str:
+    """The separator that the header uses most; a comma where it uses none."""
+    try:
+        with open_text(path) as file:
+            header = re.sub(r'"[^"]*"', "", file.readline(1 << 20))
+    except (UnicodeDecodeError, *DAMAGED) as error:
+        raise unreadable(path, error) from None
+    return max(SEPARATORS, key=header.count)
+
+
+def line_of_row(path: Path, row: int) -> int:
+    """The line of a CSV file on which record ``row`` (0 = first below the header, blank lines skipped) ends."""
+    with open_text(path) as file:
+        reader = csv.reader(file, delimiter=separator_of(path))
+        records = (reader.line_num for record in reader if any(record))
+        return next((line for number, line in enumerate(records) if number == row + 1), row + 2)
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """A table that cannot be read, in the words of its reader, with a hint where the cause is known."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    hint = None
+    if isinstance(error, UnicodeDecodeError) or "utf-8" in text:
+        text, hint = "bytes that are not UTF-8", "save the file as UTF-8 (a spreadsheet calls it 'CSV UTF-8')"
+    elif "more fields" in text:
+        text = f"more fields on line {_first_long_line(path)} than in the header"
+        hint = "quote values that hold the separator"
+    return DataError(f"expected a table, got {text} ({path})", hint=hint)
+
+
+def _first_long_line(path: Path) -> int:
+    with open_text(path) as file:
+        reader = csv.reader(file, delimiter=separator_of(path))
+        width = len(next(reader))
+        return next((reader.line_num for record in reader if len(record) > width), 1)
+
+
+def check_columns(names: Sequence[str], columns: Sequence[str], source: Source) -> None:
+    """Raise a DataError, which names the nearest neighbour, for the first of ``names`` that is no column."""
+    known = set(columns)
+    for name in names:
+        if name not in known:
+            raise DataError(f"expected a column {name!r}, got none ({source})", hint=did_you_mean(name, columns))
