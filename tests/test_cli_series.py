@@ -169,7 +169,7 @@ def test_several_series_and_targets_are_predicted_with_their_names_and_zones(sto
     assert (rows[0]["when"], len(rows[0])) == ("1970-01-05T21:00:00Z", 12)
     assert run("plot", "m.bilstm", "-o", "a.png")[0] == 0
     figure = forecasts(bilstm.load("m.bilstm"))
-    assert [axes.get_ylabel() for axes in figure.axes] == ["load", "loss", "load", "loss", "loss"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["load", "loss", "loss", "load", "loss"]
 
 
 def test_what_comes_behind_a_window_never_moves_its_forecast(model, prices):

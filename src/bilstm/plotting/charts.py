@@ -17,9 +17,6 @@ import numpy as np
 
 from bilstm.errors import from_extra
 
-# of Okabe and Ito's palette, which the colour-blind can tell apart
-BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
-DIVERGING = [[0.0, BLUE], [0.5, "#f7f7f7"], [1.0, RED]]  # against · nothing · for
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
 
 

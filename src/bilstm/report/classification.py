@@ -18,7 +18,8 @@ from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.formatting import clipped, counted, number, percent, shortened, unique
 from bilstm.metrics.simple_rules import folds, logistic, means_of_steps
-from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure, without_markup
+from bilstm.plotting.charts import Chart, figure, without_markup
+from bilstm.plotting.description import BLUE, ORANGE
 from bilstm.report.blocks import Block, Cell, Drawing, Table
 from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival

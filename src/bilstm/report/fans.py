@@ -10,7 +10,8 @@ from bilstm.data.columns import Array
 from bilstm.data.series.reader import Series
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.formatting import counted
-from bilstm.plotting.charts import BLUE, GREEN, ORANGE, PINK, RED, SKY, Chart, figure
+from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.description import BLUE, GREEN, ORANGE, PINK, RED, SKY
 from bilstm.report.blocks import Block, Drawing, Text
 from bilstm.report.regression import rounded
 

@@ -15,7 +15,8 @@ from bilstm.errors import DataError
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.formatting import counted, number, shortened
 from bilstm.metrics.simple_rules import folds, means_of_steps, ridge
-from bilstm.plotting.charts import BLUE, GREEN, ORANGE, Chart, figure
+from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.description import BLUE, GREEN, ORANGE
 from bilstm.report.blocks import Block, Drawing, Table
 from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
 from bilstm.report.measured import Measure, Measured, Rival

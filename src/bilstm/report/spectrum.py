@@ -13,7 +13,8 @@ from bilstm.data.sound.audio import Sound, sound_blocks
 from bilstm.data.text.characters import BLANK
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.formatting import shortened
-from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure
+from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.description import BLUE, ORANGE
 from bilstm.report.blocks import Drawing
 
 SECONDS = 12.0  # of a recording that are drawn

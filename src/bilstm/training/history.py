@@ -1,18 +1,18 @@
-"""What training did, epoch by epoch. Knows numbers only; draws them on request."""
+"""What training did, epoch by epoch. Knows numbers only, and how they are described to be drawn."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     import polars as pl
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bilstm.plotting.description import Panel
 
 COLUMNS = (
     "epoch",  # from 1
@@ -86,28 +86,26 @@ class History:
 
     def plot(self) -> Figure:
         """The loss curves as a matplotlib figure; save it with ``figure.savefig("loss.png")``."""
-        from matplotlib.figure import Figure
+        from bilstm.plotting.figures import to_matplotlib
 
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        self.draw(figure.subplots())
-        return figure
+        return to_matplotlib([[self.panel()]], size=(8, 4.5))
 
-    def draw(self, axes: Axes) -> None:
-        """The loss curves into the axes of somebody's figure."""
-        curves = [("loss", "training", "C0")]
-        if self.has_validation:
-            curves.append(("validation_loss", "validation", "C1"))
-        for name, label, color in curves:
-            axes.plot(self["epoch"], self[name], color=color, linewidth=1.2, label=label)
+    def panel(self, scale: Literal["linear", "log"] | None = None) -> Panel:
+        """The loss curves; on a logarithmic axis, since losses fall by orders of magnitude, unless one is not positive.
+
+        Args:
+            scale: of the losses' axis, where the caller knows better.
+        """
+        from bilstm.plotting.description import BLUE, ORANGE, Axis, Line, Mark, Panel, Points
+
+        marks: list[Mark] = [Line(self["loss"], self["epoch"], name="training", colour=BLUE)]
         if self.has_validation:
             row = self.kept(by_metric=self.keeps_best_metric)
-            axes.plot(self["epoch"][row], self["validation_loss"][row], "o", color="C1", label="kept")
-        # losses fall by orders of magnitude; a linear axis would show a flat line
-        axes.set_yscale("log" if min(self.columns["loss"], default=0.0) > 0 else "linear")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss")
-        axes.grid(alpha=0.3)
-        axes.legend()
+            kept = [self["epoch"][row]], [self["validation_loss"][row]]
+            marks.append(Line(self["validation_loss"], self["epoch"], name="validation", colour=ORANGE))
+            marks.append(Points(*kept, name="kept", colour=ORANGE, opacity=1.0))
+        scale = scale or ("log" if min(self.columns["loss"], default=0.0) > 0 else "linear")
+        return Panel(marks, Axis("epoch", scale="whole"), Axis("loss", scale=scale), is_compared=True)
 
     def to_tensor(self) -> Tensor:
         """All columns as one float64 tensor (epochs, columns), for a checkpoint."""

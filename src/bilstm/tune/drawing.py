@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from bilstm.plotting.charts import BLUE, RED
+from bilstm.plotting.description import BLUE, RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

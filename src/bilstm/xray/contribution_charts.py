@@ -8,7 +8,8 @@ import numpy as np
 
 from bilstm.data.columns import Array
 from bilstm.formatting import clipped, unique
-from bilstm.plotting.charts import BLUE, GREEN, ORANGE, RED, Chart, figure, without_markup
+from bilstm.plotting.charts import Chart, figure, without_markup
+from bilstm.plotting.description import BLUE, GREEN, ORANGE, RED
 from bilstm.xray.drawing import (
     MOST_BLOCKS,
     MOST_CELLS,

@@ -12,9 +12,11 @@ import numpy as np
 
 from bilstm.data.columns import Array
 from bilstm.formatting import clipped
-from bilstm.plotting.charts import BLUE, DIVERGING, GREEN, ORANGE, PINK, RED, SKY, without_markup
+from bilstm.plotting.charts import without_markup
+from bilstm.plotting.description import BLUE, GREEN, ORANGE, PINK, RED, SKY
 from bilstm.xray.result import Contribution, XRay
 
+DIVERGING = [[0.0, BLUE], [0.5, "#f7f7f7"], [1.0, RED]]  # against · nothing · for
 TOP = 20  # columns that are shown by themselves
 GATES = {
     "forget_gate": "forget gate: what the cell keeps",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bilstm.data.columns import Array
 from bilstm.formatting import clipped
-from bilstm.plotting.charts import BLUE, GREEN, ORANGE, PINK, RED, SKY
+from bilstm.plotting.description import BLUE, GREEN, ORANGE, PINK, RED, SKY
 from bilstm.plotting.fonts import drawable, fonts
 from bilstm.xray.drawing import GATES, NOT_COUNTED, ONE_SIDED, by_memory, is_by_step, is_one_step, largest_columns, sums
 from bilstm.xray.gates import HIGH, LOW, SIGMOIDS

@@ -9,8 +9,10 @@ import numpy as np
 
 from bilstm.data.columns import Array
 from bilstm.formatting import clipped, unique
-from bilstm.plotting.charts import BLUE, DIVERGING, Chart, figure, without_markup
+from bilstm.plotting.charts import Chart, figure, without_markup
+from bilstm.plotting.description import BLUE
 from bilstm.xray.drawing import (
+    DIVERGING,
     GATES,
     MOST_BLOCKS,
     MOST_CELLS,

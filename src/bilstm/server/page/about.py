@@ -8,7 +8,8 @@ from typing import Any
 from nicegui import ui
 
 from bilstm.formatting import number
-from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure
+from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.description import BLUE, ORANGE
 from bilstm.server.models import Served
 from bilstm.server.page import parts
 from bilstm.server.page.aside import Aside

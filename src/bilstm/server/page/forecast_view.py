@@ -9,7 +9,8 @@ from nicegui import events, ui
 
 from bilstm.estimators.forecasts import INTERVALS
 from bilstm.formatting import number, written_times
-from bilstm.plotting.charts import BLUE, ORANGE, Chart, figure
+from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.description import BLUE, ORANGE
 from bilstm.server.page import parts
 from bilstm.server.page.parts import rendered
 from bilstm.server.page.questions import Question, as_csv

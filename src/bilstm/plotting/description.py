@@ -1,0 +1,203 @@
+"""What a chart shows, in plain data: lines, points, bars, bands, heat maps; axes; panels of them.
+
+Knows no library that draws: :func:`bilstm.plotting.figures.to_matplotlib` and :func:`bilstm.plotting.charts.to_plotly`
+do. Texts are given as they are; what draws them takes care of signs that mean something else there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+# of Okabe and Ito's palette, which the colour-blind can tell apart
+BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
+GREY = "#8c8c8c"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+SCALES = {
+    "diverging": (BLUE, "#f7f7f7", RED),  # against · nothing · for
+    "share": ("#f7f7f7", BLUE),  # nothing · all
+    "sound": ("#000004", "#3b0f70", "#8c2981", "#de4968", "#fe9f6d", "#fcfdbf"),  # matplotlib's magma
+}
+
+Values = Sequence[Any] | NDArray[Any]  # numbers, or dates of numpy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Something that is drawn.
+
+    Args:
+        name: in the legend; without one it is not listed there.
+        hover: what a pointer on it is told, in plotly's template language; drawn on paper it is left out.
+        details: what ``%{customdata}`` stands for in ``hover``, one for each point.
+    """
+
+    name: str = ""
+    hover: str = ""
+    details: Values | None = None
+
+
+@dataclass(frozen=True)
+class Line(Mark):
+    """Values joined by a line; without x at 0, 1, 2 …; ``marker`` is the size of a dot at each value."""
+
+    y: Values
+    x: Values | None = None
+    colour: str = BLUE
+    width: float = 1.5
+    dash: Literal["solid", "dot", "dash"] = "solid"
+    marker: float = 0
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Points(Mark):
+    """Single points."""
+
+    x: Values
+    y: Values
+    colour: str = BLUE
+    size: float = 6
+    opacity: float = 0.6
+
+
+@dataclass(frozen=True)
+class Bars(Mark):
+    """Bars from 0; those of a panel at the same place stand on each other, below 0 apart from above.
+
+    Args:
+        amounts: how long they are.
+        at: where they stand; 0, 1, 2 … without.
+        colour: of all, or of each.
+        width: of the places that ``at`` numbers; chosen by the renderer without.
+        is_horizontal: they lie, and ``at`` is on the axis y.
+    """
+
+    amounts: Values
+    at: Values | None = None
+    colour: str | Sequence[str] = BLUE
+    width: float | None = None
+    is_horizontal: bool = False
+
+
+@dataclass(frozen=True)
+class Band(Mark):
+    """All between two lines."""
+
+    x: Values
+    low: Values
+    high: Values
+    colour: str = BLUE
+    opacity: float = 0.2
+
+
+@dataclass(frozen=True)
+class HeatMap(Mark):
+    """Numbers as colours.
+
+    Args:
+        z: (rows, columns); NaN stays empty.
+        colours: one of ``SCALES``.
+        low, high: what the ends of the scale stand for; without, 0 is in the middle of a diverging one, and others go
+            from the smallest to the largest number.
+        x, y: the middles of columns and rows, where these are numbers; 0, 1, 2 … without.
+        scale: maps of the same name share one bar of colours; without a name there is none.
+        scale_title: beside the bar.
+        written: a text for each cell, "" for none.
+    """
+
+    z: NDArray[Any]
+    colours: str = "diverging"
+    low: float | None = None
+    high: float | None = None
+    x: Values | None = None
+    y: Values | None = None
+    scale: str = ""
+    scale_title: str = ""
+    written: Sequence[Sequence[str]] | None = None
+
+    def limits(self) -> tuple[float, float]:
+        """What the ends of the scale stand for."""
+        known = self.z[np.isfinite(self.z)]
+        if self.colours == "diverging":
+            low, high = (-float(np.abs(known).max(initial=0.0)) or -1.0), (float(np.abs(known).max(initial=0.0)) or 1.0)
+        else:
+            low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+        return low if self.low is None else self.low, high if self.high is None else self.high
+
+
+@dataclass(frozen=True)
+class Rule(Mark):
+    """A straight line across the panel at a value of one axis."""
+
+    at: float
+    axis: Literal["x", "y"] = "x"
+    colour: str = GREY
+
+
+@dataclass(frozen=True)
+class Span(Mark):
+    """A strip of the panel between two values of x."""
+
+    start: float
+    end: float
+    colour: str = BLUE
+    opacity: float = 0.15
+
+
+@dataclass(frozen=True)
+class Texts(Mark):
+    """Words at points, centred above them; without a colour in that of the axes' texts."""
+
+    x: Values
+    y: Values
+    texts: Sequence[str]
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a panel.
+
+    Args:
+        title: beside it; a line break is one.
+        labels: what stands at 0, 1, 2 …, where places have names.
+        scale: how numbers are written and spaced; dates are seen by themselves.
+        limits: from where to where; all that is drawn without.
+        is_reversed: from the top down, or from right to left.
+        is_bare: no ticks and no labels.
+        few: labels are neighbours of each other, and a few of them tell enough.
+    """
+
+    title: str = ""
+    labels: Sequence[str] | None = None
+    scale: Literal["linear", "log", "percent", "whole"] = "linear"
+    limits: tuple[float, float] | None = None
+    is_reversed: bool = False
+    is_bare: bool = False
+    few: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A pair of axes and what is drawn between them, the first mark at the bottom.
+
+    Args:
+        marks: at least one.
+        title: above it on paper; an interactive chart has a title and a note of its own.
+        span: how many columns of a figure it takes.
+        height: beside the others'.
+        is_compared: a pointer is told all that stands at one x.
+    """
+
+    marks: Sequence[Mark]
+    x: Axis = field(default_factory=Axis)
+    y: Axis = field(default_factory=Axis)
+    title: str = ""
+    span: int = 1
+    height: float = 1.0
+    is_compared: bool = False

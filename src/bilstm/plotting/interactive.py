@@ -1,0 +1,301 @@
+"""Panels as a figure of plotly.js. Knows plotly's keys; computes nothing that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from bilstm.data.columns import Array
+from bilstm.formatting import clipped, unique
+from bilstm.plotting.charts import figure, without_markup
+from bilstm.plotting.description import (
+    SCALES,
+    Axis,
+    Band,
+    Bars,
+    HeatMap,
+    Line,
+    Mark,
+    Panel,
+    Points,
+    Rule,
+    Span,
+    Texts,
+    Values,
+)
+
+Trace = dict[str, Any]
+GAP = 0.08  # of the height, between panels
+FEW_TICKS = 14
+MENU = {
+    "x": 0,
+    "xanchor": "left",
+    "y": 1.02,
+    "yanchor": "bottom",
+    "pad": {"b": 4},
+    "bgcolor": "#ffffff",
+    "bordercolor": "#a8a8a8",
+    "font": {"color": "#1b1b1b"},
+}
+BESIDE_A_MENU = {
+    "margin": {"l": 40, "r": 16, "t": 70, "b": 40},
+    "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+}
+
+
+def to_plotly(shown: Sequence[Panel] | Mapping[str, Sequence[Panel]]) -> dict[str, Any]:
+    """The figure of a :class:`bilstm.plotting.charts.Chart`.
+
+    Args:
+        shown: panels one below the other, over the axis x of the last; or such for each label of a menu, which differ
+            in what they show, not in their axes.
+
+    Example:
+        >>> figure = to_plotly([Panel([Line([3.0, 2.0])], y=Axis("loss"))])
+        >>> figure["layout"]["yaxis"]["title"]["text"], figure["data"][0]["y"]
+        ('loss', [3.0, 2.0])
+    """
+    choices = dict(shown) if isinstance(shown, Mapping) else {"": list(shown)}
+    traces: list[Trace] = []
+    owners: list[int] = []
+    for number, panels in enumerate(choices.values()):
+        bars: set[str] = set()
+        own = [trace for place, panel in enumerate(panels) for trace in _traces(panel, place, bars)]
+        if number:
+            own = [trace | {"visible": False} for trace in own]
+        elif len(choices) > 1:
+            own = [trace | {"visible": True} for trace in own]
+        traces += own
+        owners += [number] * len(own)
+    panels = next(iter(choices.values()))
+    layout = _layout(panels)
+    if len(choices) > 1:
+        buttons = [
+            {
+                "label": without_markup(clipped(label, 40)),
+                "method": "restyle",
+                "args": [{"visible": [owner == number for owner in owners]}],
+            }
+            for number, label in enumerate(choices)
+        ]
+        layout |= {"updatemenus": [{"buttons": buttons, **MENU}], **BESIDE_A_MENU}
+    return figure(traces, x=panels[-1].x.title, y=panels[0].y.title, **layout)
+
+
+def _layout(panels: Sequence[Panel]) -> dict[str, Any]:
+    """Axes, and what is drawn across whole panels."""
+    total = sum(panel.height for panel in panels)
+    top = 1.0
+    layout: dict[str, Any] = {}
+    shapes: list[dict[str, Any]] = []
+    for place, panel in enumerate(panels):
+        axis = _axis(panel.y)
+        if len(panels) > 1:
+            bottom = max(0.0, top - (1 - GAP * (len(panels) - 1)) * panel.height / total)
+            axis["domain"] = [round(bottom, 4), round(top, 4)]
+            top = bottom - GAP
+        layout[f"yaxis{_number(place)}"] = axis
+        shapes += [shape for mark in panel.marks for shape in _shapes(mark, place)]
+    x = _axis(panels[-1].x)
+    if len(panels) > 1:
+        x["anchor"] = f"y{_number(len(panels) - 1)}"
+    layout["xaxis"] = x
+    if shapes:
+        layout["shapes"] = shapes
+    if any(isinstance(mark, Bars) for panel in panels for mark in panel.marks):
+        layout["barmode"] = "relative"
+    if any(panel.is_compared for panel in panels):
+        layout["hovermode"] = "x unified"
+    return layout
+
+
+def _number(place: int) -> str:
+    """As plotly numbers axes: y, y2, y3 …"""
+    return "" if place == 0 else str(place + 1)
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    found: dict[str, Any] = {"title": {"text": without_markup(axis.title).replace("\n", "<br>")}, "automargin": True}
+    if axis.labels is not None or axis.is_bare:
+        found["type"] = "category"
+    if axis.is_bare:
+        found |= {"showticklabels": False, "ticks": ""}
+    elif axis.few:
+        found["nticks"] = FEW_TICKS
+    if axis.scale == "log":
+        found["type"] = "log"
+    elif axis.scale == "percent":
+        found["tickformat"] = ".0%"
+    elif axis.scale == "whole":
+        found["tickformat"] = ",d"
+    if axis.limits is not None:
+        found["range"] = list(axis.limits)
+    if axis.is_reversed:
+        found["autorange"] = "reversed"
+    return found
+
+
+def _traces(panel: Panel, place: int, bars: set[str]) -> Iterator[Trace]:
+    """What plotly draws of a panel; ``bars`` names the scales that have their bar of colours already."""
+    for mark in panel.marks:
+        for trace in _of(mark, panel):
+            if place:
+                trace["yaxis"] = f"y{place + 1}"
+            if isinstance(mark, HeatMap):
+                trace["showscale"] = bool(mark.scale) and mark.scale not in bars
+                bars.add(mark.scale)
+            if mark.hover:
+                trace["hovertemplate"] = mark.hover
+            if mark.details is not None:
+                trace["customdata"] = list(mark.details)
+            yield trace
+
+
+def _at(positions: Values | None, count: int, axis: Axis) -> Any:
+    """Where values stand, as plotly takes it: names of places, dates as texts, or numbers."""
+    if axis.labels is not None:
+        names = unique([without_markup(clipped(label, 36)) for label in axis.labels])
+        return names if positions is None else [names[int(place)] for place in positions]
+    if positions is None:
+        return list(range(count))
+    values = np.asarray(positions)
+    if values.dtype.kind == "M":
+        return np.datetime_as_string(values).tolist()
+    return rounded(values) if values.dtype.kind == "f" else values
+
+
+def rounded(values: Values, digits: int = 4) -> Array:
+    """Numbers with so many significant digits."""
+    numbers = np.asarray(values, dtype=np.float64)
+    known = np.where(np.isfinite(numbers) & (numbers != 0), np.abs(numbers), 1.0)
+    scale = 10.0 ** (digits - 1 - np.floor(np.log10(known)))
+    result: Array = np.round(numbers * scale) / scale
+    return result
+
+
+def _named(mark: Mark, **more: Any) -> Trace:
+    """What every trace begins with."""
+    own = {"name": without_markup(mark.name)} if mark.name else {"showlegend": False}
+    return own | more
+
+
+@singledispatch
+def _of(mark: Mark, panel: Panel) -> list[Trace]:
+    """The traces of a mark; none of one that is a shape."""
+    return []
+
+
+@_of.register
+def _(mark: Line, panel: Panel) -> list[Trace]:
+    return [
+        _named(
+            mark,
+            type="scatter",
+            mode="lines+markers" if mark.marker else "lines",
+            x=_at(mark.x, len(mark.y), panel.x),
+            y=rounded(mark.y),
+            line={"color": mark.colour, "width": mark.width, "dash": mark.dash},
+            opacity=mark.opacity,
+            **({"marker": {"size": mark.marker}} if mark.marker else {}),
+        )
+    ]
+
+
+@_of.register
+def _(mark: Points, panel: Panel) -> list[Trace]:
+    return [
+        _named(
+            mark,
+            type="scatter",
+            mode="markers",
+            x=_at(mark.x, len(mark.y), panel.x),
+            y=_at(mark.y, len(mark.y), panel.y),
+            marker={"color": mark.colour, "size": mark.size, "opacity": mark.opacity},
+        )
+    ]
+
+
+@_of.register
+def _(mark: Bars, panel: Panel) -> list[Trace]:
+    at = _at(mark.at, len(mark.amounts), panel.y if mark.is_horizontal else panel.x)
+    amounts = rounded(mark.amounts)
+    lying: Trace = {"orientation": "h", "y": at, "x": amounts} if mark.is_horizontal else {"x": at, "y": amounts}
+    colour = mark.colour if isinstance(mark.colour, str) else list(mark.colour)
+    width = {} if mark.width is None else {"width": mark.width}
+    return [_named(mark, type="bar", marker={"color": colour}, **lying, **width)]
+
+
+@_of.register
+def _(mark: Band, panel: Panel) -> list[Trace]:
+    red, green, blue = (int(mark.colour[k : k + 2], 16) for k in (1, 3, 5))
+    edge: Trace = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": _at(mark.x, len(mark.low), panel.x),
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+    shade: Trace = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},{mark.opacity})"}
+    below = {**edge, "y": rounded(mark.low), "showlegend": False}
+    return [below, _named(mark, **edge, **shade, y=rounded(mark.high))]
+
+
+@_of.register
+def _(mark: HeatMap, panel: Panel) -> list[Trace]:
+    low, high = mark.limits()
+    colours = SCALES[mark.colours]
+    trace: Trace = {
+        "type": "heatmap",
+        "z": rounded(mark.z, 3),
+        "x": _at(mark.x, mark.z.shape[1], panel.x),
+        "y": _at(mark.y, mark.z.shape[0], panel.y),
+        "zmin": low,
+        "zmax": high,
+        "colorscale": [[place, colour] for place, colour in zip(np.linspace(0, 1, len(colours)), colours, strict=True)],
+        "colorbar": {"thickness": 12, "title": {"text": without_markup(mark.scale_title), "side": "right"}},
+    }
+    if mark.written is not None:
+        trace |= {"text": [[without_markup(text) for text in row] for row in mark.written], "texttemplate": "%{text}"}
+    return [trace]
+
+
+@_of.register
+def _(mark: Texts, panel: Panel) -> list[Trace]:
+    return [
+        _named(
+            mark,
+            type="scatter",
+            mode="text",
+            x=_at(mark.x, len(mark.texts), panel.x),
+            y=rounded(mark.y),
+            text=[without_markup(text) for text in mark.texts],
+            textposition="top center",
+            hoverinfo="skip",
+            **({"textfont": {"color": mark.colour}} if mark.colour else {}),
+        )
+    ]
+
+
+@singledispatch
+def _shapes(mark: Mark, place: int) -> list[dict[str, Any]]:
+    """What plotly draws across a panel beside its traces."""
+    return []
+
+
+@_shapes.register
+def _(mark: Rule, place: int) -> list[dict[str, Any]]:
+    y = f"y{_number(place)}"
+    line = {"type": "line", "line": {"color": mark.colour, "width": 1}}
+    if mark.axis == "x":
+        return [{**line, "xref": "x", "yref": f"{y} domain", "x0": mark.at, "x1": mark.at, "y0": 0, "y1": 1}]
+    return [{**line, "xref": "x domain", "yref": y, "x0": 0, "x1": 1, "y0": mark.at, "y1": mark.at}]
+
+
+@_shapes.register
+def _(mark: Span, place: int) -> list[dict[str, Any]]:
+    strip = {"type": "rect", "line": {"width": 0}, "fillcolor": mark.colour, "opacity": mark.opacity, "layer": "below"}
+    ends = {"x0": mark.start, "x1": mark.end, "y0": 0, "y1": 1}
+    return [{**strip, "xref": "x", "yref": f"y{_number(place)} domain", **ends}]
