@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from sklearn.exceptions import NotFittedError
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits
 from bilstm.errors import ModelFileError
-from bilstm.files import model_file
+from bilstm.files import model_file, tensor_file
 from tests.compare import assert_close
 from tests.model_files import exchange, hostile, put, try_to_load, with_header
 from tests.sounds import sine
@@ -236,3 +238,32 @@ def test_any_bytes_are_refused(tmp_path, raw):
 @given(st.data())
 def test_a_header_with_any_value_exchanged_loads_or_is_refused(saved, tmp_path, data):
     try_to_load(tmp_path / "exchanged.bilstm", with_header(saved[0], lambda header: exchange(header, data)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of files are those of POSIX")
+def test_permissions_are_those_of_an_ordinary_file_and_no_other_thread_is_laid_open(tmp_path):
+    before = os.umask(0o027)
+    try:
+        done = threading.Event()
+
+        def write_many():
+            for number in range(200):
+                tensor_file.replace(tmp_path / f"model {number % 3}", b"model", durable=False)
+            done.set()
+
+        writer = threading.Thread(target=write_many)
+        writer.start()
+        modes = set()
+        while not done.is_set():
+            (tmp_path / "another").write_bytes(b"")
+            modes.add((tmp_path / "another").stat().st_mode & 0o777)
+            (tmp_path / "another").unlink()
+        writer.join()
+        assert modes <= {0o640}
+        assert (tmp_path / "model 0").stat().st_mode & 0o777 == 0o640
+        (tmp_path / "model 0").chmod(0o600)
+        tensor_file.replace(tmp_path / "model 0", b"newer")
+        assert (tmp_path / "model 0").stat().st_mode & 0o777 == 0o600
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["model 0", "model 1", "model 2"]
+    finally:
+        os.umask(before)

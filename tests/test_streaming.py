@@ -23,6 +23,7 @@ from bilstm.data.text.text import read_texts
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
 from bilstm.estimators import streamed
 from bilstm.estimators.streamed import Survey
+from bilstm.training.streamed import ahead
 from tests import tables
 from tests.compare import assert_close
 from tests.processes import stopped
@@ -366,8 +367,8 @@ def test_what_goes_wrong_while_the_next_pool_is_made_is_told():
         yield 1
         raise DataError("expected a second one")
 
-    found = streamed.ahead(items())
+    found = ahead(items())
     assert next(found) == 1
     with pytest.raises(DataError, match="expected a second one"):
         next(found)
-    assert list(streamed.ahead(iter("abc"))) == ["a", "b", "c"]
+    assert list(ahead(iter("abc"))) == ["a", "b", "c"]

@@ -8,13 +8,19 @@ BilstmError                 everything this package raises on purpose
 └── TrainingError           training cannot go on                     (also an ArithmeticError)
 
 DataWarning                 work goes on                              (a UserWarning)
+
+Warnings of data go through :func:`warn`, so that a piece of work can record its own: the filters and hooks of the
+module ``warnings`` belong to the whole process, a context variable to one thread or task.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 
 
@@ -45,6 +51,48 @@ class BilstmError(Exception):
 
 class DataWarning(UserWarning):
     """Something about the data that a user would want to know, though work goes on."""
+
+
+_RECORDS: ContextVar[tuple[tuple[list[str], bool], ...]] = ContextVar("records", default=())
+
+
+def warn(message: str, stacklevel: int = 1) -> None:
+    """Issue a :class:`DataWarning`: to whoever records those of this piece of work, and to the reader.
+
+    Args:
+        message: what the user would want to know.
+        stacklevel: as of ``warnings.warn``: 1 names the line that calls this function, 2 the caller of that one.
+    """
+    records = _RECORDS.get()
+    for messages, _ in records:
+        if message not in messages:
+            messages.append(message)
+    if all(show for _, show in records):
+        warnings.warn(message, DataWarning, stacklevel=stacklevel + 1)
+
+
+@contextmanager
+def record_warnings(*, show: bool = True) -> Iterator[list[str]]:
+    """Record the texts of all DataWarnings of this piece of work, each text once; other threads are not listened to.
+
+    Args:
+        show: whether they are also shown, as far as Python's filters let them through.
+
+    The trap: a thread that the work starts records only if it is run in a copy of this context
+    (``contextvars.copy_context().run``).
+
+    Example:
+        >>> with record_warnings(show=False) as messages:
+        ...     warn("column 'a' is empty")
+        >>> messages
+        ["column 'a' is empty"]
+    """
+    messages: list[str] = []
+    token = _RECORDS.set((*_RECORDS.get(), (messages, show)))
+    try:
+        yield messages
+    finally:
+        _RECORDS.reset(token)
 
 
 class DataError(BilstmError, ValueError):

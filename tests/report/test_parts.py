@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import shlex
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +20,7 @@ from bilstm.cli.program import main
 from bilstm.data.dataset import Dataset
 from bilstm.data.text.text import from_words
 from bilstm.errors import DataWarning
-from bilstm.estimators.circumstances import data_warnings, restored
+from bilstm.estimators.circumstances import restored
 from bilstm.metrics.simple_rules import commonest_tags, logistic, ridge
 from bilstm.report.checks import findings, same_as_training
 from bilstm.report.commands import commands, options
@@ -270,15 +269,6 @@ def test_the_folder_of_a_file_is_not_remembered(tmp_path):
         model = BiLSTMRegressor(**QUICK).fit(bilstm.read_table(tmp_path / "houses.csv", target="medv"))
     assert model.trained_with_["source"] == "houses.csv"
     assert str(tmp_path) not in str(model.trained_with_)
-
-
-def test_warnings_are_shown_as_ever_while_they_are_kept():
-    with warnings.catch_warnings(record=True) as shown, data_warnings() as told:
-        warnings.simplefilter("always")
-        warnings.warn("of data", DataWarning, stacklevel=1)
-        warnings.warn("of others", UserWarning, stacklevel=1)
-    assert told == ["of data"]
-    assert [str(one.message) for one in shown] == ["of data", "of others"]
 
 
 @pytest.mark.parametrize(

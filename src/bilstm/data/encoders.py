@@ -5,7 +5,6 @@ Each encoder is a plain object with ``fit``, ``transform``, ``inverse`` where th
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -15,7 +14,7 @@ import polars as pl
 
 from bilstm.data.columns import Array, as_column, as_text
 from bilstm.data.source import Source
-from bilstm.errors import DataError, DataWarning, did_you_mean
+from bilstm.errors import DataError, did_you_mean, warn
 
 MOST_CATEGORIES = 20  # a text column with more values than this must repeat each of them at least twice
 
@@ -119,9 +118,7 @@ def _learn(column: pl.Series) -> Column:
 def text_column(name: str, values: Collection[str], rows: int, missing: int) -> Column:
     """How a column of text with these different values is encoded; with a warning if it is left out."""
     if len(values) > max(MOST_CATEGORIES, (rows - missing) / 2):
-        warnings.warn(
-            f"column {name!r} is left out: {len(values)} different texts in {rows} rows", DataWarning, stacklevel=3
-        )
+        warn(f"column {name!r} is left out: {len(values)} different texts in {rows} rows", stacklevel=3)
         return Column(name, "left out")
     return Column(name, "category", flag=missing > 0, values=sorted(values))
 

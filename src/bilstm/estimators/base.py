@@ -26,8 +26,8 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.stream import Stream
-from bilstm.errors import DataError, ParameterError
-from bilstm.estimators.circumstances import circumstances, data_warnings
+from bilstm.errors import DataError, ParameterError, record_warnings
+from bilstm.estimators.circumstances import circumstances
 from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
 from bilstm.estimators.space import Space
@@ -160,7 +160,7 @@ class BiLSTMEstimator(Inputs, ABC):
             ParameterError: a constructor parameter out of its limits.
             TrainingError: the loss or a gradient is not finite.
         """
-        with data_warnings() as told:
+        with record_warnings() as told:
             return self._fit(X, y, sample_weight, validation, told, on_epoch)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, told: list[str], on_epoch: Show | None) -> Self:

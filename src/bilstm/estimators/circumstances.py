@@ -5,11 +5,9 @@ Knows counts and words. None of it is needed to predict; older model files have 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Protocol
@@ -17,7 +15,6 @@ from typing import Any, Protocol
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.windows import Windows
 from bilstm.data.source import Source
-from bilstm.errors import DataWarning
 
 MOST_WARNINGS = 20  # that a model file keeps
 LONGEST = 2000  # characters of each
@@ -32,30 +29,6 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "torch": str,
     "warnings": list,
 }
-
-
-@contextlib.contextmanager
-def data_warnings() -> Iterator[list[str]]:
-    """The texts of all DataWarnings that are shown inside; they are shown as ever.
-
-    Example:
-        >>> with warnings.catch_warnings(record=True), data_warnings() as told:
-        ...     warnings.simplefilter("always")
-        ...     warnings.warn("a column is empty", DataWarning)
-        >>> told
-        ['a column is empty']
-    """
-    told: list[str] = []
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-
-        def listen(message: Any, category: type[Warning], *where: Any, **how: Any) -> None:
-            if issubclass(category, DataWarning):
-                told.append(str(message))
-            show(message, category, *where, **how)
-
-        warnings.showwarning = listen
-        yield told
 
 
 class Learned(Protocol):

@@ -6,7 +6,6 @@ Knows the order of the work; how series become numbers is data/series_encoder.py
 from __future__ import annotations
 
 import itertools
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +23,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.series.encoder import VIEWS, SeriesEncoder, root_mean_squares
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, record_warnings
 from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
 from bilstm.estimators.parameters import store
 from bilstm.estimators.series_inputs import SeriesEstimator
@@ -234,9 +233,7 @@ class BiLSTMForecaster(SeriesEstimator):
         for fold, (start, stop) in enumerate(itertools.pairwise(limits)):
             if model is None or refit:
                 model = clone(self).set_params(checkpoint=None, verbose=0)
-                with warnings.catch_warnings():
-                    if fold:  # the first has said it
-                        warnings.simplefilter("ignore", DataWarning)
+                with record_warnings(show=fold == 0):  # later folds would say the same again
                     model.fit(series.until(start))
                 say(f"fold {fold + 1} of {folds}: fitted to all before {start}", self.verbose)
             inside = windows.take(windows.between(start, stop))

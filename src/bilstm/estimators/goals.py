@@ -5,7 +5,6 @@ Knows targets of each task; does not know features, files or networks.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +20,7 @@ from bilstm.data.source import ARRAYS, Source
 from bilstm.data.stream import Stream
 from bilstm.data.tables.merged import TargetMoments
 from bilstm.data.text.tags import Evidence, mended
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 
 MOST_LABELS = 10_000  # different ones; a classifier has an output for each
 
@@ -162,9 +161,8 @@ class Tags:
         assert self.like is not None
         self.model.repaired_ = self.broken
         if self.broken:
-            warnings.warn(
+            warn(
                 f"{self.broken} of {self.words} tags broke the {self.model.scheme_.upper()} scheme and were repaired",
-                DataWarning,
                 stacklevel=2,
             )
         tags = pl.DataFrame({self.like.target_names[0]: pl.Series(sorted(self.tags), dtype=pl.String)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from bilstm.data.series.encoder import SeriesEncoder
 from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series, read_series
 from bilstm.data.series.windows import Windows, cut
-from bilstm.errors import DataError, DataWarning, ParameterError
+from bilstm.errors import DataError, ParameterError, warn
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import check_parameters
 from bilstm.estimators.space import Space
@@ -56,7 +55,7 @@ class SeriesEstimator(BiLSTMEstimator):
             series.lengths,
             self.horizon,
         ):
-            warnings.warn(f"{found} ({series.source})", DataWarning, stacklevel=4)
+            warn(f"{found} ({series.source})", stacklevel=4)
         self.feature_names_ = series.steps.columns
         self.n_features_in_ = len(self.feature_names_)
         self.target_names_ = list(series.goals)
@@ -162,10 +161,9 @@ class SeriesEstimator(BiLSTMEstimator):
         newer = windows.after(self.known_.known_times.max())
         if newer.any():
             return windows.take(newer)
-        warnings.warn(
+        warn(
             f"all of these steps were known to fit (until {self.known_.known_times.max()!s}): the figures flatter "
             f"({dataset.source})",
-            DataWarning,
             stacklevel=3,
         )
         return windows
@@ -183,10 +181,9 @@ class SeriesEstimator(BiLSTMEstimator):
         rows = np.unique(windows.rows_behind)
         empty = [name for name in series.future if series.steps[name].gather(rows).null_count()]
         if empty:
-            warnings.warn(
+            warn(
                 f"columns known ahead lack values for steps to come, so their last known ones are taken: "
                 f"{', '.join(map(repr, empty))} ({series.source})",
-                DataWarning,
                 stacklevel=3,
             )
 

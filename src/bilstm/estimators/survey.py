@@ -5,7 +5,6 @@ Knows what makes a recording useless; does not know networks.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from bilstm.data.sound.sequences import SoundCache
 from bilstm.data.sound.utterances import SAME, keep, key_of
 from bilstm.data.source import Source
 from bilstm.data.text.characters import plain
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 from bilstm.nn.ctc.functions import needed_steps
 from bilstm.training.progress import counted
 
@@ -118,7 +117,7 @@ def report(found: Sequence[Finding], count: int, source: Source, strict: bool) -
         message = "\n".join([f"{rows} of {count} recordings {told} ({source}):", *lines])
         if strict and findings is useless:
             raise DataError(message, hint="mend them or leave them out; without strict they are left out")
-        warnings.warn(message, DataWarning, stacklevel=2)
+        warn(message, stacklevel=2)
 
 
 def usable(found: Sequence[Finding], count: int) -> Array:

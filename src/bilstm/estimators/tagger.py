@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from bilstm.data.encoders import LabelEncoder
 from bilstm.data.text.sentences import read_sentences
 from bilstm.data.text.tags import mended, repair, scheme_of, valid_transitions
 from bilstm.data.text.text import from_words
-from bilstm.errors import DataError, DataWarning, ParameterError, did_you_mean
+from bilstm.errors import DataError, ParameterError, did_you_mean, warn
 from bilstm.estimators.base import NAMED
 from bilstm.estimators.entities import Entity, found_entities
 from bilstm.estimators.language import LanguageEstimator
@@ -262,10 +261,9 @@ class BiLSTMTagger(LanguageEstimator):
             return dataset
         whole, self.repaired_ = mended(sentences, self.scheme_)
         if self.repaired_:
-            warnings.warn(
+            warn(
                 f"{self.repaired_} of {len(whole)} tags broke the {self.scheme_.upper()} scheme and were repaired "
                 f"({dataset.source})",
-                DataWarning,
                 stacklevel=5,
             )
         self.scheme_ = "iobes" if self.scheme_ == "iobes" else "bio"
@@ -290,10 +288,9 @@ class BiLSTMTagger(LanguageEstimator):
             raise DataError(f"expected sentences with tags, got none ({dataset.source})")
         unknown = sorted(set(dataset.tags.to_series().unique()) - set(self.classes_.tolist()))
         if unknown:
-            warnings.warn(
+            warn(
                 f"{len(unknown)} tags were not seen in training and cannot be predicted: {', '.join(unknown[:5])} "
                 f"({dataset.source}; {did_you_mean(unknown[0], self.classes_, 5)})",
-                DataWarning,
                 stacklevel=4,
             )
         return dataset

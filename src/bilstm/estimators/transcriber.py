@@ -3,7 +3,6 @@ others' work: data/filterbank.py, data/characters.py, nn/ctc.py."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.sound.audio import resampled
 from bilstm.data.sound.recordings import Recordings
 from bilstm.data.text.characters import BLANK, SPACE
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 from bilstm.estimators.listening import texts_of_stream
 from bilstm.estimators.parameters import store
 from bilstm.estimators.sound_inputs import SoundEstimator
@@ -258,11 +257,7 @@ class BiLSTMTranscriber(SoundEstimator):
         report(found + empty_texts(recordings), len(recordings), recordings.source, self.strict)
         if strange := self.characters_.unknown(recordings.texts_said):
             told = ", ".join(map(repr, sorted(strange)))
-            warnings.warn(
-                f"the texts have characters that the model cannot write: {told} ({recordings.source})",
-                DataWarning,
-                stacklevel=2,
-            )
+            warn(f"the texts have characters that the model cannot write: {told} ({recordings.source})", stacklevel=2)
         return _compared(recordings, scores, decoder)
 
     # -- hooks ---------------------------------------------------------------------------------------------
@@ -310,7 +305,7 @@ class BiLSTMTranscriber(SoundEstimator):
                 name = names[row]
                 if name not in dict(self.left_out_):
                     self.left_out_.append((name, LOST))
-                    warnings.warn(f"{name}: {LOST}; it is left out of such steps", DataWarning, stacklevel=2)
+                    warn(f"{name}: {LOST}; it is left out of such steps", stacklevel=2)
 
         return leave_out
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,16 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], 
 
 
 def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write any bytes in the same way: whole or not at all.
+    """Write any bytes in the same way: whole or not at all. A new file has the permissions of an ordinary new file,
+    one that was there keeps its own.
 
     Raises:
         ModelFileError: the folder is missing or cannot be written.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # the kernel applies the umask, which belongs to the whole process: to ask for it is to change it
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {error.strerror}", hint="choose another folder") from None
     try:
@@ -57,7 +61,8 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         os.replace(temporary, path)
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {error.strerror}") from None
@@ -113,9 +118,3 @@ def _header(raw: bytes, path: Path) -> dict[str, Any]:
             f"expected a model file of bilstm, got a safetensors file of something else ({path})", hint=_HINT
         )
     return header
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

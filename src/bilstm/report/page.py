@@ -14,8 +14,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.dataset import Dataset
-from bilstm.errors import BilstmError, DataError, from_extra
-from bilstm.estimators.circumstances import data_warnings
+from bilstm.errors import BilstmError, DataError, from_extra, record_warnings
 from bilstm.formatting import number, percent
 from bilstm.plotting import charts
 from bilstm.report import classification, forecasting, labelling, regression, tagging, transcription
@@ -140,7 +139,7 @@ def _measured(
     estimator: Any, data: Any, tell: Callable[[str], None]
 ) -> tuple[list[Section], Examined | None, str | None]:
     """Those sections, what they were made from, and the name of the data."""
-    with data_warnings() as told:
+    with record_warnings() as told:
         dataset, name = _dataset(estimator, data)
         found = None if dataset is None else _examined(estimator, dataset, tell)
         warned = [] if dataset is None else findings(estimator, dataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 import torch
@@ -81,8 +82,13 @@ class Streamed:
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
     """The same items, of which the next is made in another thread while one works with the last."""
+    context = copy_context()  # so that what warns in the thread is recorded here
+
+    def following() -> Item | None:
+        return next(items, None)
+
     with ThreadPoolExecutor(1) as worker:
-        coming = worker.submit(next, items, None)
+        coming = worker.submit(context.run, following)
         while (item := coming.result()) is not None:
-            coming = worker.submit(next, items, None)
+            coming = worker.submit(context.run, following)
             yield item

@@ -5,7 +5,6 @@ Knows the order of the work; the parts know the rest.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from bilstm.data.columns import Array
-from bilstm.errors import DataWarning, ParameterError
+from bilstm.errors import ParameterError, warn
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.nn.crf.layer import CRF
 from bilstm.xray.answers import Answer, answer_of, arrays_of
@@ -182,5 +181,5 @@ def _gaps(contributions: list[Contribution], paths: list[Path], subject: Subject
         f"the contributions to {len(wide)} of {len(contributions)} outputs do not add up; the worst, {worst.output}, "
         f"misses {worst.gap:.3g} of {worst.value - worst.baseline:.3g}"
     )
-    warnings.warn(f"{told} ({subject.title[:60]})", DataWarning, stacklevel=3)
+    warn(f"{told} ({subject.title[:60]})", stacklevel=3)
     return [told]

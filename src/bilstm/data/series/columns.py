@@ -5,7 +5,6 @@ Knows types, names and places of rows; knows nothing of time, but which column m
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from bilstm.data.dataset import as_frame, is_frame
 from bilstm.data.series.stamps import looks_like_times
 from bilstm.data.source import ARRAYS, Source
 from bilstm.data.tables.reader import read_raw, typed
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 
 TIME_NAMES = (("date", "datetime", "time", "timestamp", "ds"), ("day", "month", "year"))
 
@@ -102,9 +101,7 @@ class Table:
             for what, names in left_out.items():
                 if names:
                     shown = ", ".join(map(repr, names))
-                    warnings.warn(
-                        f"columns that {what} are left out: {shown} ({self.source})", DataWarning, stacklevel=4
-                    )
+                    warn(f"columns that {what} are left out: {shown} ({self.source})", stacklevel=4)
             features = [name for name in read if all(name not in names for names in left_out.values())]
         past = [name for name in dict.fromkeys(features) if name not in (*targets, *future)]
         columns = [read[name] for name in [*targets, *past, *future]]

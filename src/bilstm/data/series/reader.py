@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +22,7 @@ from bilstm.data.series.clock import Clock
 from bilstm.data.series.columns import Table, open_table, time_column
 from bilstm.data.series.stamps import read_times
 from bilstm.data.source import check_columns
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 
 SORT = "sort the rows by time"
 TWICE = (
@@ -292,7 +291,7 @@ def _ascending(rows: Array, times: pl.Series, lengths: Array, table: Table, time
         ends = np.cumsum(lengths)
         turned = np.repeat(2 * ends - lengths - 1, lengths) - np.arange(len(rows))
         rows, times = rows[turned], times[turned]
-        warnings.warn(f"rows stand newest first and were turned round ({table.source})", DataWarning, stacklevel=4)
+        warn(f"rows stand newest first and were turned round ({table.source})", stacklevel=4)
         forward = _steps(times, lengths)
     if (forward > 0).all():
         return rows, times
@@ -342,7 +341,7 @@ def _check_clock(clock: Clock, times: pl.Series, lengths: Array, zoned: bool, ta
         )
     if zoned != clock.zoned and not is_number:
         known, came = ("with", "without") if clock.zoned else ("without", "with")
-        warnings.warn(f"expected times {known} offsets, got times {came} ({table.source})", DataWarning, stacklevel=4)
+        warn(f"expected times {known} offsets, got times {came} ({table.source})", stacklevel=4)
 
 
 def _without_gaps(data: Series) -> Series:
@@ -360,7 +359,7 @@ def _without_gaps(data: Series) -> Series:
         )
     gaps = int(np.count_nonzero(missing))
     were = f"{total} steps missing in {gaps} gap{'s' * (gaps > 1)} were" if total > 1 else "1 step missing was"
-    warnings.warn(f"{were} filled in as missing (steps of {data.clock.name}, {data.source})", DataWarning, stacklevel=3)
+    warn(f"{were} filled in as missing (steps of {data.clock.name}, {data.source})", stacklevel=3)
     source = np.repeat(np.arange(len(missing)), missing + 1)
     place = np.arange(len(source))
     begins = np.cumsum(missing + 1) - missing - 1

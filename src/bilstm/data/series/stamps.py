@@ -6,13 +6,12 @@ Knows how times are written, one stamp at a time and over a whole column; steps 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 
 import polars as pl
 
 from bilstm.data.source import ARRAYS
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 
 TIME = pl.Datetime("us")
 HINT = "write times like 1999-01-31 or 1999-01-31 14:30:00; --time names the column that holds them"
@@ -209,9 +208,8 @@ def _order(text: pl.Series, month: pl.Series, day: pl.Series) -> str:
     row = int((month != day).arg_true()[0])
     if "." in text[row]:
         return "day"  # dates with points are written day first
-    warnings.warn(
+    warn(
         f"times such as {text[row]!r} in column {text.name!r} are read month first; day first would be as good",
-        DataWarning,
         stacklevel=5,
     )
     return "month"

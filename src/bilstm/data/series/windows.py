@@ -6,7 +6,6 @@ Knows where windows begin and end; does not scale, encode or forecast.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ import polars as pl
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import Series
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 
 
 @dataclass(frozen=True)
@@ -170,10 +169,9 @@ def cut(series: Series, history: int, horizon: int, *, at_end: bool = False) -> 
             hint="choose a shorter history or horizon, or bring a longer series",
         )
     if short:
-        warnings.warn(
+        warn(
             f"{short} of {len(series.lengths)} series have fewer than {needed} steps and are left out "
             f"({series.source})",
-            DataWarning,
             stacklevel=3,
         )
     return windows_at(series, np.concatenate(ends), history, horizon)

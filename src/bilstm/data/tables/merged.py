@@ -5,7 +5,6 @@ With everything in one piece the result is that of the encoders' own ``fit``, up
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +24,7 @@ from bilstm.data.encoders import (
     text_column,
 )
 from bilstm.data.source import Source
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 
 MOST_VALUES = 10_000  # different texts of a column; one more makes it no category: each value is a column of its own
 MOST_WORDS = 500_000  # different words that are counted at once, some 100 MB
@@ -101,11 +100,7 @@ class Values:
         if not self.is_text:
             return number_column(self.name, self.moments.mean, self.moments.deviation, self.missing > 0)
         if len(self.texts) > MOST_VALUES:
-            warnings.warn(
-                f"column {self.name!r} is left out: more than {MOST_VALUES:,} different texts",
-                DataWarning,
-                stacklevel=2,
-            )
+            warn(f"column {self.name!r} is left out: more than {MOST_VALUES:,} different texts", stacklevel=2)
             return Column(self.name, "left out")
         return text_column(self.name, self.texts, self.rows, self.missing)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from bilstm.data.source import (
     separator_of,
     unreadable,
 )
-from bilstm.errors import DataError, DataWarning
+from bilstm.errors import DataError, warn
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
 DECIMAL_COMMA = r"^[+-]?\d[\d.]*,\d+$"
@@ -247,9 +246,8 @@ def warn_of_order(column: pl.Series) -> None:
     """Say so if rows are ordered by text that hardly means an order."""
     if column.dtype == pl.String and column.str.len_chars().n_unique() > 1:  # dates written alike have one length
         first, last = str(column.min()), str(column.max())
-        warnings.warn(
+        warn(
             f"column {column.name!r} orders rows as text, from {first!r} to {last!r}: 'step 10' comes before 'step 2'",
-            DataWarning,
             stacklevel=3,
         )
 
