@@ -12,6 +12,7 @@ from bilstm.metrics.bootstrap import Interval, interval, resampled_sums, resampl
 from bilstm.metrics.predictions import evaluate
 from bilstm.report import page as pages
 from bilstm.report.classification import measured_of
+from bilstm.report.examination import examine
 from bilstm.report.forecasting import _blocks
 from bilstm.report.measured import Measure, Measured, Rival, figures_blocks, judged, verdict
 from tests.compare import assert_close
@@ -167,7 +168,7 @@ def test_a_block_is_of_one_series_and_forecasts_of_one_step_are_drawn_alone():
 def test_figures_are_those_of_evaluate(name):
     model, data = TASKS[name]()
     dataset, _ = pages._dataset(model, data)
-    measured = pages._examined(model, dataset, lambda _: None).measured
+    measured = examine(model, dataset, lambda _: None).measured
     expected = model.forecasts(dataset).metrics if name == "forecaster" else evaluate(model, dataset)
     for measure in measured.measures:
         assert_close(measured.value(measure), expected[measure.name], rtol=1e-9, atol=1e-12, what=measure.name)

@@ -15,9 +15,9 @@ from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston
 from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError, DataWarning, ExtraError
 from bilstm.formatting import number
-from bilstm.report import regression, report_html, tagging, write_report
-from bilstm.report.classification import examine
-from bilstm.report.fans import fans
+from bilstm.report import report_html, tagging, write_report
+from bilstm.report.examination import examine
+from bilstm.report.forecasting import fan_chart
 from bilstm.xray import x_ray
 from tests import series
 from tests.compare import assert_close
@@ -202,7 +202,11 @@ def test_a_missing_target_is_an_error_that_names_the_row():
 
 def test_data_without_targets_or_of_another_kind_is_an_error():
     model, (rows, _) = regressor()
-    for data, message in (((rows, None), "with targets, got none"), (rows, "got DataFrame"), (3, "got int")):
+    for data, message in (
+        ((rows, None), "with targets, got none"),
+        (rows, "with targets, got none"),
+        (3, "got an array of"),
+    ):
         with pytest.raises(DataError, match=f"expected .*{message}"):
             report_html(model, data)
 
@@ -226,7 +230,7 @@ def test_what_came_is_drawn_behind_every_forecast_however_far_it_reaches():
     model = series.small(horizon=70).fit(series.table(600), "y")
     data = bilstm.read_series(series.table(1400, seed=1), target="y")
     found = model.forecasts(model.with_targets(data))
-    known, *fans_of = fans(data, found, len(found) - 1, 0).chart.figure["data"]
+    known, *fans_of = fan_chart(data, found, len(found) - 1, 0).chart.figure["data"]
     drawn = [trace for trace in fans_of if trace.get("name") == "forecast"]
     assert len(drawn) == 8
     assert {time for trace in drawn for time in trace["x"]} <= set(known["x"])
@@ -236,7 +240,7 @@ def test_errors_with_one_far_outside_are_few_bars():
     model = BiLSTMRegressor(**QUICK).fit(np.eye(30)[:, :3], np.arange(30.0))
     targets = np.arange(900.0) % 3
     targets[5] = 1e12
-    found = regression.examine(model, Dataset.from_arrays(np.zeros((900, 3)), targets), lambda _: None)
+    found = examine(model, Dataset.from_arrays(np.zeros((900, 3)), targets), lambda _: None)
     (bars,) = found.blocks[-1].chart.figure["data"]
     assert len(bars["x"]) <= 40
     assert sum(bars["y"]) == 900

@@ -23,10 +23,9 @@ from bilstm.errors import DataWarning
 from bilstm.estimators.circumstances import restored
 from bilstm.metrics.simple_rules import commonest_tags, logistic, ridge
 from bilstm.report.checks import findings, same_as_training
-from bilstm.report.commands import commands, options
-from bilstm.report.examined import examples, worst_rows
-from bilstm.report.facts import learned_from, settings
-from bilstm.report.sentences import legend_of, marked
+from bilstm.report.examination import examples, worst_rows
+from bilstm.report.facts import commands, learned_from, options, settings
+from bilstm.report.tagging import legend_of, marked
 from tests import series
 from tests.compare import assert_close
 from tests.report.models import QUICK, TAGS, WORDS, forecaster, regressor, tagger, transcriber

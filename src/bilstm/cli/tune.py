@@ -257,7 +257,7 @@ def _fit_command(
     model: dict[str, Any],
 ) -> str:
     """The `bilstm fit` that makes the same model."""
-    from bilstm.report.commands import options
+    from bilstm.report.facts import options
 
     words = ["bilstm", "fit", kind.task, data, "-o", str(output)]
     for name, value in (reading | {"valid": valid}).items():

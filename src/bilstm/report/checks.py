@@ -5,16 +5,22 @@ Knows datasets and encoders; trains and measures nothing. Every finding is one s
 
 from __future__ import annotations
 
-from typing import Any
+from functools import singledispatch
 
 import numpy as np
 import polars as pl
 
 from bilstm.data.columns import as_text
 from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.encoders import Column
 from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series
+from bilstm.data.series.windows import Windows
 from bilstm.data.sound.recordings import Recordings
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.language import LanguageEstimator
+from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.formatting import counted, percent, shortened
 
 FAR = 6.0  # standard deviations of the training mean beyond which a number is strange to the model
@@ -22,7 +28,7 @@ MOST = 8  # columns that are named one by one
 NEW_WORDS = 0.3  # share of unknown words that is worth a warning
 
 
-def same_as_training(estimator: Any, dataset: Dataset) -> str | None:
+def same_as_training(estimator: BiLSTMEstimator, dataset: Dataset) -> str | None:
     """A sentence if these are the very sequences that the model was fitted to."""
     try:
         same = dataset.fingerprint() == estimator.trained_on_
@@ -35,16 +41,36 @@ def same_as_training(estimator: Any, dataset: Dataset) -> str | None:
     )
 
 
-def findings(estimator: Any, dataset: Dataset) -> list[str]:
+@singledispatch
+def findings(estimator: BiLSTMEstimator, dataset: Dataset) -> list[str]:
     """What a reader of the figures should know of the data, most serious first."""
-    if isinstance(dataset, Recordings):
-        return _of_recordings(estimator, dataset)
-    if isinstance(dataset, Series):
-        return _of_series(estimator, dataset)
-    found = _copies(dataset)
+    return _copies(dataset) + _missing(dataset.steps) + _foreign(estimator, dataset.steps)
+
+
+@findings.register
+def _(estimator: LanguageEstimator, dataset: Dataset) -> list[str]:
     if dataset.is_language:
-        return found + _of_words(estimator, dataset)
-    return found + _missing(dataset.steps) + _foreign(estimator, dataset.steps)
+        return _copies(dataset) + _of_words(estimator, dataset)
+    return findings.dispatch(BiLSTMEstimator)(estimator, dataset)
+
+
+@findings.register
+def _(estimator: BiLSTMForecaster, dataset: Dataset) -> list[str]:
+    series = dataset.cut_from if isinstance(dataset, Windows) else dataset
+    assert isinstance(series, Series)
+    names, targets, future = series.steps.columns, list(series.goals), list(series.future)
+    leaks = find_leaks(series.steps.to_numpy(), names, targets, future, series.lengths, estimator.horizon)
+    return [leak[0].upper() + leak[1:] + "." for leak in leaks] + _missing(series.steps)
+
+
+@findings.register
+def _(estimator: BiLSTMTranscriber, dataset: Dataset) -> list[str]:
+    assert isinstance(dataset, Recordings)
+    unknown = set() if dataset.targets is None else estimator.characters_.unknown(dataset.texts_said)
+    if not unknown:
+        return []
+    signs = ", ".join(repr(sign) for sign in sorted(unknown)[:20])
+    return [f"The texts have characters that the model cannot write: {signs}. Words with them are mistakes."]
 
 
 def _copies(dataset: Dataset) -> list[str]:
@@ -77,7 +103,7 @@ def _missing(steps: pl.DataFrame) -> list[str]:
     return [f"Values are missing: {', '.join(parts)}{more}."]
 
 
-def _foreign(estimator: Any, steps: pl.DataFrame) -> list[str]:
+def _foreign(estimator: BiLSTMEstimator, steps: pl.DataFrame) -> list[str]:
     found, unused = [], []
     for column in estimator.features_.columns:
         if column.kind == "left out" or column.name not in steps.columns:
@@ -91,7 +117,7 @@ def _foreign(estimator: Any, steps: pl.DataFrame) -> list[str]:
     return found[:MOST] + more + left
 
 
-def _new_values(column: Any, series: pl.Series) -> str | None:
+def _new_values(column: Column, series: pl.Series) -> str | None:
     text = as_text(series).drop_nulls()
     new = text.filter(~text.is_in(column.values))
     if not len(new):
@@ -101,7 +127,7 @@ def _new_values(column: Any, series: pl.Series) -> str | None:
     return f"Column {shortened(column.name, 40)} has values that training never saw {where}, such as {shown}."
 
 
-def _far(column: Any, series: pl.Series) -> str | None:
+def _far(column: Column, series: pl.Series) -> str | None:
     values = series.cast(pl.Float64).drop_nulls().to_numpy()
     values = values[~np.isnan(values)]
     if not len(values) or not column.scale > 0:
@@ -116,7 +142,7 @@ def _far(column: Any, series: pl.Series) -> str | None:
     )
 
 
-def _of_words(estimator: Any, dataset: Dataset) -> list[str]:
+def _of_words(estimator: LanguageEstimator, dataset: Dataset) -> list[str]:
     words = dataset.steps[WORD]
     found = []
     empty = int((dataset.lengths == 0).sum())
@@ -136,22 +162,3 @@ def _of_words(estimator: Any, dataset: Dataset) -> list[str]:
             names = ", ".join(shortened(tag, 40) for tag in new[:MOST])
             found.append(f"Tags that training never saw count as mistakes: {names}.")
     return found
-
-
-def _of_series(estimator: Any, series: Series) -> list[str]:
-    names = series.steps.columns
-    leaks = find_leaks(
-        series.steps.to_numpy(), names, list(series.goals), list(series.future), series.lengths, estimator.horizon
-    )
-    found = [leak[0].upper() + leak[1:] + "." for leak in leaks]
-    return found + _missing(series.steps)
-
-
-def _of_recordings(estimator: Any, recordings: Recordings) -> list[str]:
-    if recordings.targets is None:
-        return []
-    strange = estimator.characters_.unknown(recordings.texts_said)
-    if not strange:
-        return []
-    told = ", ".join(repr(sign) for sign in sorted(strange)[:20])
-    return [f"The texts have characters that the model cannot write: {told}. Words with them are mistakes."]

@@ -1,4 +1,4 @@
-"""A classifier of one label a sequence examined: figures, confusion, reliability, the worst cases."""
+"""A classifier examined: figures, confusion, reliability, the worst cases; of one label a sequence, or of several."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
-from bilstm.formatting import clipped, counted, number, percent, shortened, unique
+from bilstm.formatting import clipped, counted, percent, shortened, unique
 from bilstm.metrics.simple_rules import folds, logistic, means_of_steps
 from bilstm.plotting.charts import Chart, figure, without_markup
 from bilstm.plotting.description import BLUE, ORANGE
-from bilstm.report.blocks import Block, Cell, Drawing, Table
-from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
+from bilstm.report.blocks import Block, Drawing, Table
+from bilstm.report.examination import (
+    Examination,
+    content,
+    content_head,
+    examine,
+    examples,
+    names_of,
+    worst_rows,
+    worst_table,
+)
 from bilstm.report.measured import Measure, Measured, Rival
 
 BINS = 15  # as in the calibration error
@@ -36,8 +45,14 @@ CALIBRATION = (
 LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics.predictions
 
 
-def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examined:
-    """Figures, charts and cases of a classifier on data with one label a sequence."""
+@examine.register
+def _(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examination:
+    dataset = estimator.with_targets(dataset)
+    dataset.check_lengths()
+    return (_several_labels if estimator.several_ else _one_label)(estimator, dataset, say)
+
+
+def _one_label(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examination:
     dataset, remarks = _known(estimator, dataset)
     truth = estimator.labels_.transform(true_labels(dataset), dataset.source)
     chances = estimator.predict_proba(dataset)  # (N, K)
@@ -52,7 +67,7 @@ def examine(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], 
         _by_class(truth, guess, classes),
     ]
     found = examples(dataset, losses, chances.max(axis=1), guess == truth)
-    return Examined(measured, blocks, [_worst(dataset, truth, chances, classes, losses)], found, remarks)
+    return Examination(measured, blocks, [_worst(dataset, truth, chances, classes, losses)], found, remarks)
 
 
 def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list[str]]:
@@ -258,29 +273,6 @@ def shares_of(hit: int, guessed: int, true: int) -> list[str]:
     return [percent(precision), percent(recall), percent(f1), f"{true:,}"]
 
 
-def text_of(dataset: Dataset, row: int) -> str:
-    """A sequence of words as text."""
-    if dataset.texts is not None:
-        return str(dataset.texts[row])
-    start, length = int(dataset.starts[row]), int(dataset.lengths[row])
-    return " ".join(dataset.steps[WORD][start : start + length].to_list())
-
-
-def content(dataset: Dataset, row: int) -> list[Cell | str]:
-    """What a table of cases shows of a sequence: its text, its first columns, or its length."""
-    if dataset.is_language:
-        return [shortened(text_of(dataset, row), 200)]
-    if not dataset.is_table:
-        return [f"{int(dataset.lengths[row]):,}"]
-    values = [dataset.steps[name][row] for name in dataset.steps.columns[:MOST_COLUMNS]]
-    return ["missing" if v is None else number(v) if isinstance(v, float) else shortened(str(v), 60) for v in values]
-
-
-def content_head(dataset: Dataset) -> list[str]:
-    """The heads of these columns."""
-    return ["text"] if dataset.is_language else dataset.steps.columns[:MOST_COLUMNS] if dataset.is_table else ["steps"]
-
-
 def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
     rows, guess = worst_rows(losses), chances.argmax(axis=1)
     table = []
@@ -294,3 +286,81 @@ def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], l
     texts = (0, 1, 3, 5) if dataset.is_language else (0, 1, 3)
     caption = f"The {counted(len(table), unit_of(dataset))} whose true class seemed least probable"
     return worst_table(caption, head, table, texts=texts)
+
+
+# -- several labels a sequence -----------------------------------------------------------------------------------
+
+
+def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examination:
+    truth, chances = estimator.label_matrix(dataset), estimator.predict_proba(dataset)  # (N, K)
+    classes = [str(label) for label in estimator.classes_.tolist()]
+    unit = unit_of(dataset)
+    constant = np.broadcast_to(truth.mean(axis=0), truth.shape)
+    rivals = [Rival("the commonest labels", "those that more than half of this data has", _label_sums(truth, constant))]
+    if folds(len(truth)):
+        say(f"fitting logistic regressions to compare with ({len(truth):,} {unit}s)")
+        columns, what = inputs_for_logistic(estimator, dataset)
+        how = f"one a label, {what}, cross-validated on this data itself in {folds(len(truth))} folds"
+        rivals.append(Rival("logistic regression", how, _label_sums(truth, logistic(columns, truth, len(classes)))))
+    measured = Measured(
+        unit, counted(len(truth), unit), _label_measures(len(classes)), _label_sums(truth, chances), rivals
+    )
+    losses = -np.log(np.clip(np.where(truth, chances, 1 - chances), LOG_FLOOR, 1.0)).mean(axis=1)
+    guess = chances >= 0.5
+    sure = np.maximum(chances, 1 - chances)
+    rows = [
+        [shortened(name, 80), *shares_of(*(int(part[:, k].sum()) for part in (guess & truth, guess, truth)))]
+        for k, name in enumerate(classes)
+    ]
+    blocks: list[Block] = [
+        Table("Each label", ["label", "precision", "recall", "f1", "true ones"], rows),
+        reliability(sure.ravel(), (guess == truth).ravel(), "answer"),
+    ]
+    found = examples(dataset, losses, sure.min(axis=1), (guess == truth).all(axis=1))
+    return Examination(measured, blocks, [_worst_sets(dataset, truth, chances, classes, losses)], found)
+
+
+def _label_measures(K: int) -> list[Measure]:
+    return [
+        Measure("f1_micro", "f1 over all labels", partial(_f1_of_labels, K=K, of_each=False), higher_is_better=True),
+        Measure(
+            "f1_macro", "mean f1 over the labels", partial(_f1_of_labels, K=K, of_each=True), higher_is_better=True
+        ),
+        Measure(
+            "accuracy", "share of sets of labels without a mistake", _accuracy, higher_is_better=True, is_share=True
+        ),
+        Measure("log_loss", "mean of −log of the probability of each answer", _log_loss),
+    ]
+
+
+def _label_sums(truth: Array, chances: Array) -> Array:
+    """(N, 3 + 3 K): one, exact, log loss; of each label true, predicted, found."""
+    guess = chances >= 0.5
+    lost = -np.log(np.clip(np.where(truth, chances, 1 - chances), LOG_FLOOR, 1.0)).mean(axis=1)
+    whole = (guess == truth).all(axis=1)
+    return np.column_stack([np.ones(len(truth)), whole, lost, truth, guess, truth & guess]).astype(float)
+
+
+def _f1_of_labels(sums: Array, K: int, of_each: bool) -> Array:
+    true, guessed, hit = (sums[..., 3 + k * K : 3 + (k + 1) * K] for k in range(3))
+    if not of_each:
+        true, guessed, hit = (part.sum(axis=-1, keepdims=True) for part in (true, guessed, hit))
+    found: Array = (2 * hit / np.maximum(true + guessed, 1)).mean(axis=-1)
+    return found
+
+
+def _worst_sets(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
+    rows, guess = worst_rows(losses), chances >= 0.5
+    table = []
+    for row, called in zip(rows, names_of(dataset, rows), strict=True):
+        k = int(np.argmin(np.where(truth[row], chances[row], 1 - chances[row])))
+        doubted = f"{classes[k]} {percent(float(chances[row, k]))}"
+        cells = [called, _set(truth[row], classes), _set(guess[row], classes), doubted]
+        table.append((row, [*cells, *content(dataset, row)]))
+    caption = f"The {counted(len(table), unit_of(dataset))} with the largest loss"
+    head = [unit_of(dataset), "true labels", "predicted", "furthest off", *content_head(dataset)]
+    return worst_table(caption, head, table, texts=(0, 1, 2, 3, 4) if dataset.is_language else (0, 1, 2, 3))
+
+
+def _set(chosen: Array, classes: list[str]) -> str:
+    return shortened(", ".join(classes[k] for k in np.flatnonzero(chosen)) or "none", 120)

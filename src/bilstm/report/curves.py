@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from bilstm.formatting import counted, number
-from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.charts import Chart, figure, rounded, thinned
 from bilstm.plotting.description import BLUE, GREEN, ORANGE, PINK
 from bilstm.report.blocks import Block, Drawing, Text
-from bilstm.report.regression import rounded, thinned
 from bilstm.training.history import History
 
 

@@ -14,17 +14,16 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.dataset import Dataset
-from bilstm.errors import BilstmError, DataError, from_extra, record_warnings
+from bilstm.errors import BilstmError, from_extra, record_warnings
+from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.formatting import number, percent
 from bilstm.plotting import charts
-from bilstm.report import classification, forecasting, labelling, regression, tagging, transcription
+from bilstm.report import classification, forecasting, regression, tagging, transcription  # noqa: F401 (they register)
 from bilstm.report.blocks import Block, Heading, Section, Table, Text
 from bilstm.report.checks import findings, same_as_training
-from bilstm.report.commands import commands
 from bilstm.report.curves import curves
-from bilstm.report.examined import Examined
-from bilstm.report.facts import learned_from, settings, versions
-from bilstm.report.looks import looks
+from bilstm.report.examination import Examination, examine, without_data, x_rays
+from bilstm.report.facts import commands, learned_from, settings, versions
 from bilstm.report.measured import figures_blocks, verdict
 from bilstm.training.progress import say
 
@@ -33,7 +32,7 @@ SHARES = ("accuracy", "coverage_80", "coverage_95", "wer", "cer", "exact", "dire
 
 
 def write_report(
-    estimator: Any,
+    estimator: BiLSTMEstimator,
     data: Any = None,
     path: str | Path = "report.html",
     *,
@@ -73,7 +72,9 @@ def write_report(
     return path
 
 
-def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = None, verbose: int = 0) -> str:
+def report_html(
+    estimator: BiLSTMEstimator, data: Any = None, *, file: str | Path | None = None, verbose: int = 0
+) -> str:
     """The same as text; see :func:`write_report`.
 
     Example:
@@ -95,7 +96,7 @@ def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = N
         figures,
         Section("training", "How training went", curves(estimator.history_)),
         *behaviour,
-        *looks(estimator, found, tell),
+        *x_rays(estimator, without_data(estimator)[1] if found is None else found.examples, tell),
         strange,
         Section("settings", "Settings", settings(estimator)),
         Section("versions", "Sizes and versions", [versions(estimator, file)]),
@@ -122,7 +123,7 @@ def report_html(estimator: Any, data: Any = None, *, file: str | Path | None = N
     )
 
 
-def measured_sections(estimator: Any, data: Any) -> list[Section]:
+def measured_sections(estimator: BiLSTMEstimator, data: Any) -> list[Section]:
     """What a report tells that data decide: verdict, figures, behaviour, worst cases, what is strange about the data.
 
     Args:
@@ -136,12 +137,14 @@ def measured_sections(estimator: Any, data: Any) -> list[Section]:
 
 
 def _measured(
-    estimator: Any, data: Any, tell: Callable[[str], None]
-) -> tuple[list[Section], Examined | None, str | None]:
+    estimator: BiLSTMEstimator, data: Any, tell: Callable[[str], None]
+) -> tuple[list[Section], Examination | None, str | None]:
     """Those sections, what they were made from, and the name of the data."""
     with record_warnings() as told:
         dataset, name = _dataset(estimator, data)
-        found = None if dataset is None else _examined(estimator, dataset, tell)
+        if dataset is not None:
+            tell(f"examining the model on {dataset.source}")
+        found = None if dataset is None else examine(estimator, dataset, tell)
         warned = [] if dataset is None else findings(estimator, dataset)
     same = None if dataset is None else same_as_training(estimator, dataset)
     remarks = [*([same] if same else []), *([] if found is None else found.remarks)]
@@ -155,12 +158,12 @@ def _measured(
     return sections, found, name
 
 
-def _what(estimator: Any) -> str:
+def _what(estimator: BiLSTMEstimator) -> str:
     names = list(estimator.target_names_)
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
-def _dataset(estimator: Any, data: Any) -> tuple[Dataset | None, str | None]:
+def _dataset(estimator: BiLSTMEstimator, data: Any) -> tuple[Dataset | None, str | None]:
     """Data in any form as a Dataset, and what to call it."""
     if data is None:
         return None, None
@@ -168,31 +171,11 @@ def _dataset(estimator: Any, data: Any) -> tuple[Dataset | None, str | None]:
         return estimator.read(data, with_targets=True), Path(data).name
     if isinstance(data, Dataset):
         return data, data.source.name
-    if isinstance(data, tuple) and len(data) == 2:
-        return estimator.to_dataset(*data), "X"
-    if estimator.task == "forecaster":
-        return estimator.to_dataset(data, None), "X"
-    raise DataError(f"expected a Dataset, a pair (X, y) or a path, got {type(data).__name__}")
+    X, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    return estimator.to_dataset(X, y), "X"
 
 
-def _examined(estimator: Any, dataset: Dataset, tell: Callable[[str], None]) -> Examined:
-    tell(f"examining the model on {dataset.source}")
-    if estimator.task == "forecaster":
-        series: Any = estimator.aligned(dataset) if hasattr(dataset, "clock") else dataset
-        return forecasting.examine(estimator, series, tell)
-    ready: Any = estimator.with_targets(dataset)
-    if estimator.task != "transcriber":
-        ready.check_lengths()
-    ways: dict[str, Callable[..., Examined]] = {
-        "regressor": regression.examine,
-        "classifier": labelling.examine if getattr(estimator, "several_", False) else classification.examine,
-        "tagger": tagging.examine,
-        "transcriber": transcription.examine,
-    }
-    return ways[estimator.task](estimator, ready, tell)
-
-
-def _verdict(estimator: Any, found: Examined | None, name: str | None, same: str | None) -> Section:
+def _verdict(estimator: BiLSTMEstimator, found: Examination | None, name: str | None, same: str | None) -> Section:
     blocks: list[Block] = [Text(estimator.describe())]
     if found is not None:
         said = verdict(found.measured)
@@ -205,7 +188,7 @@ def _verdict(estimator: Any, found: Examined | None, name: str | None, same: str
     return Section("verdict", "In short", [*blocks, learned_from(estimator)])
 
 
-def _kept(estimator: Any) -> Text:
+def _kept(estimator: BiLSTMEstimator) -> Text:
     figures = estimator.metrics_
     if not figures:
         return Text(
@@ -219,7 +202,7 @@ def _kept(estimator: Any) -> Text:
     )
 
 
-def _figures(estimator: Any, found: Examined | None) -> Section:
+def _figures(estimator: BiLSTMEstimator, found: Examination | None) -> Section:
     if found is not None:
         return Section("figures", "How good it is", figures_blocks(found.measured))
     rows = [[name, _shown(name, value)] for name, value in estimator.metrics_.items()]
@@ -238,16 +221,15 @@ def _shown(name: str, value: float) -> str:
     return percent(value) if name in SHARES and not math.isnan(value) else number(value)
 
 
-def _behaviour(estimator: Any, found: Examined | None) -> list[Section]:
+def _behaviour(estimator: BiLSTMEstimator, found: Examination | None) -> list[Section]:
     if found is None:
-        if estimator.task != "forecaster":
-            return []
-        return [Section("behaviour", "What it says comes next", forecasting.coming(estimator))]
+        blocks, _ = without_data(estimator)
+        return [Section("behaviour", "What it says comes next", blocks)] if blocks else []
     behaviour = Section("behaviour", "What it does", found.blocks)
     return [behaviour, Section("worst", "The worst cases", found.worst)]
 
 
-def _data(estimator: Any, found: Examined | None, warned: list[str]) -> Section:
+def _data(estimator: BiLSTMEstimator, found: Examination | None, warned: list[str]) -> Section:
     told = estimator.trained_with_.get("warnings")
     blocks: list[Block] = []
     if found is not None:

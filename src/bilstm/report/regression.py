@@ -6,29 +6,36 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import polars as pl
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import numeric_targets
-from bilstm.errors import DataError
 from bilstm.estimators.regressor import BiLSTMRegressor
-from bilstm.formatting import counted, number, shortened
+from bilstm.formatting import counted, number
 from bilstm.metrics.simple_rules import folds, means_of_steps, ridge
-from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.charts import Chart, figure, rounded, thinned
 from bilstm.plotting.description import BLUE, GREEN, ORANGE
 from bilstm.report.blocks import Block, Drawing, Table
-from bilstm.report.examined import MOST_COLUMNS, Examined, examples, names_of, worst_rows, worst_table
+from bilstm.report.examination import (
+    MOST_COLUMNS,
+    Examination,
+    content,
+    examine,
+    examples,
+    names_of,
+    worst_rows,
+    worst_table,
+)
 from bilstm.report.measured import Measure, Measured, Rival
 
-POINTS = 2000  # that a scatter plot shows
 TARGETS = 12  # that are drawn
 
 
-def examine(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) -> Examined:
-    """Figures, charts and cases of a regressor on data with targets."""
-    if dataset.targets is None:
-        raise DataError(f"expected data with targets, got none ({dataset.source})")
+@examine.register
+def _(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) -> Examination:
+    dataset = estimator.with_targets(dataset)
+    dataset.check_lengths()
+    assert dataset.targets is not None
     truth = numeric_targets(dataset.targets, dataset.source)  # (N, K)
     predicted = estimator.values(dataset)
     names = estimator.target_names_
@@ -41,7 +48,7 @@ def examine(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], N
     for k, name in enumerate(names[:TARGETS]):
         blocks += _charts(truth[:, k], predicted[:, k], name)
     found = examples(dataset, losses, -losses, np.ones(len(truth), dtype=bool), "The most exact")
-    return Examined(measured, blocks, [_worst(dataset, truth, predicted, names, losses)], found)
+    return Examination(measured, blocks, [_worst(dataset, truth, predicted, names, losses)], found)
 
 
 def _measured(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, predicted: Array) -> Measured:
@@ -148,30 +155,7 @@ def _worst(dataset: Dataset, truth: Array, predicted: Array, names: list[str], l
         for k in range(len(names)):
             cells += [number(truth[row, k]), number(predicted[row, k])]
             cells += [number(predicted[row, k] - truth[row, k])] if len(names) == 1 else []
-        table.append((row, [*cells, *(written(dataset.steps[name], row) for name in shown)]))
+        table.append((row, [*cells, *(content(dataset, row) if shown else [])]))
     more = dataset.steps.width - len(shown)
     note = f", with the first {len(shown)} of {dataset.steps.width} columns" if shown and more else ""
     return worst_table(f"The {counted(len(table), head[0])} with the largest errors{note}", [*head, *shown], table)
-
-
-def written(column: pl.Series, row: int) -> str:
-    """A value of the input as a reader wants it."""
-    value = column[row]
-    if value is None:
-        return "missing"
-    return number(value) if isinstance(value, (int, float)) else shortened(str(value), 60)
-
-
-def thinned(count: int, most: int = POINTS) -> Array:
-    """Positions of at most so many rows, evenly chosen.
-
-    Example:
-        >>> thinned(3).tolist(), len(thinned(100_000))
-        ([0, 1, 2], 2000)
-    """
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
-
-
-def rounded(values: Array) -> list[float | None]:
-    """Numbers with five digits, which no chart shows more of; what is not finite is none."""
-    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=float).tolist()]

@@ -6,30 +6,35 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from bilstm.data.columns import Array
+from bilstm.data.dataset import Dataset
+from bilstm.data.sound.audio import Sound, sound_blocks
 from bilstm.data.sound.recordings import Recordings
-from bilstm.data.text.characters import plain
+from bilstm.data.text.characters import BLANK, plain
 from bilstm.errors import DataError, from_extra
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.estimators.transcripts import Decoding
-from bilstm.formatting import counted
-from bilstm.report.blocks import Alignment, Alignments, Block, Heading, Pair, Table, Text
-from bilstm.report.examined import Examined, case_anchor, examples, worst_rows
+from bilstm.formatting import counted, shortened
+from bilstm.plotting.charts import Chart, figure
+from bilstm.plotting.description import BLUE, ORANGE
+from bilstm.report.blocks import Alignment, Alignments, Block, Drawing, Heading, Pair, Table, Text
+from bilstm.report.examination import Examination, case_anchor, examine, examples, worst_rows
 from bilstm.report.measured import Measure, Measured, Rival
-from bilstm.report.spectrum import spectrum
 
 SHOWN = 8  # transcripts, evenly chosen, and most confusions
 MOST_WORDS = 120  # of a transcript that are shown
 
 
-def examine(estimator: BiLSTMTranscriber, dataset: Recordings, say: Callable[[str], None]) -> Examined:
-    """Figures, charts and cases of a transcriber on recordings with texts."""
+@examine.register
+def _(estimator: BiLSTMTranscriber, dataset: Dataset, say: Callable[[str], None]) -> Examination:
     say(f"listening to {counted(len(dataset), 'recording')}")
-    recordings, heard = _scores(estimator, dataset)
+    recordings, heard = _scores(estimator, estimator.with_targets(dataset))
     found = estimator.decoder(Decoding()).transcripts(heard)
     greedy = [plain(text) for text in estimator.decoder(Decoding(beam=1)).texts(heard)]
     said, understood = [plain(text) for text in recordings.texts_said], [plain(one.text) for one in found]
@@ -52,12 +57,11 @@ def examine(estimator: BiLSTMTranscriber, dataset: Recordings, say: Callable[[st
         head = f"The {counted(len(worst), 'recording')} with the largest share of wrong words."
         cases = [Text(head), Alignments(shown_worst)]
     chosen = examples(recordings, losses, sure, sums[:, 0] == 0)
-    return Examined(_measured(said, understood, greedy), blocks, cases, chosen)
+    return Examination(_measured(said, understood, greedy), blocks, cases, chosen)
 
 
-def _scores(estimator: BiLSTMTranscriber, dataset: Recordings) -> tuple[Recordings, list[Array]]:
+def _scores(estimator: BiLSTMTranscriber, recordings: Recordings) -> tuple[Recordings, list[Array]]:
     """The recordings that can be heard and have a text, and their scores (T_i, K); the others are reported."""
-    recordings = estimator.with_targets(dataset)
     scores, findings = estimator.scores(recordings)
     report(findings + empty_texts(recordings), len(recordings), recordings.source, strict=False)
     texts = recordings.texts_said
@@ -146,3 +150,63 @@ def _confusions(compared: Sequence[Sequence[Pair]]) -> list[Block]:
         for (truth, heard), count in counts.most_common(2 * SHOWN)
     ]
     return [Table("What was taken for what, most often first", ["said", "heard", "times"], rows, texts=(0, 1))]
+
+
+# -- one recording as a chart ------------------------------------------------------------------------------------
+
+SECONDS = 12.0  # of a recording that are drawn
+COLUMNS = 400  # of its spectrum at most: what a screen shows
+FRAME = 0.01  # seconds
+
+
+def spectrum(estimator: BiLSTMTranscriber, sound: Sound, name: str, scores: Array, text: str) -> Drawing:
+    """The chart of one recording.
+
+    Args:
+        estimator: that heard it.
+        sound: the recording.
+        name: what it is called.
+        scores: what the network says of it, (T, K).
+        text: what was understood.
+    """
+    encoder = estimator.sound_
+    mel = encoder.mel_of(sound_blocks(sound, encoder.rate, name=name))  # (frames, bands)
+    frames = int(min(len(mel), SECONDS / FRAME))
+    traces = _characters(estimator, scores[: math.ceil(frames / encoder.stack)])
+    traces.append(_bands(mel[:frames]))
+    layout: dict[str, Any] = {
+        "xaxis": {"anchor": "y2"},
+        "yaxis": {"domain": [0.55, 1], "range": [0, 1.2], "title": {"text": "probability"}},
+        "yaxis2": {"domain": [0, 0.5], "title": {"text": "mel band"}, "automargin": True},
+    }
+    cut = f" Its first {SECONDS:g} seconds." if frames < len(mel) else ""
+    note = f"{name}: “{shortened(text, 200)}”. Above, how sure each character is and when; below, the spectrum.{cut}"
+    return Drawing(Chart("When it hears what", note, figure(traces, x="seconds", **layout), height=460))
+
+
+def _characters(estimator: BiLSTMTranscriber, scores: Array) -> list[dict[str, Any]]:
+    """The chance of silence, that of the best character, and the characters where they begin."""
+    chances = softmax(scores, axis=1)
+    times = np.round((np.arange(len(chances)) + 0.5) * estimator.sound_.step_seconds, 3)
+    best = chances.argmax(axis=1)
+    starts = np.flatnonzero((best != BLANK) & (np.diff(best, prepend=BLANK) != 0))
+    signs = [estimator.characters_.inverse([int(best[start])]) for start in starts]
+    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": times}
+    silence = {**line, "y": np.round(chances[:, BLANK], 3), "name": "nothing"}
+    sure = {**line, "y": np.round(chances[:, 1:].max(axis=1), 3), "name": "best character", "line": {"color": BLUE}}
+    marks: dict[str, Any] = {"type": "scatter", "mode": "text", "x": times[starts], "y": np.full(len(starts), 1.08)}
+    marks |= {"text": [sign if sign.strip() else "␣" for sign in signs], "name": "character", "showlegend": False}
+    return [{**silence, "line": {"color": ORANGE, "dash": "dot", "width": 1}}, sure, marks]
+
+
+def _bands(mel: Array) -> dict[str, Any]:
+    every = max(1, math.ceil(len(mel) / COLUMNS))
+    seconds = np.round(np.arange(0, len(mel), every) * FRAME, 3)
+    heat: dict[str, Any] = {
+        "type": "heatmap",
+        "x": seconds,
+        "y": np.arange(mel.shape[1]),
+        "z": np.round(mel[::every].T, 2),
+    }
+    hover = "%{x} s, band %{y}<extra></extra>"
+    return {**heat, "colorscale": "Viridis", "showscale": False, "yaxis": "y2", "hovertemplate": hover}
