@@ -74,7 +74,7 @@ def race(frame: pl.DataFrame, test: pl.DataFrame, history: int, validation: int,
 
 def _theirs(model: Any, windows: Any, history: int) -> np.ndarray[Any, Any]:
     """Their forecasts for every window, as if each were a series of its own, (W, h)."""
-    values = windows.cut_from.goal_values[:, 0]
+    values = windows.series.target_matrix[:, 0]
     rows = windows.starts[:, None] + np.arange(history)
     start = datetime.datetime(2000, 1, 1)
     hours = np.datetime64(start, "ns") + np.arange(history).astype("timedelta64[h]")

@@ -271,10 +271,10 @@ def test_a_picture_needs_no_times_and_no_intervals():
 
 def test_the_sunspots_are_those_of_the_books():
     data = bilstm.sunspots()
-    values = dict(zip(data.times.to_list(), data.goal_values[:, 0].tolist(), strict=True))
+    values = dict(zip(data.times.to_list(), data.target_matrix[:, 0].tolist(), strict=True))
     assert (values[1700], values[1778], values[1957], values[2008]) == (5, 154.4, 190.2, 2.9)
     assert data.is_known.all()
-    assert_close(data.goal_values.mean(), 49.752103559870541)
+    assert_close(data.target_matrix.mean(), 49.752103559870541)
 
 
 def test_the_forecaster_demo_leaves_what_it_says(run, tmp_path):

@@ -45,9 +45,9 @@ def test_the_houses_are_those_of_boston_in_another_order(written):
 
 def test_the_older_sunspots_are_the_beginning_of_the_newer(written):
     old, new = (read_series(name, time="year", target="sunspots") for name in ("sunspots.csv", "more_sunspots.csv"))
-    assert_close(old.goal_values, new.goal_values[: len(old.goal_values)])
-    assert_close(new.goal_values, bilstm.sunspots().goal_values)
-    assert len(new.goal_values) - len(old.goal_values) > 33  # so that a forecast is measured more than once
+    assert_close(old.target_matrix, new.target_matrix[: len(old.target_matrix)])
+    assert_close(new.target_matrix, bilstm.sunspots().target_matrix)
+    assert len(new.target_matrix) - len(old.target_matrix) > 33  # so that a forecast is measured more than once
 
 
 def test_reviews_have_all_stars_in_both_files(written):

@@ -41,7 +41,7 @@ def test_targets_come_first_and_what_is_known_ahead_last(write):
     assert isinstance(data, Series)
     assert data.steps.columns == ["load", "wind", "holiday"]
     assert set(data.steps.dtypes) == {pl.Float64}
-    assert (data.goals, data.future, data.ids, data.targets) == (("load",), ("holiday",), None, None)
+    assert (data.target_columns, data.future, data.ids, data.targets) == (("load",), ("holiday",), None, None)
     assert_close(data.lengths, np.array([7]))
     assert_close(numbers(data)[:2], np.array([[1.5, 10.0, 1.0], [2.5, 20.0, 0.0]]))
     assert data.times.to_list() == [FIRST + dt.timedelta(days=d) for d in range(7)]
@@ -88,7 +88,7 @@ def test_frames_of_pandas_are_read_with_their_times_in_a_column_or_as_the_index(
     for same in (frame, text, days, frame.set_index("when"), frame.set_index("when").to_period("D")):
         assert read_series(same, target="load").fingerprint() == expected
     one = frame.set_index("when")["load"]
-    assert read_series(one).goals == ("load",)
+    assert read_series(one).target_columns == ("load",)
     assert read_series(one).clock.name == "day"
     zoned = read_series(one.tz_localize("Europe/Berlin"))
     assert zoned.times[0] == dt.datetime(2023, 12, 31, 23)
@@ -97,7 +97,7 @@ def test_frames_of_pandas_are_read_with_their_times_in_a_column_or_as_the_index(
 
 def test_arrays_are_targets_whose_steps_are_counted():
     one, two = read_series(np.arange(5)), read_series(np.ones((4, 2)))
-    assert (one.goals, two.goals) == (("y",), ("y0", "y1"))
+    assert (one.target_columns, two.target_columns) == (("y",), ("y0", "y1"))
     assert_close(one.times, np.arange(5.0))
     assert one.clock == Clock("number")
     assert read_series([1.0, 2.0, 4.0]).steps["y"].to_list() == [1.0, 2.0, 4.0]
@@ -132,7 +132,7 @@ def test_a_column_of_times_of_day_is_no_column_of_dates():
 
 
 def test_the_only_column_of_numbers_is_the_target():
-    assert read_series(hourly(3)).goals == ("y",)
+    assert read_series(hourly(3)).target_columns == ("y",)
 
 
 def test_series_stand_in_the_order_of_their_first_rows(write):
@@ -153,7 +153,7 @@ def test_take_keeps_times_beside_their_steps(write):
 
 def test_new_names_reach_targets_and_what_is_known_ahead(write):
     data = read_series(write(LOAD), target="load", future=["holiday"]).renamed(["a", "b", "c"])
-    assert (data.goals, data.future) == (("a",), ("c",))
+    assert (data.target_columns, data.future) == (("a",), ("c",))
 
 
 def test_other_times_are_another_fingerprint():

@@ -47,13 +47,13 @@ def test_what_is_encoded_comes_back_in_its_units(target_as):
     series = read_shops(shops(targets=2, gaps=0.1))
     encoder, training, windows = fitted(series, target_as)
     assert_close(encoder.inverse(encoder.following(windows)), windows.following, rtol=1e-12)
-    assert_close(encoder.standardised(series), encoder.standardised(windows.cut_from)[~late_rows(windows)])
-    assert_close(np.nanstd(encoder.standardised(training.cut_from)[training.covered], axis=0), np.ones(2), rtol=1e-9)
+    assert_close(encoder.standardised(series), encoder.standardised(windows.series)[~late_rows(windows)])
+    assert_close(np.nanstd(encoder.standardised(training.series)[training.covered], axis=0), np.ones(2), rtol=1e-9)
 
 
 def late_rows(windows):
     """Rows that cut() has put behind each series."""
-    series = windows.cut_from
+    series = windows.series
     ends = series.starts + series.lengths
     return np.isin(np.arange(series.steps.height), (ends[:, None] - 1 - np.arange(windows.horizon)).ravel())
 
@@ -64,7 +64,7 @@ def test_gaps_take_the_last_known_value_of_their_own_series_and_the_mean_before_
     )
     windows = cut(read_series(frame, target="y", group="shop"), 2, 1)
     encoder = SeriesEncoder.fit(windows, "level", use_calendar=False)
-    filled = encoder.inverse(encoder.filled(windows.cut_from))[:, 0]
+    filled = encoder.inverse(encoder.filled(windows.series))[:, 0]
     mean = np.mean([1, 2, 5, 7, 8])
     assert_close(filled, np.array([mean, 1, 1, 1, 2, 2, mean, 5, 5, 7, 8, 8]), rtol=1e-12)
 
@@ -77,19 +77,19 @@ def test_where_training_lacked_values_a_column_says_so():
     assert holey.input_size == whole.input_size + 2
     place = 1 + holey.columns.names.index("y0 is missing")
     told = holey.sequences(windows).matrix[:, place].numpy() > 0
-    assert_close(told, np.isnan(windows.cut_from.goal_values[:, 0]))
+    assert_close(told, np.isnan(windows.series.target_matrix[:, 0]))
     place = 1 + holey.columns.names.index("past is missing")
     told = holey.sequences(windows).matrix[:, place].numpy() > 0
-    assert_close(told, windows.cut_from.steps["past"].is_null().to_numpy())
+    assert_close(told, windows.series.steps["past"].is_null().to_numpy())
 
 
 def test_the_network_reads_targets_first_and_what_is_known_ahead_of_the_steps_to_come():
     encoder, _, windows = fitted(read_shops(shops(targets=2)))
     batch = encoder.sequences(windows).batch([0, 3])
-    z = encoder.standardised(windows.cut_from).astype(np.float32)
+    z = encoder.standardised(windows.series).astype(np.float32)
     assert_close(batch.values[1, :, :2], z[3:8])
     assert batch.future.shape == (2, 2, encoder.future_size)
-    ahead = windows.cut_from.steps["ahead"].to_numpy()[[8, 9]]
+    ahead = windows.series.steps["ahead"].to_numpy()[[8, 9]]
     column = next(column for column in encoder.ahead.columns if column.name == "ahead")
     assert_close(batch.future[1, :, 0], (ahead - column.mean) / column.scale, atol=1e-6)
     assert encoder.ahead.names == ["ahead", "weekday sin", "weekday cos"]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import read_series
 from bilstm.data.series.windows import cut, windows_at
 from bilstm.errors import DataError, DataWarning
@@ -62,15 +63,15 @@ def test_windows_are_those_of_a_slow_loop(case, at_end):
             return
         windows = cut(series, history, horizon, at_end=at_end)
     assert len(windows) == len(expected)
-    times = windows.cut_from.times
+    times = windows.series.times
     for number, (name, inside, to_come, values) in enumerate(expected):
-        first, last = int(windows.starts[number]), int(windows.last_rows[number])
+        first, last = int(windows.starts[number]), int(windows.ends[number])
         assert windows.names[number] == name
         assert times[first : last + 1].to_list() == inside
         assert times.gather(windows.rows_behind[number]).to_list() == to_come
         assert_close(windows.following[number, :, 0], np.array(values, dtype=float))
     covered = np.zeros(len(times), dtype=bool)
-    for first, last in zip(windows.starts, windows.last_rows, strict=True):
+    for first, last in zip(windows.starts, windows.ends, strict=True):
         covered[first : last + horizon + 1] = True
     assert_close(windows.covered, covered)
 
@@ -87,7 +88,7 @@ def test_before_after_and_between_look_at_every_step_that_is_forecast(case, star
             windows = cut(series, history, horizon)
         except DataError:
             return
-    times = [windows.cut_from.times.gather(rows).to_list() for rows in windows.rows_behind]
+    times = [windows.series.times.gather(rows).to_list() for rows in windows.rows_behind]
     assert_close(windows.before(start), np.array([all(t < start for t in row) for row in times]))
     assert_close(windows.after(start), np.array([all(t > start for t in row) for row in times]))
     assert_close(windows.between(start), np.array([all(t >= start for t in row) for row in times]))
@@ -102,7 +103,7 @@ def test_a_part_of_windows_has_its_own_places_and_names():
     assert part.names.to_list() == windows.names.to_list()[1::2]
     assert part.fingerprint() != windows.fingerprint()
     assert part.fingerprint() == windows.take(np.arange(1, len(windows), 2)).fingerprint()
-    assert windows_at(windows.cut_from, part.last_rows, 4, 2).fingerprint() == part.fingerprint()
+    assert windows_at(windows.series, part.ends, 4, 2).fingerprint() == part.fingerprint()
 
 
 def test_series_that_are_too_short_are_counted_and_left_out():
@@ -116,6 +117,14 @@ def test_series_that_are_too_short_are_counted_and_left_out():
 def test_what_is_known_ahead_stands_behind_the_last_window():
     frame = pl.DataFrame({"day": days(8), "y": [1.0, 2.0, 3.0, 4.0, 5.0, None, None, None], "ahead": np.arange(8.0)})
     windows = cut(read_series(frame, target="y", future=["ahead"]), 3, 4, at_end=True)
-    assert windows.last_rows.tolist() == [4]
-    assert windows.cut_from.steps["ahead"].gather(windows.rows_behind[0]).to_list() == [5.0, 6.0, 7.0, None]
-    assert windows.cut_from.times.gather(windows.rows_behind[0]).to_list() == days(9)[5:].to_list()
+    assert windows.ends.tolist() == [4]
+    assert windows.series.steps["ahead"].gather(windows.rows_behind[0]).to_list() == [5.0, 6.0, 7.0, None]
+    assert windows.series.times.gather(windows.rows_behind[0]).to_list() == days(9)[5:].to_list()
+
+
+def test_windows_are_sequences_of_the_series_steps():
+    windows = cut(read_series(np.arange(6.0)), 3, 1)
+    assert [sequence[:, 0].tolist() for sequence in windows.sequences] == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert windows.renamed(["load"]).target_names == ["load"]
+    with pytest.raises(DataError, match="within 3 steps"):
+        Dataset(pl.DataFrame({"x": [1.0, 2.0, 3.0]}), np.array([2]), first_rows=np.array([2]))

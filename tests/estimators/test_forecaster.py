@@ -143,7 +143,7 @@ def test_without_a_share_the_forecast_is_the_linear_model():
     with pytest.warns(DataWarning, match="the figures flatter"):
         found = model.forecasts(series)
     assert_close(found.forecast, found.baselines["linear model"], atol=1e-5)
-    y = series.goal_values
+    y = series.target_matrix
     training, validation = np.arange(5, 158), np.arange(159, 198)
     linear = LinearBaseline.fit(y, training, 6, 2, validation_ends=validation, scale=y[:160].std(axis=0))
     assert_close(model.network_.linear[:-1], linear.weights[:-1], atol=1e-5)

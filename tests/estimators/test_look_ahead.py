@@ -98,12 +98,12 @@ def test_training_and_validation_share_no_step_that_is_forecast(lengths, horizon
     except ValueError:
         return
     training = windows.take(rows)
-    times = windows.cut_from.times
+    times = windows.series.times
     last = times.gather(training.rows_behind.ravel()).max()
     first = times.gather(held_out.rows_behind.ravel()).min()
     assert last < first
     assert not set(training.rows_behind.ravel()) & set(held_out.rows_behind.ravel())
-    known = windows.cut_from.known_times
+    known = windows.series.known_times
     assert abs((known < first).sum() - (1 - share) * len(known)) <= 1 + horizon
 
 
@@ -121,7 +121,7 @@ def test_folds_of_a_backtest_are_forecast_by_models_that_end_before_them(monkeyp
         return fit(self, X, *rest, **more)
 
     def watched_forecasts(self, windows):
-        times = windows.cut_from.times
+        times = windows.series.times
         made.append((fits[-1], times.gather(windows.rows_behind.ravel())))
         return forecasts(self, windows)
 
@@ -141,10 +141,10 @@ def test_folds_of_a_backtest_are_forecast_by_models_that_end_before_them(monkeyp
     keys = ["series", "time"] if several else ["time"]
     told = frame.select(keys).unique().height
     assert told == (8 * 3 + (4 if several else 0))  # the shorter of two series ends in the first fold
-    truth = series.steps.select(truth=series.goals[0]).with_columns(time=series.times)
+    truth = series.steps.select(truth=series.target_columns[0]).with_columns(time=series.times)
     if several:
         truth = truth.with_columns(series=series.ids.gather(np.repeat(np.arange(2), series.lengths)))
-    assert_close(frame[series.goals[0]], frame.join(truth, on=keys, how="left")["truth"])
+    assert_close(frame[series.target_columns[0]], frame.join(truth, on=keys, how="left")["truth"])
 
 
 def test_the_backtest_leaves_out_steps_of_which_only_what_is_known_ahead_is_known():

@@ -57,7 +57,7 @@ def read_steps(
         return read_series(data, target=list(target) or None, time=time, group=group, future=future, drop=drop)
     return read_series(
         data,
-        target=like.goals,
+        target=like.target_columns,
         time=like.read_with.get("time"),
         group=like.read_with.get("group"),
         future=like.future,

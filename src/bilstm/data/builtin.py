@@ -64,7 +64,7 @@ def sunspots(drop: Sequence[str] = ()) -> Series:
 
     Example:
         >>> data = sunspots()
-        >>> data.goals, data.lengths.tolist(), data.clock.name
+        >>> data.target_columns, data.lengths.tolist(), data.clock.name
         (('sunspots',), [309], 'step of 1')
     """
     with resources.as_file(resources.files("bilstm.data") / "sunspots.csv") as path:

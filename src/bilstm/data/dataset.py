@@ -42,9 +42,12 @@ class Dataset:
         texts: what the words were cut from, (N,) String, or None where they came as words.
         spans: first character and the one past the last of each word in its text, (S, 2), beside ``texts``.
         is_language: whether the steps are words, in the column ``word``; a table may have a column of that name too.
+        first_rows: row of ``steps`` at which each sequence begins, (N,), where they overlap or leave steps out; None:
+            one follows the other.
 
     Raises:
-        DataError: lengths do not add up to the number of steps, or targets to the number of sequences.
+        DataError: lengths do not add up to the number of steps, or sequences reach beyond them; there is not a row of
+            targets for each sequence, or of tags for each step.
 
     Example:
         >>> data = Dataset.from_arrays([np.zeros((3, 2)), np.ones((1, 2))], np.array([0.5, 1.5]))
@@ -62,11 +65,15 @@ class Dataset:
     texts: pl.Series | None = None
     spans: Array | None = None
     is_language: bool = False
+    first_rows: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", Source.of(self.source))
         object.__setattr__(self, "lengths", np.asarray(self.lengths, dtype=np.int64))
-        if int(self.lengths.sum()) != self.steps.height:
+        if self.first_rows is not None:
+            if (self.first_rows < 0).any() or (self.first_rows + self.lengths > self.steps.height).any():
+                raise DataError(f"expected sequences within {self.steps.height} steps, got some that reach beyond them")
+        elif int(self.lengths.sum()) != self.steps.height:
             raise DataError(f"expected lengths that add up to {self.steps.height} steps, got {int(self.lengths.sum())}")
         if self.targets is not None and self.targets.height != len(self.lengths):
             raise DataError(f"expected {len(self.lengths)} targets, got {self.targets.height}")
@@ -107,7 +114,7 @@ class Dataset:
     @cached_property
     def starts(self) -> Array:
         """Row of ``steps`` at which each sequence begins, (N,)."""
-        return np.cumsum(self.lengths) - self.lengths
+        return np.cumsum(self.lengths) - self.lengths if self.first_rows is None else self.first_rows
 
     @property
     def sequences(self) -> list[Array]:
@@ -134,6 +141,7 @@ class Dataset:
         return replace(
             self,
             lengths=lengths,
+            first_rows=None,
             targets=None if self.targets is None else self.targets[rows],
             ids=None if self.ids is None else self.ids[rows],
             texts=None if self.texts is None else self.texts[rows],

@@ -68,7 +68,7 @@ def circumstances(
 
 def _steps(training: Dataset | Learned) -> int:
     if isinstance(training, Windows):
-        return training.cut_from.steps.height
+        return training.series.steps.height
     return int(training.lengths.sum()) if isinstance(training, Dataset) else training.steps_in_all
 
 

@@ -141,7 +141,7 @@ class BiLSTMForecaster(SeriesEstimator):
 
     def search_space(self, data: Dataset) -> Space:
         """What a search for parameters tries: log-returns of positive targets only, for others have no logarithm."""
-        if isinstance(data, Series) and not (data.goal_values > 0).all():
+        if isinstance(data, Series) and not (data.target_matrix > 0).all():
             return self.space | {"target_as": Choices(("level", "difference"))}
         return self.space
 
@@ -253,13 +253,13 @@ class BiLSTMForecaster(SeriesEstimator):
     def _choose(self, training: Dataset, held_out: Dataset | None, seed: int) -> None:
         assert isinstance(training, Windows)
         self.target_as_ = "level" if self.target_as == "auto" else self.target_as
-        known = np.where(training.covered[:, None], training.cut_from.goal_values, np.nan)
-        scales = [mase_scale(known, training.cut_from.lengths, season) for season in (self.season_, None)]
+        known = np.where(training.covered[:, None], training.series.target_matrix, np.nan)
+        scales = [mase_scale(known, training.series.lengths, season) for season in (self.season_, None)]
         self.mase_scale_ = np.where(np.isnan(scales[0]), scales[1], scales[0])  # of steps where no season is over
         if self.target_as != "auto" or held_out is None:
             return
         assert isinstance(held_out, Windows)
-        positive = not any(bool((windows.cut_from.goal_values <= 0).any()) for windows in (training, held_out))
+        positive = not any(bool((windows.series.target_matrix <= 0).any()) for windows in (training, held_out))
         errors = {}
         for view in VIEWS if positive else VIEWS[:2]:  # logarithms last
             self.target_as_ = view
@@ -286,13 +286,13 @@ class BiLSTMForecaster(SeriesEstimator):
         return self.encoder_.targets(dataset)
 
     def _head(self) -> int:
-        return self.horizon * len(self.encoder_.goals)
+        return self.horizon * len(self.encoder_.target_columns)
 
     def build_network(self) -> nn.Module:
         several = len(self.known_) > 1
         return ForecastNetwork(
             self.encoder_.input_size,
-            len(self.encoder_.goals),
+            len(self.encoder_.target_columns),
             history=self.history,
             horizon=self.horizon,
             hidden_size=self.hidden_size,
@@ -313,8 +313,8 @@ class BiLSTMForecaster(SeriesEstimator):
     def _start(self, training: Dataset, held_out: Dataset | None) -> None:
         """The usual sizes of changes, and the ridge regression: worked out, not trained."""
         assert isinstance(training, Windows)
-        network, ends = self._network, training.last_rows
-        z = self.encoder_.standardised(training.cut_from)  # (S, K)
+        network, ends = self._network, training.ends
+        z = self.encoder_.standardised(training.series)  # (S, K)
         steps = range(1, self.horizon + 1)
         inside = np.concatenate([z[ends - j] - z[ends] for j in range(1, self.history)])
         found = root_mean_squares(
@@ -326,8 +326,8 @@ class BiLSTMForecaster(SeriesEstimator):
         values, others = z, None
         if held_out is not None:
             assert isinstance(held_out, Windows)
-            values = np.concatenate([z, self.encoder_.standardised(held_out.cut_from)])
-            others = held_out.last_rows + len(z)
+            values = np.concatenate([z, self.encoder_.standardised(held_out.series)])
+            others = held_out.ends + len(z)
         ones = np.ones(z.shape[1])
         model = LinearBaseline.fit(values, ends, self.history, self.horizon, validation_ends=others, scale=ones)
         network.linear.copy_(torch.from_numpy(model.weights))
@@ -384,12 +384,12 @@ class BiLSTMForecaster(SeriesEstimator):
 
     def _judged(self, windows: Windows, outputs: Array) -> Forecasts:
         """Outputs of the network in the caller's units, beside what came and what simple rules say."""
-        series, ends = windows.cut_from, windows.last_rows
+        series, ends = windows.series, windows.ends
         z = self._steps(outputs).astype(np.float64)
         spread = self._network.spread.cpu().numpy().astype(np.float64)[:, None] * self._width(windows)  # (2, W, h, K)
         if not spread.any():
             spread = spread[:0]
-        baselines = naive_forecasts(series.goal_values, ends, windows.series_starts, self.horizon, self.season_)
+        baselines = naive_forecasts(series.target_matrix, ends, windows.series_starts, self.horizon, self.season_)
         weights = self._network.linear.cpu().numpy().astype(np.float64)
         linear = LinearBaseline(weights, 0.0, np.ones(z.shape[2]))
         baselines["linear model"] = self.encoder_.inverse(linear.predict(self.encoder_.filled(series), ends))

@@ -50,7 +50,7 @@ class SeriesEstimator(BiLSTMEstimator):
         for found in find_leaks(
             series.steps.to_numpy(),
             series.steps.columns,
-            list(series.goals),
+            list(series.target_columns),
             list(series.future),
             series.lengths,
             self.horizon,
@@ -58,7 +58,7 @@ class SeriesEstimator(BiLSTMEstimator):
             warn(f"{found} ({series.source})", stacklevel=4)
         self.feature_names_ = series.steps.columns
         self.n_features_in_ = len(self.feature_names_)
-        self.target_names_ = list(series.goals)
+        self.target_names_ = list(series.target_columns)
         self.read_with_ = dict(series.read_with)
         self.season_ = int(self.season) if self.season is not None else series.clock.season
         self.known_ = series.ending(self.history)
@@ -122,10 +122,10 @@ class SeriesEstimator(BiLSTMEstimator):
 
     def aligned(self, series: Series) -> Series:
         """The series on the clock of training, if its targets and its steps are those of training."""
-        if list(series.goals) != self.target_names_:
+        if list(series.target_columns) != self.target_names_:
             raise DataError(
                 f"expected targets {', '.join(map(repr, self.target_names_))}, got "
-                f"{', '.join(map(repr, series.goals))} ({series.source})",
+                f"{', '.join(map(repr, series.target_columns))} ({series.source})",
                 hint="read the series with the targets of training, in their order",
             )
         clock, known = series.clock, self.known_.clock
@@ -140,7 +140,7 @@ class SeriesEstimator(BiLSTMEstimator):
 
     def _check_targets(self, dataset: Dataset) -> None:
         assert isinstance(dataset, Windows)
-        for name, column in zip(dataset.target_names, dataset.cut_from.goal_values.T, strict=True):
+        for name, column in zip(dataset.target_names, dataset.series.target_matrix.T, strict=True):
             values = column[~np.isnan(column)]
             if not len(values):
                 raise DataError(f"expected values of target {name!r}, got none ({dataset.source})")
@@ -177,7 +177,7 @@ class SeriesEstimator(BiLSTMEstimator):
 
     def _warn_of_unknown_ahead(self, windows: Windows) -> None:
         """Say which columns are known ahead in name only: the steps to come have no values of them."""
-        series = windows.cut_from
+        series = windows.series
         rows = np.unique(windows.rows_behind)
         empty = [name for name in series.future if series.steps[name].gather(rows).null_count()]
         if empty:
@@ -202,7 +202,7 @@ class SeriesEstimator(BiLSTMEstimator):
             return everything, cut(self.to_dataset(*pair), self.history, self.horizon)
         if self.validation_fraction == 0:
             return everything, None
-        clocked = dataset.cut_from.known_times
+        clocked = dataset.series.known_times
         start = clocked[min(math.ceil(len(clocked) * (1 - self.validation_fraction)), len(clocked) - 1)]
         rows, others = dataset.before(start), dataset.between(start)
         if not rows.any() or not others.any():
@@ -229,7 +229,7 @@ class SeriesEstimator(BiLSTMEstimator):
         self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
         self.known_ = Series.from_json(encoders["known"])
         check_parameters({"season": self.season_})
-        goals = {tuple(self.target_names_), tuple(self.encoder_.goals), self.known_.goals}
+        goals = {tuple(self.target_names_), tuple(self.encoder_.target_columns), self.known_.target_columns}
         if len(goals) > 1 or self.mase_scale_.shape != (len(self.target_names_),):
             raise DataError(f"expected targets {self.target_names_} everywhere, got others too")
         if self.known_.feature_names != self.feature_names_ or not {*self.known_.future} <= {*self.feature_names_}:
@@ -250,7 +250,7 @@ def _places(series: Series) -> pl.DataFrame:
     owner = np.repeat(np.arange(len(series)), series.lengths)
     names = pl.Series(owner.astype(str)) if series.ids is None else series.ids.gather(owner)
     targets = pl.from_numpy(
-        np.nan_to_num(series.goal_values, nan=np.inf), schema=[f"y{k}" for k in range(len(series.goals))]
+        np.nan_to_num(series.target_matrix, nan=np.inf), schema=[f"y{k}" for k in range(len(series.target_columns))]
     )
     return targets.with_columns(names.alias("series"), series.times.alias("time"))
 

@@ -121,7 +121,7 @@ def _steps_to_come(model: Any, data: Windows, results: dict[str, Array]) -> tupl
     own = model.forecasts_of(data)
     found = [results["forecast"] - own.forecast]
     found += [results[name] - bound for name, bound in (("low", own.lows), ("high", own.highs)) if len(bound)]
-    goals = data.cut_from.goal_values
+    goals = data.series.target_matrix
     size = np.maximum(np.nanstd(goals, axis=0), np.finfo(np.float64).tiny)
     return max(_largest(missed / size) for missed in found), "deviations of the target"
 

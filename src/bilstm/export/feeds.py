@@ -68,9 +68,9 @@ def _of_words(model: Any, data: Dataset) -> Feed:
 
 
 def _of_windows(model: Any, windows: Windows) -> Feed:
-    encoder, series = model.encoder_, windows.cut_from
+    encoder, series = model.encoder_, windows.series
     here = windows.starts[:, None] + np.arange(windows.history)  # (W, T)
-    goals = series.forward_filled(series.steps.select(encoder.goals))
+    goals = series.forward_filled(series.steps.select(encoder.target_columns))
     found = {"targets": goals.to_numpy()[here]}
     if not learns(model.network_):
         return found

@@ -171,7 +171,7 @@ def forecasts(estimator: BiLSTMForecaster, series: Series | None = None) -> Figu
 def _goes_on(estimator: BiLSTMForecaster, series: Series) -> bool:
     """Whether there is something behind training that can be compared with its forecasts."""
     windows = cut(series, estimator.history, estimator.horizon, at_end=True)
-    longest = int((windows.last_rows - windows.series_starts).max()) + 1
+    longest = int((windows.ends - windows.series_starts).max()) + 1
     if longest < estimator.history + estimator.horizon:
         return False
     known, end = series.known_times, estimator.known_.known_times.max()
@@ -202,7 +202,7 @@ def _fan(made: Forecasts, row: int, k: int) -> Fan:
 def _series_panel(series: Series, owner: int, k: int, fans: list[Fan], shown: int) -> Panel:
     """A series' last steps and the fans of forecasts made in it; what came after the first in another colour."""
     rows = slice(int(series.starts[owner]), int(series.starts[owner] + series.lengths[owner]))
-    times, values = series.times[rows].to_numpy(), series.goal_values[rows, k]
+    times, values = series.times[rows].to_numpy(), series.target_matrix[rows, k]
     made = int(np.searchsorted(times, fans[0][0][0]))
     known = slice(max(0, made + 1 - shown), made + 1)
     marks: list[Mark] = [Line(values[known], times[known], name="known", colour=KNOWN)]

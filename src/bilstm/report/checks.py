@@ -56,9 +56,9 @@ def _(estimator: LanguageEstimator, dataset: Dataset) -> list[str]:
 
 @findings.register
 def _(estimator: BiLSTMForecaster, dataset: Dataset) -> list[str]:
-    series = dataset.cut_from if isinstance(dataset, Windows) else dataset
+    series = dataset.series if isinstance(dataset, Windows) else dataset
     assert isinstance(series, Series)
-    names, targets, future = series.steps.columns, list(series.goals), list(series.future)
+    names, targets, future = series.steps.columns, list(series.target_columns), list(series.future)
     leaks = find_leaks(series.steps.to_numpy(), names, targets, future, series.lengths, estimator.horizon)
     return [leak[0].upper() + leak[1:] + "." for leak in leaks] + _missing(series.steps)
 

@@ -48,7 +48,7 @@ def _(estimator: BiLSTMForecaster, dataset: Dataset, say: Callable[[str], None])
         raise DataError(f"expected known values behind a window of history, got none ({dataset.source})")
     losses = _losses(found)
     panels = [(row, k) for row in _last_rows(found) for k in range(len(found.names))][:PANELS]
-    drawn: list[Block] = [fan_chart(windows.cut_from, found, row, k) for row, k in panels]
+    drawn: list[Block] = [fan_chart(windows.series, found, row, k) for row, k in panels]
     remarks = [f"{_capital(found.follows_last)}."] if found.follows_last else []
     return Examination(
         measured_of(found),
@@ -65,7 +65,7 @@ def _(estimator: BiLSTMForecaster) -> tuple[list[Block], list[Example]]:
     windows = cut(estimator.known_, estimator.history, estimator.horizon, at_end=True)
     found = estimator.forecasts_of(windows)
     panels = [(row, k) for row in range(len(found)) for k in range(len(found.names))][:PANELS]
-    drawn: list[Block] = [fan_chart(windows.cut_from, found, row, k, ahead=True) for row, k in panels]
+    drawn: list[Block] = [fan_chart(windows.series, found, row, k, ahead=True) for row, k in panels]
     return drawn, [Example("The steps that come next", None, 0)]
 
 
@@ -195,8 +195,8 @@ def series_until(windows: Windows, row: int) -> Series:
 
     What is known ahead stays known behind it, for as many steps as are forecast.
     """
-    series = windows.cut_from
-    start, end = int(windows.series_starts[row]), int(windows.last_rows[row])
+    series = windows.series
+    start, end = int(windows.series_starts[row]), int(windows.ends[row])
     reach = windows.horizon if series.future else 0
     steps = np.arange(series.steps.height)
     part = series.kept((steps >= start) & (steps <= end + reach))
@@ -275,10 +275,10 @@ def _known(series: Series, found: Forecasts, first: int, k: int) -> dict[str, An
     before = max(2 * FANS * found.horizon, 40)
     rows = rows[max(0, origin - before) :]
     most = max(STEPS, (FANS + 2) * found.horizon)  # no forecast is left without what came
-    known = rows[~np.isnan(series.goal_values[rows, k])][-most:]
+    known = rows[~np.isnan(series.target_matrix[rows, k])][-most:]
     line = {"type": "scatter", "mode": "lines", "line": {"color": GREY, "width": 1.5}, "name": "known"}
     times = [_plain_time(time) for time in series.times.gather(known).to_list()]
-    return {**line, "x": times, "y": rounded(series.goal_values[known, k])}
+    return {**line, "x": times, "y": rounded(series.target_matrix[known, k])}
 
 
 def _plain_time(value: Any) -> Any:

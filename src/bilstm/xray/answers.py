@@ -129,8 +129,8 @@ def _coming(estimator: BiLSTMForecaster, subject: Subject, outputs: Tensor, most
     times = times_written(window, window.rows_behind[0])
     values = encoder.inverse(outputs.view(1, h, -1).numpy())[0, :, 0]
     chosen = np.unique(np.linspace(0, h - 1, min(most, h)).round().astype(int))
-    places = torch.from_numpy(chosen * len(encoder.goals))
-    goal, is_log = encoder.goals[0], encoder.target_as == LOG
+    places = torch.from_numpy(chosen * len(encoder.target_columns))
+    goal, is_log = encoder.target_columns[0], encoder.target_as == LOG
     told = [f"{times[j]}: {values[j]:.5g}" for j in chosen[:MOST_TOLD]] + ["…"] * (len(chosen) > MOST_TOLD)
     return Answer(
         prediction=f"{goal} at {', '.join(told)}",

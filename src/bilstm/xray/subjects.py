@@ -242,7 +242,7 @@ def _window(estimator: BiLSTMForecaster, X: Any, row: int) -> Subject:
     encoder = estimator.encoder_
     coded = encoder.sequences(window).whole
     steps = times_written(window, window.starts[0] + np.arange(estimator.history))
-    features, owners = _series_features(estimator, window.cut_from)
+    features, owners = _series_features(estimator, window.series)
     rows = slice(int(window.starts[0]), int(window.starts[0]) + estimator.history)
     own = [name for name in features if name in window.steps.columns]
     inputs = np.full((estimator.history, len(features)), np.nan)
@@ -274,7 +274,7 @@ def _window(estimator: BiLSTMForecaster, X: Any, row: int) -> Subject:
 
 def times_written(window: Windows, rows: Array) -> list[str]:
     """Times of some steps of a window's series, as text."""
-    series: Series = window.cut_from
+    series: Series = window.series
     plain = series.clock.plain(series.times.gather(rows))
     found = [f"{time:g}" if isinstance(time, float) else str(time) for time in plain.to_list()]
     return [time[:-3] for time in found] if all(WHOLE_MINUTE.fullmatch(time) for time in found) else found
@@ -282,7 +282,7 @@ def times_written(window: Windows, rows: Array) -> list[str]:
 
 def _series_features(estimator: BiLSTMForecaster, series: Series) -> tuple[list[str], Array]:
     """Targets, then the other columns, then the calendar as one; and which of them owns each number."""
-    encoder, names = estimator.encoder_, list(estimator.encoder_.goals)
+    encoder, names = estimator.encoder_, list(estimator.encoder_.target_columns)
     owned = list(names)
     for column in [] if encoder.columns is None else encoder.columns.columns:
         name = column.name.removesuffix(MISSING)

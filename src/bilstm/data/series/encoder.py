@@ -35,7 +35,7 @@ class SeriesEncoder:
 
     Args:
         target_as: ``level``, ``difference`` (both: z of the values) or ``log-return`` (z of their logarithms).
-        goals: names of the targets.
+        target_columns: names of the targets.
         mean: of each target (or its logarithm) in training, (K,).
         scale: its deviation, (K,).
         columns: the encoder of all columns that are not targets, or None without any.
@@ -47,7 +47,7 @@ class SeriesEncoder:
     def __init__(
         self,
         target_as: str,
-        goals: list[str],
+        target_columns: list[str],
         mean: Any = (),
         scale: Any = (),
         columns: FeatureEncoder | None = None,
@@ -55,7 +55,7 @@ class SeriesEncoder:
         span_years: float = 0.0,
         flagged: list[str] | None = None,
     ) -> None:
-        self.target_as, self.goals = target_as, goals
+        self.target_as, self.target_columns = target_as, target_columns
         self.mean, self.scale = np.asarray(mean, dtype=np.float64), np.asarray(scale, dtype=np.float64)
         self.columns, self.ahead = columns, ahead
         self.span_years, self.flagged = span_years, flagged or []
@@ -63,11 +63,11 @@ class SeriesEncoder:
     @classmethod
     def fit(cls, windows: Windows, target_as: str, *, use_calendar: bool) -> SeriesEncoder:
         """Learn means, deviations and which columns there are from training windows."""
-        series, covered = windows.cut_from, windows.covered
-        encoder = cls(target_as, list(series.goals))
+        series, covered = windows.series, windows.covered
+        encoder = cls(target_as, list(series.target_columns))
         encoder.span_years = series.clock.years(series.times.filter(covered)) if use_calendar else 0.0
         z = encoder._seen(series)[covered]
-        for name, values in zip(encoder.goals, z.T, strict=True):
+        for name, values in zip(encoder.target_columns, z.T, strict=True):
             if np.isnan(values).all():
                 raise DataError(
                     f"expected values of target {name!r} in the training part, got none ({series.source}, until "
@@ -76,7 +76,7 @@ class SeriesEncoder:
                 )
         encoder.mean, deviation = np.nanmean(z, axis=0), np.nanstd(z, axis=0)
         encoder.scale = np.where(is_constant(encoder.mean, deviation), 1.0, deviation)
-        encoder.flagged = [name for name in series.goals if series.steps[name].filter(covered).null_count()]
+        encoder.flagged = [name for name in series.target_columns if series.steps[name].filter(covered).null_count()]
         encoder.columns = _fitted(encoder.beside(series), covered)
         encoder.ahead = _fitted(encoder.known_ahead(series), covered)
         return encoder
@@ -84,7 +84,7 @@ class SeriesEncoder:
     @property
     def input_size(self) -> int:
         """F, numbers of a step."""
-        return len(self.goals) + (len(self.columns.names) if self.columns else 0)
+        return len(self.target_columns) + (len(self.columns.names) if self.columns else 0)
 
     @property
     def future_size(self) -> int:
@@ -93,20 +93,20 @@ class SeriesEncoder:
 
     def sequences(self, windows: Windows) -> Sequences:
         """What the network reads: windows of (T, F), and of (h, F') what is known ahead."""
-        series = windows.cut_from
+        series = windows.series
         matrix = z = self.filled(series).astype(np.float32)  # (S, K)
         if self.columns is not None:
             matrix = np.concatenate([z, _encoded(self.columns, self.beside(series), series)], axis=1)
         future = None
         if self.ahead is not None:
             known = _encoded(self.ahead, self.known_ahead(series), series)
-            future = Sequences(known, np.full(len(windows), windows.horizon), starts=windows.last_rows + 1)
+            future = Sequences(known, np.full(len(windows), windows.horizon), starts=windows.ends + 1)
         return Sequences(matrix, windows.lengths, starts=windows.starts, future=future)
 
     def targets(self, windows: Windows) -> Sequences:
         """What the network shall give: the standardised targets behind each window, (h, K), NaN where missing."""
-        z = self.standardised(windows.cut_from).astype(np.float32)
-        return Sequences(z, np.full(len(windows), windows.horizon), starts=windows.last_rows + 1)
+        z = self.standardised(windows.series).astype(np.float32)
+        return Sequences(z, np.full(len(windows), windows.horizon), starts=windows.ends + 1)
 
     def standardised(self, series: Series) -> Array:
         """z, (S, K) in float64, NaN where missing."""
@@ -123,7 +123,7 @@ class SeriesEncoder:
 
     def following(self, windows: Windows) -> Array:
         """z behind each window, (W, h, K) in float64, NaN where missing."""
-        behind: Array = self.standardised(windows.cut_from)[windows.rows_behind]
+        behind: Array = self.standardised(windows.series)[windows.rows_behind]
         return behind
 
     def inverse(self, z: Array) -> Array:
@@ -135,7 +135,7 @@ class SeriesEncoder:
         """As JSON can say it."""
         return {
             "target_as": self.target_as,
-            "goals": self.goals,
+            "goals": self.target_columns,
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
             "columns": None if self.columns is None else self.columns.to_json(),
@@ -147,25 +147,27 @@ class SeriesEncoder:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SeriesEncoder:
         """The other way."""
-        encoders = {
-            name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in ("columns", "ahead")
-        }
-        encoder = cls(**(data | encoders))
-        if not encoder.goals or not encoder.mean.shape == encoder.scale.shape == (len(encoder.goals),):
+        names = ("columns", "ahead")
+        encoders = {name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in names}
+        rest = {name: value for name, value in data.items() if name != "goals"}
+        encoder = cls(target_columns=data["goals"], **(rest | encoders))
+        if not encoder.target_columns or not encoder.mean.shape == encoder.scale.shape == (
+            len(encoder.target_columns),
+        ):
             raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
         if encoder.target_as not in VIEWS:
             raise DataError(f"expected targets seen as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")
         return encoder
 
     def _seen(self, series: Series) -> Array:
-        values = series.goal_values
+        values = series.target_matrix
         if self.target_as != LOG:
             return values
         if (values <= 0).any():
             row, k = (int(place) for place in np.argwhere(values <= 0)[0])
             raise DataError(
-                f"expected values above zero in {self.goals[k]!r}, whose logarithm is taken, got {values[row, k]:g} "
-                f"({series.source}, {series.times[row]})",
+                f"expected values above zero in {self.target_columns[k]!r}, whose logarithm is taken, got "
+                f"{values[row, k]:g} ({series.source}, {series.times[row]})",
                 hint="use target_as='difference' or 'level'",
             )
         return np.log(values)
@@ -175,7 +177,7 @@ class SeriesEncoder:
         gaps = series.steps.select(
             pl.col(name).is_null().cast(pl.Float64).alias(name + MISSING) for name in self.flagged
         )
-        own = series.steps.drop(self.goals)
+        own = series.steps.drop(self.target_columns)
         return _beside_each_other([own, self._calendar(series), gaps])
 
     def known_ahead(self, series: Series) -> pl.DataFrame:

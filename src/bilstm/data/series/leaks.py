@@ -44,7 +44,7 @@ _ROUNDING = 1e-6
 
 
 def find_leaks(
-    values: Array, names: Sequence[str], goals: Sequence[str], future: Sequence[str], lengths: Array, horizon: int
+    values: Array, names: Sequence[str], targets: Sequence[str], future: Sequence[str], lengths: Array, horizon: int
 ) -> list[str]:
     """Say which columns know the target before its time, and whether the rows look shuffled.
 
@@ -55,7 +55,7 @@ def find_leaks(
     Args:
         values: (S, C), all series one below the other, NaN where missing.
         names: of the columns.
-        goals: names of the columns to be forecast.
+        targets: names of the columns to be forecast.
         future: names of the columns whose values are known ahead.
         lengths: of the series.
         horizon: steps to be forecast.
@@ -64,7 +64,7 @@ def find_leaks(
         list: one sentence for each fault, which names the column; empty where nothing was found.
 
     Raises:
-        DataError: a name of goals or future is not among names.
+        DataError: a name of targets or future is not among names.
 
     The trap: this is statistics over at most 20,000 rows. A column that really leads the target looks like one that
     was shifted, and a column that knows only a little of the future is not found.
@@ -78,29 +78,31 @@ def find_leaks(
 the last 6 values of 'price'); if it was computed from later rows (a shift, a centred mean), leave it out
     """
     places = {name: place for place, name in enumerate(names)}
-    for name in (*goals, *future):
+    for name in (*targets, *future):
         if name not in places:
             raise DataError(f"expected a column {name!r}, got none of that name", hint=did_you_mean(name, names))
-    rows, block = _sample(np.asarray(lengths), len(names) * max(len(goals), 1))
+    rows, block = _sample(np.asarray(lengths), len(names) * max(len(targets), 1))
     table = _standard(np.asarray(values, dtype=np.float64)[rows])
     leads = min(max(horizon, _FEWEST), _MOST)
     found: list[str] = []
     ahead = set(future)
-    for number, goal in enumerate(goals):
-        target = table[:, places[goal]]
+    for number, target_name in enumerate(targets):
+        target = table[:, places[target_name]]
         if np.isnan(target).all():
             continue
         # of two targets that are one, the later says so
-        skipped = {goal, *goals[number + 1 :]}
-        others = [name for name in names if name not in ahead and name != goal]
+        skipped = {target_name, *targets[number + 1 :]}
+        others = [name for name in names if name not in ahead and name != target_name]
         same = [n for n in others if n not in skipped and min(_agreement(table[:, places[n]], target, block)) > _EXACT]
-        found += [f"column {name!r} repeats {goal!r}: it is the same up to scale, and adds nothing" for name in same]
+        found += [
+            f"column {name!r} repeats {target_name!r}: it is the same up to scale, and adds nothing" for name in same
+        ]
         rest = [name for name in others if name not in same]
-        found += _knowing(table, block, places, goal, rest, leads)
+        found += _knowing(table, block, places, target_name, rest, leads)
         for name in names:
-            if name in ahead and name != goal:
-                found += _equal(table[:, places[name]], target, block, name, goal, min(horizon, leads))
-    return found + _shuffled(table, block, places, goals)
+            if name in ahead and name != target_name:
+                found += _equal(table[:, places[name]], target, block, name, target_name, min(horizon, leads))
+    return found + _shuffled(table, block, places, targets)
 
 
 def _sample(lengths: Array, pairs: int) -> tuple[Array, Array]:
@@ -132,10 +134,10 @@ def _standard(table: Array) -> Array:
 
 
 def _knowing(
-    table: Array, block: Array, places: dict[str, int], goal: str, others: Sequence[str], leads: int
+    table: Array, block: Array, places: dict[str, int], target_name: str, others: Sequence[str], leads: int
 ) -> list[str]:
     """Sentences about columns that tell the target's change over some lead beyond its own past."""
-    target = table[:, places[goal]]
+    target = table[:, places[target_name]]
     size = len(target) - _LAGS - leads
     if size < _LEAST or not others:
         return []
@@ -159,22 +161,25 @@ def _knowing(
         if max(row[best], ranked) > _KNOWS and min(row[best], ranked) > _SUPPORTS:
             steps = "1 step" if best == 0 else f"{best + 1} steps"
             result.append(
-                f"column {name!r} knows the future of {goal!r}: it tells the change over the next {steps} "
-                f"(correlation {max(row[best], ranked):.2f} beyond the last {_LAGS + 1} values of {goal!r}); "
+                f"column {name!r} knows the future of {target_name!r}: it tells the change over the next {steps} "
+                f"(correlation {max(row[best], ranked):.2f} beyond the last {_LAGS + 1} values of {target_name!r}); "
                 "if it was computed from later rows (a shift, a centred mean), leave it out"
             )
     return result
 
 
-def _equal(column: Array, target: Array, block: Array, name: str, goal: str, reach: int) -> list[str]:
+def _equal(column: Array, target: Array, block: Array, name: str, target_name: str, reach: int) -> list[str]:
     """A sentence if a column known ahead is the target, at the same step or shifted within the horizon."""
     if _agreement(column, target, block)[0] > _SAME:
-        return [f"column {name!r} is said to be known ahead, but is {goal!r} itself: leave it out or do not call it so"]
+        return [
+            f"column {name!r} is said to be known ahead, but is {target_name!r} itself: "
+            "leave it out or do not call it so"
+        ]
     for shift in [s for lag in range(1, reach + 1) for s in (lag, -lag) if s < reach]:
         if _news_agreement(column, target, block, shift) > _SAME:
             steps = f"{abs(shift)} step{'s' if abs(shift) > 1 else ''} {'later' if shift > 0 else 'earlier'}"
             return [
-                f"column {name!r} is said to be known ahead, but {steps} it is {goal!r}: "
+                f"column {name!r} is said to be known ahead, but {steps} it is {target_name!r}: "
                 "leave it out or do not call it so"
             ]
     return []
@@ -204,20 +209,20 @@ def _news_agreement(column: Array, target: Array, block: Array, shift: int) -> f
     return abs(float(_correlation(*news)[0, 0]))
 
 
-def _shuffled(table: Array, block: Array, places: dict[str, int], goals: Sequence[str]) -> list[str]:
+def _shuffled(table: Array, block: Array, places: dict[str, int], targets: Sequence[str]) -> list[str]:
     """A sentence if neighbouring rows resemble each other no more than any two, in the targets and most columns."""
     alone = {name: _alone(table[:, place], block) for name, place in places.items()}
     told = {name: bool(answer) for name, answer in alone.items() if answer is not None}
-    seen = [goal for goal in goals if goal in told]
-    others = [name for name in told if name not in goals]
-    if not seen or not all(told[goal] for goal in seen):
+    seen = [target_name for target_name in targets if target_name in told]
+    others = [name for name in told if name not in targets]
+    if not seen or not all(told[target_name] for target_name in seen):
         return []
     if others and 2 * sum(told[name] for name in others) <= len(others):
         return []
     most = " and of most other columns" if others else ""
-    goal = ", ".join(repr(name) for name in seen)
+    target_name = ", ".join(repr(name) for name in seen)
     return [
-        f"rows look shuffled: neighbouring values of {goal}{most} resemble each other no more than any two; "
+        f"rows look shuffled: neighbouring values of {target_name}{most} resemble each other no more than any two; "
         "if these are returns or noise, ignore this"
     ]
 

@@ -35,13 +35,14 @@ TWICE = (
 class Series(Dataset):
     """Whole series on one clock: a Dataset whose sequences are series, and their times.
 
-    ``steps`` holds Float64 columns: the targets (``goals``), then what is known of the past, then what is known ahead
-    (``future``). Rows behind the last known target, in which only columns known ahead are filled, stay where they are.
+    ``steps`` holds Float64 columns: the targets (``target_columns``), then what is known of the past, then what is
+    known ahead (``future``). Rows behind the last known target, in which only columns known ahead are filled, stay
+    where they are.
 
     Args:
         times: the time of every step, (S,), Datetime or Float64, ascending in each series.
         clock: their step.
-        goals: names of the target columns.
+        target_columns: names of the columns to forecast.
         future: names of the columns known ahead.
 
     Raises:
@@ -49,13 +50,13 @@ class Series(Dataset):
 
     Example:
         >>> data = read_series(np.arange(5.0))
-        >>> data.goals, data.lengths.tolist(), data.clock.name, data.take([0]).times.to_list()
+        >>> data.target_columns, data.lengths.tolist(), data.clock.name, data.take([0]).times.to_list()
         (('y',), [5], 'step of 1', [0.0, 1.0, 2.0, 3.0, 4.0])
     """
 
     times: pl.Series
     clock: Clock
-    goals: tuple[str, ...]
+    target_columns: tuple[str, ...]
     future: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -76,16 +77,16 @@ class Series(Dataset):
         return result
 
     @cached_property
-    def goal_values(self) -> Array:
+    def target_matrix(self) -> Array:
         """The targets, (S, K) float64, NaN where missing."""
-        values: Array = self.steps.select(self.goals).fill_null(float("nan")).to_numpy()
+        values: Array = self.steps.select(self.target_columns).fill_null(float("nan")).to_numpy()
         return values
 
     @cached_property
     def is_known(self) -> Array:
         """Steps at which at least one target is known, (S,) of truth values."""
-        missing: Array = np.isnan(self.goal_values)
-        known: Array = missing.sum(axis=1) < len(self.goals)
+        missing: Array = np.isnan(self.target_matrix)
+        known: Array = missing.sum(axis=1) < len(self.target_columns)
         return known
 
     @property
@@ -153,7 +154,7 @@ class Series(Dataset):
             "lengths": self.lengths.tolist(),
             "ids": None if self.ids is None else [self.ids.name, self.ids.to_list()],
             "clock": self.clock.to_json(),
-            "goals": list(self.goals),
+            "goals": list(self.target_columns),
             "future": list(self.future),
         }
 
@@ -167,7 +168,7 @@ class Series(Dataset):
             ids=None if data["ids"] is None else pl.Series(data["ids"][0], data["ids"][1], dtype=pl.String),
             times=times if times.dtype.is_numeric() else times.str.to_datetime(time_unit="us"),
             clock=Clock.from_json(data["clock"]),
-            goals=tuple(data["goals"]),
+            target_columns=tuple(data["goals"]),
             future=tuple(data["future"]),
         )
 
@@ -176,7 +177,7 @@ class Series(Dataset):
         new = dict(zip(self.feature_names, names, strict=True))
         return replace(
             super().renamed(names),
-            goals=tuple(new[name] for name in self.goals),
+            target_columns=tuple(new[name] for name in self.target_columns),
             future=tuple(new[name] for name in self.future),
         )
 
@@ -226,7 +227,7 @@ def read_series(
 
     Example:
         >>> data = read_series(pl.DataFrame({"day": ["2024-01-01", "2024-01-02", "2024-01-03"], "load": [3, 1, 2]}))
-        >>> data.goals, data.clock.name, data.read_with["time"]
+        >>> data.target_columns, data.clock.name, data.read_with["time"]
         (('load',), 'day', 'day')
     """
     table = open_table(source)
@@ -256,7 +257,7 @@ def read_series(
         read_with={key: value for key, value in told.items() if value is not None},
         times=times.alias(time or "step"),
         clock=clock,
-        goals=tuple(names),
+        target_columns=tuple(names),
         future=tuple(future),
     )
     return _without_gaps(series) if time is not None else series

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,9 +20,9 @@ from bilstm.data.series.reader import Series
 from bilstm.errors import DataError, warn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Windows(Dataset):
-    """A Dataset whose sequences are windows of series: W windows of ``history`` steps that may overlap.
+    """W windows of ``history`` steps of a series: a Dataset whose sequences overlap, and share the series' steps.
 
     Window n is made of the steps ``ends[n] − history + 1 … ends[n]``; the steps ``ends[n] + 1 … ends[n] + horizon`` are
     what is to be forecast. It is cut by :func:`cut`.
@@ -34,48 +34,28 @@ class Windows(Dataset):
         horizon: steps to come.
     """
 
-    series: Series | None = None
-    ends: Array | None = None
-    history: int = 0
-    horizon: int = 0
-
-    def __post_init__(self) -> None:
-        """Windows overlap: their lengths need not add up to the steps."""
-
-    @property
-    def cut_from(self) -> Series:
-        """The series, which every Windows has."""
-        assert self.series is not None
-        return self.series
-
-    @property
-    def last_rows(self) -> Array:
-        """``ends``, which every Windows has."""
-        assert self.ends is not None
-        return self.ends
-
-    @cached_property
-    def starts(self) -> Array:
-        """Row of ``steps`` at which each window begins, (W,)."""
-        return self.last_rows - self.history + 1
+    series: Series
+    ends: Array
+    history: int
+    horizon: int
 
     @cached_property
     def series_starts(self) -> Array:
         """Row of ``steps`` at which the series of each window begins, (W,)."""
-        firsts = self.cut_from.starts
-        found: Array = firsts[np.searchsorted(firsts, self.last_rows, side="right") - 1]
-        return found
+        firsts = self.series.starts
+        result: Array = firsts[np.searchsorted(firsts, self.ends, side="right") - 1]
+        return result
 
     @cached_property
     def rows_behind(self) -> Array:
         """Rows of what is to be forecast, (W, horizon)."""
-        rows: Array = self.last_rows[:, None] + 1 + np.arange(self.horizon)
+        rows: Array = self.ends[:, None] + 1 + np.arange(self.horizon)
         return rows
 
     @cached_property
     def following(self) -> Array:
         """What came behind each window, (W, horizon, K) in the caller's units, NaN where it is not known."""
-        behind: Array = self.cut_from.goal_values[self.rows_behind]
+        behind: Array = self.series.target_matrix[self.rows_behind]
         return behind
 
     @cached_property
@@ -83,7 +63,7 @@ class Windows(Dataset):
         """Which steps of the series a window or what it forecasts touches, (S,) of truth values."""
         change = np.zeros(self.steps.height + 1, dtype=np.int64)
         np.add.at(change, self.starts, 1)
-        np.add.at(change, self.last_rows + self.horizon + 1, -1)
+        np.add.at(change, self.ends + self.horizon + 1, -1)
         touched: Array = np.cumsum(change)[:-1] > 0
         return touched
 
@@ -92,21 +72,21 @@ class Windows(Dataset):
         """The name of the series of each window, (W,), or None where there is one without a name."""
         if self.ids is None:
             return None
-        return self.ids.gather(np.searchsorted(self.cut_from.starts, self.last_rows, side="right") - 1)
+        return self.ids.gather(np.searchsorted(self.series.starts, self.ends, side="right") - 1)
 
     def before(self, time: Any) -> Array:
         """Which windows are over, with all that they forecast, before a time: a mask (W,)."""
-        mask: Array = (self.cut_from.times.gather(self.rows_behind[:, -1]) < time).to_numpy()
+        mask: Array = (self.series.times.gather(self.rows_behind[:, -1]) < time).to_numpy()
         return mask
 
     def after(self, time: Any) -> Array:
         """Which windows forecast nothing up to a time: a mask (W,)."""
-        mask: Array = (self.cut_from.times.gather(self.rows_behind[:, 0]) > time).to_numpy()
+        mask: Array = (self.series.times.gather(self.rows_behind[:, 0]) > time).to_numpy()
         return mask
 
     def between(self, start: Any, stop: Any = None) -> Array:
         """Which windows forecast nothing before ``start``, and nothing at ``stop`` or later: a mask (W,)."""
-        times = self.cut_from.times
+        times = self.series.times
         mask: Array = (times.gather(self.rows_behind[:, 0]) >= start).to_numpy()
         if stop is not None:
             mask = mask & (times.gather(self.rows_behind[:, -1]) < stop).to_numpy()
@@ -120,17 +100,20 @@ class Windows(Dataset):
     @property
     def target_names(self) -> list[str]:
         """Columns that are forecast."""
-        return list(self.cut_from.goals)
+        return list(self.series.target_columns)
 
     def take(self, rows: Sequence[int] | Array) -> Windows:
         """The windows at positions ``rows``, in that order; or those where a mask (W,) is true."""
-        ends = self.last_rows[np.asarray(rows)]
-        return replace(self, ends=ends, lengths=np.full(len(ends), self.history))
+        return windows_at(self.series, self.ends[np.asarray(rows)], self.history, self.horizon)
+
+    def renamed(self, names: Sequence[str]) -> Windows:
+        """The same windows with the columns of ``steps`` called ``names``, position by position."""
+        return windows_at(self.series.renamed(names), self.ends, self.history, self.horizon)
 
     def fingerprint(self) -> str:
         """A digest of the series and of the places of the windows."""
-        digest = hashlib.sha256(self.cut_from.fingerprint().encode())
-        digest.update(self.last_rows.tobytes())
+        digest = hashlib.sha256(self.series.fingerprint().encode())
+        digest.update(self.ends.tobytes())
         return digest.hexdigest()
 
 
@@ -179,14 +162,16 @@ def cut(series: Series, history: int, horizon: int, *, at_end: bool = False) -> 
 
 def windows_at(series: Series, ends: Array, history: int, horizon: int) -> Windows:
     """The windows whose last known steps are the rows ``ends`` of the series."""
+    ends = np.asarray(ends, dtype=np.int64)
     return Windows(
         steps=series.steps,
         lengths=np.full(len(ends), history),
+        first_rows=ends - history + 1,
         ids=series.ids,
         source=series.source,
         read_with=series.read_with,
         series=series,
-        ends=np.asarray(ends, dtype=np.int64),
+        ends=ends,
         history=history,
         horizon=horizon,
     )

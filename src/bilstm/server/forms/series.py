@@ -29,7 +29,7 @@ class SeriesRows:
         self.most = settings.steps
         self.time, self.group = (estimator.read_with_.get(name) for name in ("time", "group"))
         known: Series = estimator.known_
-        self.record = Record(self._fields(known), frozenset(known.future) | frozenset(known.goals))
+        self.record = Record(self._fields(known), frozenset(known.future) | frozenset(known.target_columns))
         least = estimator.history
         about = f"At least {least} steps in their order; null goes on from the end of the training series."
         steps = {"minItems": 1, "maxItems": self.most, "items": self.record.schema}
