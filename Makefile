@@ -1,4 +1,4 @@
-# Six words do everything. Each makes the virtual environment that it needs, and nothing outside this folder.
+# Seven words do everything. Each makes the virtual environment that it needs, and nothing outside this folder.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -15,7 +15,7 @@ export BILSTM_REQUIRE_NATIVE ?= $(shell $(CXX) -x c++ -fsyntax-only -include Pyt
 # Others of benchmarks/README.md want data that is not in the repository.
 BENCH := layer memory tracing training ctc boston accuracy serving without_torch scaling streaming
 
-.PHONY: demo check test bench docs clean
+.PHONY: demo check test slow bench docs clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/demo        ## train the classic model on the Boston housing table
@@ -27,8 +27,15 @@ check: $(VENV)/dev        ## style, types, architecture
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-test: check               ## all checks and all tests
-	$(BIN)/python -m pytest
+# Two processes with one thread each are quicker than one with two, and need 6 GB of memory; JOBS=0 runs all in one.
+JOBS   ?= 2
+PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+test: check               ## all checks, and all tests that take seconds
+	$(PYTEST)
+
+slow: $(VENV)/dev         ## the tests that take longer: killed processes, memory, compilers, whole builds
+	$(PYTEST) -m slow
 
 bench: $(VENV)/dev        ## the benchmarks that need no data; takes hours, wants a quiet machine. STORE=--store keeps the results
 	@for one in $(BENCH); do echo "== $$one"; $(BIN)/python benchmarks/$$one.py $(STORE) || exit 1; done

@@ -93,6 +93,7 @@ def test_ctc_is_timed_beside_torch_once_losses_agree_and_texts_are_found():
     assert "search with bigrams, nothing pruned" in shown
 
 
+@pytest.mark.slow
 def test_workers_are_timed_once_their_losses_are_those_of_one():
     shown = run("scaling.py", "--sentences", "80", "--epochs", "2", "--rounds", "1", "--commands", "0")
     assert shown.startswith("losses of 2 workers and of 1: ")

@@ -103,11 +103,29 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, folder):
         exec(compile(block, str(page), "exec"), names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def commands(page):
+    return [line for block in blocks(page, "sh") for line in block.splitlines()]
+
+
+def bare(line):
+    """A line without its comment."""
+    return line.partition("  #")[0].strip()
+
+
+@pytest.mark.parametrize(
+    "page",
+    # workers on a Ray cluster take most of a minute to come together, and again to part
+    [pytest.param(page, marks=pytest.mark.slow) if page.name == "scale.md" else page for page in PAGES[2:]],
+    ids=lambda page: page.name,
+)
 def test_the_commands_of_a_page_run_in_their_order(page, folder):
-    for block in blocks(page, "sh"):
-        for line in block.splitlines():
-            run_line(line)
+    for line in commands(page):
+        run_line(line)
+
+
+def test_the_commands_of_both_readmes_are_those_that_a_newcomer_types():
+    """Which tests/test_newcomer.py runs, all of them."""
+    assert {bare(line) for line in commands(PAGES[1])} <= {bare(line) for line in commands(PAGES[0])}
 
 
 # those of exported models are called with files, and run where this package is not: tests/export/test_examples.py

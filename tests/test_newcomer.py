@@ -29,6 +29,9 @@ def test_a_stranger_gets_from_files_to_served_predictions_by_the_lines_of_the_re
     with newcomer.served(command, environment, tmp_path) as server:
         answers = newcomer.ask_all(server, tmp_path, ask)
     newcomer.check_answers(answers, tmp_path, learned=False)
+    for line in README.read_text().splitlines():
+        if line.startswith(("bilstm plot ", "bilstm xray ", "bilstm report ")):  # which stand behind the server
+            run_line(line)
 
 
 def test_a_figure_that_says_that_nothing_was_learned_stops_the_visit():

@@ -225,6 +225,7 @@ def test_a_run_of_other_files_is_not_taken_up(tmp_path):
         BiLSTMRegressor(**options).fit(read_folder(houses(tmp_path / "h", rows=300), target="medv"))
 
 
+@pytest.mark.slow
 def test_a_fit_from_a_folder_that_is_killed_goes_on_and_ends_in_the_same_model(run, tmp_path):
     houses(tmp_path / "h", files=3, rows=200)
     command = ["fit", "regressor", "h", "--target", "medv", "--hidden-size", "8"]
@@ -306,6 +307,7 @@ print(json.dumps([model.trained_with_["sequences"], (peak_memory() - before) / 2
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux counts a process's peak from its start")
 def test_the_peak_of_memory_stays_below_a_bound_that_training_in_memory_passes(tmp_path):
     """A shortened form of benchmarks/streaming.py: the folder and every bound are small."""

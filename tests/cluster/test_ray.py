@@ -53,6 +53,7 @@ def kill_one(checkpoint, epoch, killed):
 
 
 @linux
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_model_is_that_of_an_unbroken_run(cluster, run, tmp_path):
     """Bit for bit that of two workers whom torchrun started, dropout and all."""
     options = (*FIT, "--max-epochs", 60, "--patience", "none")
@@ -82,6 +83,7 @@ def test_a_mistake_in_the_data_is_told_once_and_not_tried_again(cluster, run, tm
     assert err.count("expected a column 'c'") == 1
 
 
+@pytest.mark.slow
 def test_a_mistake_of_one_worker_alone_ends_them_all(cluster):
     from bilstm.cluster.training import train_together
 
@@ -187,6 +189,7 @@ def test_predictions_of_many_files_need_a_folder(run):
 
 
 @linux
+@pytest.mark.slow
 def test_ctrl_c_ends_all_workers_and_the_same_command_goes_on(tmp_path):
     pytest.importorskip("ray")
     command = [sys.executable, "-m", "bilstm.cli.program", *map(str, FIT), "-o", "m.bilstm", "--workers", "2"]

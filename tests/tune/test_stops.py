@@ -115,6 +115,7 @@ def test_a_search_killed_at_three_random_moments_ends_as_an_unbroken_one_and_rep
     assert missed <= kills, "an epoch is only untold where the process died between its checkpoint and its word"
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_search_and_none_takes_a_living_ones_trial(tmp_path):
     both = [child(tmp_path, 6) for _ in range(2)]
     outs = [process.communicate(timeout=PATIENCE) for process in both]

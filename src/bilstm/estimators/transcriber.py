@@ -75,7 +75,7 @@ class BiLSTMTranscriber(SoundEstimator):
     The trap: the error on voices that were heard in training flatters; hold out whole speakers (``groups``).
 
     Example:
-        >>> from bilstm.data.tones import dial_tones
+        >>> from bilstm.demo.tones import dial_tones
         >>> sounds, texts = dial_tones(8, rate=8000)
         >>> model = BiLSTMTranscriber(hidden_size=8, num_layers=1, sample_rate=8000, max_epochs=1).fit(sounds, texts)
         >>> len(model.predict(sounds[:3]))
