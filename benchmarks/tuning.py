@@ -59,14 +59,14 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
         rest, test = parted(data, split, by_class=name == "trec")
         started = time.perf_counter()
         limit = {"minutes": options.minutes} if options.trials is None else {"trials": options.trials}
-        found = tune(kind(**quick), rest, **limit)
+        result = tune(kind(**quick), rest, **limit)
         row = {
             "default": measured(kind(**quick), rest, test, options.seeds),
-            "found": measured(kind(**quick | found.parameters()), rest, test, options.seeds),
-            "parameters": found.parameters(),
-            "trials": len(found.trials),
-            "finished": sum(trial.state == "finished" for trial in found.trials),
-            "validation": {"default": found.trials[0].figure, "found": found.winner.figure},
+            "found": measured(kind(**quick | result.final_params()), rest, test, options.seeds),
+            "parameters": result.final_params(),
+            "trials": len(result.trials),
+            "finished": sum(trial.state == "finished" for trial in result.trials),
+            "validation": {"default": result.trials[0].value, "found": result.best_trial.value},
             "seconds": round(time.perf_counter() - started, 1),
         }
         rows.append(row)

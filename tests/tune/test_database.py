@@ -81,7 +81,7 @@ def test_a_database_holds_the_trials_of_several_machines_and_each_takes_up_its_o
     assert all(row.state in ("finished", "stopped") for row in found.trials), "a takes it up"
     assert not list(tmp_path.glob("*/trials.journal"))
     whole = go_on(tmp_path / "file", 4)
-    assert [row.parameters for row in found.trials] == [row.parameters for row in whole.trials]
+    assert [row.params for row in found.trials] == [row.params for row in whole.trials]
     assert shown(found)[0] == shown(whole)[0]
     assert len(go_on(tmp_path / "b", 1, storage=server, restart=True).trials) == 1
 

@@ -19,11 +19,12 @@ from bilstm.data.series.reader import read_series
 from bilstm.errors import BilstmError, ExtraError, ParameterError, TrainingError
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.tune import search as searching
-from bilstm.tune.found import importance
+from bilstm.tune.plots import plot_search
+from bilstm.tune.result import Trial, importance
 from bilstm.tune.sampling import MedianOfFinished, NumberedTPE
 from bilstm.tune.search import tune
 from bilstm.tune.space import Choices, Range
-from bilstm.tune.study import Row, Study
+from bilstm.tune.study import Study
 from tests.compare import assert_close
 
 HOUSES = boston().take(range(120))
@@ -39,14 +40,14 @@ def small(**others):
 
 
 def figures(found):
-    return [(row.number, row.state, row.figure, row.parameters) for row in found.trials]
+    return [(row.number, row.state, row.value, row.params) for row in found.trials]
 
 
 def test_the_same_seed_and_number_of_trials_give_the_same_trials(tmp_path):
     first, again = (tune(small(), HOUSES, trials=14, search=QUICK, seeds=1, folder=tmp_path / name) for name in "ab")
     assert figures(first) == figures(again)
     assert {row.state for row in first.trials} == {"finished", "stopped"}
-    assert first.best == first.winner.parameters == again.best
+    assert first.best_trial.params == first.best_params == again.best_params
     other = tune(small(random_state=1), HOUSES, trials=3, search=QUICK, seeds=1)
     assert figures(other)[1:] != figures(first)[1:3]
 
@@ -54,10 +55,10 @@ def test_the_same_seed_and_number_of_trials_give_the_same_trials(tmp_path):
 def test_the_first_trial_is_the_estimator_as_it_is_and_the_best_is_no_worse():
     found = tune(small(), HOUSES, trials=5, search={"learning_rate": Range(1e-3, 0.1, log=True)}, seeds=1)
     plain = small().fit(HOUSES)
-    assert found.trials[0].parameters["learning_rate"] == 0.003
+    assert found.trials[0].params["learning_rate"] == 0.003
     assert_close(found.trials[0].metric, plain.metrics_["rmse"], rtol=1e-6)
-    assert found.winner.figure == min(row.figure for row in found.trials if row.state == "finished")
-    assert found.winner.figure <= found.trials[0].figure
+    assert found.best_trial.value == min(row.value for row in found.trials if row.state == "finished")
+    assert found.best_trial.value <= found.trials[0].value
 
 
 def test_the_best_is_fitted_as_fit_alone_would_do_it(tmp_path):
@@ -65,28 +66,28 @@ def test_the_best_is_fitted_as_fit_alone_would_do_it(tmp_path):
     assert found.checkpoint.exists()
     quick = found.fit(refit=False)
     found.checkpoint.unlink()
-    for model in (found.fit(refit=False), small(**found.best).fit(HOUSES)):
+    for model in (found.fit(refit=False), small(**found.best_params).fit(HOUSES)):
         assert_close(model.predict(HOUSES), quick.predict(HOUSES))
-    assert quick.get_params() == small(**found.best).get_params()
+    assert quick.get_params() == small(**found.best_params).get_params()
 
 
 def test_the_best_learns_from_the_held_out_rows_too_for_as_many_epochs_as_its_fits_kept():
     found = tune(small(max_epochs=6), HOUSES, trials=3, search=QUICK, seeds=2)
-    fits = [small(max_epochs=6, **found.best).set_params(random_state=seed).fit(HOUSES) for seed in (0, 1)]
+    fits = [small(max_epochs=6, **found.best_params).set_params(random_state=seed).fit(HOUSES) for seed in (0, 1)]
     kept = [np.argmin(fit.history_["validation_loss"]) + 1 for fit in fits]
-    assert found.winner.kept == round(np.mean(kept))
+    assert found.best_trial.best_epoch == round(np.mean(kept))
     model = found.fit()
-    assert (model.validation_fraction, model.max_epochs) == (0.0, found.winner.kept)
+    assert (model.validation_fraction, model.max_epochs) == (0.0, found.best_trial.best_epoch)
     assert model.trained_with_["sequences"] == len(HOUSES)
-    assert_close(model.predict(HOUSES), small(**found.parameters()).fit(HOUSES).predict(HOUSES))
+    assert_close(model.predict(HOUSES), small(**found.final_params()).fit(HOUSES).predict(HOUSES))
 
 
 def test_a_classifier_and_what_was_stopped_by_data_of_the_callers_keep_to_their_rows():
     found = tune(small(), HOUSES, validation=HOUSES.take(range(9)), trials=1, search=QUICK, seeds=1)
-    assert found.parameters() == found.best
+    assert found.final_params() == found.best_params
     quick = BiLSTMClassifier(max_epochs=1, hidden_size=3)
     found = tune(quick, digits().take(range(40)), trials=1, search={"hidden_size": Range(3, 4, whole=True)}, seeds=1)
-    assert found.parameters() == found.best
+    assert found.final_params() == found.best_params
 
 
 def test_more_trials_go_on_from_those_that_there_are(tmp_path):
@@ -98,7 +99,7 @@ def test_more_trials_go_on_from_those_that_there_are(tmp_path):
 def test_what_others_have_found_since_is_seen(tmp_path):
     found = tune(small(), HOUSES, trials=1, search=QUICK, seeds=1, folder=tmp_path)
     newer = tune(small(), HOUSES, trials=4, search=QUICK, seeds=1, folder=tmp_path)
-    assert figures(searching.look_again(found, tmp_path, None)) == figures(newer)
+    assert figures(searching.reload_result(found, tmp_path, None)) == figures(newer)
 
 
 def test_another_search_in_the_same_folder_is_refused_and_can_be_forgotten(tmp_path):
@@ -167,7 +168,7 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(monkeypatch):
     found = tune(small(), HOUSES, trials=3, search=QUICK, seeds=1)
     assert [row.state == "failed" for row in found.trials] == [False, True, False]
     assert "TrainingError: expected a finite loss" in found.trials[1].note
-    assert found.winner.number != 1
+    assert found.best_trial.number != 1
     calls.append(None)
     with pytest.raises(TrainingError, match="got 2 that failed: TrainingError: expected a finite loss"):
         tune(small(), HOUSES, trials=2, search=QUICK, seeds=1)
@@ -182,7 +183,7 @@ def test_histories_are_searched_only_where_all_leave_the_same_windows():
     wave = read_series(np.sin(np.arange(120) / 5))
     estimator = BiLSTMForecaster(horizon=2, hidden_size=2, max_epochs=1, target_as="level")
     found = tune(estimator, wave, trials=2, search={"history": Range(8, 12, whole=True), "num_layers": Choices((1,))})
-    assert all(8 <= row.parameters["history"] <= 12 for row in found.trials)
+    assert all(8 <= row.params["history"] <= 12 for row in found.trials)
     names = pl.DataFrame({"g": ["a"] * 120 + ["b"] * 40, "t": [*range(120), *range(80, 120)]})
     two = read_series(names.with_columns(y=(pl.col("t") / 5).sin()), target="y", time="t", group="g")
     with pytest.raises(ParameterError, match="expected histories that leave the same held-out windows, got"):
@@ -300,28 +301,28 @@ def test_early_trials_change_two_parameters_and_all_have_their_turn():
 def rows(figure_of, count=40):
     generator = np.random.default_rng(0)
     draws = [{"a": float(f"{a:.3g}"), "b": float(f"{b:.3g}")} for a, b in generator.uniform(0, 1, (count, 2))]
-    return [Row(n, "finished", figure_of(**p), 1.0, 1.0, 5, 1.0, p) for n, p in enumerate(draws)]
+    return [Trial(n, "finished", figure_of(**p), 1.0, 1.0, 5, 1.0, p) for n, p in enumerate(draws)]
 
 
 def test_what_decides_is_important_and_what_does_not_is_not():
     space = {"a": Range(0.0, 1.0), "b": Range(0.0, 1.0)}
-    found = importance(rows(lambda a, b: a**2 + 0.001 * b), space, is_higher_better=False)
+    found = importance(rows(lambda a, b: a**2 + 0.001 * b), space, higher_is_better=False)
     assert list(found) == ["a", "b"]
     assert found["a"] > 0.8
     assert_close(sum(found.values()), 1.0, atol=1e-9)
-    assert importance(rows(lambda a, b: a, 5), space, is_higher_better=False) == {}
-    assert importance(rows(lambda a, b: 1.0), space, is_higher_better=False) == {}
+    assert importance(rows(lambda a, b: a, 5), space, higher_is_better=False) == {}
+    assert importance(rows(lambda a, b: 1.0), space, higher_is_better=False) == {}
 
 
 def test_a_table_has_the_best_first_and_a_figure_shows_all():
     found = tune(small(), HOUSES, trials=12, search=QUICK, seeds=1)
     lines = found.table(3).splitlines()
     assert lines[0].split()[:5] == ["trial", "validation", "loss", "rmse", "epochs"]
-    assert lines[1].split()[0] == str(found.winner.number)
+    assert lines[1].split()[0] == str(found.best_trial.number)
     assert lines[-1] == "and 9 more"
-    finished = sorted((row for row in found.trials if row.state == "finished"), key=lambda row: row.figure)
+    finished = sorted((row for row in found.trials if row.state == "finished"), key=lambda row: row.value)
     assert [int(line.split()[0]) for line in lines[1:4]] == [row.number for row in finished[:3]]
-    figure = found.plot()
+    figure = plot_search(found)
     assert isinstance(figure, Figure)
     shown = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].lines}
     assert shown["finished"] == len(finished)

@@ -22,11 +22,11 @@ from bilstm.tune.space import (
     Choices,
     Range,
     check_space,
-    defaults,
+    default_params,
     distributions,
     parsed,
     space_for,
-    values,
+    trial_params,
 )
 
 KINDS = [getattr(bilstm, name) for name in ESTIMATORS]
@@ -40,7 +40,7 @@ def test_every_tasks_own_space_is_within_the_limits_and_holds_the_default(kind):
     assert [told[name] for name in told if name.startswith("space")] == own, "help reads others from the source"
     for is_language, space in enumerate(own):
         check_space(estimator, space)
-        first = defaults(estimator, space, bool(is_language))
+        first = default_params(estimator, space, bool(is_language))
         assert first.keys() == space.keys()
         for name, dimension in space.items():
             assert first[name] in dimension, name
@@ -147,8 +147,8 @@ def test_optuna_says_the_same():
 
 def test_numbers_have_three_digits_and_stay_inside():
     space = {"rate": Range(0.0012345, 0.1, log=True), "size": Range(1, 9, whole=True), "way": Choices(("x",))}
-    assert values(space, {"rate": 0.0123456, "size": 3, "way": "x"}) == {"rate": 0.0123, "size": 3, "way": "x"}
-    assert values(space, {"rate": 0.0012345, "size": 3, "way": "x"})["rate"] == 0.0012345
+    assert trial_params(space, {"rate": 0.0123456, "size": 3, "way": "x"}) == {"rate": 0.0123, "size": 3, "way": "x"}
+    assert trial_params(space, {"rate": 0.0012345, "size": 3, "way": "x"})["rate"] == 0.0012345
 
 
 @pytest.mark.parametrize("value", [0.0213, 1e-5, 0.5, 3, None, True, "mean"])

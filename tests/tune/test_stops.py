@@ -18,7 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal._storage import JournalOperation
 
 from bilstm import BiLSTMRegressor, boston
-from bilstm.tune.locks import Clock, Lock, alone_in, at_work_in
+from bilstm.tune.locks import Clock, acquired, participation, sole_access
 from bilstm.tune.sampling import MedianOfFinished
 from bilstm.tune.search import tune
 from bilstm.tune.space import Choices, Range
@@ -35,11 +35,11 @@ SEARCH = {
 CHILD = """
 import sys
 from bilstm.tune import search
-tick = search._Line.tick
+on_epoch = search._Progress.on_epoch
 def told(self, seed, history):
-    print("epoch", self.running.number, seed, len(history), flush=True)
-    tick(self, seed, history)
-search._Line.tick = told
+    print("epoch", self.trial.number, seed, len(history), flush=True)
+    on_epoch(self, seed, history)
+search._Progress.on_epoch = told
 from tests.tune.test_stops import go_on
 go_on(sys.argv[1], int(sys.argv[2]), **({"storage": sys.argv[3]} if len(sys.argv) > 3 else {}))
 """
@@ -84,7 +84,7 @@ def events(folder):
 
 
 def shown(found):
-    return [(row.number, row.state, row.figure, row.epochs, row.parameters) for row in found.trials]
+    return [(row.number, row.state, row.value, row.epochs, row.params) for row in found.trials]
 
 
 def test_a_search_killed_at_three_random_moments_ends_as_an_unbroken_one_and_repeats_no_epoch(tmp_path):
@@ -104,7 +104,7 @@ def test_a_search_killed_at_three_random_moments_ends_as_an_unbroken_one_and_rep
     found = go_on(tmp_path / "killed", trials)
 
     assert shown(found) == shown(whole)
-    assert found.best == whole.best
+    assert found.best_params == whole.best_params
     assert events(tmp_path / "killed") == events(tmp_path / "unbroken"), "something was lost, or written twice"
     by_fit = defaultdict(list)
     for number, fit, epoch in told:
@@ -128,17 +128,17 @@ def test_two_processes_share_a_search_and_none_takes_a_living_ones_trial(tmp_pat
 
 
 def test_ctrl_c_leaves_a_trial_that_goes_on(tmp_path, monkeypatch):
-    from bilstm.tune.search import _Line
+    from bilstm.tune.search import _Progress
 
-    tick = _Line.tick
+    on_epoch = _Progress.on_epoch
 
     def interrupt(self, seed, history):
-        tick(self, seed, history)
-        if (self.running.number, seed, len(history)) == (1, 1, 4):
+        on_epoch(self, seed, history)
+        if (self.trial.number, seed, len(history)) == (1, 1, 4):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Line, "tick", interrupt)
+        patch.setattr(_Progress, "on_epoch", interrupt)
         with pytest.raises(KeyboardInterrupt):
             go_on(tmp_path / "a", 3)
     assert shown(go_on(tmp_path / "a", 3)) == shown(go_on(tmp_path / "b", 3))
@@ -146,18 +146,18 @@ def test_ctrl_c_leaves_a_trial_that_goes_on(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("at", [7, 10, 17], ids=["in the first fit", "at its end", "in the second fit"])
 def test_a_trial_that_dies_before_it_is_told_to_stop_has_the_epochs_of_one_that_was_told(tmp_path, monkeypatch, at):
-    from bilstm.tune.search import _Line
+    from bilstm.tune.search import _Progress
 
-    tick, is_worse = _Line.tick, lambda _, study, trial: (trial.number, trial.last_step) == (1, at)
+    on_epoch, is_worse = _Progress.on_epoch, lambda _, study, trial: (trial.number, trial.last_step) == (1, at)
     monkeypatch.setattr(MedianOfFinished, "prune", is_worse)
 
     def die(self, seed, history):
-        tick(self, seed, history)
-        if (self.running.number, 10 * seed + len(history)) == (1, at):
+        on_epoch(self, seed, history)
+        if (self.trial.number, 10 * seed + len(history)) == (1, at):
             raise KeyboardInterrupt  # the checkpoint is written, and nothing told
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Line, "tick", die)
+        patch.setattr(_Progress, "on_epoch", die)
         with pytest.raises(KeyboardInterrupt):
             go_on(tmp_path / "a", 2)
     found, whole = (shown(go_on(tmp_path / name, 2)) for name in "ab")
@@ -186,25 +186,25 @@ def test_a_line_of_the_journal_that_was_cut_short_is_no_line(tmp_path):
 
 
 def test_a_lock_is_free_when_its_owner_is_dead(tmp_path):
-    code = "import sys, time\nfrom pathlib import Path\nfrom bilstm.tune.locks import Lock\n"
-    code += "print(Lock(Path(sys.argv[1])).acquire(), flush=True); time.sleep(600)"
+    code = "import sys, time\nfrom pathlib import Path\nfrom bilstm.tune.locks import acquired\n"
+    code += "own = acquired(Path(sys.argv[1])); print(own is not None, flush=True); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "l"], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "True\n"
-    lock = Lock(tmp_path / "l")
-    assert not lock.acquire(wait=False)
+    assert acquired(tmp_path / "l") is None
     process.kill()
     process.communicate()
-    assert lock.acquire(wait=False)
+    lock = acquired(tmp_path / "l")
+    assert lock is not None
     lock.release()
 
 
 def test_the_last_of_those_at_work_is_alone(tmp_path):
-    with at_work_in(tmp_path):
-        with at_work_in(tmp_path), alone_in(tmp_path) as is_alone:
+    with participation(tmp_path):
+        with participation(tmp_path), sole_access(tmp_path) as is_alone:
             assert not is_alone
-        with alone_in(tmp_path) as is_alone:
+        with sole_access(tmp_path) as is_alone:
             assert not is_alone
-    with alone_in(tmp_path) as is_alone:
+    with sole_access(tmp_path) as is_alone:
         assert is_alone
 
 

@@ -29,11 +29,11 @@ from bilstm.cli.options import (
     value_reader,
 )
 from bilstm.cli.output import check_places
-from bilstm.errors import BilstmError, ParameterError
+from bilstm.errors import BilstmError, ParameterError, from_extra
 from bilstm.estimators.space import in_words
 
 if TYPE_CHECKING:
-    from bilstm.tune.found import Found
+    from bilstm.tune.result import SearchResult
 
 
 SUMMARY = "Search for the parameters of a {} that do best on held-out data."
@@ -183,9 +183,10 @@ def run(
     as_json: bool,
 ) -> None:
     """Search, tell what was found, fit the best and save it."""
+    from_extra("optuna", "tune")
     from bilstm.cluster.search import tune_together
-    from bilstm.tune.locks import alone_in
-    from bilstm.tune.search import look_again, tune
+    from bilstm.tune.locks import sole_access
+    from bilstm.tune.search import reload_result, tune
     from bilstm.tune.space import parsed
 
     check_places(output, plot)
@@ -200,7 +201,7 @@ def run(
     if validation is not None and "time" in reading:
         validation = newer_part(validation, training, model["history"])
     try:
-        found = (tune if ray is None else functools.partial(tune_together, address=ray))(
+        result = (tune if ray is None else functools.partial(tune_together, address=ray))(
             kind(**model),
             training,
             validation=validation,
@@ -217,32 +218,33 @@ def run(
         )
     except KeyboardInterrupt:
         raise BilstmError(f"interrupted; the same command goes on from {folder}") from None
-    with alone_in(folder) as is_alone:
+    with sole_access(folder) as is_alone:
         if ray is None:  # Ray has waited for all of its trials
-            found = look_again(found, folder, storage)
-        best = found.parameters(refit=refit)
+            result = reload_result(result, folder, storage)
+        best = result.final_params(refit=refit)
         command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given} | best)
-        _tell(found, command, plot, as_json)
+        _show(result, command, plot, as_json)
         if not is_alone:
             print("others are at work on this search; the last of them saves the model", file=sys.stderr)
             return
-        if best == found.best:
-            found.hand_over(output.with_name(output.name + ".checkpoint"))
+        if best == result.best_params:
+            result.copy_checkpoint(output.with_name(output.name + ".checkpoint"))
         fit_model(kind, data, output, reading, valid, restart=False, log_every=1, **(model | best))
 
 
-def _tell(found: Found, command: str, plot: Path | None, as_json: bool) -> None:
+def _show(result: SearchResult, command: str, plot: Path | None, as_json: bool) -> None:
     """All that was found: to stdout, and the figure to its file."""
     from bilstm.plotting.plots import save_figure
+    from bilstm.tune.plots import plot_search
 
     if plot is not None:
-        save_figure(found.plot(), plot)
+        save_figure(plot_search(result), plot)
         print(f"wrote {plot}", file=sys.stderr)
     if as_json:
-        print(json.dumps(found.to_json() | {"command": command}))
+        print(json.dumps(result.to_json() | {"command": command}))
         return
-    print(found.table())
-    importance = found.importance_table()
+    print(result.table())
+    importance = result.importance_table()
     if importance:
         print(f"\nwhich parameters mattered\n{importance}")
     print(f"\nthe best again: {command}")

@@ -20,13 +20,13 @@ from bilstm.errors import BilstmError, ParameterError, TrainingError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension, Space
 from bilstm.training.progress import say
-from bilstm.tune.found import Found, in_words
-from bilstm.tune.sampling import WARM_UP, NumberedTPE
-from bilstm.tune.search import MINUTES, Going
-from bilstm.tune.space import defaults, distributions, space_for, values
-from bilstm.tune.storage import quiet
-from bilstm.tune.study import Row, fingerprint
-from bilstm.tune.trials import Fit, Setting, figure_of, fit_trial, kept_by, mean, setting_for
+from bilstm.tune.result import SearchResult, Trial, best_of, describe_trial
+from bilstm.tune.sampling import NumberedTPE
+from bilstm.tune.search import MINUTES, RECOVERABLE
+from bilstm.tune.space import default_params, distributions, space_for, trial_params
+from bilstm.tune.storage import optuna_quiet
+from bilstm.tune.study import failure, fingerprint, warm_up_steps
+from bilstm.tune.trials import Fit, Objective, fit_trial, objective_for, summary, value_of
 
 ENOUGH = 3  # other trials before one is stopped
 MOST_FAILURES = 5  # deaths of the machine under one trial
@@ -51,7 +51,7 @@ def tune_together(
     restart: bool = False,
     verbose: int = 0,
     address: str | None = None,
-) -> Found:
+) -> SearchResult:
     """Search as :func:`bilstm.tune.search.tune` does, with a trial on every processor at the same time.
 
     Args:
@@ -73,43 +73,41 @@ def tune_together(
     if storage is not None:
         raise ParameterError(f"expected no storage beside Ray, which keeps what was tried, got {storage}")
     os.environ.update(SETTINGS)
-    setting = setting_for(estimator, X, y, validation, seeds, by)
-    space = space_for(estimator, setting.training, search, fixed)
-    estimator.check_search(space, setting.training, validation)
+    objective = objective_for(estimator, X, y, validation, seeds, by)
+    space = space_for(estimator, objective.training, search, fixed)
+    estimator.check_search(space, objective.training, validation)
     started = time.perf_counter()
-    with connected(address, os.cpu_count() or 1) as ray, quiet():
-        place = folder.resolve() / f"ray-{fingerprint(setting, space)}"
+    with connected(address, os.cpu_count() or 1) as ray, optuna_quiet():
+        place = folder.resolve() / f"ray-trials-{fingerprint(objective, space)}"
         if restart:
             shutil.rmtree(place, ignore_errors=True)
         place.parent.mkdir(parents=True, exist_ok=True)
-        begun = tuner(setting, space, place, processors(ray), minutes, trials, partial(say, verbose=verbose))
+        tuner = tuner_for(objective, space, place, processors(ray), minutes, trials, partial(say, verbose=verbose))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The reported value is ignored")  # a trial that is taken up tells again
-            found = list(begun.fit())
-        results = sorted(found, key=lambda result: (result.metrics or {}).get("began", math.inf))
-        rows = [row_of(number, result, space) for number, result in enumerate(results)]
-        names = [result.metrics["metric_name"] for result in results if "metric_name" in (result.metrics or {})]
-        ids = [result.metrics.get("trial_id", "") if result.metrics else "" for result in results]
-    sign = -1 if setting.is_higher_better else 1
-    over = [row for row in rows if row.state == "finished"]
-    if not over:
-        failed = [row for row in rows if row.note]
+            warnings.filterwarnings("ignore", "The reported value is ignored")  # a resumed trial reports again
+            fitted = list(tuner.fit())
+        results = sorted(fitted, key=lambda result: (result.metrics or {}).get("began", math.inf))
+        ended = [trial_of(number, result, space) for number, result in enumerate(results)]
+    metrics = [result.metrics or {} for result in results]
+    best = best_of(ended, higher_is_better=objective.higher_is_better)
+    if best is None:
+        failed = [trial for trial in ended if trial.note]
         if failed:
             raise TrainingError(f"expected a trial that comes to its end, got {failed[-1].note}")
         raise BilstmError("expected a trial that comes to its end in time, got none", hint="give it more minutes")
-    best = min(over, key=lambda row: sign * (row.figure or 0.0))
-    checkpoint = checkpoint_of(place, ids[best.number], 0)
-    return Found(setting, space, rows, best, names[0], time.perf_counter() - started, checkpoint)
+    metric_name = next(known["metric_name"] for known in metrics if "metric_name" in known)
+    checkpoint = checkpoint_of(place, metrics[best.number].get("trial_id", ""), 0)
+    return SearchResult(objective, space, ended, best, metric_name, time.perf_counter() - started, checkpoint)
 
 
-def tuner(
-    setting: Setting,
+def tuner_for(
+    objective: Objective,
     space: Space,
     place: Path,
     count: int,
     minutes: float | None,
     trials: int | None,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Any:
     """Ray's tuner for a search: a new one, or the one that was begun in the folder."""
     from ray import tune
@@ -117,32 +115,32 @@ def tuner(
     from ray.tune.search.optuna import OptunaSearch
 
     trainable = tune.with_resources(
-        tune.with_parameters(one_trial, setting=setting, space=space, place=place), {"cpu": 1}
+        tune.with_parameters(one_trial, objective=objective, space=space, place=place), {"cpu": 1}
     )
     if tune.Tuner.can_restore(str(place)):
-        tell("the search goes on where it was")
+        log("the search goes on where it was")
         return tune.Tuner.restore(str(place), trainable, resume_unfinished=True)
-    first = defaults(setting.estimator, space, setting.training.is_language)
-    mode = "max" if setting.is_higher_better else "min"
+    first = default_params(objective.estimator, space, objective.training.is_language)
+    mode = "max" if objective.higher_is_better else "min"
     suggest = OptunaSearch(
         space=distributions(space),
-        metric="figure",
+        metric="value",
         mode=mode,
-        sampler=NumberedTPE(setting.estimator.random_state),
+        sampler=NumberedTPE(objective.estimator.random_state),
         points_to_evaluate=[first] if len(first) == len(space) else [],
     )
     stop = MedianStoppingRule(
         time_attr="step",
-        grace_period=max(1, round(min(1.0, WARM_UP * setting.seeds) * setting.max_epochs)),
+        grace_period=warm_up_steps(objective),
         min_samples_required=ENOUGH,
-        min_time_slice=setting.last_step + 1,  # to pause trials for others would start them anew
+        min_time_slice=objective.last_step + 1,  # to pause trials for others would start them anew
         hard_stop=True,
     )
     limit = MINUTES if minutes is None and trials is None else minutes
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            metric="figure",
+            metric="value",
             mode=mode,
             search_alg=suggest,
             scheduler=stop,
@@ -156,50 +154,42 @@ def tuner(
             storage_path=str(place.parent),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MOST_FAILURES),
-            callbacks=[teller(setting, space, tell)],
+            callbacks=[trial_logger(objective, space, log)],
         ),
     )
 
 
-def one_trial(drawn: dict[str, Any], setting: Setting, space: Space, place: Path) -> None:
+def one_trial(drawn: dict[str, Any], objective: Objective, space: Space, place: Path) -> None:
     """Fit an estimator with what was drawn, and report to Ray Tune; on one processor."""
     import torch
     from ray import tune
 
     torch.set_num_threads(1)
     name = tune.get_context().get_trial_id()
-    told: dict[str, Any] = {"began": time.time()}
+    known: dict[str, Any] = {"began": time.time()}
     last = 0
 
     def report(step: int, fits: list[Fit]) -> None:
         nonlocal last
         last = step
-        tune.report({"figure": figure_of(fits), "step": step, **told})
+        tune.report({"value": value_of(fits), "step": step, **known})
 
-    def keep(fits: list[Fit], metric_name: str) -> None:
-        told.update(
-            loss=mean([fit.loss for fit in fits]),
-            metric=mean([fit.metric for fit in fits]),
-            epochs=sum(fit.epochs for fit in fits),
-            kept=kept_by(fits),
-            seconds=sum(fit.seconds for fit in fits),
-            metric_name=metric_name,
-        )
+    def save_fits(fits: list[Fit], metric_name: str) -> None:
+        known.update(summary(fits), metric_name=metric_name)
 
     try:
         fits = fit_trial(
-            setting,
-            values(space, drawn),
+            objective,
+            trial_params(space, drawn),
             report,
             checkpoints=lambda seed: checkpoint_of(place, name, seed),
-            on_fit=keep,
+            on_fit=save_fits,
         )
-    except Going as error:
-        worst = -math.inf if setting.is_higher_better else math.inf
-        note = f"{type(error).__name__}: {error}".splitlines()[0]
-        tune.report({"figure": worst, "step": last + 1, "note": note, **told})
+    except RECOVERABLE as error:
+        worst = -math.inf if objective.higher_is_better else math.inf
+        tune.report({"value": worst, "step": last + 1, "note": failure(error), **known})
         return
-    tune.report({"figure": figure_of(fits), "step": setting.last_step, "finished": True, **told})
+    tune.report({"value": value_of(fits), "step": objective.last_step, "finished": True, **known})
 
 
 def checkpoint_of(place: Path, trial: str, seed: int) -> Path:
@@ -207,46 +197,35 @@ def checkpoint_of(place: Path, trial: str, seed: int) -> Path:
     return place / f"{trial}-{seed}.checkpoint"
 
 
-def row_of(number: int, result: Any, space: Space) -> Row:
-    """A trial's result as a table shows it."""
-    last, note = result.metrics or {}, ""
+def trial_of(number: int, result: Any, space: Space) -> Trial:
+    """One of Ray's results, or of its trials, as a trial of ours."""
+    last, note = getattr(result, "metrics", None) or getattr(result, "last_result", None) or {}, ""
     state = "finished" if last.get("finished") else "stopped" if last.get("done") else "unfinished"
-    if result.error is not None or "note" in last:
-        state, note = "failed", last.get("note") or str(result.error).strip().split("\n")[-1]
+    error = getattr(result, "error", None)
+    if error is not None or "note" in last:
+        state, note = "failed", last.get("note") or str(error).strip().split("\n")[-1]
     drawn = result.config or {}
-    return Row(
+    return Trial(
         number=number,
         state=state,
-        figure=None if state == "failed" else last.get("figure"),
+        value=None if state == "failed" else last.get("value"),
         loss=last.get("loss"),
         metric=last.get("metric"),
         epochs=int(last.get("epochs") or last.get("step") or 0),
         seconds=float(last.get("seconds") or last.get("time_total_s") or 0.0),
-        parameters=values(space, drawn) if set(space) <= set(drawn) else {},
+        params=trial_params(space, drawn) if set(space) <= set(drawn) else {},
         note=note,
-        kept=int(last.get("kept") or 0),
+        best_epoch=int(last.get("best_epoch") or 0),
     )
 
 
-def teller(setting: Setting, space: Space, tell: Callable[[str], None]) -> Any:
+def trial_logger(objective: Objective, space: Space, log: Callable[[str], None]) -> Any:
     """What Ray Tune calls when a trial is over."""
     from ray import tune
 
-    class Teller(tune.Callback):
+    class TrialLogger(tune.Callback):
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            tell(
-                in_words(
-                    row_of(trials.index(trial), Seen(trial), space),
-                    setting,
-                    trial.last_result.get("metric_name", "metric"),
-                )
-            )
+            metric_name = trial.last_result.get("metric_name", "metric")
+            log(describe_trial(trial_of(trials.index(trial), trial, space), objective, metric_name))
 
-    return Teller()
-
-
-class Seen:
-    """A trial that is over, by the names of a result."""
-
-    def __init__(self, trial: Any) -> None:
-        self.metrics, self.config, self.error = trial.last_result, trial.config, None
+    return TrialLogger()

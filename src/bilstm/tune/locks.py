@@ -1,7 +1,7 @@
-"""Files that say who is at work, and how long a search has been at work. Knows the system's locks and clock only.
+"""Who is at work on the search of a folder, and for how long. Knows locks and the clock of the system only.
 
-A lock of the system (flock) is given back when its process ends, however it ends: nobody has to guess whether the
-owner of a trial is alive.
+A lock of the system falls when its process ends, however it ends: nobody has to guess whether the owner of a trial is
+alive.
 """
 
 from __future__ import annotations
@@ -9,81 +9,59 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, ReadWriteLock, Timeout
+
 from bilstm.errors import BilstmError
 
 PRESENT = "present.lock"
+POLL = 0.005  # seconds between two attempts to take a lock that another process has
 TICK = 1.0  # seconds between two writings of the clock at least
 
 
-class Lock:
-    """An exclusive lock on a file, held until it is released or the process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._handle: int | None = None
-
-    def acquire(self, *, shared: bool = False, wait: bool = True) -> bool:
-        """Take the lock; false if another process has it and we do not wait."""
-        try:
-            import fcntl
-        except ImportError:
-            raise BilstmError("expected a system with flock (Linux, macOS), got one without") from None
-        how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, how)
-        except BlockingIOError:
-            os.close(handle)
-            return False
-        self._handle = handle
-        return True
-
-    def release(self) -> None:
-        """Give it back; harmless if it is not held."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+def lock(path: Path) -> FileLock:
+    """An exclusive lock on a file; to be entered, which waits for it."""
+    return FileLock(path, poll_interval=POLL)
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file; waits for it."""
-    lock = Lock(path)
-    lock.acquire()
+def acquired(path: Path) -> FileLock | None:
+    """The exclusive lock on a file, held until it is released or the process ends; None if another one has it."""
+    taken = lock(path)
     try:
-        yield
-    finally:
-        lock.release()
+        taken.acquire(blocking=False)
+    except Timeout:
+        return None
+    return taken
 
 
 @contextlib.contextmanager
-def at_work_in(folder: Path) -> Iterator[None]:
+def participation(folder: Path) -> Iterator[None]:
     """Be one of those at work on the search of a folder, which is made if it is not there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = Lock(folder / PRESENT)
-        lock.acquire(shared=True)
-    except OSError as error:
-        raise BilstmError(f"cannot write to the folder {folder}: {error.strerror}") from None
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(ReadWriteLock(folder / PRESENT, is_singleton=False).read_lock())
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise BilstmError(f"cannot write to the folder {folder}: {reason}") from None
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[bool]:
+def sole_access(folder: Path) -> Iterator[bool]:
     """Whether no other process is at work on the search of a folder; until the end none begins."""
-    lock = Lock(folder / PRESENT)
-    is_alone = not folder.is_dir() or lock.acquire(wait=False)
-    try:
+    with contextlib.ExitStack() as stack:
+        is_alone = True
+        if folder.is_dir():
+            try:
+                stack.enter_context(ReadWriteLock(folder / PRESENT, is_singleton=False).write_lock(blocking=False))
+            except Timeout:
+                is_alone = False
         yield is_alone
-    finally:
-        lock.release()
 
 
 class Clock:
@@ -108,7 +86,7 @@ class Clock:
     def tick(self, *, now: bool = False) -> float:
         """Write down the time since the last tick, if it is worth it; returns the seconds so far."""
         if now or time.time() - self._since >= TICK:
-            with locked(self.path.with_suffix(".lock")):
+            with lock(self.path.with_suffix(".lock")):
                 seconds, until = self._read()
                 moment = time.time()
                 self._seconds = seconds + max(0.0, moment - max(until, self._since))
@@ -118,8 +96,8 @@ class Clock:
 
     def _read(self) -> tuple[float, float]:
         try:
-            found = json.loads(self.path.read_text())
-            return float(found["seconds"]), float(found["until"])
+            values = json.loads(self.path.read_text())
+            return float(values["seconds"]), float(values["until"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0.0, 0.0
 

@@ -81,11 +81,11 @@ def _derived(*words: Any) -> int:
 
 
 class MedianOfFinished(BasePruner):
-    """Stops a trial whose figure is worse than the median of what the finished ones had by then.
+    """Stops a trial whose value is worse than the median of what the finished ones had by then.
 
     It does so from the second trial on: the first has the defaults, and few trials fit into some minutes.
 
-    Figures are those of the best epoch so far, so that a trial that ended early keeps its last one; Optuna's own
+    Values are those of the best epoch so far, so that a trial that ended early keeps its last one; Optuna's own
     median rule would leave it out. Nor may the luck of the first seed shield a trial from what the second one says.
 
     Args:
@@ -102,15 +102,15 @@ class MedianOfFinished(BasePruner):
         if step is None or step < self.warm_up:
             return False
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        others = [figure for one in finished if (figure := figure_at(one, step)) is not None]
+        others = [value for one in finished if (value := value_at(one, step)) is not None]
         if not others:
             return False
         median = float(np.median(others))
-        figure = trial.intermediate_values[step]
-        return figure < median if study.direction == StudyDirection.MAXIMIZE else figure > median
+        value = trial.intermediate_values[step]
+        return value < median if study.direction == StudyDirection.MAXIMIZE else value > median
 
 
-def figure_at(trial: FrozenTrial, step: int) -> float | None:
+def value_at(trial: FrozenTrial, step: int) -> float | None:
     """What a trial had reached by a step; None before its first."""
     steps = [one for one in trial.intermediate_values if one <= step]
     return trial.intermediate_values[max(steps)] if steps else None

@@ -17,16 +17,16 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension
 from bilstm.training.history import History
 from bilstm.training.progress import QUIET, describe, say
-from bilstm.tune.found import Found, in_words
-from bilstm.tune.locks import at_work_in
+from bilstm.tune.locks import participation
+from bilstm.tune.result import SearchResult, describe_trial
 from bilstm.tune.space import space_for
-from bilstm.tune.storage import opened, quiet, told_in_words
-from bilstm.tune.study import Running, Stopped, Study, forget
-from bilstm.tune.trials import figure_of, fit_trial, setting_for
+from bilstm.tune.storage import open_storage, optuna_quiet, storage_errors
+from bilstm.tune.study import RunningTrial, Study, TrialPruned, delete_search
+from bilstm.tune.trials import fit_trial, objective_for, value_of
 
 MINUTES = 10.0  # where neither a time nor a number of trials is given
-HOPELESS = 8  # trials in a row that fail before the search gives up
-Going = (TrainingError, RuntimeError, MemoryError)  # what may befall one choice of parameters and not another
+MOST_FAILURES = 8  # trials in a row that fail before the search gives up
+RECOVERABLE = (TrainingError, RuntimeError, MemoryError)  # what may befall one choice of parameters and not another
 
 
 class OutOfTime(Exception):
@@ -49,7 +49,7 @@ def tune(
     storage: str | None = None,
     restart: bool = False,
     verbose: int = 0,
-) -> Found:
+) -> SearchResult:
     """Search for parameters of an estimator that do well on held-out data.
 
     The first trial is the estimator as it is, nine more differ from it in two parameters each, further ones are
@@ -64,7 +64,7 @@ def tune(
         trials: that are begun in all.
         search: ranges by name, in place of the estimator's own or beside them.
         fixed: names of parameters that are not searched, though they have their default.
-        seeds: fits of each trial, whose figures are averaged; by default 5 for fewer than 2,000 rows, sequences or
+        seeds: fits of each trial, whose values are averaged; by default 5 for fewer than 2,000 rows, sequences or
             texts, else 1.
         by: ``loss`` or ``metric``: what is compared; ``auto``: what the estimator keeps its best epoch by (of a
             forecaster its error).
@@ -74,47 +74,47 @@ def tune(
         verbose: 0 says nothing.
 
     Returns:
-        Found: the best parameters, all trials, how much each parameter matters; ``fit()`` fits the estimator.
+        SearchResult: the best parameters, all trials, how much each parameter matters; ``fit()`` fits the estimator.
 
     Raises:
         ParameterError: a parameter cannot be searched, or the folder holds another search.
         BilstmError: no trial came to its end.
         ExtraError: Optuna is not installed.
 
-    The trap: the best of many trials is lucky, too: its figure flatters. Measure the model on other data.
+    The trap: the best of many trials is lucky, too: its value flatters. Measure the model on other data.
 
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
-        >>> found = tune(BiLSTMRegressor(max_epochs=2), boston(), trials=2, seeds=1)
-        >>> len(found.trials), sorted(found.best)[:2]
+        >>> result = tune(BiLSTMRegressor(max_epochs=2), boston(), trials=2, seeds=1)
+        >>> len(result.trials), sorted(result.best_params)[:2]
         (2, ['batch_size', 'dropout'])
     """
     from_extra("optuna", "tune")
     _check_limits(minutes, trials)
-    setting = setting_for(estimator, X, y, validation, seeds, by)
-    space = space_for(estimator, setting.training, search, fixed)
-    estimator.check_search(space, setting.training, validation)
+    objective = objective_for(estimator, X, y, validation, seeds, by)
+    space = space_for(estimator, objective.training, search, fixed)
+    estimator.check_search(space, objective.training, validation)
     place = Path(tempfile.mkdtemp(prefix="bilstm-tune-")) if folder is None else Path(folder)
     try:
         if restart:
-            forget(place, setting, space, storage)
-        with quiet(), told_in_words(place), at_work_in(place), opened(place, storage) as kept:
-            study = Study(setting, space, place, kept)
+            delete_search(place, objective, space, storage)
+        with optuna_quiet(), storage_errors(place), participation(place), open_storage(place, storage) as opened:
+            study = Study(objective, space, place, opened)
             _search(study, MINUTES if minutes is None and trials is None else minutes, trials, verbose)
-            found = _found(study, minutes)
+            result = _result(study, minutes)
     except BaseException:
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
         raise
     if folder is None:
-        weakref.finalize(found, shutil.rmtree, place, True)
-    return found
+        weakref.finalize(result, shutil.rmtree, place, True)
+    return result
 
 
-def look_again(found: Found, folder: Path, storage: str | None) -> Found:
+def reload_result(result: SearchResult, folder: Path, storage: str | None) -> SearchResult:
     """What a search holds by now: since ``tune`` came back, others may have ended their trials."""
-    with quiet(), told_in_words(folder), opened(folder, storage) as kept:
-        return _found(Study(found.setting, found.space, folder, kept), None)
+    with optuna_quiet(), storage_errors(folder), open_storage(folder, storage) as opened:
+        return _result(Study(result.objective, result.space, folder, opened), None)
 
 
 def _check_limits(minutes: float | None, trials: int | None) -> None:
@@ -126,68 +126,74 @@ def _check_limits(minutes: float | None, trials: int | None) -> None:
 
 def _search(study: Study, minutes: float | None, most: int | None, verbose: int) -> None:
     """Begin trials until there are enough, or the time is up."""
-    setting, failed, first = study.setting, 0, True
+    failed, is_first = 0, True
     while minutes is None or study.clock.seconds < 60 * minutes:
-        running = study.begin(most)
-        if running is None:
+        trial = study.begin(most)
+        if trial is None:
             break
-        line = _Line(study, running, minutes, verbose)
+        progress = _Progress(study, trial, minutes, verbose)
         with warnings.catch_warnings():
-            if not first:
-                warnings.simplefilter("ignore", DataWarning)  # the first trial has said it
-            first = False
+            if not is_first:
+                warnings.simplefilter("ignore", DataWarning)  # the first trial has given it
+            is_first = False
             try:
-                fits = fit_trial(
-                    setting,
-                    running.parameters,
-                    running.report,
-                    line.tick,
-                    done=running.done,
-                    checkpoints=running.checkpoint,
-                    on_fit=running.keep,
-                )
-            except Stopped:
-                running.stop()
+                _fit(trial, progress)
+                failed = 0
             except OutOfTime:
-                running.pause()
-                say(f"the time is up; trial {running.number} is left as it is", verbose)
+                trial.pause()
+                say(f"The time is up; trial {trial.number} can be resumed with more minutes.", verbose)
                 break
-            except Going as error:
+            except RECOVERABLE as error:
                 failed += 1
-                running.fail(f"{type(error).__name__}: {error}".splitlines()[0])
-                if failed == HOPELESS:
+                trial.fail(error)
+                if failed == MOST_FAILURES:
                     raise
             except Exception as error:
-                running.fail(f"{type(error).__name__}: {error}".splitlines()[0])
+                trial.fail(error)
                 raise
             except BaseException:
-                running.leave()
+                trial.release()
                 raise
-            else:
-                failed = 0
-                running.finish(figure_of(fits))
-        line.end()
+        progress.end()
     study.clock.tick(now=True)
 
 
-class _Line:
-    """What is told of a running trial, and the look at the clock."""
+def _fit(trial: RunningTrial, progress: _Progress) -> None:
+    """Run a trial to its end, or until others prove better."""
+    try:
+        fits = fit_trial(
+            trial.study.objective,
+            trial.params,
+            trial.report,
+            progress.on_epoch,
+            done=trial.done,
+            checkpoints=trial.checkpoint,
+            on_fit=trial.save_fits,
+        )
+    except TrialPruned:
+        trial.prune()
+    else:
+        trial.complete(value_of(fits))
 
-    def __init__(self, study: Study, running: Running, minutes: float | None, verbose: int) -> None:
-        self.study, self.running, self.minutes, self.verbose = study, running, minutes, verbose
-        self.told = time.monotonic()
+
+class _Progress:
+    """Shows a running trial, and looks at the clock."""
+
+    def __init__(self, study: Study, trial: RunningTrial, minutes: float | None, verbose: int) -> None:
+        self.study, self.trial, self.minutes, self.verbose = study, trial, minutes, verbose
+        self.shown = time.monotonic()
         self.is_terminal = sys.stderr.isatty()
-        if running.was_begun:
-            say(f"trial {running.number} goes on where it was", verbose)
+        if trial.is_resumed:
+            say(f"trial {trial.number} goes on where it was", verbose)
 
-    def tick(self, seed: int, history: History) -> None:
+    def on_epoch(self, seed: int, history: History) -> None:
         """After every epoch."""
-        self.running.seen(seed, history)
+        self.trial.note_progress(history)
         seconds = self.study.clock.tick()
-        if self.verbose and time.monotonic() - self.told > (0.5 if self.is_terminal else QUIET):
-            self.told = time.monotonic()
-            which = f" · fit {seed + 1} of {self.study.setting.seeds}" * (self.study.setting.seeds > 1)
-            text = f"trial {self.running.number}{which} · epoch {len(history)} · {describe(history)}"
+        if self.verbose and time.monotonic() - self.shown > (0.5 if self.is_terminal else QUIET):
+            self.shown = time.monotonic()
+            which = f" · fit {seed + 1} of {self.study.objective.seeds}" * (self.study.objective.seeds > 1)
+            text = f"trial {self.trial.number}{which} · epoch {len(history)} · {describe(history)}"
             self._write(text, "\r" if self.is_terminal else "\n")
         if self.minutes is not None and seconds >= 60 * self.minutes:
             raise OutOfTime
@@ -195,20 +201,19 @@ class _Line:
     def end(self) -> None:
         """One line for the trial that is over."""
         if self.verbose:
-            row = self.study.rows()[self.running.number]
-            best = self.study.best()
-            mark = " · the best so far" if best is not None and best.number == row.number else ""
-            self._write(f"{in_words(row, self.study.setting, self.study.metric_name)}{mark}", "\n")
+            trial, best = self.study.trials()[self.trial.number], self.study.best()
+            mark = " · the best so far" if best is not None and best.number == trial.number else ""
+            self._write(f"{describe_trial(trial, self.study.objective, self.study.metric_name)}{mark}", "\n")
 
     def _write(self, text: str, end: str) -> None:
         clear = "\x1b[K" if self.is_terminal else ""
         print(f"{text}{clear}", end=end, file=sys.stderr, flush=True)
 
 
-def _found(study: Study, minutes: float | None) -> Found:
-    best, rows = study.best(), study.rows()
+def _result(study: Study, minutes: float | None) -> SearchResult:
+    best, trials = study.best(), study.trials()
     if best is None:
-        failed = [row for row in rows if row.state == "failed"]
+        failed = [trial for trial in trials if trial.state == "failed"]
         if failed:
             raise TrainingError(
                 f"expected a trial that comes to its end, got {len(failed)} that failed: {failed[-1].note}"
@@ -219,4 +224,4 @@ def _found(study: Study, minutes: float | None) -> Found:
             hint=f"the same with more minutes goes on from {study.folder}; fewer max_epochs are quicker",
         )
     checkpoint = study.checkpoint(best.number, 0)
-    return Found(study.setting, study.space, rows, best, study.metric_name, study.clock.seconds, checkpoint)
+    return SearchResult(study.objective, study.space, trials, best, study.metric_name, study.clock.seconds, checkpoint)

@@ -146,29 +146,29 @@ def _dimension(
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """The same as Optuna says it."""
     optuna = from_extra("optuna.distributions", "tune")
-    found: dict[str, BaseDistribution] = {}
+    result: dict[str, BaseDistribution] = {}
     for name, dimension in space.items():
         if isinstance(dimension, Choices):
-            found[name] = optuna.CategoricalDistribution(dimension.values)
+            result[name] = optuna.CategoricalDistribution(dimension.values)
         elif dimension.whole:
-            found[name] = optuna.IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
+            result[name] = optuna.IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
         else:
-            found[name] = optuna.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
-    return found
+            result[name] = optuna.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+    return result
 
 
-def values(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
+def trial_params(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
     """What was drawn as a trial's parameters."""
     return {name: dimension.value(drawn[name]) for name, dimension in space.items()}
 
 
-def defaults(estimator: BiLSTMEstimator, space: Space, is_language: bool) -> dict[str, Any]:
+def default_params(estimator: BiLSTMEstimator, space: Space, is_language: bool) -> dict[str, Any]:
     """The estimator's own values, as far as the space holds them: what the first trial tries."""
-    found = {}
+    params = {}
     for name, dimension in space.items():
         value = estimator.resolved(name, is_language=is_language)
         if value in dimension:
-            found[name] = value
+            params[name] = value
         elif isinstance(dimension, Choices):
-            found[name] = dimension.values[0]
-    return found
+            params[name] = dimension.values[0]
+    return params

@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from bilstm.errors import BilstmError, ParameterError, from_extra
-from bilstm.tune.locks import locked
+from bilstm.tune.locks import lock
 
 JOURNAL = "trials.journal"
 DRIVER = "postgresql+psycopg"  # SQLAlchemy's own choice for postgresql:// is a package that the extra does not bring
@@ -35,7 +35,7 @@ class Journal(JournalFileBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with locked(self.path.with_suffix(".lock")), self.path.open("r+b") as file:
+        with lock(self.path.with_suffix(".lock")), self.path.open("r+b") as file:
             _cut_torn_line(file)
             file.write(text.encode())
 
@@ -54,7 +54,7 @@ def _cut_torn_line(file: Any) -> None:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, url: str | None) -> Iterator[BaseStorage]:
+def open_storage(folder: Path, url: str | None) -> Iterator[BaseStorage]:
     """The journal of a folder, or the database at a URL, which is left without a connection.
 
     Args:
@@ -95,7 +95,7 @@ def _database(url: str) -> RDBStorage:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def optuna_quiet() -> Iterator[None]:
     """Optuna says nothing of what is going on, nor which of its parts are new; mistakes are raised as ever."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -108,8 +108,8 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told_in_words(folder: Path) -> Iterator[None]:
-    """A storage that fails is one short paragraph."""
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Turns the failure of a storage into one short message."""
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:

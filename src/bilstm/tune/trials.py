@@ -1,6 +1,6 @@
-"""One trial: an estimator fitted with some parameters, once or with several seeds, and the figure that it reaches.
+"""One trial: an estimator fitted with some parameters, once or with several seeds, and the value that it reaches.
 
-Knows estimators and histories; does not know who chose the parameters, or what becomes of the figures.
+Knows estimators and histories; does not know who chose the parameters, or what becomes of the values.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from sklearn.base import clone
 
@@ -19,14 +19,14 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.training.history import History
 
 BY = ("auto", "loss", "metric")
-STEPS = 50  # of a fit that are told of at most: epochs of small tables take milliseconds, and to tell takes one
+STEPS = 50  # reports of a fit at most: epochs of small tables take milliseconds, and a report takes one
 FEW = 2_000  # sequences below which one held-out part is too small to tell parameters apart
 
 
 class Fit(NamedTuple):
     """What one fit of a trial came to, at the epoch that it keeps."""
 
-    figure: float
+    value: float
     loss: float
     metric: float
     epoch: int
@@ -35,12 +35,12 @@ class Fit(NamedTuple):
 
 
 Report = Callable[[int, list[Fit]], None]  # a step and the fits by then; what it raises ends the trial
-Tick = Callable[[int, History], None]  # which fit, and its history after every epoch
+OnEpoch = Callable[[int, History], None]  # which fit, and its history after every epoch
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all trials of a search share. Make it with :func:`setting_for`.
+class Objective:
+    """What all trials of a search share. Make it with :func:`objective_for`.
 
     Args:
         estimator: not fitted; its parameters hold wherever a trial does not say otherwise.
@@ -48,7 +48,7 @@ class Setting:
         training: the same as a Dataset (of a forecaster a Series), to be looked at.
         validation: what they are stopped and compared by; None sets a part of X aside, the same for all.
         seeds: fits of a trial, with the seeds ``random_state``, ``random_state + 1``, …: other held-out parts (if none
-            was given) and other first weights. Its figure is their mean.
+            was given) and other first weights. Its value is their mean.
         by: ``loss`` or ``metric``: which column of the history is compared.
         held_out: ``validation`` as a Dataset, to be looked at; None where a part of X is set aside.
     """
@@ -68,13 +68,13 @@ class Setting:
         return int(self.estimator.resolved("max_epochs", is_language=self.training.is_language))
 
     @property
-    def every(self) -> int:
-        """A figure is told once in so many epochs."""
+    def report_every(self) -> int:
+        """Epochs from one report to the next."""
         return -(-self.max_epochs // STEPS)
 
     @property
-    def is_higher_better(self) -> bool:
-        """Whether the best trial is that of the highest figure."""
+    def higher_is_better(self) -> bool:
+        """Whether the best trial is that of the highest value."""
         return self.by == "metric" and self.estimator.higher_is_better
 
     @property
@@ -93,15 +93,15 @@ class Setting:
         return model
 
 
-def setting_for(
+def objective_for(
     estimator: BiLSTMEstimator,
     X: Any,
     y: Any = None,
     validation: Any = None,
     seeds: int | None = None,
     by: str = "auto",
-) -> Setting:
-    """A setting with what is left open decided.
+) -> Objective:
+    """An objective with what is left open decided.
 
     Args:
         estimator: not fitted.
@@ -130,7 +130,7 @@ def setting_for(
         raise ParameterError(f"expected at least one seed, got {seeds}")
     pair = validation if isinstance(validation, tuple) else (validation, None)
     held_out = None if validation is None else _as_dataset(estimator, *pair)
-    return Setting(estimator, X, y, training, validation, seeds, by, held_out)
+    return Objective(estimator, X, y, training, validation, seeds, by, held_out)
 
 
 def _as_dataset(estimator: BiLSTMEstimator, X: Any, y: Any) -> Dataset:
@@ -139,10 +139,10 @@ def _as_dataset(estimator: BiLSTMEstimator, X: Any, y: Any) -> Dataset:
 
 
 def fit_trial(
-    setting: Setting,
-    parameters: Mapping[str, Any],
+    objective: Objective,
+    params: Mapping[str, Any],
     report: Report,
-    tick: Tick = lambda seed, history: None,
+    on_epoch: OnEpoch = lambda seed, history: None,
     *,
     done: Sequence[Fit] = (),
     checkpoints: Callable[[int], Path | None] = lambda seed: None,
@@ -151,15 +151,15 @@ def fit_trial(
     """Fit an estimator with each seed in turn.
 
     Args:
-        setting: what all trials share.
-        parameters: of this one.
-        report: told at the same steps in every trial, ``STEPS`` times a fit at most and at its last epoch, of the fits
-            by then, the last one as if it ended there. A fit that was taken up tells of its earlier epochs again.
-            What it raises ends the trial.
-        tick: called after every epoch but the very last, before ``report``. What it raises ends the trial too.
+        objective: what all trials share.
+        params: the parameters of this one.
+        report: called at the same steps in every trial, ``STEPS`` times a fit at most and at its last epoch, with the
+            fits by then, the last one as if it ended there. A resumed fit reports its earlier epochs again. What it
+            raises ends the trial.
+        on_epoch: called after every epoch but the very last, before ``report``. What it raises ends the trial too.
         done: the fits that were over before; they are not repeated.
         checkpoints: a file for each seed, from which a killed fit goes on; None writes nothing.
-        on_fit: told all fits so far when one is over, and what the metric is called.
+        on_fit: called when a fit is over, with all fits so far and what the metric is called.
 
     Returns:
         The fits, one a seed.
@@ -169,71 +169,87 @@ def fit_trial(
 
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
-        >>> setting = setting_for(BiLSTMRegressor(max_epochs=2), boston(), seeds=1)
-        >>> fits = fit_trial(setting, {"hidden_size": 4}, lambda step, fits: print("epoch", step))
+        >>> objective = objective_for(BiLSTMRegressor(max_epochs=2), boston(), seeds=1)
+        >>> fits = fit_trial(objective, {"hidden_size": 4}, lambda step, fits: print("epoch", step))
         epoch 1
         epoch 2
         >>> fits[0].epochs
         2
     """
     fits = list(done)
-    while len(fits) < setting.seeds:
+    while len(fits) < objective.seeds:
         seed = len(fits)
-        model = setting.estimator_with(parameters, seed, checkpoints(seed))
-        teller = _Teller(setting, fits, report, tick)
+        model = objective.estimator_with(params, seed, checkpoints(seed))
+        reporter = _Reporter(objective, fits, report, on_epoch)
         with warnings.catch_warnings():
             if seed or done:
-                warnings.simplefilter("ignore", DataWarning)  # the first fit has said it
-            model.fit(setting.X, setting.y, validation=setting.validation, on_epoch=teller)
-        teller.tell(model.history_, is_over=True)
-        fits.append(fit_of(setting, model.history_))
+                warnings.simplefilter("ignore", DataWarning)  # the first fit has given it
+            model.fit(objective.X, objective.y, validation=objective.validation, on_epoch=reporter)
+        reporter.report_until_now(model.history_, is_over=True)
+        fits.append(fit_of(objective, model.history_))
         on_fit(fits, model.history_.metric_name)
     return fits
 
 
-class _Teller:
-    """Tells of one fit's epochs, each once, in their order."""
+class _Reporter:
+    """Reports one fit's epochs, each once, in their order."""
 
-    def __init__(self, setting: Setting, fits: Sequence[Fit], report: Report, tick: Tick) -> None:
-        self.setting, self.fits, self.report, self.tick = setting, list(fits), report, tick
-        self.told = 0
+    def __init__(self, objective: Objective, fits: Sequence[Fit], report: Report, on_epoch: OnEpoch) -> None:
+        self.objective, self.fits, self.report, self.on_epoch = objective, list(fits), report, on_epoch
+        self.reported = 0
 
     def __call__(self, history: History) -> None:
-        if self._step(len(history)) < self.setting.last_step:
-            self.tick(len(self.fits), history)
-        self.tell(history, is_over=False)
+        if self._step(len(history)) < self.objective.last_step:
+            self.on_epoch(len(self.fits), history)
+        self.report_until_now(history, is_over=False)
 
     def _step(self, epoch: int) -> int:
-        return len(self.fits) * self.setting.max_epochs + epoch
+        return len(self.fits) * self.objective.max_epochs + epoch
 
-    def tell(self, history: History, *, is_over: bool) -> None:
-        """Report the epochs since the last time; also those from before a run was taken up."""
-        for epoch in range(self.told + 1, len(history) + 1):
-            self.told = epoch
-            is_last = epoch == self.setting.max_epochs or (is_over and epoch == len(history))
-            if is_last or epoch % self.setting.every == 0:
-                self.report(self._step(epoch), [*self.fits, fit_of(self.setting, history, epoch)])
+    def report_until_now(self, history: History, *, is_over: bool) -> None:
+        """Report the epochs since the last time; also those from before a fit was resumed."""
+        for epoch in range(self.reported + 1, len(history) + 1):
+            self.reported = epoch
+            is_last = epoch == self.objective.max_epochs or (is_over and epoch == len(history))
+            if is_last or epoch % self.objective.report_every == 0:
+                self.report(self._step(epoch), [*self.fits, fit_of(self.objective, history, epoch)])
 
 
-def fit_of(setting: Setting, history: History, epochs: int | None = None) -> Fit:
+def fit_of(objective: Objective, history: History, epochs: int | None = None) -> Fit:
     """What a fit comes to that ends after so many epochs: the figures of the epoch that it would keep."""
     epochs = len(history) if epochs is None else epochs
-    kept = history.kept(by_metric=setting.estimator.keeps_best_metric, epochs=epochs)
+    kept = history.kept(by_metric=objective.estimator.keeps_best_metric, epochs=epochs)
     loss, metric = history["validation_loss"][kept], history["metric"][kept]
-    figure = loss if setting.by == "loss" else metric
-    return Fit(figure, loss, metric, kept + 1, epochs, sum(history["seconds"][:epochs]))
+    value = loss if objective.by == "loss" else metric
+    return Fit(value, loss, metric, kept + 1, epochs, sum(history["seconds"][:epochs]))
 
 
-def figure_of(fits: Sequence[Fit]) -> float:
+def value_of(fits: Sequence[Fit]) -> float:
     """What a trial is compared by: the mean of its fits."""
-    return mean([fit.figure for fit in fits])
+    return mean([fit.value for fit in fits])
 
 
-def mean(figures: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
     """Plain, in their order, so that it is the same in every process."""
-    return sum(figures) / len(figures)
+    return sum(values) / len(values)
 
 
-def kept_by(fits: Sequence[Fit]) -> int:
-    """The epoch that fits keep on the mean, rounded; 0 for none."""
-    return round(mean([fit.epoch for fit in fits])) if fits else 0
+class Summary(TypedDict):
+    """What is known of a trial by its fits so far; means, but of epochs and seconds the sums."""
+
+    loss: float | None
+    metric: float | None
+    epochs: int
+    seconds: float
+    best_epoch: int
+
+
+def summary(fits: Sequence[Fit]) -> Summary:
+    """The fits of a trial as one."""
+    return {
+        "loss": mean([fit.loss for fit in fits]) if fits else None,
+        "metric": mean([fit.metric for fit in fits]) if fits else None,
+        "epochs": sum(fit.epochs for fit in fits),
+        "seconds": sum(fit.seconds for fit in fits),
+        "best_epoch": round(mean([fit.epoch for fit in fits])) if fits else 0,
+    }
