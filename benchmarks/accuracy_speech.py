@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMTranscriber, read_recordings  # noqa: E402
-from bilstm.data.sound.audio import sound_facts  # noqa: E402
+from bilstm.data.sound.reader import sound_facts  # noqa: E402
 from bilstm.data.sound.recordings import Recordings  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 

@@ -30,7 +30,7 @@ from tests.server.made import rows_of, sound_file, write_models  # noqa: E402
 from tests.speech import RATE  # noqa: E402
 
 from bilstm import load  # noqa: E402
-from bilstm.data.sound.audio import read_sound  # noqa: E402
+from bilstm.data.sound.reader import read_sound  # noqa: E402
 from bilstm.errors import DataError, ModelFileError  # noqa: E402
 from bilstm.server.app import create_app  # noqa: E402
 from bilstm.server.models import Models  # noqa: E402

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMClassifier, load  # noqa: E402
-from bilstm.data.text.text import read_texts  # noqa: E402
+from bilstm.data.text.reader import read_texts  # noqa: E402
 from bilstm.server.forms.choice import form_of  # noqa: E402
 from bilstm.server.settings import Settings  # noqa: E402
 from clock import by_turns  # noqa: E402

@@ -18,8 +18,7 @@ from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTa
 from bilstm.data.dataset import Dataset
 from bilstm.data.stream import Stream
 from bilstm.data.tables.reader import read_table
-from bilstm.data.text.sentences import read_sentences
-from bilstm.data.text.text import read_texts
+from bilstm.data.text.reader import read_sentences, read_texts
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
 from bilstm.estimators import streamed
 from bilstm.estimators.streamed import Survey

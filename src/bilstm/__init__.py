@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from bilstm.data.sound.recordings import read_recordings
     from bilstm.data.tables.folder import read_folder
     from bilstm.data.tables.reader import read_table
-    from bilstm.data.text.sentences import read_sentences
-    from bilstm.data.text.text import read_texts
+    from bilstm.data.text.reader import read_sentences, read_texts
     from bilstm.errors import BilstmError
     from bilstm.estimators.classifier import BiLSTMClassifier
     from bilstm.estimators.forecaster import BiLSTMForecaster
@@ -50,10 +49,10 @@ _HOMES = {
     "load": "bilstm.estimators.loading",
     "read_folder": "bilstm.data.tables.folder",
     "read_recordings": "bilstm.data.sound.recordings",
-    "read_sentences": "bilstm.data.text.sentences",
+    "read_sentences": "bilstm.data.text.reader",
     "read_series": "bilstm.data.series.reader",
     "read_table": "bilstm.data.tables.reader",
-    "read_texts": "bilstm.data.text.text",
+    "read_texts": "bilstm.data.text.reader",
     "sunspots": "bilstm.data.builtin",
 }
 

@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.sound.audio import fault_of, read_sound, sound_blocks, sound_facts
+from bilstm.data.sound.reader import fault_of, read_sound, sound_blocks, sound_facts
 from bilstm.errors import DataError, ExtraError, ParameterError
 from tests.compare import assert_close
 from tests.sounds import FORMATS, file_of, noise, sine, strongest
@@ -83,7 +83,7 @@ def test_a_long_file_is_never_held_as_a_whole_by_its_blocks(monkeypatch):
 
 
 def test_what_is_longer_than_its_header_is_believed_grows_as_it_is_read(monkeypatch):
-    monkeypatch.setattr("bilstm.data.sound.audio.LONGEST_AT_ONCE", 0.1)
+    monkeypatch.setattr("bilstm.data.sound.reader.LONGEST_AT_ONCE", 0.1)
     samples = noise(30_000)
     assert_close(read_sound((samples, 8000), 8000), samples)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.text.characters import BLANK, CharacterEncoder, plain
+from bilstm.data.text.encoder import BLANK, CharacterEncoder, plain
 from bilstm.errors import DataError
 from tests.strategies import FUZZ
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm.data.series.clock import Clock, calendar
-from bilstm.data.series.stamps import looks_like_times, read_times
+from bilstm.data.series.timestamps import looks_like_times, read_times
 from bilstm.errors import DataError, DataWarning
 from tests.compare import assert_close
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.sound.filterbank import PRIOR_FRAMES, SoundEncoder
+from bilstm.data.sound.encoder import PRIOR_FRAMES, SoundEncoder
 from bilstm.errors import DataError, ParameterError
 from tests.compare import assert_close
 from tests.export.exact import log_mel
@@ -92,7 +92,7 @@ def test_a_stream_of_single_samples_gives_what_the_whole_gives():
 def test_blocks_of_work_make_no_difference(monkeypatch):
     encoder, waveform = fitted(), noise(30_000, seed=7)
     whole = encoder.transform(waveform)
-    monkeypatch.setattr("bilstm.data.sound.filterbank.BLOCK_FRAMES", 7)
+    monkeypatch.setattr("bilstm.data.sound.encoder.BLOCK_FRAMES", 7)
     assert_close(encoder.transform(waveform), whole)
 
 

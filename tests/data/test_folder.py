@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from bilstm import read_folder, read_sentences, read_table, read_texts
 from bilstm.data.dataset import joined
 from bilstm.data.source import Source
-from bilstm.data.tables import blocks, folder
-from bilstm.data.tables.blocks import first_end, whole_records
-from bilstm.data.text.text import from_texts
+from bilstm.data.tables import chunks, folder
+from bilstm.data.tables.chunks import first_end, whole_records
+from bilstm.data.text.reader import from_texts
 from bilstm.errors import DataError, DataWarning, ExtraError, ParameterError
 from tests.compare import assert_close
 
@@ -118,7 +118,7 @@ def test_one_row_group_as_large_as_the_file_comes_in_pieces(tmp_path, monkeypatc
     frame.write_parquet(tmp_path / "a.parquet")
     stream = read_folder(tmp_path, target="y")
     pieces = list(stream.pieces(seed=1))
-    assert len(stream.places) == 1
+    assert len(stream.shards) == 1
     assert max(map(len, pieces)) <= 2000 // 8 // frame.width
     assert_same_data(joined(pieces), read_table(tmp_path / "a.parquet", target="y"))
 
@@ -138,7 +138,7 @@ def test_records_are_cut_only_where_they_end(rows, size):
 
 
 def test_a_quote_that_never_closes_does_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr(blocks, "LONGEST_RECORD", 100)
+    monkeypatch.setattr(chunks, "LONGEST_RECORD", 100)
     with pytest.raises(DataError, match=r"expected records of at most .* got a longer one \(t.csv\)"):
         list(whole_records(io.BytesIO(b'a,b\n1,"x\n' + b"2,y\n" * 100), Path("t.csv"), 8))
 
@@ -208,7 +208,7 @@ def test_an_order_of_text_is_warned_of_once(tmp_path):
 
 def test_a_sequence_that_is_too_long_to_be_held_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "PIECE", 2000)
-    monkeypatch.setattr(blocks, "PIECE", 2000)
+    monkeypatch.setattr(chunks, "PIECE", 2000)
     rows = "".join(f"a,{row}.5,1\n" for row in range(5000))
     with pytest.raises(DataError, match=r"sequences that fit into memory, got one of more than .* rows \(.*, g a\)"):
         list(read_folder(write(tmp_path, a=f"g,x,y\n{rows}"), target="y", group="g").pieces())

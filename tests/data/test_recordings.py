@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bilstm.data.sound.audio import read_sound
+from bilstm.data.sound.reader import read_sound
 from bilstm.data.sound.recordings import Recordings, from_sounds, most_common_rate, read_recordings
 from bilstm.errors import DataError
 from tests.compare import assert_close

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.sound.sequences import SoundCache, at_speed
+from bilstm.data.sound.utterances import SoundCache, at_speed
 from bilstm.errors import DataError, ParameterError
 from tests.compare import assert_close
 from tests.sounds import noise, sine, strongest

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm.data.dataset import Dataset, joined
-from bilstm.data.stream import Stream, pools, size_of
+from bilstm.data.stream import Stream, shuffle_buffer, size_of
 
 WHOLE = Dataset.from_arrays([np.full((1 + n % 3, 2), float(n)) for n in range(60)], np.arange(60.0))
 
 
-def stream(places=6, side_by_side=2):
+def stream(shards=6, side_by_side=2):
     def read(rows):
         yield from (WHOLE.take(part) for part in np.array_split(rows, 2))
 
-    return Stream(np.array_split(np.arange(60), places), read, side_by_side=side_by_side)
+    return Stream(np.array_split(np.arange(60), shards), read, side_by_side=side_by_side)
 
 
 def numbers(pieces):
@@ -26,8 +26,8 @@ def numbers(pieces):
 
 
 @given(st.integers(1, 12), st.integers(1, 5), st.none() | st.integers(0, 2**31))
-def test_every_sequence_comes_once(places, side_by_side, seed):
-    found = numbers(stream(places, side_by_side).pieces(seed))
+def test_every_sequence_comes_once(shards, side_by_side, seed):
+    found = numbers(stream(shards, side_by_side).pieces(seed))
     assert sorted(found) == list(range(60))
     if seed is None:
         assert found == list(range(60))
@@ -74,7 +74,7 @@ def test_a_mapped_stream_gives_changed_pieces():
 
 @given(st.integers(1, 9), st.integers(1, 4000), st.integers(0, 99))
 def test_pools_hold_every_sequence_once_and_whole_batches(batch_size, buffer, seed):
-    found = list(pools(stream().pieces(seed), batch_size, seed, buffer))
+    found = list(shuffle_buffer(stream().pieces(seed), batch_size, seed, buffer))
     assert sorted(numbers(found)) == list(range(60))
     assert all(len(pool) % batch_size == 0 for pool in found[:-1])
     assert sum(-(-len(pool) // batch_size) for pool in found) == -(-60 // batch_size)
@@ -82,7 +82,7 @@ def test_pools_hold_every_sequence_once_and_whole_batches(batch_size, buffer, se
 
 def test_a_buffer_bounds_the_pools_and_mixes_neighbours():
     buffer = size_of(WHOLE) // 3
-    found = list(pools(stream().pieces(1), 2, 1, buffer))
+    found = list(shuffle_buffer(stream().pieces(1), 2, 1, buffer))
     assert len(found) > 2
     assert max(map(size_of, found)) <= buffer
     first = numbers(found[:1])

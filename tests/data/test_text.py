@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bilstm import read_sentences, read_texts
-from bilstm.data.text.text import from_texts, from_words, is_text, is_words, word_spans
+from bilstm.data.text.reader import from_texts, from_words, is_text, is_words, word_spans
 from bilstm.errors import DataError
 from tests.compare import assert_close
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bilstm.data.sound.audio import fault_of, read_sound
+from bilstm.data.sound.reader import fault_of, read_sound
 from bilstm.data.sound.recordings import read_recordings
 from bilstm.demo.tones import COLUMNS, KEYS, ROWS, WORDS, dial_tones, write_dial_tones
 from bilstm.errors import ParameterError

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.sound.filterbank import SoundEncoder
-from bilstm.data.sound.sequences import SoundCache, at_speed
-from bilstm.data.sound.utterances import SAME, Utterances, keep, key_of
+from bilstm.data.sound.encoder import SoundEncoder
+from bilstm.data.sound.utterances import SAME, SoundCache, Utterances, at_speed, keep, key_of
 from tests.compare import assert_close
 from tests.sounds import noise
 from tests.strategies import FUZZ

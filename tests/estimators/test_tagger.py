@@ -13,7 +13,7 @@ from seqeval.metrics import f1_score
 
 import bilstm
 from bilstm import BiLSTMTagger, evaluate, read_sentences
-from bilstm.data.text.text import from_words
+from bilstm.data.text.reader import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError
 from bilstm.training.history import History
 from bilstm.training.state import State

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, evaluate
-from bilstm.data.text.text import from_texts
+from bilstm.data.text.reader import from_texts
 from bilstm.errors import DataError, ParameterError
 from bilstm.metrics.predictions import calibration_error
 from bilstm.networks.network import POOLING_NAMES

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.text.characters import CharacterEncoder
+from bilstm.data.text.encoder import CharacterEncoder
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators import transcripts
 from bilstm.estimators.transcripts import Decoder, Decoding

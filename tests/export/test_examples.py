@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger
 from bilstm.data.builtin import boston
 from bilstm.data.tables.reader import read_table
-from bilstm.data.text.text import WORDS
-from bilstm.data.text.vocabulary import WordEncoder
+from bilstm.data.text.encoder import WordEncoder
+from bilstm.data.text.reader import WORDS
 from bilstm.demo.invented import invented_sentences
 from bilstm.demo.tones import write_dial_tones
 from bilstm.export import to_onnx

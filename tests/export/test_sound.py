@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bilstm.data.sound.filterbank import SoundEncoder
+from bilstm.data.sound.encoder import SoundEncoder
 from bilstm.export import sound
 from bilstm.export.graph import Graph
 from tests.compare import assert_close

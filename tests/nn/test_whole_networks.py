@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bilstm.data.batch import Batch
-from bilstm.data.text.vocabulary import CASES, COLUMNS
+from bilstm.data.text.encoder import CASES, COLUMNS
 from bilstm.networks.forecast import ForecastNetwork
 from bilstm.networks.network import POOLING_NAMES, Network, StepNetwork
 from bilstm.networks.speech import SpeechNetwork

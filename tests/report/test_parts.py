@@ -18,7 +18,7 @@ import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, boston
 from bilstm.cli.program import main
 from bilstm.data.dataset import Dataset
-from bilstm.data.text.text import from_words
+from bilstm.data.text.reader import from_words
 from bilstm.errors import DataWarning
 from bilstm.estimators.circumstances import restored
 from bilstm.metrics.simple_rules import commonest_tags, logistic, ridge

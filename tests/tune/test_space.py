@@ -12,7 +12,7 @@ import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, boston, digits, sunspots
 from bilstm.cli.options import value_reader
 from bilstm.data.series.reader import read_series
-from bilstm.data.text.text import from_texts
+from bilstm.data.text.reader import from_texts
 from bilstm.errors import ParameterError
 from bilstm.estimators.loading import ESTIMATORS
 from bilstm.estimators.signatures import declaration

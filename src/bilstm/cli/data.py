@@ -144,7 +144,7 @@ STDIN = "-"
 def sentences_for(model: Any, data: str, column: str | None) -> Dataset:
     """DATA of words in any form: a file of lines, lines from stdin, a table, or what the model itself reads."""
     from bilstm.data.source import TABLES, has_suffix
-    from bilstm.data.text.text import read_texts
+    from bilstm.data.text.reader import read_texts
 
     path = Path(data)
     if data == STDIN or has_suffix(path, (".txt",)):
@@ -157,7 +157,7 @@ def sentences_for(model: Any, data: str, column: str | None) -> Dataset:
 
 def dataset_of_lines(data: str) -> Dataset:
     from bilstm.data.source import existing_file
-    from bilstm.data.text.text import from_texts
+    from bilstm.data.text.reader import from_texts
 
     raw = sys.stdin.buffer.read() if data == STDIN else existing_file(data, "lines of text").read_bytes()
     try:
@@ -256,8 +256,7 @@ def read_language(
 ) -> Dataset:
     """DATA of texts with a target column, or of tagged sentences."""
     from bilstm.data.tables.reader import read_frame
-    from bilstm.data.text.sentences import read_sentences
-    from bilstm.data.text.text import read_texts
+    from bilstm.data.text.reader import read_sentences, read_texts
 
     for option in [name for name, value in others.items() if value]:
         raise ParameterError(f"expected no --{option} beside --text {text}, got {others[option]!r}")

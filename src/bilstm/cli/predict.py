@@ -248,7 +248,7 @@ def _table(model: Any, path: Path, column: str | None) -> str:
 
     from bilstm.data.source import separator_of
     from bilstm.data.tables.reader import read_raw
-    from bilstm.data.text.text import read_texts
+    from bilstm.data.text.reader import read_texts
 
     dataset = read_texts(path, text=text_column(model, path, column))
     frame = read_raw(path)

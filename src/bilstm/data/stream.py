@@ -18,7 +18,7 @@ from bilstm.data.source import ARRAYS, Source
 
 BUFFER = 64 << 20  # bytes of the sequences that are mixed with each other
 MOST_SEQUENCES = 131_072  # of them
-PLACES = 2**31  # tells the draws of places apart from those of pools
+SHARDS = 2**31  # tells the draws of shards apart from those of the shuffle buffer
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Stream:
     """Sequences that are too many for memory, to be learned from piece by piece.
 
     Args:
-        places: what can be read on its own, a file or a part of one, in an order that stays.
+        shards: what can be read on its own, a file or a part of one, in an order that stays.
         read: one of them to its Datasets, one after the other: always the same ones, each small enough to be held.
         source: what error messages call this data.
         digest: what tells this data from other data; a checkpoint is only taken up beside the same.
-        side_by_side: how many places are read at the same time, so that their sequences mix.
+        side_by_side: how many shards are read at the same time, so that their sequences mix.
         kinds: how columns are read, ``number`` or ``category``, for a second file like these.
         buffer: bytes of the sequences that are mixed with each other; training holds about four times as much.
-        numbers: of the places in the whole of which this stream is a share; None for a whole.
+        numbers: of the shards in the whole of which this stream is a share; None for a whole.
         held_out: a seed, and the number below which a sequence is left out; see :meth:`without`.
 
     The trap: a pass reads everything anew; whatever ``read`` does with a sequence is done once an epoch.
@@ -47,7 +47,7 @@ class Stream:
         [2, 1]
     """
 
-    places: Sequence[Any]
+    shards: Sequence[Any]
     read: Callable[[Any], Iterator[Dataset]]
     source: Source = ARRAYS
     digest: str = ""
@@ -61,7 +61,7 @@ class Stream:
         """Every sequence once, some at a time.
 
         Args:
-            seed: draws the order of the places and mixes those that are read side by side; None keeps their order.
+            seed: draws the order of the shards and mixes those that are read side by side; None keeps their order.
         """
         split, below = self.held_out
         for draws, piece in self.drawn(split, seed):
@@ -76,10 +76,10 @@ class Stream:
             split: the seed of these numbers; they are the same in whatever order the pieces come, and in every share.
             seed: as in :meth:`pieces`.
         """
-        waiting = list(zip(range(len(self.places)) if self.numbers is None else self.numbers, self.places, strict=True))
-        generator = None if seed is None else np.random.default_rng((PLACES, seed))
+        waiting = list(zip(range(len(self.shards)) if self.numbers is None else self.numbers, self.shards, strict=True))
+        generator = None if seed is None else np.random.default_rng((SHARDS, seed))
         if generator is not None:
-            waiting = [waiting[place] for place in generator.permutation(len(waiting))]
+            waiting = [waiting[shard] for shard in generator.permutation(len(waiting))]
         open_: list[Iterator[tuple[Array, Dataset]]] = []
         while waiting or open_:
             while waiting and len(open_) < (1 if generator is None else self.side_by_side):
@@ -91,8 +91,8 @@ class Stream:
             else:
                 yield found
 
-    def _drawn_of(self, number: int, place: Any, split: int) -> Iterator[tuple[Array, Dataset]]:
-        for order, piece in enumerate(self.read(place)):
+    def _drawn_of(self, number: int, shard: Any, split: int) -> Iterator[tuple[Array, Dataset]]:
+        for order, piece in enumerate(self.read(shard)):
             yield np.random.default_rng((split, number, order)).random(len(piece)), piece
 
     def without(self, split: int, below: float) -> Self:
@@ -100,17 +100,17 @@ class Stream:
         return replace(self, held_out=(split, below))
 
     def shard(self, rank: int, size: int) -> Self:
-        """The share of one of ``size`` workers: every ``size``-th place. Together the shares are the whole."""
-        numbers = range(len(self.places)) if self.numbers is None else self.numbers
-        return replace(self, places=self.places[rank::size], numbers=numbers[rank::size])
+        """The share of one of ``size`` workers: every ``size``-th shard. Together the shares are the whole."""
+        numbers = range(len(self.shards)) if self.numbers is None else self.numbers
+        return replace(self, shards=self.shards[rank::size], numbers=numbers[rank::size])
 
     def mapped(self, change: Callable[[Dataset], Dataset]) -> Self:
         """The same with every piece changed; the sequences must stay as many."""
         read = self.read
-        return replace(self, read=lambda place: map(change, read(place)))
+        return replace(self, read=lambda shard: map(change, read(shard)))
 
 
-def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int) -> Iterator[Dataset]:
+def shuffle_buffer(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int) -> Iterator[Dataset]:
     """The sequences of the pieces, mixed by a buffer: when it is full, a random half of it comes out.
 
     Which sequences come out together is drawn; among each other they keep their order, which is quicker to copy, for
@@ -118,14 +118,14 @@ def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int) ->
 
     Args:
         pieces: in whatever order they come.
-        batch_size: each pool but the last holds a multiple of it.
+        batch_size: each chunk but the last holds a multiple of it.
         seed: draws the order.
         buffer: bytes of the sequences that are held for mixing.
 
     Example:
         >>> data = Dataset.from_arrays(np.arange(20.0)[:, None])
-        >>> found = list(pools((data.take([row]) for row in range(20)), 2, seed=0, buffer=64))
-        >>> sorted(value for pool in found for value in pool.steps["x0"])[-3:], len(found[0])
+        >>> chunks = list(shuffle_buffer((data.take([row]) for row in range(20)), 2, seed=0, buffer=64))
+        >>> sorted(value for chunk in chunks for value in chunk.steps["x0"])[-3:], len(chunks[0])
         ([17.0, 18.0, 19.0], 4)
     """
     generator = np.random.default_rng(seed)
@@ -138,10 +138,10 @@ def pools(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int) ->
             whole = joined(held)
             order = generator.permutation(count)
             out = max(count // 2 // batch_size, 1) * batch_size
-            pool, held = whole.take(np.sort(order[:out])), [whole.take(np.sort(order[out:]))]
+            chunk, held = whole.take(np.sort(order[:out])), [whole.take(np.sort(order[out:]))]
             del whole  # what a generator names lives on while others work
-            yield pool
-            del pool
+            yield chunk
+            del chunk
     if held:
         yield joined(held)
 

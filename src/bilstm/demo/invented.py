@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from bilstm.data.dataset import Dataset
-from bilstm.data.text.text import from_words
+from bilstm.data.text.reader import from_words
 
 ONSETS = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "kl", "st", "tr")
 VOWELS = ("a", "e", "i", "o", "u")

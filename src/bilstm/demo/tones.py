@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array
-from bilstm.data.sound.audio import EXTRA
+from bilstm.data.sound.reader import EXTRA
 from bilstm.errors import ParameterError, from_extra
 
 # ITU-T Q.23: a key is one tone of its row and one of its column, Hz

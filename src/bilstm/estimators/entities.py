@@ -10,8 +10,8 @@ from torch import Tensor
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.text.reader import joined_spans
 from bilstm.data.text.tags import entities
-from bilstm.data.text.text import joined_spans
 from bilstm.nn.crf.layer import CRF
 from bilstm.nn.lstm.equations import valid_steps
 from bilstm.training.loop import PREDICTION_BATCH

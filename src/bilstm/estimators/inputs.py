@@ -18,7 +18,7 @@ from bilstm.data.dataset import Dataset, is_frame, target_frame
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.sound.recordings import Recordings
 from bilstm.data.tables.reader import read_table
-from bilstm.data.text.text import from_texts, from_words, is_text, is_words, read_texts
+from bilstm.data.text.reader import from_texts, from_words, is_text, is_words, read_texts
 from bilstm.errors import DataError, did_you_mean
 
 READS_TEXT = "a classifier or a tagger reads text"

@@ -12,7 +12,7 @@ import torch
 from bilstm.data.batch import Sequences
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.source import Source
-from bilstm.data.text.vocabulary import CASES, WordEncoder
+from bilstm.data.text.encoder import CASES, WordEncoder
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.formatting import counted

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from bilstm.data.columns import Array
-from bilstm.data.sound.filterbank import SoundEncoder
-from bilstm.data.text.characters import BLANK, CharacterEncoder, plain
+from bilstm.data.sound.encoder import SoundEncoder
+from bilstm.data.text.encoder import BLANK, CharacterEncoder, plain
 from bilstm.errors import ParameterError
 from bilstm.networks.speech import SpeechNetwork, State
 

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bilstm.data.sound.filterbank import WAYS as NORMALISE
+from bilstm.data.sound.encoder import WAYS as NORMALISE
 from bilstm.errors import ParameterError, did_you_mean
 from bilstm.networks.network import POOLING_NAMES
 from bilstm.training.loop import OPTIMIZERS, SCHEDULES

@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, is_frame
-from bilstm.data.series.columns import open_table
 from bilstm.data.series.encoder import SeriesEncoder
 from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series, read_series
+from bilstm.data.series.table import open_table
 from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import DataError, ParameterError, warn
 from bilstm.estimators.base import BiLSTMEstimator

@@ -12,12 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.sound.audio import EXTRA, read_sound
-from bilstm.data.sound.filterbank import SoundEncoder
+from bilstm.data.sound.encoder import SoundEncoder
+from bilstm.data.sound.reader import EXTRA, read_sound
 from bilstm.data.sound.recordings import Recordings, from_sounds, most_common_rate, read_recordings
-from bilstm.data.sound.sequences import SoundCache, at_speed
-from bilstm.data.sound.utterances import SAME, Utterances, key_of
-from bilstm.data.text.characters import CharacterEncoder
+from bilstm.data.sound.utterances import SAME, SoundCache, Utterances, at_speed, key_of
+from bilstm.data.text.encoder import CharacterEncoder
 from bilstm.errors import DataError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.listening import in_blocks

@@ -15,7 +15,7 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset, joined
 from bilstm.data.source import Source
 from bilstm.data.stream import Stream, size_of
-from bilstm.data.tables.blocks import torn
+from bilstm.data.tables.chunks import interrupted
 from bilstm.data.tables.merged import FeatureValues, WordCounts
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -201,5 +201,5 @@ class Survey:
             assert piece.ids is not None
             for name in piece.ids.filter(piece.ids.hash().is_in(repeated)):
                 if name in seen:  # else two names share a number
-                    raise torn(self.model.read_with_["group"], name, f"{seen[name]} and {piece.source}")
+                    raise interrupted(self.model.read_with_["group"], name, f"{seen[name]} and {piece.source}")
                 seen[name] = piece.source

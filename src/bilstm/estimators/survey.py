@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.sound.audio import Fault, fault_of, sound_blocks
-from bilstm.data.sound.filterbank import SoundEncoder
+from bilstm.data.sound.encoder import SoundEncoder
+from bilstm.data.sound.reader import Fault, fault_of, sound_blocks
 from bilstm.data.sound.recordings import Recordings
-from bilstm.data.sound.sequences import SoundCache
-from bilstm.data.sound.utterances import SAME, keep, key_of
+from bilstm.data.sound.utterances import SAME, SoundCache, keep, key_of
 from bilstm.data.source import Source
-from bilstm.data.text.characters import plain
+from bilstm.data.text.encoder import plain
 from bilstm.errors import DataError, warn
 from bilstm.nn.ctc.functions import needed_steps
 from bilstm.training.progress import counted

@@ -17,9 +17,8 @@ from bilstm.data.batch import Batch, Sequences, unsorted_steps
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
-from bilstm.data.text.sentences import read_sentences
+from bilstm.data.text.reader import from_words, read_sentences
 from bilstm.data.text.tags import mended, repair, scheme_of, valid_transitions
-from bilstm.data.text.text import from_words
 from bilstm.errors import DataError, ParameterError, did_you_mean, warn
 from bilstm.estimators.base import NAMED
 from bilstm.estimators.entities import Entity, found_entities
@@ -226,7 +225,7 @@ class BiLSTMTagger(LanguageEstimator):
             )
 
     def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
-        """Read sentences as this model needs them; see :func:`bilstm.data.text.sentences.read_sentences`."""
+        """Read sentences as this model needs them; see :func:`bilstm.data.text.reader.read_sentences`."""
         return read_sentences(path, **self.read_with_, with_tags=with_targets)
 
     # -- hooks ---------------------------------------------------------------------------------------------

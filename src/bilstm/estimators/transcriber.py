@@ -14,9 +14,9 @@ from torch import Tensor
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.sound.audio import resampled
+from bilstm.data.sound.reader import resampled
 from bilstm.data.sound.recordings import Recordings
-from bilstm.data.text.characters import BLANK, SPACE
+from bilstm.data.text.encoder import BLANK, SPACE
 from bilstm.errors import DataError, warn
 from bilstm.estimators.listening import texts_of_stream
 from bilstm.estimators.parameters import store

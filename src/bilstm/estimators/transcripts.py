@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bilstm.data.columns import Array
 from bilstm.data.text.arpa import Arpa, read_arpa
-from bilstm.data.text.characters import BLANK, SPACE, CharacterEncoder, plain
+from bilstm.data.text.encoder import BLANK, SPACE, CharacterEncoder, plain
 from bilstm.errors import DataError, ParameterError
 from bilstm.metrics.speech import transcript_alignment, transcript_metrics
 from bilstm.nn.ctc.equations import Alignment

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bilstm.data.columns import Array
-from bilstm.data.text.vocabulary import COLUMNS, PADDING
+from bilstm.data.text.encoder import COLUMNS, PADDING
 from bilstm.errors import ParameterError
 from bilstm.export.graph import Graph
 from bilstm.networks.network import Network

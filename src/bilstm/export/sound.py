@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.sound.filterbank import HIGHEST, LOWEST, PRIOR_FRAMES, SoundEncoder, mel_scale
+from bilstm.data.sound.encoder import HIGHEST, LOWEST, PRIOR_FRAMES, SoundEncoder, mel_scale
 from bilstm.export.graph import Graph
 from bilstm.export.layers import rows
 

@@ -14,9 +14,8 @@ from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.series.clock import calendar
 from bilstm.data.series.encoder import MISSING as IS_MISSING
 from bilstm.data.tables.reader import MISSING
-from bilstm.data.text.characters import BLANK
-from bilstm.data.text.text import WORDS
-from bilstm.data.text.vocabulary import CASES, COLUMNS, LONGEST_WORD, WordEncoder
+from bilstm.data.text.encoder import BLANK, CASES, COLUMNS, LONGEST_WORD, WordEncoder
+from bilstm.data.text.reader import WORDS
 from bilstm.export import sound
 from bilstm.export.columns import described, encoded, used
 from bilstm.export.forecast import forecast, learns

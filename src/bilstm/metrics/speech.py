@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bilstm.data.text.characters import plain
+from bilstm.data.text.encoder import plain
 from bilstm.errors import DataError, from_extra
 
 

@@ -14,9 +14,9 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import cut
-from bilstm.data.sound.audio import sound_blocks
+from bilstm.data.sound.reader import sound_blocks
 from bilstm.data.sound.recordings import from_sounds
-from bilstm.data.text.characters import BLANK
+from bilstm.data.text.encoder import BLANK
 from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier

@@ -13,9 +13,9 @@ from scipy.special import softmax
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.sound.audio import Sound, sound_blocks
+from bilstm.data.sound.reader import Sound, sound_blocks
 from bilstm.data.sound.recordings import Recordings
-from bilstm.data.text.characters import BLANK, plain
+from bilstm.data.text.encoder import BLANK, plain
 from bilstm.errors import DataError, from_extra
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcriber import BiLSTMTranscriber

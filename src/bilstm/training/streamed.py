@@ -13,13 +13,13 @@ from torch import Tensor
 
 from bilstm.data.batch import ALL, Batch
 from bilstm.data.dataset import Dataset
-from bilstm.data.stream import Stream, pools
+from bilstm.data.stream import Stream, shuffle_buffer
 from bilstm.training import workers
 from bilstm.training.loop import Examples
 from bilstm.training.progress import QUIET, mebibytes, peak_memory, say
 
 Item = TypeVar("Item")
-PLACES_EACH = 4  # for a worker to read its own: with fewer, some would be through long before the others
+SHARDS_EACH = 4  # for a worker to read its own: with fewer, some would be through long before the others
 NOTHING = torch.zeros(0, dtype=torch.int64)
 EMPTY = (Batch(torch.zeros(0, 0, 1), NOTHING, NOTHING), torch.zeros(0), torch.zeros(0))
 
@@ -55,12 +55,12 @@ class Streamed:
     def batches(self, batch_size: int | None, seed: int) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         """One epoch: see :class:`bilstm.training.loop.Supply`.
 
-        Of several workers each reads its own places, if there are enough of them, and goes on with empty batches until
+        Of several workers each reads its own shards, if there are enough of them, and goes on with empty batches until
         the others are through; else all read everything, and share each batch.
         """
         assert batch_size is not None
         count = workers.count()
-        if count == 1 or len(self.stream.places) < PLACES_EACH * count:
+        if count == 1 or len(self.stream.shards) < SHARDS_EACH * count:
             yield from self._read(self.stream, batch_size, seed, workers.share())
             return
         own = self.stream.shard(workers.rank(), count)
@@ -70,7 +70,7 @@ class Streamed:
 
     def _read(self, stream: Stream, batch_size: int, seed: int, share: slice) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         told, done = time.monotonic(), 0
-        mixed = pools(stream.pieces(seed), batch_size, seed, stream.buffer)
+        mixed = shuffle_buffer(stream.pieces(seed), batch_size, seed, stream.buffer)
         for number, examples in enumerate(ahead(map(self.encode, mixed))):
             done += len(examples)
             yield from examples.batches(batch_size, seed + number, share)

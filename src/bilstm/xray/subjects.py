@@ -23,11 +23,11 @@ from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.series.encoder import MISSING
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
-from bilstm.data.sound.audio import sound_blocks
-from bilstm.data.sound.filterbank import HIGHEST, LOWEST, MEL_BREAK, MEL_SCALE, SoundEncoder, mel_scale
+from bilstm.data.sound.encoder import HIGHEST, LOWEST, MEL_BREAK, MEL_SCALE, SoundEncoder, mel_scale
+from bilstm.data.sound.reader import sound_blocks
 from bilstm.data.sound.recordings import Recordings
 from bilstm.data.source import Source
-from bilstm.data.text.vocabulary import COLUMNS, UNKNOWN_CHARACTER
+from bilstm.data.text.encoder import COLUMNS, UNKNOWN_CHARACTER
 from bilstm.errors import DataError, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.forecaster import BiLSTMForecaster

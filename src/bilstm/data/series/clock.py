@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array
-from bilstm.data.series.stamps import TIME
+from bilstm.data.series.timestamps import TIME
 from bilstm.errors import DataError
 
 UNITS = ("number", "fixed", "business day", "month", "year", "irregular")
@@ -68,7 +68,7 @@ class Clock:
 
         Args:
             times: for each series its times, ascending, Datetime or Float64.
-            zoned: whether they carried offsets, see :func:`bilstm.data.series.stamps.read_times`.
+            zoned: whether they carried offsets, see :func:`bilstm.data.series.timestamps.read_times`.
 
         Returns:
             Clock: months where days of the month are stable (or all among the last or first four); business days where

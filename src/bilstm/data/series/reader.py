@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,8 +20,8 @@ import polars as pl
 from bilstm.data.columns import Array, as_text
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.clock import Clock
-from bilstm.data.series.columns import Table, open_table, time_column
-from bilstm.data.series.stamps import read_times
+from bilstm.data.series.table import Table, open_table, time_column
+from bilstm.data.series.timestamps import read_times
 from bilstm.data.source import check_columns
 from bilstm.errors import DataError, warn
 
@@ -63,6 +64,12 @@ class Series(Dataset):
         super().__post_init__()
         if len(self.times) != self.steps.height:
             raise DataError(f"expected a time for each of {self.steps.height} steps, got {len(self.times)}")
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """The former name of ``target_columns``."""
+        warnings.warn("Series.target_columns is called target_columns now", DeprecationWarning, stacklevel=2)
+        return self.target_columns
 
     @cached_property
     def ahead(self) -> Array:

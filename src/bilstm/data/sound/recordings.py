@@ -18,7 +18,7 @@ import polars as pl
 
 from bilstm.data.columns import Array, is_missing
 from bilstm.data.dataset import Dataset
-from bilstm.data.sound.audio import FORMATS, Sound, sound_facts
+from bilstm.data.sound.reader import FORMATS, Sound, sound_facts
 from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw
 from bilstm.errors import DataError
@@ -38,7 +38,7 @@ class Recordings(Dataset):
     has one step, they are no table: ``is_table`` is false, as it is for words.
 
     Args:
-        sounds: what :func:`bilstm.data.sound.audio.read_sound` reads, (N,): paths, bytes, or pairs (waveform, rate).
+        sounds: what :func:`bilstm.data.sound.reader.read_sound` reads, (N,): paths, bytes, or pairs (waveform, rate).
         groups: what each recording belongs to, (N,), for instance who speaks; a validation part takes whole groups.
 
     Raises:

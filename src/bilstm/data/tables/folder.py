@@ -1,6 +1,6 @@
 """A folder of tables as a Stream: which files, the same columns in all of them, tables or texts or tagged sentences.
 
-Knows files and columns; how a file is cut into rows `blocks` knows, how rows become a Dataset the readers know.
+Knows files and columns; how a file is cut into rows `chunks` knows, how rows become a Dataset the readers know.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ from bilstm.data.source import (
     unreadable,
 )
 from bilstm.data.stream import Stream
-from bilstm.data.tables import blocks
-from bilstm.data.tables.blocks import PIECE, Block, Stretch, stretches
+from bilstm.data.tables.chunks import PIECE, Chunk, Shard, open_bytes, parquet, read_chunks, shards_of, whole_groups
 from bilstm.data.tables.reader import no_target, table_of, typed_frame, warn_of_order
-from bilstm.data.text.sentences import WORDS_COLUMNS, sentences_of
-from bilstm.data.text.text import texts_of
+from bilstm.data.text.reader import WORDS_COLUMNS, sentences_of, texts_of
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
-READERS = 240 << 20  # bytes that places read side by side may hold, about
+READERS = 240 << 20  # bytes that shards read side by side may hold, about
 MOST_SIDE_BY_SIDE = 8
 LANGUAGE_PIECE = 2 << 20  # bytes of text in a piece: for a while its words are Python's, and take forty times as much
 ENDS = 1 << 16  # bytes of a file's beginning and end that its digest is made of; the end of Parquet tells its contents
@@ -90,12 +88,12 @@ def read_folder(
     form = form.looked_at(files)
     _check_columns(files, form)
     piece = PIECE if targets and text is None else LANGUAGE_PIECE
-    places = [place for path in files for place in stretches(path, together=group is not None, piece=piece)]
-    if not places:
+    shards = [shard for path in files for shard in shards_of(path, together=group is not None, piece=piece)]
+    if not shards:
         raise DataError(f"expected rows, got none in any file ({folder})")
-    held = max(place.held for place in places) + 3 * piece  # what a reader has taken in, and what becomes of it
+    held = max(shard.held for shard in shards) + 3 * piece  # what a reader has taken in, and what becomes of it
     return Stream(
-        places,
+        shards,
         form.read,
         source=Source(str(folder)),
         digest=_digest(files, Path(folder), form),
@@ -151,16 +149,16 @@ class Form:
         check_columns([*needed, *told], names, source)
         return needed
 
-    def read(self, place: Stretch) -> Iterator[Dataset]:
-        """A place of the Stream to its pieces."""
-        found = blocks.blocks(place, self.columns)
+    def read(self, shard: Shard) -> Iterator[Dataset]:
+        """A shard of the Stream to its Datasets."""
+        chunks = read_chunks(shard, self.columns)
         if self.group is not None:
-            found = blocks.whole_groups(self._typed(found, place.path), self.group, place.path)
-        for first, frame in found:
-            yield self.dataset(Source.of_file(place.path, first), frame)
+            chunks = whole_groups(self._typed(chunks, shard.path), self.group, shard.path)
+        for first, frame in chunks:
+            yield self.dataset(Source.of_file(shard.path, first), frame)
 
-    def _typed(self, found: Iterator[Block], path: Path) -> Iterator[Block]:
-        for first, frame in found:
+    def _typed(self, chunks: Iterator[Chunk], path: Path) -> Iterator[Chunk]:
+        for first, frame in chunks:
             source = Source.of_file(path, first)
             yield first, typed_frame(self._selected(frame, source), source, self.kinds)
 
@@ -230,10 +228,10 @@ def _kind_of_file(path: Path) -> str:
     return "JSON lines" if has_suffix(path, JSON_LINES) else "CSV"
 
 
-def _rows(path: Path) -> Iterator[Block]:
+def _rows(path: Path) -> Iterator[Chunk]:
     """The rows of a file, a few at a time."""
-    for place in stretches(path, together=False, piece=PIECE)[:1]:
-        yield from blocks.blocks(place._replace(rows=min(place.rows, 1024)))
+    for shard in shards_of(path, together=False, piece=PIECE)[:1]:
+        yield from read_chunks(shard._replace(rows=min(shard.rows, 1024)))
 
 
 def _check_columns(files: Sequence[Path], form: Form) -> None:
@@ -254,13 +252,13 @@ def _check_columns(files: Sequence[Path], form: Form) -> None:
 def _columns(path: Path) -> dict[str, str]:
     """The columns of a file and what they hold, where that is known: nothing of JSON lines, only names of CSV."""
     if has_suffix(path, PARQUET):
-        schema = blocks.parquet(path).schema_arrow.empty_table()
+        schema = parquet(path).schema_arrow.empty_table()
         return {name: _holds(column) for name, column in pl.DataFrame(pl.from_arrow(schema)).to_dict().items()}
     if has_suffix(path, JSON_LINES):
         return {}
     separator = separator_of(path)
     try:
-        with io.TextIOWrapper(blocks.open_bytes(path), encoding="utf-8", errors="replace", newline="") as file:
+        with io.TextIOWrapper(open_bytes(path), encoding="utf-8", errors="replace", newline="") as file:
             header = next(csv.reader(file, delimiter=separator), [])
     except (csv.Error, *DAMAGED) as error:
         raise unreadable(path, error) from None

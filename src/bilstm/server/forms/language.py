@@ -10,7 +10,7 @@ import polars as pl
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.text.text import joined_spans, word_spans
+from bilstm.data.text.reader import joined_spans, word_spans
 from bilstm.estimators.entities import found_entities
 from bilstm.server.forms.form import JSON, Spent, check_steps, kind_of
 from bilstm.server.forms.numbers import SOURCE, object_schema

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.sound.audio import sound_blocks
+from bilstm.data.sound.reader import sound_blocks
 from bilstm.server.forms.form import Spent
 from bilstm.server.forms.numbers import object_schema
 from bilstm.server.problems import Refusal, wrong

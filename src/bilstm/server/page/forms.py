@@ -16,7 +16,7 @@ from bilstm.data.encoders import Column
 from bilstm.data.series.reader import Series
 from bilstm.data.sound.recordings import SOUNDS
 from bilstm.data.source import Source
-from bilstm.data.text.text import HAN
+from bilstm.data.text.reader import HAN
 from bilstm.errors import DataError
 from bilstm.formatting import written_times
 from bilstm.server.forms.records import usual

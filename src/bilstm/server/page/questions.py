@@ -19,7 +19,7 @@ import numpy as np
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import Series
 from bilstm.data.tables.reader import read_raw, read_table
-from bilstm.data.text.text import read_texts
+from bilstm.data.text.reader import read_texts
 from bilstm.errors import BilstmError, DataError
 from bilstm.formatting import clipped, written_times
 

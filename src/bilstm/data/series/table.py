@@ -15,7 +15,7 @@ import polars as pl
 
 from bilstm.data.columns import Array, as_column, as_text
 from bilstm.data.dataset import as_frame, is_frame
-from bilstm.data.series.stamps import looks_like_times
+from bilstm.data.series.timestamps import looks_like_times
 from bilstm.data.source import ARRAYS, Source
 from bilstm.data.tables.reader import read_raw, typed
 from bilstm.errors import DataError, warn

@@ -1,6 +1,6 @@
-"""Rows of one file, some at a time, as the reader of whole files would give them. Knows where rows and records end.
+"""Rows of one file in chunks, as the reader of whole files would give them. Knows where rows and records end.
 
-Of Parquet a stretch of row groups can be read without the others; CSV and JSON lines are read from their beginning.
+A shard can be read without the others: of Parquet some row groups; CSV and JSON lines are read from their beginning.
 Does not know what a column means.
 """
 
@@ -22,10 +22,10 @@ TEXT_SHARE = 4  # bytes of CSV or JSON that make a piece are so many times fewer
 MOST_ROWS = 65_536  # of a piece
 LONGEST_RECORD = 64 << 20  # bytes; where a quote is opened and never closed, the rest of the file would be one record
 COLUMN_BUFFER = 1 << 16  # bytes of a Parquet column that are read from the disk at once
-Block = tuple[int, pl.DataFrame]  # which row of the file its first one is; the rows
+Chunk = tuple[int, pl.DataFrame]  # which row of the file its first one is; the rows
 
 
-class Stretch(NamedTuple):
+class Shard(NamedTuple):
     """Rows of a file that follow each other and can be read without the others.
 
     Args:
@@ -45,8 +45,8 @@ class Stretch(NamedTuple):
     held: int = 0
 
 
-def stretches(path: Path, *, together: bool, piece: int) -> list[Stretch]:
-    """The stretches of a file: of Parquet so many row groups as make about a piece; with ``together`` all as one.
+def shards_of(path: Path, *, together: bool, piece: int) -> list[Shard]:
+    """The shards of a file: of Parquet so many row groups as make about a piece; with ``together`` all as one.
 
     Args:
         path: the file.
@@ -58,58 +58,58 @@ def stretches(path: Path, *, together: bool, piece: int) -> list[Stretch]:
         ExtraError: pyarrow is not installed.
     """
     if not has_suffix(path, PARQUET):
-        return [Stretch(path, size=piece // TEXT_SHARE)]
+        return [Shard(path, size=piece // TEXT_SHARE)]
     about = parquet(path).metadata
     sizes = [about.row_group(number) for number in range(about.num_row_groups)]
     cells = 8 * max(about.num_columns, 1)
 
-    def stretch() -> Stretch:
+    def shard() -> Shard:
         each = max(cells, size // max(rows, 1))
-        return Stretch(path, tuple(groups), first, max(1, min(MOST_ROWS, piece // each)), held=size)
+        return Shard(path, tuple(groups), first, max(1, min(MOST_ROWS, piece // each)), held=size)
 
-    found: list[Stretch] = []
+    shards: list[Shard] = []
     groups: list[int] = []
     first = rows = size = 0
     for number, group in enumerate(sizes):
         if groups and not together and size + group.total_byte_size > piece:
-            found.append(stretch())
+            shards.append(shard())
             groups, first, rows, size = [], first + rows, 0, 0
         groups, rows, size = [*groups, number], rows + group.num_rows, size + group.total_byte_size
-    return [*found, stretch()] if rows else found
+    return [*shards, shard()] if rows else shards
 
 
-def blocks(stretch: Stretch, columns: Sequence[str] | None = None) -> Iterator[Block]:
-    """The rows of a stretch in their order, some at a time, with the types that the file has itself.
+def read_chunks(shard: Shard, columns: Sequence[str] | None = None) -> Iterator[Chunk]:
+    """The rows of a shard in their order, some at a time, with the types that the file has itself.
 
     Args:
-        stretch: of a file.
+        shard: of a file.
         columns: of Parquet only these are read, where the file has them; None for all.
 
     Raises:
         DataError: the file is damaged, not UTF-8, or has a record that does not end.
     """
-    if stretch.groups is not None:
-        frames = _parquet_frames(stretch, columns)
-    elif has_suffix(stretch.path, JSON_LINES):
-        frames = _json_frames(stretch)
+    if shard.groups is not None:
+        frames = _parquet_frames(shard, columns)
+    elif has_suffix(shard.path, JSON_LINES):
+        frames = _json_frames(shard)
     else:
-        frames = _csv_frames(stretch)
-    first = stretch.first
+        frames = _csv_frames(shard)
+    first = shard.first
     for frame in frames:
         if frame.height:
             yield first, frame
             first += frame.height
 
 
-def whole_groups(found: Iterator[Block], group: str, path: Path) -> Iterator[Block]:
-    """The same rows, cut so that no sequence of a long table is torn: the last one waits for what follows.
+def whole_groups(chunks: Iterator[Chunk], group: str, path: Path) -> Iterator[Chunk]:
+    """The same rows, cut so that no sequence of a long table is split: the last one waits for what follows.
 
     Raises:
         DataError: the rows of a sequence do not follow each other, or a sequence is too long to be held.
     """
     waiting: pl.DataFrame | None = None
     start = 0
-    for first, frame in found:
+    for first, frame in chunks:
         if waiting is None:
             start, rows = first, frame
         else:
@@ -133,10 +133,10 @@ def whole_groups(found: Iterator[Block], group: str, path: Path) -> Iterator[Blo
 def _check_apart(rows: pl.DataFrame, group: str, path: Path) -> None:
     names = rows[group].rle().struct.field("value")
     if names.n_unique() < len(names):
-        raise torn(group, names.filter(names.is_duplicated())[0], str(path))
+        raise interrupted(group, names.filter(names.is_duplicated())[0], str(path))
 
 
-def torn(group: str, name: Any, where: str) -> DataError:
+def interrupted(group: str, name: Any, where: str) -> DataError:
     """The rows of a sequence are not next to each other."""
     return DataError(
         f"expected the rows of a sequence next to each other, got {group} {name!r} again after others ({where})",
@@ -159,24 +159,24 @@ def parquet(path: Path) -> Any:
         raise unreadable(path, error) from None
 
 
-def _parquet_frames(stretch: Stretch, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
+def _parquet_frames(shard: Shard, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
     arrow = from_extra("pyarrow", "stream")
-    file = parquet(stretch.path)
+    file = parquet(shard.path)
     kept = None if columns is None else [name for name in file.schema_arrow.names if name in set(columns)]
-    batches = file.iter_batches(stretch.rows, row_groups=list(stretch.groups or ()), columns=kept, use_threads=False)
+    batches = file.iter_batches(shard.rows, row_groups=list(shard.groups or ()), columns=kept, use_threads=False)
     try:
         for batch in batches:
             yield pl.DataFrame(pl.from_arrow(batch))
     except (arrow.ArrowException, OSError) as error:
-        raise unreadable(stretch.path, error) from None
+        raise unreadable(shard.path, error) from None
 
 
-def _csv_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
-    path, separator = stretch.path, separator_of(stretch.path)
+def _csv_frames(shard: Shard) -> Iterator[pl.DataFrame]:
+    path, separator = shard.path, separator_of(shard.path)
     header = b""
     try:
         with open_bytes(path) as file:
-            for records in whole_records(file, path, stretch.size):
+            for records in whole_records(file, path, shard.size):
                 table = header + records
                 header = header or records[: first_end(records)]
                 yield parsed_csv(table, separator)
@@ -184,15 +184,15 @@ def _csv_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
         raise unreadable(path, error) from None
 
 
-def _json_frames(stretch: Stretch) -> Iterator[pl.DataFrame]:
+def _json_frames(shard: Shard) -> Iterator[pl.DataFrame]:
     try:
-        with open_bytes(stretch.path) as file:
-            while lines := file.readlines(stretch.size):
+        with open_bytes(shard.path) as file:
+            while lines := file.readlines(shard.size):
                 whole = b"".join(lines)
                 if whole.strip():
                     yield pl.read_ndjson(whole, infer_schema_length=None)
     except (pl.exceptions.PolarsError, *DAMAGED) as error:
-        raise unreadable(stretch.path, error) from None
+        raise unreadable(shard.path, error) from None
 
 
 def open_bytes(path: Path) -> IO[bytes]:

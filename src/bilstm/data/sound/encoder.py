@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.sound.audio import EXTRA, WINDOW_MS, check_rate
+from bilstm.data.sound.reader import EXTRA, WINDOW_MS, check_rate
 from bilstm.errors import DataError, ParameterError, from_extra
 
 SHIFT_MS = 10
@@ -288,7 +288,7 @@ class _Frames:
         if samples.ndim != 1 or samples.dtype.kind != "f":
             raise DataError(
                 f"expected samples (n,) of float in ±1, got {samples.dtype} of shape {samples.shape}",
-                hint="bilstm.data.sound.audio.read_sound makes them",
+                hint="bilstm.data.sound.reader.read_sound makes them",
             )
         if not np.isfinite(samples).all():
             raise DataError("expected finite samples, got NaN or infinity")

@@ -1,12 +1,13 @@
-"""Words to numbers: vocabulary, case, characters, pre-trained vectors. Fitted on training words only.
+"""Words and characters to numbers: vocabulary, case, spelling, pre-trained vectors. Fitted on training texts only.
 
-Knows spellings and counts; does not know sentences, tags or networks.
+Knows spellings and counts; does not know sentences, tags, sound or networks.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ UNKNOWN = 0  # number of a word that the vocabulary does not have, and of a word
 PADDING, UNKNOWN_CHARACTER = 0, 1
 LONGEST_WORD = 24  # characters; of a longer word the first and the last twelve are read
 COLUMNS = 3  # of a form before its characters: word, vector, case
+BLANK = 0  # the number of a CharacterEncoder that stands for no character
+SPACE = " "
 CASES = ("lower", "Title", "UPPER", "miXed", "with digit", "digits", "no letters", "no case")
 
 
@@ -203,3 +206,74 @@ def case_of(word: str) -> int:
 
 def _frequent_first(entry: tuple[str, int]) -> tuple[int, str]:
     return -entry[1], entry[0]
+
+
+class CharacterEncoder:
+    """Numbers characters 1, 2, … in the order of their code points; 0 is left for the blank.
+
+    Texts are compared and kept in one form: composed (NFC), every run of white space one space, none at the ends.
+
+    Example:
+        >>> characters = CharacterEncoder().fit(["one two", "zwölf"])
+        >>> characters.transform("two  one")
+        [7, 8, 6, 1, 6, 5, 2]
+        >>> characters.inverse([7, 8, 6]), characters.unknown(["one?"])
+        ('two', {'?'})
+    """
+
+    characters: list[str]
+
+    def fit(self, texts: Iterable[str]) -> Self:
+        """Take the characters of training texts."""
+        self.characters = sorted({character for text in texts for character in plain(text)})
+        self._number()
+        return self
+
+    def _number(self) -> None:
+        self.numbers = {character: number for number, character in enumerate(self.characters, start=1)}
+
+    def __len__(self) -> int:
+        """How many numbers there are: the characters and the blank."""
+        return len(self.characters) + 1
+
+    @property
+    def space(self) -> int | None:
+        """The number of the space, or None where no text has one."""
+        return self.numbers.get(SPACE)
+
+    def transform(self, text: str) -> list[int]:
+        """A text's numbers; characters that training had not are left out."""
+        return [self.numbers[character] for character in plain(text) if character in self.numbers]
+
+    def inverse(self, numbers: Sequence[int]) -> str:
+        """The text of numbers."""
+        return "".join(self.characters[number - 1] for number in numbers)
+
+    def unknown(self, texts: Iterable[str]) -> set[str]:
+        """Characters of ``texts`` that training had not."""
+        return {character for text in texts for character in plain(text)} - set(self.characters)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can say it."""
+        return {"characters": self.characters}
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> CharacterEncoder:
+        """Bring back what ``to_json`` said.
+
+        Raises:
+            DataError: a character is none, or is there twice.
+        """
+        encoder = cls()
+        encoder.characters = [str(character) for character in saved["characters"]]
+        if any(len(character) != 1 for character in encoder.characters):
+            raise DataError("expected single characters, got longer text")
+        encoder._number()
+        if len(encoder.numbers) != len(encoder.characters):
+            raise DataError("expected different characters, got one twice")
+        return encoder
+
+
+def plain(text: str) -> str:
+    """A text in the form in which texts are learned and compared."""
+    return SPACE.join(unicodedata.normalize("NFC", text).split())
