@@ -156,7 +156,6 @@ OWED_ANY: set[str] = {
     "export/check.py",
     "export/feeds.py",
     "export/tasks.py",
-    "metrics/predictions.py",
     "server/forms/choice.py",
     "server/forms/language.py",
     "server/forms/numbers.py",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bilstm.data.text.tags import entities, repair, scheme_of
 from bilstm.errors import DataError
-from bilstm.metrics.predictions import entity_report, tagging_metrics, type_confusion
+from bilstm.metrics.tags import entity_report, tagging_metrics, type_confusion
 from tests.compare import assert_close
 from tests.tag_schemes import in_iobes
 

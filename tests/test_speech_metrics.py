@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilstm.errors import DataError
-from bilstm.metrics.speech import transcript_alignment, transcript_metrics
+from bilstm.metrics.transcripts import transcript_alignment, transcript_metrics
 from tests.compare import assert_close
 from tests.speech import edits
 from tests.strategies import FUZZ

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from bilstm.metrics.bootstrap import Interval, interval, resampled_sums, resamples_for
-from bilstm.metrics.predictions import evaluate
+from bilstm.metrics.figures import Evaluation, Figure, Reference
+from bilstm.metrics.predictions import CLASSIFICATION, classification_parts, evaluate
 from bilstm.report import page as pages
-from bilstm.report.classification import measured_of
 from bilstm.report.examination import examine
+from bilstm.report.figures import figures_blocks, judged, verdict
 from bilstm.report.forecasting import _blocks
-from bilstm.report.measured import Measure, Measured, Rival, figures_blocks, judged, verdict
 from tests.compare import assert_close
 from tests.report.models import TASKS
 
@@ -53,7 +53,7 @@ def test_an_interval_of_figures_that_mean_nothing_is_none():
     assert_close(interval(np.array([1.0, np.inf, 1.0, 1.0])).high, 1.0)
 
 
-ERROR = Measure("mae", "mean absolute error", lambda sums: sums[..., 0] / sums[..., 1])
+ERROR = Figure("mae", "mean absolute error", lambda sums: sums[..., 0] / sums[..., 1])
 
 
 def errors(values):
@@ -64,49 +64,55 @@ def test_differences_are_paired():
     """Two rules whose errors move together differ surely, though each of their intervals is wide."""
     generator = np.random.default_rng(0)
     common = generator.exponential(size=80)
-    measured = Measured("row", "80 rows", [ERROR], errors(common), [Rival("rule", "", errors(common + 0.05))])
-    gap, found = measured.difference(ERROR, 1)
+    evaluation = Evaluation(
+        "row", "80 rows", [ERROR], [errors(common)], [Reference("rule", "", [errors(common + 0.05)])]
+    )
+    gap, found = evaluation.difference(ERROR, 1)
     assert_close(gap, -0.05, atol=1e-12)
     assert found.high < 0
-    assert measured.interval(ERROR).high > measured.interval(ERROR, 1).low
-    assert verdict(measured).tone == "good"
+    assert evaluation.interval(ERROR).high > evaluation.interval(ERROR, 1).low
+    assert verdict(evaluation).tone == "good"
 
 
 def test_a_difference_that_may_be_chance_is_called_so():
     generator = np.random.default_rng(1)
     one, other = generator.normal(size=(2, 50))
-    measured = Measured("row", "50 rows", [ERROR], errors(one), [Rival("rule", "", errors(other))])
-    assert "holds 0" in verdict(measured).text
-    assert verdict(measured).tone == "doubtful"
+    evaluation = Evaluation("row", "50 rows", [ERROR], [errors(one)], [Reference("rule", "", [errors(other)])])
+    assert "holds 0" in verdict(evaluation).text
+    assert verdict(evaluation).tone == "doubtful"
 
 
 def test_the_best_baseline_is_compared_with_and_a_variant_of_the_model_is_none():
     sums = errors(np.linspace(1, 2, 40))
-    rivals = [Rival("bad", "", sums * [3, 1]), Rival("good", "", sums * [2, 1]), Rival("greedy", "", sums, False)]
-    measured = Measured("row", "40 rows", [ERROR], sums, rivals)
-    assert measured.best == 2
-    assert "the best simple rule here, good" in verdict(measured).text
+    rivals = [
+        Reference("bad", "", [sums * [3, 1]]),
+        Reference("good", "", [sums * [2, 1]]),
+        Reference("greedy", "", [sums], False),
+    ]
+    evaluation = Evaluation("row", "40 rows", [ERROR], [sums], rivals)
+    assert evaluation.best == 2
+    assert "the best simple rule here, good" in verdict(evaluation).text
 
 
 def test_what_differs_by_rounding_is_the_same():
     sums = errors(np.linspace(1, 2, 40))
-    measured = Measured("row", "40 rows", [ERROR], sums, [Rival("twin", "", sums * (1 + 1e-9))])
-    assert "That is the same as" in verdict(measured).text
+    evaluation = Evaluation("row", "40 rows", [ERROR], [sums], [Reference("twin", "", [sums * (1 + 1e-9)])])
+    assert "That is the same as" in verdict(evaluation).text
 
 
-RIGHT = Measure("accuracy", "share of right labels", lambda s: s[..., 0] / s[..., 1], True, True)
+RIGHT = Figure("accuracy", "share of right labels", lambda s: s[..., 0] / s[..., 1], True, True)
 
 
 def test_equal_figures_that_are_wrong_elsewhere_differ_by_chance():
     """Of 60 rows each is wrong on 9, on others: their difference is 0, and what it could be has a width."""
     mine, other = np.ones((60, 2)), np.ones((60, 2))
     mine[:9, 0] = other[20:29, 0] = 0
-    measured = Measured("row", "60 rows", [RIGHT], mine, [Rival("rule", "", other)])
-    gap, found = measured.difference(RIGHT, 1)
+    evaluation = Evaluation("row", "60 rows", [RIGHT], [mine], [Reference("rule", "", [other])])
+    gap, found = evaluation.difference(RIGHT, 1)
     assert gap == 0
     deviation = np.sqrt(18 / 60 / 60)  # of a mean of 60 differences, 9 of them 1 and 9 of them −1
     assert_close([found.low, found.high], [-1.96 * deviation, 1.96 * deviation], atol=0.03)
-    assert "holds 0" in verdict(measured).text
+    assert "holds 0" in verdict(evaluation).text
 
 
 def test_a_calibration_error_is_shown_but_not_judged():
@@ -115,8 +121,10 @@ def test_a_calibration_error_is_shown_but_not_judged():
     sure = generator.uniform(0.5, 1, 200)
     truth = (generator.uniform(size=200) > sure).astype(int)
     chances = np.column_stack([sure, 1 - sure])
-    measured = measured_of(truth, chances, "row", [("rule", "", np.full((200, 2), 0.5))])
-    table, differences, _, _ = figures_blocks(measured)
+    rule = Reference("rule", "", classification_parts(truth, np.full((200, 2), 0.5)))
+    parts = classification_parts(truth, chances)
+    evaluation = Evaluation("row", "200 rows", CLASSIFICATION, parts, [rule])
+    table, differences, _, _ = figures_blocks(evaluation)
     column = table.head.index("calibration_error")
     assert table.cells[1][column].text
     assert not table.cells[1][column].small
@@ -126,7 +134,7 @@ def test_a_calibration_error_is_shown_but_not_judged():
 
 def test_a_figure_without_a_mistake_says_what_could_have_been_missed():
     sums = np.column_stack([np.ones(100), np.ones(100)])
-    said = verdict(Measured("row", "100 rows", [RIGHT], sums)).text
+    said = verdict(Evaluation("row", "100 rows", [RIGHT], [sums])).text
     assert "A share of others below about 3 % would not have shown" in said
 
 
@@ -168,7 +176,7 @@ def test_a_block_is_of_one_series_and_forecasts_of_one_step_are_drawn_alone():
 def test_figures_are_those_of_evaluate(name):
     model, data = TASKS[name]()
     dataset, _ = pages._dataset(model, data)
-    measured = examine(model, dataset, lambda _: None).measured
+    evaluation = examine(model, dataset, lambda _: None).evaluation
     expected = model.forecasts(dataset).metrics if name == "forecaster" else evaluate(model, dataset)
-    for measure in measured.measures:
-        assert_close(measured.value(measure), expected[measure.name], rtol=1e-9, atol=1e-12, what=measure.name)
+    for figure in evaluation.figures:
+        assert_close(evaluation.value(figure), expected[figure.name], rtol=1e-9, atol=1e-12, what=figure.name)

@@ -26,7 +26,7 @@ from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
 from bilstm.estimators.space import WORDS
 from bilstm.formatting import counted, listed
-from bilstm.metrics.predictions import entity_tables, tagging_metrics
+from bilstm.metrics.tags import entity_tables, tagging_metrics
 from bilstm.networks.network import StepNetwork
 from bilstm.nn.crf.layer import CRF
 from bilstm.nn.lstm.equations import valid_steps

@@ -25,7 +25,7 @@ from bilstm.estimators.space import SOUND
 from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
 from bilstm.formatting import counted, shortened
-from bilstm.metrics.speech import transcript_metrics
+from bilstm.metrics.transcripts import transcript_metrics
 from bilstm.nn.ctc.functions import ctc_loss
 from bilstm.training.progress import Show
 

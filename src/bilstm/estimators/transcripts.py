@@ -20,7 +20,7 @@ from bilstm.data.columns import Array
 from bilstm.data.text.arpa import Arpa, read_arpa
 from bilstm.data.text.encoder import BLANK, SPACE, CharacterEncoder, plain
 from bilstm.errors import DataError, ParameterError
-from bilstm.metrics.speech import transcript_alignment, transcript_metrics
+from bilstm.metrics.transcripts import transcript_alignment, transcript_metrics
 from bilstm.nn.ctc.equations import Alignment
 from bilstm.nn.ctc.functions import (
     HOT_WEIGHT,
@@ -295,7 +295,7 @@ class Comparison:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """``wer``, ``cer``, ``exact`` and ``n``; see :func:`bilstm.metrics.speech.transcript_metrics`."""
+        """``wer``, ``cer``, ``exact`` and ``n``; see :func:`bilstm.metrics.transcripts.transcript_metrics`."""
         return transcript_metrics(self.truth, self.understood)
 
     def alignment(self) -> str:

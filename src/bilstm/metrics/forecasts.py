@@ -6,13 +6,15 @@ known and left out everywhere; a forecast that is NaN where the actual value is 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy import stats
 
 from bilstm.data.columns import Array
 from bilstm.metrics.comparison import Comparison, Lag, check_shapes, means
+from bilstm.metrics.figures import ROUNDING, Figure, figures_of, mean_of, share
 
 # a forecast follows an earlier value if its changes agree with that one's at least so well ...
 _FOLLOWS = 0.5
@@ -21,7 +23,6 @@ _FOLLOWS = 0.5
 # ... and so much better than with those of the same step
 _CLEARER = 0.1
 _COLUMNS = ("mae", "rmse", "mase", "mse")
-_ROUNDING = 1e-7  # share of an error that may be nothing but the float32 of a network
 
 
 # names of baselines that do not stand well behind "the"
@@ -166,7 +167,7 @@ def verdict(metrics: dict[str, float], comparisons: dict[str, Comparison], figur
     other, comparison = rivals[name], comparisons[name]
     spoken = f"{_SPOKEN.get(name, name)}{f', the best of {len(rivals)} baselines' if len(rivals) > 1 else ''}"
     what = "scaled mean absolute error" if figure == "mase" else "mean absolute error"
-    if abs(mine - other) <= _ROUNDING * other:
+    if abs(mine - other) <= ROUNDING * other:
         return f"no better than the {spoken}: the same {what}, {_digits(mine, 3)}"
     word = "better than" if comparison.high < 0 else "worse than" if comparison.low > 0 else "no better than"
     numbers = " against ".join(_apart(mine, other))
@@ -195,18 +196,92 @@ def forecast_table(metrics: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+def forecast_parts(
+    actual: Array, forecast: Array, intervals: Sequence[tuple[Array, Array] | None] = ()
+) -> Sequence[Array]:
+    """What each window adds for each target: squared and absolute errors, how many, how many within each interval.
+
+    Args:
+        actual: (W, h, K).
+        forecast: of the same shape.
+        intervals: lower and upper ends, of the same shape; None of one that the forecast does not have.
+
+    Returns:
+        (W, K) each.
+    """
+    known = ~np.isnan(actual)
+    error = np.where(known, forecast - actual, 0.0)
+    inside = [
+        np.where(known, np.nan, 0.0) if ends is None else known & (actual >= ends[0]) & (actual <= ends[1])
+        for ends in intervals
+    ]
+    return [part.sum(axis=1) for part in (error**2, np.abs(error), known, *inside)]
+
+
+def forecast_figures(targets: int, scale: Array) -> list[Figure]:
+    """``mse``, ``mae``, ``rmse`` and ``mase`` of these sums: of each target, and the mean of the targets.
+
+    Args:
+        targets: K.
+        scale: of :func:`mase_scale`, (K,).
+    """
+    over = " (mean over the targets)" if targets > 1 else ""
+    K, scaled = targets, scale > 0
+    unit = np.where(scaled, scale, 1.0)
+
+    def each(sums: Array, kind: int) -> tuple[Array, Array]:
+        """A mean error of every target (…, K), and of which there is one."""
+        counts = sums[..., 2 * K : 3 * K]
+        return sums[..., kind * K : (kind + 1) * K] / np.maximum(counts, 1), counts > 0
+
+    def mse(sums: Array) -> Array:
+        return mean_of(*each(sums, 0))
+
+    def mae(sums: Array) -> Array:
+        return mean_of(*each(sums, 1))
+
+    def rmse(sums: Array) -> Array:
+        squared, known = each(sums, 0)
+        return mean_of(np.sqrt(squared), known)
+
+    def mase(sums: Array) -> Array:
+        absolute, known = each(sums, 1)
+        return mean_of(absolute / unit, known & scaled)
+
+    return [
+        Figure("mse", f"mean squared error{over}", mse),
+        Figure("mae", f"mean absolute error{over}", mae),
+        Figure("rmse", f"root mean squared error{over}", rmse),
+        Figure("mase", f"mean absolute error by that of the naive forecast in training{over}", mase),
+    ]
+
+
+def coverage_figures(targets: int, intervals: Sequence[int]) -> list[Figure]:
+    """The shares of what came within intervals, of the same sums.
+
+    Args:
+        targets: K.
+        intervals: what each is called, in per cent.
+    """
+    K = targets
+
+    def inside(sums: Array, place: int) -> Array:
+        shares: Array = sums[..., (3 + place) * K : (4 + place) * K].sum(axis=-1) / sums[..., 2 * K : 3 * K].sum(
+            axis=-1
+        )
+        return shares
+
+    return [
+        share(f"coverage_{one}", f"share of what came within the {one} % interval", partial(inside, place=place))
+        for place, one in enumerate(intervals)
+    ]
+
+
 def _errors(actual: Array, forecast: Array, known: Array, scale: Array) -> dict[str, float]:
     difference = forecast - actual
-    squared = means(difference**2, known, axis=(0, 1))
-    absolute = means(np.abs(difference), known, axis=(0, 1))
-    seen = known.any(axis=(0, 1))
-    scaled = np.where(scale > 0, absolute / np.where(scale > 0, scale, 1.0), 0.0)
-    return {
-        "mse": _mean(squared, seen),
-        "mae": _mean(absolute, seen),
-        "rmse": _mean(np.sqrt(squared), seen),
-        "mase": _mean(scaled, seen & (scale > 0)),
-    }
+    kinds = (difference**2, np.abs(difference), known)  # added up over windows and steps at once
+    sums = np.concatenate([np.sum(kind, axis=(0, 1), where=known, dtype=np.float64) for kind in kinds])
+    return figures_of(forecast_figures(actual.shape[2], scale), sums)
 
 
 def _direction(name: str, actual: Array, forecast: Array, last: Array, overlap: int) -> dict[str, float]:
@@ -225,10 +300,6 @@ def _direction(name: str, actual: Array, forecast: Array, last: Array, overlap: 
         f"{name}_low": max(float(middle - reach), 0.0),
         f"{name}_high": min(float(middle + reach), 1.0),
     }
-
-
-def _mean(values: Array, used: Any) -> float:
-    return float(values[used].mean()) if used.any() else float("nan")
 
 
 def _apart(one: float, other: float) -> tuple[str, str]:

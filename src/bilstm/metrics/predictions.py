@@ -1,17 +1,43 @@
-"""Figures of merit of predictions beside the truth. Knows numbers, labels and entities; not who made them."""
+"""Figures of merit of numbers and labels beside the truth, and the one way in which a model is measured.
+
+Each task has parts (what every sequence adds), figures of the sums of these, and metrics (the figures of all).
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from sklearn import metrics
+from scipy import sparse
 
 from bilstm.data.columns import Array
-from bilstm.data.text.tags import entities, scheme_of
-from bilstm.errors import DataError
+from bilstm.metrics.figures import Figure, Parts, figures_of, mean_of, ratio, share, totals
+
+BINS = 15  # of stated probabilities, in the calibration error
+
+
+class Measurable(Protocol):
+    """A fitted estimator, as far as it is measured."""
+
+    def with_targets(self, dataset: Any) -> Any: ...
+
+    def outputs(self, X: Any) -> Any: ...
+
+    def measure(self, dataset: Any, outputs: Any) -> dict[str, float]: ...
+
+
+def evaluate(estimator: Measurable, dataset: Any) -> dict[str, float]:
+    """The metrics of a fitted estimator on a Dataset with targets: the one way in which a model is measured.
+
+    Example:
+        >>> evaluate(model, read_table("test.csv", target="medv"))  # doctest: +SKIP
+        {'rmse': 3.02, 'mae': 2.11, 'r2': 0.88, 'n': 51}
+    """
+    dataset = estimator.with_targets(dataset)
+    return estimator.measure(dataset, estimator.outputs(dataset))
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------
 
 
 def regression_metrics(truth: Array, predicted: Array) -> dict[str, float]:
@@ -22,19 +48,60 @@ def regression_metrics(truth: Array, predicted: Array) -> dict[str, float]:
         predicted: of the same shape.
 
     Returns:
-        dict: r2 is NaN for fewer than two rows, where it means nothing.
+        dict: r2 is NaN for fewer than two rows, where it means nothing; of a target that does not vary it is 1 without
+            an error, or else 0, as scikit-learn has it.
     """
-    squared = metrics.mean_squared_error(truth, predicted, multioutput="raw_values")
-    return {
-        "rmse": float(np.sqrt(squared).mean()),
-        "mae": float(metrics.mean_absolute_error(truth, predicted)),
-        "r2": float(metrics.r2_score(truth, predicted)) if len(truth) > 1 else float("nan"),
-        "n": len(truth),
-    }
+    truth, predicted = truth.reshape(len(truth), -1), predicted.reshape(len(truth), -1)
+    sums = totals(regression_parts(truth, predicted))
+    result = figures_of(regression_figures(truth.shape[1]), sums)
+    explained = _explained(sums)
+    explained = np.where(np.isnan(explained), sums[: len(explained)] == 0, explained)
+    result["r2"] = float(explained.mean()) if len(truth) > 1 else float("nan")
+    return result | {"n": len(truth)}
+
+
+def regression_parts(truth: Array, predicted: Array) -> Parts:
+    """What each row (N, K) adds: squared and absolute errors, deviations from the mean and their squares, one."""
+    error, apart = predicted - truth, truth - truth.mean(axis=0)  # about the mean r2 loses the fewest digits
+    return [error**2, np.abs(error), apart, apart**2, np.ones(len(truth))]
+
+
+def regression_figures(targets: int) -> list[Figure]:
+    """Figures of these sums."""
+    over = " (mean over the targets)" if targets > 1 else ""
+    return [
+        Figure("rmse", f"root mean squared error{over}", lambda sums: np.sqrt(_mean_errors(sums, 0)).mean(axis=-1)),
+        Figure("mae", f"mean absolute error{over}", lambda sums: _mean_errors(sums, 1).mean(axis=-1)),
+        Figure("r2", f"share of the variance explained{over}", _r2, higher_is_better=True),
+    ]
+
+
+def _r2(sums: Array) -> Array:
+    mean: Array = _explained(sums).mean(axis=-1)
+    return mean
+
+
+def _mean_errors(sums: Array, kind: int) -> Array:
+    K = sums.shape[-1] // 4
+    means: Array = sums[..., kind * K : (kind + 1) * K] / sums[..., -1:]
+    return means
+
+
+def _explained(sums: Array) -> Array:
+    """r2 of each target (…, K); NaN where the target does not vary."""
+    K = sums.shape[-1] // 4
+    apart, squares = sums[..., 2 * K : 3 * K], sums[..., 3 * K : 4 * K]
+    variation = squares - apart**2 / sums[..., -1:]
+    known = variation > 1e-12 * squares
+    explained: Array = np.where(known, 1 - sums[..., :K] / np.where(known, variation, 1.0), np.nan)
+    return explained
+
+
+# -- one label a sequence ----------------------------------------------------------------------------------------
 
 
 def classification_metrics(truth: Array, probabilities: Array, classes: Array) -> dict[str, float]:
-    """``accuracy``, ``f1_macro``, ``log_loss`` and ``n``.
+    """``accuracy``, ``f1_macro``, ``log_loss``, ``calibration_error`` and ``n``.
 
     Args:
         truth: labels (N,); each is one of ``classes``.
@@ -45,42 +112,67 @@ def classification_metrics(truth: Array, probabilities: Array, classes: Array) -
         dict: f1_macro is the mean over the classes that occur in truth or prediction; ``calibration_error`` that of
             :func:`calibration_error`.
     """
-    predicted = classes[probabilities.argmax(axis=1)]
-    codes = np.searchsorted(classes, truth)
-    chosen = probabilities[np.arange(len(codes)), codes]
-    return {
-        "accuracy": float(np.mean(predicted == truth)),
-        "f1_macro": float(metrics.f1_score(truth, predicted, average="macro")),
-        # the floor keeps one certain mistake from making the mean infinite, as scikit-learn's log_loss does
-        "log_loss": float(-np.log(np.clip(chosen, np.finfo(probabilities.dtype).eps, 1.0)).mean()),
-        "calibration_error": calibration_error(probabilities.max(axis=1), predicted == truth),
-        "n": len(truth),
-    }
+    parts = classification_parts(np.searchsorted(classes, truth), probabilities)
+    return figures_of(CLASSIFICATION, totals(parts)) | {"n": len(truth)}
 
 
-def several_labels_metrics(truth: Array, probabilities: Array) -> dict[str, float]:
-    """Metrics where a sequence may have several labels: ``accuracy`` counts whole sets of labels.
+def log_losses(chances: Array) -> Array:
+    """−log of the probabilities that the truth was given.
 
-    Args:
-        truth: which labels each sequence has, (N, K) of truth values.
-        probabilities: of each label, (N, K).
-
-    Returns:
-        dict: accuracy, f1_macro (mean over labels), f1_micro, log_loss (mean over labels), calibration_error, n.
+    A floor keeps one certain mistake from making a mean infinite, as in scikit-learn's log_loss.
     """
-    predicted = probabilities >= 0.5
-    chosen = np.where(truth, probabilities, 1 - probabilities)
-    return {
-        "accuracy": float((predicted == truth).all(axis=1).mean()),
-        "f1_macro": float(metrics.f1_score(truth, predicted, average="macro", zero_division=0)),
-        "f1_micro": float(metrics.f1_score(truth, predicted, average="micro", zero_division=0)),
-        "log_loss": float(-np.log(np.clip(chosen, np.finfo(probabilities.dtype).eps, 1.0)).mean()),
-        "calibration_error": calibration_error(np.maximum(probabilities, 1 - probabilities), predicted == truth),
-        "n": len(truth),
-    }
+    losses: Array = -np.log(np.clip(chances, np.finfo(chances.dtype).eps, 1.0))
+    return losses
 
 
-def calibration_error(confidence: Array, right: Array, bins: int = 15) -> float:
+def classification_parts(truth: Array, probabilities: Array) -> Parts:
+    """What each sequence adds, of class numbers (N,) and probabilities (N, K).
+
+    One, right, loss; its gap in its bin of confidence; its true class, its predicted class, that class if right.
+    """
+    N, K = probabilities.shape
+    rows, guess, confidence = np.arange(N), probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = guess == truth
+
+    def marked(columns: Array, amounts: Array) -> Any:
+        return sparse.csr_array((amounts.astype(np.float64), (rows, columns)), shape=(N, K))
+
+    counts = [marked(truth, np.ones(N)), marked(guess, np.ones(N)), marked(truth, right)]
+    return [np.ones(N), right, log_losses(probabilities[rows, truth]), _gaps(confidence, right, BINS), *counts]
+
+
+def _class_counts(sums: Array) -> tuple[Array, ...]:
+    """How often each class is true, predicted, and both."""
+    first = 3 + BINS
+    K = (sums.shape[-1] - first) // 3
+    return tuple(sums[..., first + k * K : first + (k + 1) * K] for k in range(3))
+
+
+def _f1_macro(sums: Array) -> Array:
+    true, predicted, both = _class_counts(sums)
+    whole = true + predicted
+    return mean_of(2 * both / np.maximum(whole, 1), whole > 0)
+
+
+def _calibration_error(sums: Array) -> Array:
+    error: Array = np.abs(sums[..., 3 : 3 + BINS]).sum(axis=-1) / sums[..., 0]
+    return error
+
+
+CALIBRATION = (
+    "how far stated probabilities are from the shares that come true; few rows alone make it larger, and resamples "
+    "more so: it has no interval"
+)
+CLASSIFICATION = (
+    share("accuracy", "share of right labels", ratio(1, 0)),
+    Figure("f1_macro", "mean f1 over the classes", _f1_macro, higher_is_better=True),
+    Figure("log_loss", "mean of −log of the probability given to the true class", ratio(2, 0)),
+    # a resample adds its own chance to every gap, and absolute gaps cannot cancel: all resamples lie too high
+    Figure("calibration_error", CALIBRATION, _calibration_error, has_interval=False),
+)
+
+
+def calibration_error(confidence: Array, right: Array, bins: int = BINS) -> float:
     """How far stated probabilities are from the shares that come true: the expected calibration error.
 
     .. math:: \\mathrm{ECE} = \\sum_b \\frac{n_b}{N} \\, |\\mathrm{accuracy}_b - \\mathrm{confidence}_b|
@@ -98,163 +190,86 @@ def calibration_error(confidence: Array, right: Array, bins: int = 15) -> float:
         >>> calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([True, True, True, False]))
         0.0
     """
-    confidence, right = np.ravel(confidence), np.ravel(right)
-    places = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(places, weights=right - confidence, minlength=bins)  # n_b (accuracy_b − confidence_b)
-    return float(np.abs(gaps).sum() / len(confidence))
+    gaps = _gaps(np.ravel(confidence), np.ravel(right), bins).sum(axis=0)
+    return float(np.abs(gaps).sum() / np.size(confidence))
 
 
-def tagging_metrics(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, float]:
-    """``accuracy`` over words; where tags are BIO or IOBES ``f1``, ``precision``, ``recall``; ``n`` and ``tokens``.
-
-    precision = found / predicted, recall = found / true, f1 = 2·found / (predicted + true), counted over all entities;
-    an entity is found if type, beginning and end agree. Broken tags are read as
-    :func:`bilstm.data.text.tags.entities` does.
-
-    Args:
-        truth: the tags of every sentence.
-        predicted: of the same lengths.
-
-    Returns:
-        dict: ``n`` counts sentences; a quotient by zero is 0, as seqeval has it; accuracy of no words is NaN.
-
-    Raises:
-        DataError: the lengths differ.
-
-    The trap: accuracy compares tags as they are spelt, so bring truth and prediction into one scheme first.
-
-    Example:
-        >>> figures = tagging_metrics([["B-PER", "I-PER", "O"]], [["B-PER", "I-PER", "B-LOC"]])
-        >>> figures["precision"], figures["recall"], figures["n"], figures["tokens"]
-        (0.5, 1.0, 1, 3)
-    """
-    _check_lengths(truth, predicted)
-    tokens = sum(map(len, truth))
-    same = sum(t == p for tags, others in zip(truth, predicted, strict=True) for t, p in zip(tags, others, strict=True))
-    result: dict[str, float] = {"accuracy": same / tokens if tokens else float("nan")}
-    if scheme_of([*truth, *predicted]) is not None:
-        found, true, guessed = (counts.total() for counts in _entity_counts(truth, predicted))
-        result |= {"f1": _ratio(2 * found, guessed + true), "precision": _ratio(found, guessed)}
-        result["recall"] = _ratio(found, true)
-    return result | {"n": len(truth), "tokens": tokens}
+def bins_of(confidence: Array, bins: int = BINS) -> Array:
+    """The bin that each stated probability falls into, (N,)."""
+    places: Array = np.minimum((confidence * bins).astype(int), bins - 1)
+    return places
 
 
-def entity_report(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:
-    """``precision``, ``recall``, ``f1`` and ``support`` (true entities) of every type, counted as in the whole.
+def _gaps(confidence: Array, right: Array, bins: int) -> Any:
+    """What each prediction adds to n_b (accuracy_b − confidence_b), (N, bins), sparse."""
+    N = len(confidence)
+    return sparse.csr_array((right - confidence, (np.arange(N), bins_of(confidence, bins))), shape=(N, bins))
+
+
+# -- several labels a sequence -----------------------------------------------------------------------------------
+
+
+def several_labels_metrics(truth: Array, probabilities: Array) -> dict[str, float]:
+    """Metrics where a sequence may have several labels: ``accuracy`` counts whole sets of labels.
 
     Args:
-        truth: the BIO or IOBES tags of every sentence.
-        predicted: of the same lengths.
+        truth: which labels each sequence has, (N, K) of truth values.
+        probabilities: of each label, (N, K).
 
     Returns:
-        dict: by type, sorted; a type that was only predicted has support 0.
+        dict: accuracy, f1_macro (mean over labels), f1_micro, log_loss (mean over labels), calibration_error, n.
+    """
+    result = figures_of(SEVERAL_LABELS, totals(several_labels_parts(truth, probabilities)))
+    answers = np.where(truth, probabilities, 1 - probabilities)
+    result["log_loss"] = float(log_losses(answers).mean())  # of all at once: sums of rows would differ in the last bits
+    right = (probabilities >= 0.5) == truth
+    result["calibration_error"] = calibration_error(np.maximum(probabilities, 1 - probabilities), right)
+    return result | {"n": len(truth)}
 
-    Raises:
-        DataError: the lengths differ, or a tag is neither O nor a prefix with or without a type.
+
+def several_labels_parts(truth: Array, probabilities: Array) -> Parts:
+    """What each sequence adds: one, exact, mean loss; of each label true, predicted, both."""
+    predicted = probabilities >= 0.5
+    losses = log_losses(np.where(truth, probabilities, 1 - probabilities)).mean(axis=1)
+    return [np.ones(len(truth)), (predicted == truth).all(axis=1), losses, truth, predicted, truth & predicted]
+
+
+def _f1_of_labels(sums: Array) -> Array:
+    true, predicted, both = np.split(sums[..., 3:], 3, axis=-1)
+    mean: Array = (2 * both / np.maximum(true + predicted, 1)).mean(axis=-1)
+    return mean
+
+
+def _f1_micro(sums: Array) -> Array:
+    true, predicted, both = (part.sum(axis=-1) for part in np.split(sums[..., 3:], 3, axis=-1))
+    f1: Array = 2 * both / np.maximum(true + predicted, 1)
+    return f1
+
+
+SEVERAL_LABELS = (
+    share("accuracy", "share of sets of labels without a mistake", ratio(1, 0)),
+    Figure("f1_macro", "mean f1 over the labels", _f1_of_labels, higher_is_better=True),
+    Figure("f1_micro", "f1 over all labels", _f1_micro, higher_is_better=True),
+    Figure("log_loss", "mean of −log of the probability of each answer", ratio(2, 0)),
+)
+
+
+def precision_recall(both: int, predicted: int, true: int, undefined: float = 0.0) -> dict[str, float]:
+    """``precision``, ``recall``, ``f1`` and ``support`` (how many there truly are) of one class.
+
+    Args:
+        both: how many are rightly predicted.
+        predicted: how many are predicted.
+        true: how many there are.
+        undefined: what a quotient by zero is.
 
     Example:
-        >>> entity_report([["B-PER", "O"]], [["B-PER", "B-LOC"]])["LOC"]
-        {'precision': 0.0, 'recall': 0.0, 'f1': 0.0, 'support': 0}
+        >>> precision_recall(3, 4, 6)
+        {'precision': 0.75, 'recall': 0.5, 'f1': 0.6, 'support': 6}
     """
-    found, true, guessed = _entity_counts(truth, predicted)
     return {
-        kind: {
-            "precision": _ratio(found[kind], guessed[kind]),
-            "recall": _ratio(found[kind], true[kind]),
-            "f1": _ratio(2 * found[kind], guessed[kind] + true[kind]),
-            "support": true[kind],
-        }
-        for kind in sorted(true | guessed)
+        "precision": both / predicted if predicted else undefined,
+        "recall": both / true if true else undefined,
+        "f1": 2 * both / (predicted + true) if predicted + true else undefined,
+        "support": true,
     }
-
-
-def type_confusion(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[tuple[str, str], int]:
-    """How often entities of one type were taken for another, or for none.
-
-    Entities of the same extent are set beside each other. A true one without such a partner counts as (its type,
-    ``O``), missed; a predicted one as (``O``, its type), spurious: an entity with a wrong end is both.
-
-    Args:
-        truth: the BIO or IOBES tags of every sentence.
-        predicted: of the same lengths.
-
-    Returns:
-        dict: counts by (true type, predicted type), sorted; pairs that do not occur are left out.
-
-    Raises:
-        DataError: the lengths differ, or a tag is neither O nor a prefix with or without a type.
-
-    Example:
-        >>> type_confusion([["B-PER", "O", "B-LOC"]], [["B-ORG", "B-ORG", "O"]])
-        {('LOC', 'O'): 1, ('O', 'ORG'): 1, ('PER', 'ORG'): 1}
-    """
-    _check_lengths(truth, predicted)
-    counts: Counter[tuple[str, str]] = Counter()
-    for tags, others in zip(truth, predicted, strict=True):
-        true, guessed = _by_extent(tags), _by_extent(others)
-        counts.update((true.get(extent, "O"), guessed.get(extent, "O")) for extent in true | guessed)
-    return dict(sorted(counts.items()))
-
-
-def entity_tables(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> str:
-    """:func:`entity_report` and :func:`type_confusion` as two tables of text, for a reader.
-
-    Example:
-        >>> print(entity_tables([["B-PER", "O"]], [["B-PER", "O"]]).splitlines()[1])
-        PER          1.0000    1.0000    1.0000         1
-    """
-    report, counts = entity_report(truth, predicted), type_confusion(truth, predicted)
-    width = max([8, *map(len, report)])
-    lines = [f"{'type':<{width}} {'precision':>10}{'recall':>10}{'f1':>10}{'support':>10}"]
-    for kind, row in report.items():
-        figures = "".join(f"{row[name]:>10.4f}" for name in ("precision", "recall", "f1"))
-        lines.append(f"{kind:<{width}} {figures}{row['support']:>10}")
-    kinds = [*report, "O"]
-    lines += ["", "true types (rows) taken for others (columns); O: no entity of just these words"]
-    lines.append(" " * width + " " + "".join(f"{kind[:9]:>10}" for kind in kinds))
-    for true in kinds:
-        taken = "".join(f"{counts.get((true, guess), '.'):>10}" for guess in kinds)
-        lines.append(f"{true:<{width}} {taken}")
-    return "\n".join(lines)
-
-
-def evaluate(estimator: Any, dataset: Any) -> dict[str, float]:
-    """The metrics of a fitted estimator on a Dataset with targets: the one way in which a model is measured.
-
-    Example:
-        >>> evaluate(model, read_table("test.csv", target="medv"))  # doctest: +SKIP
-        {'rmse': 3.02, 'mae': 2.11, 'r2': 0.88, 'n': 51}
-    """
-    dataset = estimator.with_targets(dataset)
-    result: dict[str, float] = estimator.measure(dataset, estimator.outputs(dataset))
-    return result
-
-
-def _entity_counts(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> tuple[Counter[str], ...]:
-    """Entities by type: found, true, predicted."""
-    _check_lengths(truth, predicted)
-    found: Counter[str] = Counter()
-    true: Counter[str] = Counter()
-    guessed: Counter[str] = Counter()
-    for tags, others in zip(truth, predicted, strict=True):
-        here, there = entities(tags), entities(others)
-        true.update(kind for kind, _, _ in here)
-        guessed.update(kind for kind, _, _ in there)
-        found.update(kind for kind, _, _ in set(here) & set(there))
-    return found, true, guessed
-
-
-def _by_extent(tags: Sequence[str]) -> dict[tuple[int, int], str]:
-    return {(first, end): kind for kind, first, end in entities(tags)}
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
-
-
-def _check_lengths(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
-    if len(truth) != len(predicted):
-        raise DataError(f"expected tags of {len(truth)} sentences, got {len(predicted)}")
-    for number, (tags, others) in enumerate(zip(truth, predicted, strict=True), 1):
-        if len(tags) != len(others):
-            raise DataError(f"expected {len(tags)} tags, got {len(others)} (sentence {number})")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 from sklearn.metrics import confusion_matrix
 
 from bilstm.data.columns import Array
@@ -17,6 +16,17 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.formatting import clipped, counted, percent, shortened, unique
+from bilstm.metrics.figures import Evaluation, Reference
+from bilstm.metrics.predictions import (
+    BINS,
+    CLASSIFICATION,
+    SEVERAL_LABELS,
+    bins_of,
+    classification_parts,
+    log_losses,
+    precision_recall,
+    several_labels_parts,
+)
 from bilstm.metrics.simple_rules import folds, logistic, means_of_steps
 from bilstm.plotting.charts import Chart, figure, without_markup
 from bilstm.plotting.description import BLUE, ORANGE
@@ -31,18 +41,11 @@ from bilstm.report.examination import (
     worst_rows,
     worst_table,
 )
-from bilstm.report.measured import Measure, Measured, Rival
 
-BINS = 15  # as in the calibration error
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 WRITTEN = 20  # classes up to which its counts are written into it
 LONGEST_NAME = 24  # characters beside an axis
 SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
-CALIBRATION = (
-    "how far stated probabilities are from the shares that come true; few rows alone make it larger, and resamples "
-    "more so: it has no interval"
-)
-LOG_FLOOR = float(np.finfo(np.float64).eps)  # of a probability, as in bilstm.metrics.predictions
 
 
 @examine.register
@@ -57,17 +60,18 @@ def _one_label(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str
     truth = estimator.labels_.transform(true_labels(dataset), dataset.source)
     chances = estimator.predict_proba(dataset)  # (N, K)
     classes = [str(label) for label in estimator.classes_.tolist()]
-    rivals = _rivals(estimator, dataset, truth, say)
-    measured = measured_of(truth, chances, unit_of(dataset), rivals)
+    unit, parts = unit_of(dataset), classification_parts(truth, chances)
+    references = _references(estimator, dataset, truth, say)
+    evaluation = Evaluation(unit, counted(len(truth), unit), CLASSIFICATION, parts, references)
     guess = chances.argmax(axis=1)
-    losses = -np.log(np.clip(chances[np.arange(len(truth)), truth], LOG_FLOOR, 1.0))
+    losses = log_losses(chances[np.arange(len(truth)), truth])
     blocks: list[Block] = [
         confusion(truth, guess, classes),
         reliability(chances.max(axis=1), guess == truth, unit_of(dataset)),
         _by_class(truth, guess, classes),
     ]
     found = examples(dataset, losses, chances.max(axis=1), guess == truth)
-    return Examination(measured, blocks, [_worst(dataset, truth, chances, classes, losses)], found, remarks)
+    return Examination(evaluation, blocks, [_worst(dataset, truth, chances, classes, losses)], found, remarks)
 
 
 def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list[str]]:
@@ -111,67 +115,19 @@ def inputs_for_logistic(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[
     return means_of_steps(matrix, dataset.lengths), what
 
 
-def _rivals(
+def _references(
     estimator: BiLSTMClassifier, dataset: Dataset, truth: Array, say: Callable[[str], None]
-) -> list[tuple[str, str, Array]]:
+) -> list[Reference]:
     K = len(estimator.classes_)
     shares = np.bincount(truth, minlength=K) / len(truth)
-    constant = np.broadcast_to(shares, (len(truth), K))
-    found = [("the commonest class", "of this data itself, with the shares of the classes as probabilities", constant)]
+    how = "of this data itself, with the shares of the classes as probabilities"
+    constant = classification_parts(truth, np.broadcast_to(shares, (len(truth), K)))
+    found = [Reference("the commonest class", how, constant)]
     if folds(len(truth)) and len(np.unique(truth)) > 1:
         columns, what = inputs_for_logistic(estimator, dataset)
         say(f"fitting a logistic regression to compare with ({len(truth):,} {unit_of(dataset)}s)")
         how = f"{what}, cross-validated on this data itself in {folds(len(truth))} folds"
-        found.append(("logistic regression", how, logistic(columns, truth, K)))
-    return found
-
-
-def measured_of(truth: Array, chances: Array, unit: str, rivals: list[tuple[str, str, Array]]) -> Measured:
-    """Figures from class numbers (N,) and probabilities (N, K), of the model and of rules (name, how, (N, K))."""
-    K = chances.shape[1]
-    measures = [
-        Measure("accuracy", "share of right labels", _accuracy, higher_is_better=True, is_share=True),
-        Measure("f1_macro", "mean f1 over the classes", partial(_f1_macro, K=K), higher_is_better=True),
-        Measure("log_loss", "mean of −log of the probability given to the true class", _log_loss),
-        # a resample adds its own chance to every gap, and absolute gaps cannot cancel: all resamples lie too high
-        Measure("calibration_error", CALIBRATION, _calibration, has_interval=False),
-    ]
-    parts = [Rival(name, how, _sums(truth, found)) for name, how, found in rivals]
-    return Measured(unit, counted(len(truth), unit), measures, _sums(truth, chances), parts)
-
-
-def _sums(truth: Array, chances: Array) -> Any:
-    """(N, 3 + 15 + 3 K), sparse: one, right, log loss; gaps of bins; of each class true, predicted, found."""
-    N, K = chances.shape
-    rows, guess, sure = np.arange(N), chances.argmax(axis=1), chances.max(axis=1)
-    right = guess == truth
-    lost = -np.log(np.clip(chances[rows, truth], LOG_FLOOR, 1.0))
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    at = 3 + BINS
-    places = [np.zeros(N), np.ones(N), np.full(N, 2), 3 + bins, at + truth, at + K + guess, at + 2 * K + truth]
-    values = [np.ones(N), right, lost, right - sure, np.ones(N), np.ones(N), right]
-    entries = np.concatenate(values).astype(float), (np.tile(rows, len(places)), np.concatenate(places).astype(int))
-    return sparse.coo_array(entries, shape=(N, at + 3 * K)).tocsr()
-
-
-def _accuracy(sums: Array) -> Array:
-    return sums[..., 1] / sums[..., 0]
-
-
-def _log_loss(sums: Array) -> Array:
-    return sums[..., 2] / sums[..., 0]
-
-
-def _calibration(sums: Array) -> Array:
-    found: Array = np.abs(sums[..., 3 : 3 + BINS]).sum(axis=-1) / sums[..., 0]
-    return found
-
-
-def _f1_macro(sums: Array, K: int) -> Array:
-    """Over the classes that occur in truth or prediction."""
-    true, guessed, hit = (sums[..., 3 + BINS + k * K : 3 + BINS + (k + 1) * K] for k in range(3))
-    whole = true + guessed
-    found: Array = (2 * hit / np.maximum(whole, 1)).sum(axis=-1) / np.maximum((whole > 0).sum(axis=-1), 1)
+        found.append(Reference("logistic regression", how, classification_parts(truth, logistic(columns, truth, K))))
     return found
 
 
@@ -217,7 +173,7 @@ def axis_names(names: Sequence[str]) -> list[str]:
 
 def reliability(sure: Array, right: Array, unit: str) -> Drawing:
     """Stated probabilities over the shares that came true, in bins of equal width."""
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    bins = bins_of(sure)
     counts = np.bincount(bins, minlength=BINS)
     some = counts > 0
     stated = np.bincount(bins, weights=sure, minlength=BINS)[some] / counts[some]
@@ -255,22 +211,20 @@ def reliability(sure: Array, right: Array, unit: str) -> Drawing:
 def _by_class(truth: Array, guess: Array, classes: list[str]) -> Table:
     rows = []
     for k, name in enumerate(classes):
-        true, guessed, hit = (truth == k).sum(), (guess == k).sum(), ((truth == k) & (guess == k)).sum()
-        rows.append([shortened(name, 80), *shares_of(int(hit), int(guessed), int(true))])
+        both, predicted, true = (int(part.sum()) for part in ((truth == k) & (guess == k), guess == k, truth == k))
+        rows.append([shortened(name, 80), *shares_of(both, predicted, true)])
     return Table("Each class", ["class", "precision", "recall", "f1", "true ones"], rows)
 
 
-def shares_of(hit: int, guessed: int, true: int) -> list[str]:
+def shares_of(both: int, predicted: int, true: int) -> list[str]:
     """Precision, recall, f1 and how many there truly are, as text.
 
     Example:
         >>> shares_of(3, 4, 6)
         ['75 %', '50 %', '60 %', '6']
     """
-    nothing = float("nan")
-    precision, recall = hit / guessed if guessed else nothing, hit / true if true else nothing
-    f1 = 2 * hit / (guessed + true) if guessed + true else nothing
-    return [percent(precision), percent(recall), percent(f1), f"{true:,}"]
+    figures = precision_recall(both, predicted, true, undefined=math.nan)
+    return [*(percent(figures[name]) for name in ("precision", "recall", "f1")), f"{true:,}"]
 
 
 def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
@@ -295,17 +249,19 @@ def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable
     truth, chances = estimator.label_matrix(dataset), estimator.predict_proba(dataset)  # (N, K)
     classes = [str(label) for label in estimator.classes_.tolist()]
     unit = unit_of(dataset)
-    constant = np.broadcast_to(truth.mean(axis=0), truth.shape)
-    rivals = [Rival("the commonest labels", "those that more than half of this data has", _label_sums(truth, constant))]
+    constant = several_labels_parts(truth, np.broadcast_to(truth.mean(axis=0), truth.shape))
+    references = [Reference("the commonest labels", "those that more than half of this data has", constant)]
     if folds(len(truth)):
         say(f"fitting logistic regressions to compare with ({len(truth):,} {unit}s)")
         columns, what = inputs_for_logistic(estimator, dataset)
         how = f"one a label, {what}, cross-validated on this data itself in {folds(len(truth))} folds"
-        rivals.append(Rival("logistic regression", how, _label_sums(truth, logistic(columns, truth, len(classes)))))
-    measured = Measured(
-        unit, counted(len(truth), unit), _label_measures(len(classes)), _label_sums(truth, chances), rivals
-    )
-    losses = -np.log(np.clip(np.where(truth, chances, 1 - chances), LOG_FLOOR, 1.0)).mean(axis=1)
+        rule = several_labels_parts(truth, logistic(columns, truth, len(classes)))
+        references.append(Reference("logistic regression", how, rule))
+    known = {figure.name: figure for figure in SEVERAL_LABELS}
+    figures = [known[name] for name in ("f1_micro", "f1_macro", "accuracy", "log_loss")]
+    parts = several_labels_parts(truth, chances)
+    evaluation = Evaluation(unit, counted(len(truth), unit), figures, parts, references)
+    losses = log_losses(np.where(truth, chances, 1 - chances)).mean(axis=1)
     guess = chances >= 0.5
     sure = np.maximum(chances, 1 - chances)
     rows = [
@@ -317,36 +273,7 @@ def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable
         reliability(sure.ravel(), (guess == truth).ravel(), "answer"),
     ]
     found = examples(dataset, losses, sure.min(axis=1), (guess == truth).all(axis=1))
-    return Examination(measured, blocks, [_worst_sets(dataset, truth, chances, classes, losses)], found)
-
-
-def _label_measures(K: int) -> list[Measure]:
-    return [
-        Measure("f1_micro", "f1 over all labels", partial(_f1_of_labels, K=K, of_each=False), higher_is_better=True),
-        Measure(
-            "f1_macro", "mean f1 over the labels", partial(_f1_of_labels, K=K, of_each=True), higher_is_better=True
-        ),
-        Measure(
-            "accuracy", "share of sets of labels without a mistake", _accuracy, higher_is_better=True, is_share=True
-        ),
-        Measure("log_loss", "mean of −log of the probability of each answer", _log_loss),
-    ]
-
-
-def _label_sums(truth: Array, chances: Array) -> Array:
-    """(N, 3 + 3 K): one, exact, log loss; of each label true, predicted, found."""
-    guess = chances >= 0.5
-    lost = -np.log(np.clip(np.where(truth, chances, 1 - chances), LOG_FLOOR, 1.0)).mean(axis=1)
-    whole = (guess == truth).all(axis=1)
-    return np.column_stack([np.ones(len(truth)), whole, lost, truth, guess, truth & guess]).astype(float)
-
-
-def _f1_of_labels(sums: Array, K: int, of_each: bool) -> Array:
-    true, guessed, hit = (sums[..., 3 + k * K : 3 + (k + 1) * K] for k in range(3))
-    if not of_each:
-        true, guessed, hit = (part.sum(axis=-1, keepdims=True) for part in (true, guessed, hit))
-    found: Array = (2 * hit / np.maximum(true + guessed, 1)).mean(axis=-1)
-    return found
+    return Examination(evaluation, blocks, [_worst_sets(dataset, truth, chances, classes, losses)], found)
 
 
 def _worst_sets(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:

@@ -17,8 +17,8 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.formatting import number, shortened
+from bilstm.metrics.figures import Evaluation
 from bilstm.report.blocks import Block, Cell, Drawing, Heading, Section, Table, Text
-from bilstm.report.measured import Measured
 from bilstm.xray import x_ray
 
 WORST = 10  # cases that a report shows
@@ -42,7 +42,7 @@ class Examination:
     """What a model did on data.
 
     Args:
-        measured: figures, beside those of simple rules.
+        evaluation: figures, beside those of simple rules.
         blocks: charts and tables of the task.
         worst: the worst cases.
         examples: for X-rays.
@@ -50,7 +50,7 @@ class Examination:
         verdict: in place of the one by the bootstrap.
     """
 
-    measured: Measured
+    evaluation: Evaluation
     blocks: list[Block]
     worst: list[Block]
     examples: list[Example] = field(default_factory=list)

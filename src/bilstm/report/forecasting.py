@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,12 @@ from bilstm.errors import DataError
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.formatting import counted, number, written_time
+from bilstm.metrics.figures import Evaluation, Reference
+from bilstm.metrics.forecasts import coverage_figures, forecast_figures, forecast_parts
 from bilstm.plotting.charts import Chart, figure, rounded
 from bilstm.plotting.description import BLUE, GREEN, ORANGE, PINK, RED, SKY
 from bilstm.report.blocks import Block, Drawing, Table, Text
 from bilstm.report.examination import Examination, Example, case_anchor, examine, without_data, worst_rows, worst_table
-from bilstm.report.measured import Measure, Measured, Rival
 
 PANELS = 4  # series and targets that are drawn
 # horizons in a block that the bootstrap draws: forecasts less than one apart share steps, and the ends of a block tear
@@ -51,7 +51,7 @@ def _(estimator: BiLSTMForecaster, dataset: Dataset, say: Callable[[str], None])
     drawn: list[Block] = [fan_chart(windows.series, found, row, k) for row, k in panels]
     remarks = [f"{_capital(found.follows_last)}."] if found.follows_last else []
     return Examination(
-        measured_of(found),
+        _evaluation(found),
         [*drawn, by_step(found), *coverage(found)],
         [_worst(found, losses)],
         _examples(windows, losses),
@@ -73,34 +73,32 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def measured_of(found: Forecasts) -> Measured:
+def _evaluation(found: Forecasts) -> Evaluation:
     """Figures of forecasts and of their baselines, block by block."""
     K = len(found.names)
-    scale = np.where(found.scale > 0, found.scale, np.nan)
-    several = " (mean over the targets)" if K > 1 else ""
-    scaled = f"mean absolute error by that of the naive forecast in training{several}"
-    measures = [
-        Measure("mae", f"mean absolute error{several}", partial(_mean, K=K, place=1)),
-        Measure("rmse", f"root mean squared error{several}", partial(_rmse, K=K)),
-        Measure("mase", scaled, partial(_mase, K=K, scale=scale)),
-    ]
-    if K > 1:  # of targets of different sizes only the scaled one can be compared
-        measures = [measures[2], *measures[:2]]
-    for place, share in enumerate(INTERVALS[: len(found.lows)]):
-        words = f"share of what came within the {share} % interval"
-        inside = partial(_mean, K=K, place=3 + place)
-        measures.append(Measure(f"coverage_{share}", words, inside, higher_is_better=True, is_share=True))
+    known = {figure.name: figure for figure in forecast_figures(K, found.scale)}
+    order = ("mase", "mae", "rmse") if K > 1 else ("mae", "rmse", "mase")  # of different sizes only mase compares
+    figures = [*(known[name] for name in order), *coverage_figures(K, INTERVALS[: len(found.lows)])]
     blocks = _blocks(found.starts, found.horizon)
-    rivals = [
-        Rival(name, RULES.get(name, "a simple rule"), _sums(found, values, blocks, has_intervals=False))
+
+    def parts(forecast: Array, intervals: Sequence[tuple[Array, Array] | None]) -> list[Array]:
+        sums = []
+        for part in forecast_parts(found.actual, forecast, intervals):
+            sums.append(np.zeros((int(blocks[-1]) + 1, K)))
+            np.add.at(sums[-1], blocks, part)
+        return sums
+
+    none = [None] * len(found.lows)
+    references = [
+        Reference(name, RULES.get(name, "a simple rule"), parts(values, none))
         for name, values in found.baselines.items()
     ]
+    mine = parts(found.forecast, list(zip(found.lows, found.highs, strict=True)))
     count = f"{counted(len(found), 'forecast')} of {counted(found.horizon, 'step')}"
-    sums = _sums(found, found.forecast, blocks, has_intervals=True)
     if found.horizon == 1:
-        return Measured("forecast", count, measures, sums, rivals)
+        return Evaluation("forecast", count, figures, mine, references)
     what = f"A block is {BLOCK * found.horizon} forecasts in a row of one series: forecasts that overlap err together."
-    return Measured("block", count, measures, sums, rivals, what)
+    return Evaluation("block", count, figures, mine, references, what)
 
 
 def _blocks(starts: Array, horizon: int) -> Array:
@@ -110,42 +108,6 @@ def _blocks(starts: Array, horizon: int) -> Array:
     within = np.arange(len(starts)) - np.repeat(new, np.diff(np.append(new, len(starts))))
     numbers: Array = np.cumsum(within % length == 0) - 1
     return numbers
-
-
-def _sums(found: Forecasts, values: Array, blocks: Array, has_intervals: bool) -> Array:
-    """(blocks, 5 K): of each target squared and absolute errors, how many, and how many within each interval."""
-    known = ~np.isnan(found.actual)
-    error = np.where(known, values - found.actual, 0.0)
-    inside = [np.where(known, np.nan, 0.0)] * len(INTERVALS)  # a rule has no intervals
-    if has_intervals and len(found.lows):
-        pairs = zip(found.lows, found.highs, strict=True)
-        inside = [known & (found.actual >= low) & (found.actual <= high) for low, high in pairs]
-    table = np.hstack([part.sum(axis=1) for part in (error**2, np.abs(error), known, *inside)])
-    result = np.zeros((int(blocks[-1]) + 1, table.shape[1]))
-    np.add.at(result, blocks, table)
-    return result
-
-
-def _over_targets(sums: Array, counts: Array, finish: Callable[[Array], Array]) -> Array:
-    """The mean over the targets of a figure; those of which nothing is known are left out."""
-    with np.errstate(all="ignore"):
-        each = finish(sums / counts)
-    used = (counts > 0) & ~np.isnan(each)
-    total = np.where(used, each, 0.0).sum(axis=-1)
-    found: Array = np.where(used.any(axis=-1), total / np.maximum(used.sum(axis=-1), 1), np.nan)
-    return found
-
-
-def _mean(sums: Array, K: int, place: int) -> Array:
-    return _over_targets(sums[..., place * K : (place + 1) * K], sums[..., 2 * K : 3 * K], lambda mean: mean)
-
-
-def _rmse(sums: Array, K: int) -> Array:
-    return _over_targets(sums[..., :K], sums[..., 2 * K : 3 * K], np.sqrt)
-
-
-def _mase(sums: Array, K: int, scale: Array) -> Array:
-    return _over_targets(sums[..., K : 2 * K], sums[..., 2 * K : 3 * K], lambda mean: mean / scale)
 
 
 def _losses(found: Forecasts) -> Array:

@@ -24,7 +24,7 @@ from bilstm.report.checks import findings, same_as_training
 from bilstm.report.curves import curves
 from bilstm.report.examination import Examination, examine, without_data, x_rays
 from bilstm.report.facts import commands, learned_from, settings, versions
-from bilstm.report.measured import figures_blocks, verdict
+from bilstm.report.figures import figures_blocks, verdict
 from bilstm.training.progress import say
 
 EXTRA = "report"
@@ -178,7 +178,7 @@ def _dataset(estimator: BiLSTMEstimator, data: Any) -> tuple[Dataset | None, str
 def _verdict(estimator: BiLSTMEstimator, found: Examination | None, name: str | None, same: str | None) -> Section:
     blocks: list[Block] = [Text(estimator.describe())]
     if found is not None:
-        said = verdict(found.measured)
+        said = verdict(found.evaluation)
         said = replace(said, text=found.verdict) if found.verdict else said
         blocks.append(replace(said, tone="doubtful") if same else said)
         if same:
@@ -204,7 +204,7 @@ def _kept(estimator: BiLSTMEstimator) -> Text:
 
 def _figures(estimator: BiLSTMEstimator, found: Examination | None) -> Section:
     if found is not None:
-        return Section("figures", "How good it is", figures_blocks(found.measured))
+        return Section("figures", "How good it is", figures_blocks(found.evaluation))
     rows = [[name, _shown(name, value)] for name, value in estimator.metrics_.items()]
     blocks: list[Block] = [
         Text(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -12,6 +11,8 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import numeric_targets
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.formatting import counted, number
+from bilstm.metrics.figures import Evaluation, Reference
+from bilstm.metrics.predictions import regression_figures, regression_metrics, regression_parts
 from bilstm.metrics.simple_rules import folds, means_of_steps, ridge
 from bilstm.plotting.charts import Chart, figure, rounded, thinned
 from bilstm.plotting.description import BLUE, GREEN, ORANGE
@@ -26,7 +27,6 @@ from bilstm.report.examination import (
     worst_rows,
     worst_table,
 )
-from bilstm.report.measured import Measure, Measured, Rival
 
 TARGETS = 12  # that are drawn
 
@@ -40,7 +40,7 @@ def _(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) 
     predicted = estimator.values(dataset)
     names = estimator.target_names_
     say(f"fitting a ridge regression to compare with ({len(truth):,} rows)")
-    measured = _measured(estimator, dataset, truth, predicted)
+    evaluation = _evaluation(estimator, dataset, truth, predicted)
     losses = np.square((predicted - truth) / estimator.scaler_.scale).mean(axis=1)
     blocks: list[Block] = []
     if len(names) > 1:
@@ -48,59 +48,30 @@ def _(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) 
     for k, name in enumerate(names[:TARGETS]):
         blocks += _charts(truth[:, k], predicted[:, k], name)
     found = examples(dataset, losses, -losses, np.ones(len(truth), dtype=bool), "The most exact")
-    return Examination(measured, blocks, [_worst(dataset, truth, predicted, names, losses)], found)
+    return Examination(evaluation, blocks, [_worst(dataset, truth, predicted, names, losses)], found)
 
 
-def _measured(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, predicted: Array) -> Measured:
-    K = truth.shape[1]
-    centre = truth.mean(axis=0)  # r² from sums loses fewer digits around it
-    several = " (mean over the targets)" if K > 1 else ""
-    measures = [
-        Measure("rmse", f"root mean squared error{several}", partial(_rmse, K=K)),
-        Measure("mae", f"mean absolute error{several}", partial(_mae, K=K)),
-        Measure("r2", f"share of the variance explained{several}", partial(_r2, K=K), higher_is_better=True),
-    ]
+def _evaluation(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, predicted: Array) -> Evaluation:
     mean = np.broadcast_to(estimator.scaler_.mean, truth.shape)
-    rivals = [Rival("always the mean", "the mean of the training rows", _sums(truth, mean, centre))]
+    references = [Reference("always the mean", "the mean of the training rows", regression_parts(truth, mean))]
     if folds(len(truth)):
         matrix = estimator.features_.transform(dataset.steps, dataset.source)
         columns = means_of_steps(matrix, dataset.lengths)
         what = "" if dataset.is_table else " on the means of the steps"
         how = f"cross-validated on this data itself in {folds(len(truth))} folds{what}"
-        rivals.append(Rival("ridge regression", how, _sums(truth, ridge(columns, truth), centre)))
+        references.append(Reference("ridge regression", how, regression_parts(truth, ridge(columns, truth))))
     unit = "row" if dataset.is_table else "sequence"
-    return Measured(unit, counted(len(truth), unit), measures, _sums(truth, predicted, centre), rivals)
-
-
-def _sums(truth: Array, predicted: Array, centre: Array) -> Array:
-    """(N, 4 K + 1): squared and absolute errors, the truth and its square, one."""
-    error, apart = predicted - truth, truth - centre
-    return np.hstack([error**2, np.abs(error), apart, apart**2, np.ones((len(truth), 1))])
-
-
-def _rmse(sums: Array, K: int) -> Array:
-    found: Array = np.sqrt(sums[..., :K] / sums[..., -1:]).mean(axis=-1)
-    return found
-
-
-def _mae(sums: Array, K: int) -> Array:
-    found: Array = (sums[..., K : 2 * K] / sums[..., -1:]).mean(axis=-1)
-    return found
-
-
-def _r2(sums: Array, K: int) -> Array:
-    total = sums[..., 3 * K : 4 * K] - sums[..., 2 * K : 3 * K] ** 2 / sums[..., -1:]
-    known = total > 1e-12 * sums[..., 3 * K : 4 * K]
-    found: Array = np.where(known, 1 - sums[..., :K] / np.where(known, total, 1.0), np.nan).mean(axis=-1)
-    return found
+    figures, parts = regression_figures(truth.shape[1]), regression_parts(truth, predicted)
+    return Evaluation(unit, counted(len(truth), unit), figures, parts, references)
 
 
 def _by_target(truth: Array, predicted: Array, names: list[str]) -> Table:
+    columns = ["rmse", "mae", "r2"]
     rows = []
     for k, name in enumerate(names):
-        sums = _sums(truth[:, [k]], predicted[:, [k]], truth[:, [k]].mean(axis=0)).sum(axis=0)
-        rows.append([name, *(number(float(of(sums, K=1))) for of in (_rmse, _mae, _r2))])
-    return Table("Each target", ["target", "rmse", "mae", "r2"], rows)
+        figures = regression_metrics(truth[:, k], predicted[:, k])
+        rows.append([name, *(number(figures[column]) for column in columns)])
+    return Table("Each target", ["target", *columns], rows)
 
 
 def _charts(truth: Array, predicted: Array, name: str) -> list[Block]:

@@ -13,15 +13,14 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.text.tags import entities, scheme_of
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.formatting import counted, percent, shortened
-from bilstm.metrics.predictions import entity_report, type_confusion
+from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.simple_rules import commonest_tags, folds
+from bilstm.metrics.tags import ENTITIES, TAGS, Tags, entity_report, tag_parts, type_confusion
 from bilstm.plotting.charts import Chart, figure
 from bilstm.report.blocks import Block, Drawing, Heading, Piece, Sentence, Sentences, Table, Text
 from bilstm.report.classification import SHARES, axis_names, confusion, shares_of
 from bilstm.report.examination import Examination, case_anchor, examine, examples, names_of, worst_rows
-from bilstm.report.measured import Measure, Measured, Rival
 
-Tags = Sequence[Sequence[str]]
 SHOWN = 8  # sentences, evenly chosen
 FLOOR = 1e-12  # of a probability: a tag that the scheme forbids has none
 
@@ -36,7 +35,7 @@ def _(estimator: BiLSTMTagger, dataset: Dataset, say: Callable[[str], None]) -> 
     truth = estimator.split_tags(dataset.tags.to_series(), dataset.lengths)
     words = estimator.split_tags(dataset.steps[WORD], dataset.lengths)
     scheme = scheme_of([*truth, *predicted])
-    measured = _measured(words, truth, predicted, scheme is not None, say)
+    evaluation = _evaluation(words, truth, predicted, scheme is not None, say)
     surprise = _surprise(estimator, dataset, outputs, truth)
     wrong = np.array([sum(a != b for a, b in zip(t, p, strict=True)) for t, p in zip(truth, predicted, strict=True)])
     has = np.array([any(tag != "O" for tag in tags) for tags in truth])
@@ -51,7 +50,7 @@ def _(estimator: BiLSTMTagger, dataset: Dataset, say: Callable[[str], None]) -> 
     sure = np.where(has, -surprise / np.maximum(dataset.lengths, 1), -np.inf)  # one without an entity is no feat
     losses = np.where(dataset.lengths > 0, surprise / np.maximum(dataset.lengths, 1) + wrong, np.nan)
     found = examples(dataset, losses, sure, wrong == 0)
-    return Examination(measured, [*shown, *blocks], [Text(said), *([worst] if rows else [])], found)
+    return Examination(evaluation, [*shown, *blocks], [Text(said), *([worst] if rows else [])], found)
 
 
 def _shown(
@@ -87,55 +86,19 @@ def _surprise(estimator: BiLSTMTagger, dataset: Dataset, outputs: Array, truth: 
     return found
 
 
-def _measured(words: Tags, truth: Tags, predicted: Tags, typed: bool, say: Callable[[str], None]) -> Measured:
+def _evaluation(words: Tags, truth: Tags, predicted: Tags, typed: bool, say: Callable[[str], None]) -> Evaluation:
     usual = Counter(tag for tags in truth for tag in tags).most_common(1)
     constant = [[usual[0][0]] * len(tags) if usual else [] for tags in truth]
-    rivals = [Rival("the commonest tag", "of this data itself, at every word", _sums(truth, constant, typed))]
+    how = "of this data itself, at every word"
+    references = [Reference("the commonest tag", how, tag_parts(truth, constant, typed))]
     if folds(len(truth)) and usual:
         say(f"counting each word's commonest tag to compare with ({len(truth):,} sentences)")
         how = f"unknown words get the commonest tag; cross-validated on this data itself in {folds(len(truth))} folds"
-        rivals.append(Rival("each word's commonest tag", how, _sums(truth, commonest_tags(words, truth), typed)))
-    accuracy = Measure("accuracy", "share of words with the right tag", _accuracy, higher_is_better=True, is_share=True)
-    measures = [accuracy]
-    if typed:
-        f1 = Measure("f1", "f1 of entities, right only if type, beginning and end agree", _f1, higher_is_better=True)
-        precision = Measure(
-            "precision", "share of the found entities that are right", _precision, higher_is_better=True, is_share=True
-        )
-        recall = Measure(
-            "recall", "share of the true entities that are found", _recall, higher_is_better=True, is_share=True
-        )
-        measures = [f1, precision, recall, accuracy]
-    tokens = sum(map(len, truth))
-    count = f"{counted(len(truth), 'sentence')} ({counted(tokens, 'word')})"
-    return Measured("sentence", count, measures, _sums(truth, predicted, typed), rivals)
-
-
-def _sums(truth: Tags, predicted: Tags, typed: bool) -> Array:
-    """(N, 5): words, right words; true, predicted and found entities."""
-    rows = []
-    for tags, others in zip(truth, predicted, strict=True):
-        here, there = (set(entities(part)) if typed else set() for part in (tags, others))
-        right = sum(a == b for a, b in zip(tags, others, strict=True))
-        rows.append((len(tags), right, len(here), len(there), len(here & there)))
-    return np.array(rows, dtype=float).reshape(-1, 5)
-
-
-def _accuracy(sums: Array) -> Array:
-    return sums[..., 1] / sums[..., 0]
-
-
-def _f1(sums: Array) -> Array:
-    found: Array = 2 * sums[..., 4] / np.maximum(sums[..., 2] + sums[..., 3], 1)
-    return found
-
-
-def _precision(sums: Array) -> Array:
-    return sums[..., 4] / np.maximum(sums[..., 3], 1)
-
-
-def _recall(sums: Array) -> Array:
-    return sums[..., 4] / np.maximum(sums[..., 2], 1)
+        rule = tag_parts(truth, commonest_tags(words, truth), typed)
+        references.append(Reference("each word's commonest tag", how, rule))
+    count = f"{counted(len(truth), 'sentence')} ({counted(sum(map(len, truth)), 'word')})"
+    figures = [*(ENTITIES if typed else ()), *TAGS]
+    return Evaluation("sentence", count, figures, tag_parts(truth, predicted, typed), references)
 
 
 def _blocks(estimator: BiLSTMTagger, truth: Tags, predicted: Tags, typed: bool) -> list[Block]:

@@ -21,11 +21,12 @@ from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.estimators.transcripts import Decoding
 from bilstm.formatting import counted, shortened
+from bilstm.metrics.figures import Evaluation, Reference
+from bilstm.metrics.transcripts import TRANSCRIPTS, transcript_parts
 from bilstm.plotting.charts import Chart, figure
 from bilstm.plotting.description import BLUE, ORANGE
 from bilstm.report.blocks import Alignment, Alignments, Block, Drawing, Heading, Pair, Table, Text
 from bilstm.report.examination import Examination, case_anchor, examine, examples, worst_rows
-from bilstm.report.measured import Measure, Measured, Rival
 
 SHOWN = 8  # transcripts, evenly chosen, and most confusions
 MOST_WORDS = 120  # of a transcript that are shown
@@ -39,7 +40,7 @@ def _(estimator: BiLSTMTranscriber, dataset: Dataset, say: Callable[[str], None]
     greedy = [plain(text) for text in estimator.decoder(Decoding(beam=1)).texts(heard)]
     said, understood = [plain(text) for text in recordings.texts_said], [plain(one.text) for one in found]
     compared = [pairs_of(truth, text) for truth, text in zip(said, understood, strict=True)]
-    sums, names = _sums(said, understood), recordings.names
+    (sums,), names = transcript_parts(said, understood), recordings.names
     sure = np.array([math.log(max(one.confidence, 1e-300)) / max(len(one.text), 1) for one in found])
     losses = sums[:, 0] / sums[:, 1] - 1e-6 * sure  # of texts with as many mistakes the least sure
     shown = np.unique(np.linspace(0, len(said) - 1, min(SHOWN, len(said))).round().astype(int))
@@ -57,7 +58,7 @@ def _(estimator: BiLSTMTranscriber, dataset: Dataset, say: Callable[[str], None]
         head = f"The {counted(len(worst), 'recording')} with the largest share of wrong words."
         cases = [Text(head), Alignments(shown_worst)]
     chosen = examples(recordings, losses, sure, sums[:, 0] == 0)
-    return Examination(_measured(said, understood, greedy), blocks, cases, chosen)
+    return Examination(_evaluation(said, understood, greedy), blocks, cases, chosen)
 
 
 def _scores(estimator: BiLSTMTranscriber, recordings: Recordings) -> tuple[Recordings, list[Array]]:
@@ -71,49 +72,15 @@ def _scores(estimator: BiLSTMTranscriber, recordings: Recordings) -> tuple[Recor
     return recordings.take(list(heard)), list(heard.values())
 
 
-def _measured(said: Sequence[str], understood: Sequence[str], greedy: Sequence[str]) -> Measured:
-    measures = [
-        Measure(
-            "wer", "word error rate: wrong, missing and added words as a share of the words said", _wer, is_share=True
-        ),
-        Measure("cer", "the same of characters", _cer, is_share=True),
-        Measure("exact", "share of recordings without a mistake", _exact, higher_is_better=True, is_share=True),
-    ]
-    rivals = [
-        Rival("the empty transcript", "nothing was said", _sums(said, [""] * len(said))),
-        Rival(
-            "this model, greedy", "the best character of every step, without beam search", _sums(said, greedy), False
-        ),
+def _evaluation(said: Sequence[str], understood: Sequence[str], greedy: Sequence[str]) -> Evaluation:
+    how = "the best character of every step, without beam search"
+    references = [
+        Reference("the empty transcript", "nothing was said", transcript_parts(said, [""] * len(said))),
+        Reference("this model, greedy", how, transcript_parts(said, greedy), is_baseline=False),
     ]
     words = sum(len(text.split()) for text in said)
     count = f"{counted(len(said), 'recording')} ({counted(words, 'word')})"
-    return Measured("recording", count, measures, _sums(said, understood), rivals)
-
-
-def _sums(said: Sequence[str], understood: Sequence[str]) -> Array:
-    """(N, 6): edits of words, words; edits of characters, characters; exact, one."""
-    jiwer = from_extra("jiwer", "audio")
-    rows = []
-    for truth, text in zip(said, understood, strict=True):
-        words, characters = jiwer.process_words(truth, text), jiwer.process_characters(truth, text)
-        counts = [
-            (one.substitutions + one.deletions + one.insertions, one.hits + one.substitutions + one.deletions)
-            for one in (words, characters)
-        ]
-        rows.append((*counts[0], *counts[1], truth == text, 1))
-    return np.array(rows, dtype=float)
-
-
-def _wer(sums: Array) -> Array:
-    return sums[..., 0] / sums[..., 1]
-
-
-def _cer(sums: Array) -> Array:
-    return sums[..., 2] / sums[..., 3]
-
-
-def _exact(sums: Array) -> Array:
-    return sums[..., 4] / sums[..., 5]
+    return Evaluation("recording", count, TRANSCRIPTS, transcript_parts(said, understood), references)
 
 
 def pairs_of(truth: str, text: str) -> list[Pair]:

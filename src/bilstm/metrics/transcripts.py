@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bilstm.data.text.encoder import plain
 from bilstm.errors import DataError, from_extra
+from bilstm.metrics.figures import Figure, Parts, figures_of, ratio, share, totals
 
 
 def transcript_metrics(truth: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
@@ -32,14 +35,35 @@ def transcript_metrics(truth: Sequence[str], predicted: Sequence[str]) -> dict[s
         >>> transcript_metrics(["one two three four"], ["one too three"])["wer"]
         0.5
     """
-    jiwer = from_extra("jiwer", "audio")
     truth, predicted = _checked(truth, predicted)
-    return {
-        "wer": float(jiwer.wer(truth, predicted)),
-        "cer": float(jiwer.cer(truth, predicted)),
-        "exact": sum(a == b for a, b in zip(truth, predicted, strict=True)) / len(truth),
-        "n": len(truth),
-    }
+    return figures_of(TRANSCRIPTS, totals(transcript_parts(truth, predicted))) | {"n": len(truth)}
+
+
+def transcript_parts(truth: Sequence[str], predicted: Sequence[str]) -> Parts:
+    """What each text adds: edits of words, words; edits of characters, characters; exact, one."""
+    jiwer = from_extra("jiwer", "audio")
+    truth, predicted = list(truth), list(predicted)
+    columns = []
+    for compare, size in ((jiwer.process_words, lambda text: len(text.split())), (jiwer.process_characters, len)):
+        edits = [
+            sum(
+                max(part.ref_end_idx - part.ref_start_idx, part.hyp_end_idx - part.hyp_start_idx)
+                for part in alignment
+                if part.type != "equal"
+            )
+            for alignment in compare(truth, predicted).alignments
+        ]
+        columns += [edits, [size(text) for text in truth]]
+    exact = [a == b for a, b in zip(truth, predicted, strict=True)]
+    return [np.column_stack([*columns, exact, np.ones(len(truth))]).astype(np.float64)]
+
+
+WER = "word error rate: wrong, missing and added words as a share of the words said"
+TRANSCRIPTS = (
+    Figure("wer", WER, ratio(0, 1), is_share=True),
+    Figure("cer", "the same of characters", ratio(2, 3), is_share=True),
+    share("exact", "share of recordings without a mistake", ratio(4, 5)),
+)
 
 
 def transcript_alignment(truth: Sequence[str], predicted: Sequence[str], names: Sequence[str] | None = None) -> str:
