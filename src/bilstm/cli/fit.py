@@ -18,26 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bilstm.cli.data import is_folder, newer_part, read_folder_for_fit, reader_for
-from bilstm.cli.evaluate import span
-from bilstm.cli.options import LOCAL, TASKS, data_options, kind_of, model_options, said_of, workers_of
+from bilstm.cli.data import read_for_fit
+from bilstm.cli.options import LOCAL, TASKS, columns_of, data_options, kind_of, model_options, said_of, workers_of
 from bilstm.errors import BilstmError, DataError
 
 if TYPE_CHECKING:
-    from bilstm.data.series.reader import Series
-    from bilstm.estimators.forecaster import BiLSTMForecaster
-
-
-def fit_report(model: BiLSTMForecaster, training: Series, validation: Series | None) -> str:
-    """What fit found: how the target is seen, what the BiLSTM adds, and the validation part beside simple rules."""
-    seen = f"the target is seen as {model.target_as_}"
-    if validation is None and model.validation_fraction == 0:
-        return f"{seen}; nothing was held out to measure it by"
-    seen += f"; of what the BiLSTM adds {model.share_:.0%} is kept"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fit has told it all
-        found = model.forecasts(model.validation_windows(training, validation))
-    return f"{seen}\non the validation part, {span(found, training)}, which chose the model:\n{found.report()}"
+    from bilstm.estimators.base import BiLSTMEstimator
+    from bilstm.estimators.inputs import Columns
 
 
 def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
@@ -58,7 +45,7 @@ def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 def _command(task: str) -> Callable[..., None]:
     def command(data: str, output: Path, **options: Any) -> None:
-        reading = {key: options.pop(key) for key in said_of(task)["reading"]}
+        reading = columns_of(task, options)
         run(kind_of(task), data, output, reading, **options)
 
     command.__doc__ = (
@@ -70,10 +57,10 @@ def _command(task: str) -> Callable[..., None]:
 
 
 def run(
-    kind: Any,
+    kind: type[BiLSTMEstimator],
     data: str,
     output: Path,
-    reading: dict[str, Any],
+    reading: Columns,
     valid: str | None,
     restart: bool,
     log_every: int,
@@ -95,10 +82,10 @@ def run(
 
 
 def fit_and_save(
-    kind: Any,
+    kind: type[BiLSTMEstimator],
     data: str,
     output: Path,
-    reading: dict[str, Any],
+    reading: Columns,
     valid: str | None,
     parameters: dict[str, Any],
     log_every: int,
@@ -107,12 +94,8 @@ def fit_and_save(
     from bilstm.training import workers
 
     with workers.assembled():
-        reader = reader_for(reading)
-        training: Any = read_folder_for_fit(data, kind.task, reading) if is_folder(data) else reader(data, **reading)
-        validation = None if valid is None else reader(valid, **reading, like=training)
-        if validation is not None and "time" in reading:
-            validation = newer_part(validation, training, parameters["history"])
         estimator = kind(**parameters, verbose=log_every if workers.is_first() else 0)
+        training, validation = read_for_fit(estimator, data, valid, reading)
         try:
             estimator.fit(training, validation=validation)
         except KeyboardInterrupt:
@@ -121,16 +104,8 @@ def fit_and_save(
             raise BilstmError(f"interrupted{kept}") from None
         if workers.is_first():
             estimator.save(output)
-            print(f"wrote {output}; {_measured(estimator, reading, training, validation)}", file=sys.stderr)
+            print(f"wrote {output}; {estimator.fit_report(training, validation)}", file=sys.stderr)
         workers.wait()  # none ends, and forgets the checkpoint, before the model is written
-
-
-def _measured(estimator: Any, reading: dict[str, Any], training: Any, validation: Any) -> str:
-    """What is to be said of a fitted estimator."""
-    if "time" in reading:
-        return fit_report(estimator, training, validation)
-    figures = " · ".join(f"{name} {shown(value)}" for name, value in estimator.metrics_.items())
-    return f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
 
 
 def checkpoint_of(output: Path, restart: bool) -> Path:
@@ -143,11 +118,6 @@ def checkpoint_of(output: Path, restart: bool) -> Path:
     if restart:
         checkpoint.unlink(missing_ok=True)
     return checkpoint
-
-
-def shown(value: float) -> str:
-    """A count as a whole number, else four digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def fit_on_workers(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from bilstm.estimators.signatures import declaration
 
 if TYPE_CHECKING:
     from bilstm.estimators.base import BiLSTMEstimator
+    from bilstm.estimators.inputs import Columns
 
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")]
 Data = Annotated[
@@ -65,6 +66,12 @@ def kind_of(task: str) -> type[BiLSTMEstimator]:
 def said_of(task: str) -> dict[str, Any]:
     """The literal attributes of the estimator's class, which is not imported."""
     return declaration(*TASKS[task]).attributes
+
+
+def columns_of(task: str, options: dict[str, Any]) -> Columns:
+    """Those of the options that say which column of DATA is what; they are taken out."""
+    columns: Any = {name: options.pop(name) for name in said_of(task)["reading"]}
+    return cast("Columns", columns)
 
 
 def data_options(task: str) -> list[inspect.Parameter]:
@@ -180,22 +187,35 @@ def _value(word: str) -> Any:
     return word
 
 
-def decoding_options(
-    task: str,
-    lm: Path | None,
-    lm_weight: float | None,
-    word_bonus: float | None,
-    hot_word: Sequence[str] | None,
-    beam: int | None,
-    look_ahead: float | None,
-) -> dict[str, Any]:
-    """The options that say how sound becomes text, as far as they were given; no other task has any."""
-    options = {"lm": lm, "lm_weight": lm_weight, "word_bonus": word_bonus, "hot_words": hot_word or None}
-    given = {name: v for name, v in (options | {"beam": beam, "look_ahead": look_ahead}).items() if v is not None}
-    if given and task != "transcriber":
-        option = next(iter(given)).replace("hot_words", "hot_word").replace("_", "-")
-        raise ParameterError(f"expected no --{option} beside a {task}, got one", hint="a transcriber knows it")
+def task_options(model: BiLSTMEstimator, known: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of options that only some tasks have those that were given.
+
+    Args:
+        model: fitted.
+        known: names of those that its task has.
+        options: all of them; None, or an empty list, where one was not given.
+
+    Raises:
+        ParameterError: one was given that the task does not have.
+    """
+    given = {name: value for name, value in options.items() if value is not None and value != []}
+    for name in given:
+        if name not in known:
+            flag = FLAGS.get(name, name).replace("_", "-")
+            raise ParameterError(f"expected no --{flag} beside a {model.task}, got one", hint=_who_knows(name))
     return given
+
+
+FLAGS = {"hot_words": "hot_word", "refit": "no_refit"}  # where the option is not called as the parameter
+
+
+def _who_knows(option: str) -> str:
+    tasks = [
+        task
+        for task in TASKS
+        if option in (*said_of(task).get("predict_options", ()), *said_of(task).get("backtest_options", ()))
+    ]
+    return f"a {' or a '.join(tasks)} knows it"
 
 
 RAY = "--ray"

@@ -62,6 +62,26 @@ def with_written_times(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def write_frame(frame: pl.DataFrame, output: Path | None) -> None:
+    """A table to a file in the format that its name says, or as CSV to stdout."""
+    from bilstm.data.source import JSON_LINES, PARQUET
+
+    ending = "" if output is None else output.suffix.lower()
+    if output is None:
+        sys.stdout.write(with_written_times(frame).write_csv())
+        return
+    if ending in PARQUET:
+        try:
+            frame.write_parquet(output)
+        except OSError as error:
+            raise DataError(f"cannot write {output}: {error.strerror}", hint="choose another file") from None
+    elif ending in JSON_LINES:
+        write_text(output, with_written_times(frame).write_ndjson())
+    else:
+        write_text(output, with_written_times(frame).write_csv(separator="\t" if ending == ".tsv" else ","))
+    talk(f"wrote {output}: {frame.height} rows")
+
+
 def check_places(output: Path, plot: Path | None) -> None:
     for path in [output, *([] if plot is None else [plot])]:
         if path.is_dir() or not path.parent.is_dir():

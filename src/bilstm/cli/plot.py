@@ -7,17 +7,22 @@ from typing import Annotated
 
 import typer
 
-from bilstm.cli.data import read_for
+from bilstm.cli.data import read_data
 from bilstm.cli.options import ModelFile
 
 
 def plot(
     file: ModelFile,
     data: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="Data with targets: plots predictions; or a sound.")
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="Data with the true targets, beside which predictions are drawn; of a transcriber one recording.",
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="A .png, .svg or .pdf file.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="The .png, .svg or .pdf file to write."),
     ] = None,
 ) -> None:
     """Draw the loss curves of a model's training; with DATA, its predictions against the truth.
@@ -27,19 +32,15 @@ def plot(
 
     Example: bilstm plot boston.bilstm test.csv -o predictions.png
     """
-    from bilstm.cli.data import series_for
     from bilstm.estimators.loading import load
-    from bilstm.plotting.plots import forecasts, predictions, save_figure, transcript
+    from bilstm.plotting.plots import predictions, save_figure
 
     model = load(file)
-    if model.task == "forecaster":
-        figure, name = forecasts(model, None if data is None else series_for(model, data)), "forecast"
-    elif data is None:
+    if data is None and model.needs_data:
         figure, name = model.history_.plot(), "loss"
-    elif model.task == "transcriber":
-        figure, name = transcript(model, Path(data)), Path(data).stem
     else:
-        figure, name = predictions(model, read_for(model, data, with_targets=True)), "predictions"
+        figure = predictions(model, read_data(model, [] if data is None else [data], with_targets=True))
+        name = Path(data).stem if data is not None and model.reads_many_files else model.figure_name
     output = output or Path(f"{file.stem}-{name}.png")
     save_figure(figure, output)
     print(output)

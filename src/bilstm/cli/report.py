@@ -29,7 +29,6 @@ def report(
 
     Example: bilstm report names.bilstm test.conll
     """
-    from bilstm.cli.data import builtin_named
     from bilstm.cli.output import talk
     from bilstm.estimators.loading import load
     from bilstm.report import write_report
@@ -39,7 +38,6 @@ def report(
         came = "a folder" if output.is_dir() else f"no folder {output.parent}"
         raise DataError(f"expected a file to write, got {came} ({output})", hint="choose another -o")
     model = load(file)
-    rows = None if data is None else builtin_named(data)
-    write_report(model, data if rows is None else rows, output, file=file, verbose=1)
+    write_report(model, data, output, file=file, verbose=1)
     talk(f"{output.stat().st_size / 1e6:.1f} MB, works without a network")
     print(output)

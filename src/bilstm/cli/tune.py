@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bilstm.cli.data import newer_part, reader_for
+from bilstm.cli.data import read_for_fit
 from bilstm.cli.fit import run as fit_model
 from bilstm.cli.options import (
     TASKS,
     TOGETHER,
+    columns_of,
     data_options,
     kind_of,
     model_options,
@@ -29,10 +30,12 @@ from bilstm.cli.options import (
     value_reader,
 )
 from bilstm.cli.output import check_places
-from bilstm.errors import BilstmError, ParameterError, from_extra
+from bilstm.errors import BilstmError, DataError, ParameterError, from_extra
 from bilstm.estimators.space import in_words
 
 if TYPE_CHECKING:
+    from bilstm.estimators.base import BiLSTMEstimator
+    from bilstm.estimators.inputs import Columns
     from bilstm.tune.result import SearchResult
 
 
@@ -68,7 +71,7 @@ def _command(task: str) -> Callable[..., None]:
 
     def command(context: typer.Context, **options: Any) -> None:
         given = [parameter.name for parameter in own if _is_given(context, parameter.name)]
-        reading = {key: options.pop(key) for key in said_of(task)["reading"]}
+        reading = columns_of(task, options)
         model = {parameter.name: options.pop(parameter.name) for parameter in own}
         run(kind_of(task), reading, model, given, **options)
 
@@ -162,8 +165,8 @@ def _search_options() -> list[inspect.Parameter]:
 
 
 def run(
-    kind: Any,
-    reading: dict[str, Any],
+    kind: type[BiLSTMEstimator],
+    reading: Columns,
     model: dict[str, Any],
     given: Sequence[str],
     data: str,
@@ -185,6 +188,7 @@ def run(
     """Search, tell what was found, fit the best and save it."""
     from_extra("optuna", "tune")
     from bilstm.cluster.search import tune_together
+    from bilstm.data.dataset import Dataset
     from bilstm.tune.locks import sole_access
     from bilstm.tune.search import reload_result, tune
     from bilstm.tune.space import parsed
@@ -195,14 +199,13 @@ def run(
     twice = [name for name in given if name in ranges]
     if twice:
         raise ParameterError(f"expected {twice[0]} fixed or searched, got both", hint="leave one of the two out")
-    read = reader_for(reading)
-    training = read(data, **reading)
-    validation = None if valid is None else read(valid, **reading, like=training)
-    if validation is not None and "time" in reading:
-        validation = newer_part(validation, training, model["history"])
+    estimator = kind(**model)
+    training, validation = read_for_fit(estimator, data, valid, reading)
+    if not isinstance(training, Dataset):
+        raise DataError(f"expected a file, got a folder ({data})", hint="a search needs data that fits into memory")
     try:
         result = (tune if ray is None else functools.partial(tune_together, address=ray))(
-            kind(**model),
+            estimator,
             training,
             validation=validation,
             minutes=minutes,
@@ -251,10 +254,10 @@ def _show(result: SearchResult, command: str, plot: Path | None, as_json: bool) 
 
 
 def _fit_command(
-    kind: Any,
+    kind: type[BiLSTMEstimator],
     data: str,
     output: Path,
-    reading: dict[str, Any],
+    reading: Columns,
     valid: str | None,
     model: dict[str, Any],
 ) -> str:

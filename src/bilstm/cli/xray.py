@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bilstm.cli.data import data_for
+from bilstm.cli.data import read_data
 from bilstm.errors import DataWarning
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def xray(
     model = load(file)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the contributions to", DataWarning)  # the notes say it too
-        found = x_ray(model, data_for(model, data or [], text), row=row, outputs=outputs)
+        found = x_ray(model, read_data(model, data or [], text=text), row=row, outputs=outputs)
     print(table(found))
     for note in found.notes:
         talk(f"note: {note}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -72,3 +73,8 @@ def sunspots(drop: Sequence[str] = ()) -> Series:
 
 
 BUILTIN: dict[str, Callable[..., Dataset]] = {"boston": boston, "digits": digits, "sunspots": sunspots}
+
+
+def builtin_named(name: object, drop: Sequence[str] = ()) -> Dataset | None:
+    """The built-in set of that name; None where a file of that name lies, or there is no such set."""
+    return BUILTIN[name](drop) if isinstance(name, str) and name in BUILTIN and not Path(name).is_file() else None

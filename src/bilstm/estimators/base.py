@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import polars as pl
+import polars.selectors
 import torch
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -31,7 +33,7 @@ from bilstm.estimators.circumstances import circumstances
 from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
 from bilstm.estimators.space import Space
-from bilstm.formatting import counted, listed
+from bilstm.formatting import counted, listed, number
 from bilstm.networks.network import Network
 from bilstm.networks.words import WordReader
 from bilstm.training import workers
@@ -59,6 +61,10 @@ class BiLSTMEstimator(Inputs, ABC):
     reading: tuple[str, ...]  # names of the options that say how DATA is read
     option_help: ClassVar[dict[str, str]] = {}  # texts of such options, where they differ from the usual ones
     needs_data = True  # whether a fitted model predicts nothing without data
+    reads_many_files = False  # whether it reads several files at once
+    figure_name = "predictions"  # what the file is called in which `bilstm plot` draws them
+    predict_options: tuple[str, ...] = ()  # options of `bilstm predict` and `evaluate` that are this task's alone
+    backtest_options: tuple[str, ...] = ()  # options of `bilstm evaluate` that say how it is tested again and again
 
     hidden_size: int
     num_layers: int
@@ -281,6 +287,19 @@ class BiLSTMEstimator(Inputs, ABC):
         rows, others = train_test_split(everything, test_size=count, random_state=seed, stratify=strata)
         return np.sort(rows), dataset.take(np.sort(others))
 
+    def validation_part(self, validation: Dataset, training: Dataset | Stream) -> Dataset:
+        """What of a second file ``fit`` may be stopped by: here all of it."""
+        return validation
+
+    def fit_report(self, training: Dataset | Stream, validation: Dataset | None = None) -> str:
+        """What ``fit`` has measured, in words.
+
+        Args:
+            training, validation: what this estimator was fitted to, and stopped by.
+        """
+        figures = " · ".join(f"{name} {number(value)}" for name, value in self.metrics_.items())
+        return f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
+
     def _given(self, validation: Any) -> Dataset:
         """A Dataset or a pair (X, y) to stop by, as this estimator needs it."""
         if not isinstance(validation, Dataset):
@@ -421,6 +440,19 @@ class BiLSTMEstimator(Inputs, ABC):
         if next(self.network_.parameters()).device != device:  # to look at every module takes a third of a row's time
             self.network_.to(device)
         return predict(self.network_, self.encode(dataset), device).numpy()
+
+    @abstractmethod
+    def prediction_columns(self, X: Any) -> list[pl.Series]:
+        """Predictions as named columns, a row each, in the caller's order."""
+
+    def prediction_frame(self, X: Any) -> pl.DataFrame:
+        """Predictions as a table to be written, behind the names of the sequences where they have some.
+
+        Its numbers have seven digits, which is what float32 knows.
+        """
+        frame = pl.DataFrame(self.prediction_columns(X)).with_columns(pl.selectors.float().round_sig_figs(7))
+        ids = X.ids if isinstance(X, Dataset) else None
+        return frame if ids is None else frame.insert_column(0, ids)
 
     def save(self, path: str | Path) -> None:
         """Write everything a later process needs to predict to one file; see :func:`bilstm.load`.

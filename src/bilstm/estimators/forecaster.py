@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
+import polars.selectors
 import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
@@ -23,6 +24,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.series.encoder import VIEWS, SeriesEncoder, root_mean_squares
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
+from bilstm.data.stream import Stream
 from bilstm.errors import DataError, record_warnings
 from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
 from bilstm.estimators.parameters import store
@@ -100,6 +102,8 @@ class BiLSTMForecaster(SeriesEstimator):
     reading = ("time", "target", "group", "future", "drop")
     option_help: ClassVar = {"group": "In a file of several series, the column that names the series of each row."}
     needs_data = False
+    figure_name = "forecast"
+    backtest_options = ("folds", "steps", "refit")
     metric_name = "mase"
     higher_is_better = False
     space = SERIES
@@ -188,6 +192,16 @@ class BiLSTMForecaster(SeriesEstimator):
             columns += found.columns_of(k, name)
         return pl.DataFrame(columns)
 
+    def prediction_columns(self, X: Any = None) -> list[pl.Series]:
+        """The columns of :meth:`predict`, with times as files have them."""
+        frame = self.predict(X)
+        return [self.known_.clock.plain(c) if c.name == self.known_.times.name else c for c in frame.get_columns()]
+
+    def prediction_frame(self, X: Any = None) -> pl.DataFrame:
+        """The columns of :meth:`predict` as a table to be written: seven digits, times as files have them."""
+        numbers = pl.selectors.float().exclude(self.known_.times.name)
+        return pl.DataFrame(self.prediction_columns(X)).with_columns(numbers.round_sig_figs(7))
+
     def forecasts(self, X: Any, y: Any = None) -> Forecasts:
         """Every forecast that could have been made in a series with what came after it, for figures and a verdict.
 
@@ -240,6 +254,21 @@ class BiLSTMForecaster(SeriesEstimator):
             if len(inside):
                 parts.append(replace(model.forecasts_of(inside), folds=np.full(len(inside), fold)))
         return Forecasts.joined(parts)
+
+    def fit_report(self, training: Dataset | Stream, validation: Dataset | None = None) -> str:
+        """How the target is seen, what the BiLSTM adds, and the validation part beside simple rules."""
+        view = f"the target is seen as {self.target_as_}"
+        if validation is None and self.validation_fraction == 0:
+            return f"{view}; nothing was held out to measure it by"
+        assert isinstance(training, Series)
+        with record_warnings(show=False):  # fit has said all of them
+            windows = self.validation_windows(training, validation)
+            assert windows is not None
+            forecasts = self.forecasts(windows)
+        return (
+            f"{view}; of what the BiLSTM adds {self.share_:.0%} is kept\n"
+            f"on the validation part, {forecasts.span(training.clock)}, which chose the model:\n{forecasts.report()}"
+        )
 
     def score(self, X: Any, y: Any = None) -> float:
         """1 − MSE / MSE of the last value: 0 is as good as the last value (or it is perfect), 1 is perfect."""

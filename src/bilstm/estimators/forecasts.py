@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array
+from bilstm.data.series.clock import Clock
 from bilstm.errors import DataError
+from bilstm.formatting import written_time
 from bilstm.metrics.comparison import compared, lag_of
 from bilstm.metrics.forecasts import coverage, forecast_metrics, forecast_table, lag_sentence, verdict
 
@@ -102,6 +104,12 @@ class Forecasts:
         lines.append(f"direction right in {self.metrics['direction']:.1%} (95 % interval {low:.1%} to {high:.1%})")
         lines += [self.follows_last] if self.follows_last else []
         return "\n".join([*lines, self.verdict])
+
+    def span(self, clock: Clock) -> str:
+        """How many forecasts there are of how many steps of a clock, and when they were made."""
+        first, last = written_time(self.origins.min()), written_time(self.origins.max())
+        steps = f"{self.horizon} step{'s' * (self.horizon > 1)}{'' if 'step' in clock.name else f' ({clock.name})'}"
+        return f"{len(self):,} forecasts of {steps}, made {first} to {last}"
 
     def frame(self) -> pl.DataFrame:
         """One row a forecast step: when it was made, for when, what was said, what came."""

@@ -6,22 +6,61 @@ expect of every estimator end in the words of scikit-learn, by which these know 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from bilstm.data.builtin import builtin_named
 from bilstm.data.dataset import Dataset, is_frame, target_frame
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.sound.recordings import Recordings
-from bilstm.data.tables.reader import read_table
+from bilstm.data.stream import Stream
+from bilstm.data.tables.folder import columns_in, is_folder, read_folder
+from bilstm.data.tables.reader import read_frame, read_table
 from bilstm.data.text.reader import from_texts, from_words, is_text, is_words, read_texts
-from bilstm.errors import DataError, did_you_mean
+from bilstm.errors import DataError, ParameterError, did_you_mean
 
 READS_TEXT = "a classifier or a tagger reads text"
+Readable = str | Path | bytes | Sequence[str | Path]
+
+
+class Columns(TypedDict, total=False):
+    """Which column of a file is what, as the options of ``bilstm fit`` name them."""
+
+    target: Sequence[str]
+    drop: Sequence[str]
+    category: Sequence[str]
+    future: Sequence[str]
+    group: str | None
+    order: str | None
+    text: str | None
+    tag: str | None
+    time: str | None
+    sound: str | None
+
+
+def builtin_for_fit(path: str, columns: Columns) -> Dataset | None:
+    """A built-in set by its name, whose columns are what they are; None where there is none of that name."""
+    builtin = builtin_named(path, columns.get("drop", ()))
+    for option, value in columns.items():
+        if builtin is not None and value and option != "drop":
+            raise ParameterError(f"expected no --{option} beside the built-in set {path!r}, got {value!r}")
+    return builtin
+
+
+def one_file(path: Readable) -> str | Path | bytes:
+    """The only file of a list, or the file that is no list."""
+    if isinstance(path, (str, Path, bytes)):
+        return path
+    if len(path) != 1:
+        shown = " ".join(map(str, path[:3]))
+        raise ParameterError(f"expected one file, got {len(path)}: {shown}", hint="only a transcriber reads several")
+    return path[0]
 
 
 class Inputs(BaseEstimator):  # type: ignore[misc]
@@ -103,21 +142,73 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             dataset = from_texts(sentences)
         return dataset if y is None else replace(dataset, targets=target_frame(y))
 
-    def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
-        """Read a file as this model needs it: its columns, their kinds, its groups.
+    @classmethod
+    def read_for_fit(
+        cls, path: str, *, like: Dataset | Stream | None = None, **columns: Unpack[Columns]
+    ) -> Dataset | Stream:
+        """Read data to train on: a file, a built-in set, or a folder of files, which is read piece by piece.
 
         Args:
-            path: a file with the columns of the training file; further columns are ignored.
+            path: of the file or the folder, or the name of a built-in set.
+            like: the training data, where this is a second file, to stop by: it is read as the first one was.
+            columns: which column is what; ``reading`` names those that this estimator knows.
+
+        Raises:
+            DataError: a column is missing, or holds what it must not hold.
+            ParameterError: two of ``columns`` exclude each other.
+
+        Example:
+            >>> from bilstm import BiLSTMRegressor
+            >>> data = BiLSTMRegressor.read_for_fit("houses.csv", target=["price"])  # doctest: +SKIP
+        """
+        builtin = builtin_for_fit(path, columns)
+        if builtin is not None:
+            if not builtin.target_names:
+                hint = "bilstm fit forecaster reads it"
+                raise ParameterError(f"expected rows or sequences with targets, got the series {path!r}", hint=hint)
+            return builtin
+        target, text, is_many = list(columns.get("target", ())), columns.get("text"), like is None and is_folder(path)
+        if not target:
+            names = columns_in(path) if is_many else read_frame(path).columns
+            hint = did_you_mean("", names, 20)
+            raise DataError(f"expected --target, the column to predict, got none ({path})", hint=hint)
+        group, order, drop = columns.get("group"), columns.get("order"), columns.get("drop", ())
+        category = columns.get("category", ())
+        if text is not None:
+            for option, value in {"drop": drop, "category": category, "group": group, "order": order}.items():
+                if value:
+                    raise ParameterError(f"expected no --{option} beside --text {text}, got {value!r}")
+            if is_many:
+                return read_folder(path, target=target, text=text)
+            if len(target) > 1:
+                raise DataError(f"expected one --target beside --text {text}, got {len(target)} ({path})")
+            return read_texts(path, text=text, target=target[0])
+        kinds = dict.fromkeys(category, "category") if like is None else like.kinds
+        if is_many:
+            return read_folder(path, target=target, drop=drop, group=group, order=order, kinds=kinds)
+        return read_table(path, target=target, drop=drop, group=group, order=order, kinds=kinds)
+
+    def read(self, path: Readable, *, with_targets: bool = False, text: str | None = None) -> Dataset:
+        """Read data as this model needs it: its columns, their kinds, its groups.
+
+        Args:
+            path: a file with the columns of the training file, of which further ones are ignored; or a built-in set, by
+                name. Of a model that reads words also a ``.txt`` file of lines, or lines as bytes (without targets); of
+                a transcriber also a folder, a list of sound files, or the bytes of one.
             with_targets: also read the targets, for evaluation.
+            text: of a model that reads words, the column of texts, if it is not called as in training.
 
         Raises:
             DataError: a column is missing, or holds text where the model needs numbers.
+            ParameterError: several files, where the model reads one at a time.
         """
         check_is_fitted(self)
-        if "text" in self.read_with_:
-            return read_texts(
-                path, text=self.read_with_["text"], target=self.target_names_[0] if with_targets else None
-            )
+        path = one_file(path)
+        builtin = builtin_named(path)
+        if builtin is not None:
+            return builtin
+        if isinstance(path, bytes):
+            raise DataError("expected a file of a table, got bytes (-)", hint="name the file instead of -")
         used = self.features_.kinds
         kinds = used | (dict.fromkeys(self.target_names_, self._target_kind()) if with_targets else {})
         return read_table(

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.batch import Sequences
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.source import Source
+from bilstm.data.source import Source, has_suffix
 from bilstm.data.text.encoder import CASES, WordEncoder
+from bilstm.data.text.reader import read_lines, read_texts
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.inputs import Readable, one_file
 from bilstm.formatting import counted
 from bilstm.networks.words import WordReader
 
@@ -34,6 +37,20 @@ class LanguageEstimator(BiLSTMEstimator):
     extra_vectors: int
 
     words_: WordEncoder
+
+    def read(self, path: Readable, *, with_targets: bool = False, text: str | None = None) -> Dataset:
+        if not self.is_language_:
+            return super().read(path, with_targets=with_targets, text=text)
+        check_is_fitted(self)
+        file = one_file(path)
+        if isinstance(file, bytes) or (not with_targets and has_suffix(Path(file), (".txt",))):
+            if with_targets:
+                raise DataError("expected a file with targets, got lines of text (-)")
+            return read_lines(file)
+        return self._read_language(file, with_targets, text or self.read_with_.get("text"))
+
+    def _read_language(self, path: str | Path, with_targets: bool, text: str | None) -> Dataset:
+        return read_texts(path, text=text or "text", target=self.target_names_[0] if with_targets else None)
 
     def _fit_features(self, training: Dataset) -> None:
         if not self.is_language_:

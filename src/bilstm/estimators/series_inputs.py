@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import polars as pl
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from bilstm.data.builtin import builtin_named
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, is_frame
 from bilstm.data.series.encoder import SeriesEncoder
@@ -19,10 +20,14 @@ from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series, read_series
 from bilstm.data.series.table import open_table
 from bilstm.data.series.windows import Windows, cut
+from bilstm.data.stream import Stream
+from bilstm.data.tables.folder import is_folder
 from bilstm.errors import DataError, ParameterError, warn
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.inputs import Columns, Readable, builtin_for_fit, one_file
 from bilstm.estimators.parameters import check_parameters
 from bilstm.estimators.space import Space
+from bilstm.formatting import written_time
 
 NEAR = 0.1  # by how much of a step the median of other times may differ from it: months have 28 to 31 days
 
@@ -40,10 +45,59 @@ class SeriesEstimator(BiLSTMEstimator):
     mase_scale_: Array
     known_: Series  # the last steps that fit was given
 
-    def read(self, path: str | Path, *, with_targets: bool = False) -> Series:
+    @classmethod
+    def read_for_fit(cls, path: str, *, like: Dataset | Stream | None = None, **columns: Unpack[Columns]) -> Series:
+        """Read series to train on: a file, or a built-in set; see :func:`bilstm.data.series.reader.read_series`."""
+        builtin = builtin_for_fit(path, columns)
+        if builtin is not None:
+            return _series_named(builtin, path)
+        if is_folder(path):
+            hint = "a regressor, a classifier or a tagger reads a folder piece by piece"
+            raise DataError(f"expected one file of series, got a folder ({path})", hint=hint)
+        if like is not None:
+            assert isinstance(like, Series)
+            return read_series(
+                path,
+                target=like.target_columns,
+                time=like.read_with.get("time"),
+                group=like.read_with.get("group"),
+                future=like.future,
+                features=like.feature_names,
+                clock=like.clock,
+            )
+        return read_series(
+            path,
+            target=list(columns.get("target", ())) or None,
+            time=columns.get("time"),
+            group=columns.get("group"),
+            future=columns.get("future", ()),
+            drop=columns.get("drop", ()),
+        )
+
+    def validation_part(self, validation: Dataset, training: Dataset | Stream) -> Series:
+        """The steps of a second file behind those of training, and as many before them as a forecast is made from."""
+        assert isinstance(validation, Series)
+        assert isinstance(training, Series)
+        if "time" not in training.read_with:
+            return validation
+        known = training.known_times
+        newer = validation.kept((validation.times > known[max(len(known) - self.history - 1, 0)]).to_numpy())
+        if not len(newer) or not (newer.known_times > known.max()).any():
+            raise DataError(
+                f"expected steps behind {written_time(known.max())}, the last of the training series, got none "
+                f"({validation.source})",
+                hint="what stops the training must not be part of it",
+            )
+        return newer
+
+    def read(self, path: Readable, *, with_targets: bool = False, text: str | None = None) -> Series:
         """Read a newer file of the series as this model needs it; see :func:`bilstm.data.series.reader.read_series`."""
         check_is_fitted(self)
-        return self._read_like_training(path)
+        path = one_file(path)
+        if isinstance(path, bytes):
+            raise DataError("expected a file of series, got bytes (-)", hint="name the file instead of -")
+        builtin = builtin_named(path)
+        return self._read_like_training(path) if builtin is None else _series_named(builtin, str(path))
 
     def training_data(self, X: Any, y: Any) -> Windows:
         series = self.training_series(X, y)
@@ -234,6 +288,12 @@ class SeriesEstimator(BiLSTMEstimator):
             raise DataError(f"expected targets {self.target_names_} everywhere, got others too")
         if self.known_.feature_names != self.feature_names_ or not {*self.known_.future} <= {*self.feature_names_}:
             raise DataError(f"expected steps of {self.feature_names_}, got {self.known_.feature_names}")
+
+
+def _series_named(builtin: Dataset, name: str) -> Series:
+    if not isinstance(builtin, Series):
+        raise ParameterError(f"expected a series, got the built-in set {name!r}", hint="sunspots is one")
+    return builtin
 
 
 def _as_series(data: Dataset, y: Any) -> Series:

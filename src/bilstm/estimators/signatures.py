@@ -95,9 +95,14 @@ def _attributes(body: list[ast.stmt]) -> dict[str, Any]:
         else:
             continue
         if isinstance(target, ast.Name):
-            if target.id.startswith("space"):
-                values[target.id] = eval(compile(ast.Expression(value), "<space>", "eval"), dict(vars(space)))
-                continue
-            with contextlib.suppress(ValueError):  # no literal
-                values[target.id] = ast.literal_eval(value)
+            with contextlib.suppress(ValueError, AttributeError):  # neither a literal nor a space
+                values[target.id] = _value(value)
     return values
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        return getattr(space, node.id)
+    if isinstance(node, ast.BinOp):
+        return _value(node.left) | _value(node.right)
+    return ast.literal_eval(node)

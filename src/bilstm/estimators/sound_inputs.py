@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import polars as pl
@@ -16,9 +16,12 @@ from bilstm.data.sound.encoder import SoundEncoder
 from bilstm.data.sound.reader import EXTRA, read_sound
 from bilstm.data.sound.recordings import Recordings, from_sounds, most_common_rate, read_recordings
 from bilstm.data.sound.utterances import SAME, SoundCache, Utterances, at_speed, key_of
+from bilstm.data.stream import Stream
+from bilstm.data.tables.folder import is_folder
 from bilstm.data.text.encoder import CharacterEncoder
 from bilstm.errors import DataError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.inputs import Columns, Readable
 from bilstm.estimators.listening import in_blocks
 from bilstm.estimators.survey import Finding, listen, read_texts, report, steps_needed, usable
 from bilstm.networks.speech import SpeechNetwork
@@ -171,11 +174,24 @@ class SoundEstimator(BiLSTMEstimator):
 
     # -- predict -------------------------------------------------------------------------------------------
 
-    def read(self, path: Any, *, with_targets: bool = False) -> Recordings:
+    @classmethod
+    def read_for_fit(cls, path: str, *, like: Dataset | Stream | None = None, **columns: Unpack[Columns]) -> Recordings:
+        """Read which recordings to train on; see :func:`bilstm.data.sound.recordings.read_recordings`."""
+        if is_folder(path):
+            hint = "a table with the columns path and text says what is said in each sound"
+            raise DataError(f"expected one table of recordings, got a folder ({path})", hint=hint)
+        text, sound = columns.get("text") or "text", columns.get("sound") or "path"
+        return read_recordings(path, text=text, sound=sound, group=columns.get("group"))
+
+    def read(self, path: Readable, *, with_targets: bool = False, text: str | None = None) -> Recordings:
         """Read recordings as this model needs them; see :func:`bilstm.data.sound.recordings.read_recordings`."""
         check_is_fitted(self)
-        told = {name: column for name, column in self.read_with_.items() if name != "group"}
-        return read_recordings(path, **told, with_targets=with_targets)
+        if isinstance(path, bytes):
+            return from_sounds([path], rate=self.sound_.rate)
+        names = {name: column for name, column in self.read_with_.items() if name != "group"}
+        if text is not None:
+            names["text"] = text
+        return read_recordings(path, **names, with_targets=with_targets)
 
     def to_dataset(self, X: Any, y: Any) -> Recordings:
         return self._recordings(X, y, self.sound_.rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,14 @@ from bilstm.data.batch import Batch, Sequences, unsorted_steps
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
-from bilstm.data.text.reader import from_words, read_sentences
+from bilstm.data.stream import Stream
+from bilstm.data.tables.folder import is_folder, read_folder
+from bilstm.data.text.reader import from_words, read_sentences, words_in
 from bilstm.data.text.tags import mended, repair, scheme_of, valid_transitions
 from bilstm.errors import DataError, ParameterError, did_you_mean, warn
 from bilstm.estimators.base import NAMED
 from bilstm.estimators.entities import Entity, found_entities
+from bilstm.estimators.inputs import Columns
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
 from bilstm.estimators.space import WORDS
@@ -157,6 +160,21 @@ class BiLSTMTagger(LanguageEstimator):
         dataset = self._sentences(X)
         return self.tags_of(self.decode(self.outputs(dataset), dataset.lengths), dataset.lengths)
 
+    def prediction_columns(self, X: Any) -> list[pl.Series]:
+        """``words`` and ``tags``; and where tags are BIO or IOBES the ``entities`` with their places in the text."""
+        dataset = self._sentences(X)
+        columns = [
+            pl.Series("words", words_in(dataset), dtype=pl.List(pl.String)),
+            pl.Series("tags", self.predict(dataset), dtype=pl.List(pl.String)),
+        ]
+        if self.scheme_ is not None:
+            entities = [
+                [entity._asdict() | {"probability": round(entity.probability, 4)} for entity in sentence]
+                for sentence in self.entities(dataset)
+            ]
+            columns.append(pl.Series("entities", entities))
+        return columns
+
     def predict_proba(self, X: Any) -> list[Array]:
         """Probability of each tag at each word, (T_i, K) a sentence, columns in the order of ``classes_``.
 
@@ -224,9 +242,17 @@ class BiLSTMTagger(LanguageEstimator):
                 f"expected a model of BIO or IOBES tags, got tags such as {name!r}", hint="use predict"
             )
 
-    def read(self, path: str | Path, *, with_targets: bool = False) -> Dataset:
-        """Read sentences as this model needs them; see :func:`bilstm.data.text.reader.read_sentences`."""
-        return read_sentences(path, **self.read_with_, with_tags=with_targets)
+    @classmethod
+    def read_for_fit(
+        cls, path: str, *, like: Dataset | Stream | None = None, **columns: Unpack[Columns]
+    ) -> Dataset | Stream:
+        """Read tagged sentences to train on: a file, or a folder of tables, which is read piece by piece."""
+        if like is None and is_folder(path):
+            return read_folder(path, text=columns.get("text"), tag=columns.get("tag"))
+        return read_sentences(path, text=columns.get("text"), tag=columns.get("tag"))
+
+    def _read_language(self, path: str | Path, with_targets: bool, text: str | None) -> Dataset:
+        return read_sentences(path, tag=self.read_with_.get("tag"), text=text, with_tags=with_targets)
 
     # -- hooks ---------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import polars as pl
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from bilstm.estimators.parameters import store
 from bilstm.estimators.sound_inputs import SoundEstimator
 from bilstm.estimators.space import SOUND
 from bilstm.estimators.survey import empty_texts, report
-from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript
+from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript, columns_of
 from bilstm.formatting import counted, shortened
 from bilstm.metrics.transcripts import transcript_metrics
 from bilstm.nn.ctc.functions import ctc_loss
@@ -94,6 +95,8 @@ class BiLSTMTranscriber(SoundEstimator):
         "and text (what is said in it)."
     )
     reading = ("sound", "text", "group")
+    reads_many_files = True
+    predict_options = ("lm", "lm_weight", "word_bonus", "hot_words", "beam", "look_ahead")
     option_help: ClassVar = {
         "group": "The column that names the speaker: whole speakers are then held out to stop by.",
         "text": "The column of what is said, if it is not called text.",
@@ -192,6 +195,11 @@ class BiLSTMTranscriber(SoundEstimator):
         """
         check_is_fitted(self)
         return self._transcribed(self.to_dataset(X, None), Decoding(**decoding), strict=False)
+
+    def prediction_columns(self, X: Any) -> list[pl.Series]:
+        """``path``, ``text`` and ``confidence`` of each recording, and a ``note`` where one has one."""
+        recordings = self.to_dataset(X, None)
+        return columns_of(recordings.names, self.transcribe(recordings))
 
     def _transcribed(self, recordings: Recordings, decoding: Decoding, strict: bool) -> list[Transcript]:
         decoder = self.decoder(decoding)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -67,6 +68,29 @@ class Transcript:
     words: list[Word] = field(default_factory=list)
     alternatives: list[tuple[str, float]] = field(default_factory=list)
     note: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, rounded; alternatives and the note only where there are some."""
+        words = [
+            {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
+            | {"confidence": round(word.confidence, 4)}
+            for word in self.words
+        ]
+        others = [{"text": text, "probability": round(chance, 4)} for text, chance in self.alternatives]
+        plain = {"text": self.text, "confidence": round(self.confidence, 4), "words": words}
+        return plain | ({"alternatives": others} if others else {}) | ({"note": self.note} if self.note else {})
+
+
+def columns_of(names: Sequence[str], transcripts: Sequence[Transcript]) -> list[pl.Series]:
+    """Transcripts as columns ``path``, ``text``, ``confidence``; and ``note`` where one has one."""
+    columns = [
+        pl.Series("path", names, dtype=pl.String),
+        pl.Series("text", [one.text for one in transcripts], dtype=pl.String),
+        pl.Series("confidence", [round(one.confidence, 4) for one in transcripts], dtype=pl.Float64),
+    ]
+    if any(one.note for one in transcripts):
+        columns.append(pl.Series("note", [one.note for one in transcripts], dtype=pl.String))
+    return columns
 
 
 @dataclass(frozen=True)

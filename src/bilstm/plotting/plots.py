@@ -15,7 +15,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import cut
 from bilstm.data.sound.reader import sound_blocks
-from bilstm.data.sound.recordings import from_sounds
+from bilstm.data.sound.recordings import Recordings, from_sounds
 from bilstm.data.text.encoder import BLANK
 from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -94,7 +94,7 @@ def _(estimator: BiLSTMForecaster, data: Series | None) -> Figure:
 
 @predictions.register
 def _(estimator: BiLSTMTranscriber, data: Any) -> Figure:
-    return transcript(estimator, data)
+    return transcript(estimator, data.sounds[0] if isinstance(data, Recordings) else data)
 
 
 def predicted_against_true(truth: Array, predicted: Array, name: str, unit: str = "") -> Figure:

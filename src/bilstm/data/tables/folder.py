@@ -102,6 +102,11 @@ def read_folder(
     )
 
 
+def is_folder(path: str) -> bool:
+    """Whether a path names a folder, or is a pattern of files, rather than a file."""
+    return Path(path).is_dir() or (any(sign in path for sign in "*?[") and not Path(path).exists())
+
+
 @dataclass(frozen=True)
 class Form:
     """How the rows of the files become a Dataset: the options of :func:`read_folder`, and what a look shows."""

@@ -19,7 +19,7 @@ import polars as pl
 
 from bilstm.data.columns import Array, is_missing, whole_numbers
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, has_suffix
+from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw, typed
 from bilstm.data.text.conll import read_conll
 from bilstm.errors import DataError
@@ -193,6 +193,28 @@ def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dat
     return texts_of(read_raw(Path(path)), Source.of_file(path), text=text, target=target)
 
 
+def read_lines(source: str | Path | bytes) -> Dataset:
+    """Read texts, one a line, from a UTF-8 file, or from the bytes of one, as they come on standard input.
+
+    Raises:
+        DataError: the file is missing or empty, or not UTF-8; says in which line.
+
+    Example:
+        >>> read_lines(b"so good\nbad").lengths.tolist()
+        [2, 1]
+    """
+    name = "-" if isinstance(source, bytes) else str(source)
+    raw = source if isinstance(source, bytes) else existing_file(source, "lines of text").read_bytes()
+    try:
+        lines = raw.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DataError(f"expected UTF-8 text, got other bytes ({name}, line {line})") from None
+    if not lines:
+        raise DataError(f"expected lines of text, got none ({name})")
+    return from_texts(lines, source=Source(name))
+
+
 def texts_of(frame: pl.DataFrame, source: Source, *, text: str, target: str | None, kind: str = "target") -> Dataset:
     """Rows of a file of texts as a Dataset.
 
@@ -220,7 +242,8 @@ def read_sentences(
         path: a CoNLL column file, CoNLL-U (``.conllu``); or a table (``.jsonl``, ``.parquet``, ``.csv``).
         tag: the tags' column: in CoNLL files its number, 1 for the first, by default the last; in CoNLL-U ``upos``
             (the default) or ``xpos``; in a table its name, ``tags`` by default.
-        text: in a table, the column of texts or of lists of words; by default ``tokens`` or ``words``.
+        text: in a table, the column of texts or of lists of words; by default ``tokens`` or ``words``, and before these
+            ``text`` where no tags are read.
         with_tags: False for words alone.
 
     Returns:
@@ -270,7 +293,8 @@ def _texts(words: list[str], lengths: Array, spaces: Array) -> tuple[pl.Series, 
 
 def sentences_of(frame: pl.DataFrame, source: Source, *, tag: str, text: str | None, with_tags: bool = True) -> Dataset:
     """Rows of a table of sentences, all or some that follow each other, as a Dataset."""
-    words = text or next((name for name in WORDS_COLUMNS if name in frame.columns), WORDS_COLUMNS[0])
+    candidates = WORDS_COLUMNS if with_tags else ("text", *WORDS_COLUMNS)
+    words = text or next((name for name in candidates if name in frame.columns), candidates[0])
     if words in frame.columns and frame[words].dtype == pl.String and not with_tags:
         return texts_of(frame, source, text=words, target=None)
     for name in [words, *([tag] if with_tags else [])]:
@@ -282,6 +306,19 @@ def sentences_of(frame: pl.DataFrame, source: Source, *, tag: str, text: str | N
                 '{"tokens": ["Ann", "ran"], "tags": ["B-PER", "O"]}',
             )
     return from_words(frame[words].to_list(), frame[tag].to_list() if with_tags else None, source)
+
+
+def words_in(dataset: Dataset) -> list[list[str]]:
+    """The words of each sentence."""
+    words = dataset.steps[WORD].to_list()
+    return [words[a : a + t] for a, t in zip(dataset.starts, dataset.lengths, strict=True)]
+
+
+def texts_in(dataset: Dataset) -> list[str]:
+    """The text of each sentence; of one that came as words, these with one blank between them."""
+    if dataset.texts is not None:
+        return dataset.texts.to_list()
+    return [" ".join(words) for words in words_in(dataset)]
 
 
 def joined_spans(words: Sequence[str]) -> Array:
