@@ -83,7 +83,7 @@ def test_a_long_table_is_remembered_by_the_model(run, speakers):
     assert np.mean([truth[row["utterance"]] == row["predicted_speaker"] for row in table]) > 0.8
     status, out, err = run("evaluate", "m.bilstm", speakers, "--json")
     assert (status, set(json.loads(out))) == (0, {"accuracy", "f1_macro", "log_loss", "calibration_error", "n"})
-    assert "trained on these very rows" in err
+    assert "trained on these very sequences" in err
     assert run("plot", "m.bilstm", speakers)[0] == 0
 
 

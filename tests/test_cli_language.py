@@ -7,7 +7,8 @@ import json
 import pytest
 
 import bilstm
-from bilstm.cli.predict import painted
+from bilstm.cli.data import read_data
+from bilstm.cli.results import paint
 from tests.tables import rows_of
 
 LANGUAGE = ["--max-epochs", "12", "--hidden-size", "12", "--batch-size", "4", "--learning-rate", "0.01"]
@@ -55,7 +56,8 @@ def test_from_tagged_sentences_to_tags_in_the_form_of_the_input(run, names, tmp_
 def test_entities_are_painted_on_a_terminal(run, names, typed, capsys):
     run("fit", "tagger", names, "-o", "ner.bilstm", *LANGUAGE)
     typed(b"Ann lives in Rome .\n")
-    painted(bilstm.load("ner.bilstm"), "-", None)
+    model = bilstm.load("ner.bilstm")
+    paint(model, read_data(model, ["-"]))
     out = capsys.readouterr().out
     assert out.startswith("[Ann]PER ")
     assert "lives in [Rome]LOC " in out
@@ -83,7 +85,11 @@ def test_from_texts_to_labels(run, tmp_path, typed):
     [
         (("fit", "tagger", "a.conll", "-o", "m.bilstm"), b"Ann B-PER\nran\n", "a.conll, line 2"),
         (("fit", "tagger", "a.conll", "-o", "m.bilstm"), b"Ann O\nsch\xf6n O\n", "a.conll, line 2"),
-        (("fit", "classifier", "a.csv", "--text", "text", "-o", "m.bilstm"), b"text,y\na,b\n", "expected one --target"),
+        (
+            ("fit", "classifier", "a.csv", "--text", "text", "-o", "m.bilstm"),
+            b"text,y\na,b\n",
+            "expected --target, the column to predict",
+        ),
         (
             ("fit", "classifier", "a.csv", "--text", "txt", "--target", "y", "-o", "m.bilstm"),
             b"text,y\na,b\n",

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 import bilstm
-from bilstm.cli.data import newer_part
 from bilstm.data.series.clock import Clock
 from bilstm.plotting.plots import forecasts
 from tests.compare import assert_close
@@ -102,11 +101,12 @@ def test_the_newer_part_keeps_as_many_steps_before_it_as_a_forecast_needs(prices
         bilstm.read_series("old.csv", target="Adj Close"),
         bilstm.read_series("new.csv", target="Adj Close"),
     )
-    assert newer_part(newer, training, 12).lengths.tolist() == [12 + 40]
+    model = bilstm.BiLSTMForecaster(history=12)
+    assert model.validation_part(newer, training).lengths.tolist() == [12 + 40]
     only_newer = newer.kept((newer.times > training.times.max()).to_numpy())
-    assert newer_part(only_newer, training, 12).lengths.tolist() == [40]
+    assert model.validation_part(only_newer, training).lengths.tolist() == [40]
     counted = bilstm.read_series(np.arange(30.0))
-    assert newer_part(counted, counted, 5) is counted
+    assert model.validation_part(counted, counted) is counted
 
 
 def test_options_of_a_forecaster_reach_the_model(prices, run):
@@ -362,6 +362,6 @@ def test_folds_and_missing_data_are_a_forecasters_alone(run):
     status, _, err = run("predict", "r.bilstm")
     assert (status, "expected DATA beside a regressor, got none" in err) == (2, True)
     status, _, err = run("evaluate", "r.bilstm", "boston", "--folds", "2")
-    assert (status, "expected no --folds, --steps or --no-refit beside a regressor" in err) == (2, True)
+    assert (status, "expected no --folds beside a regressor, got one\nhint: a forecaster knows it" in err) == (2, True)
     status, _, err = run("evaluate", "r.bilstm", "sunspots")
     assert (status, "expected data with targets, got none" in err) == (1, True)

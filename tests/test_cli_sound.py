@@ -242,7 +242,7 @@ def test_evaluate_on_the_training_recordings_says_that_it_flatters(folder, run):
 
 BAD = {
     "no data": (["predict", "m.bilstm"], 2, "expected DATA beside a transcriber, got none"),
-    "stdin beside a file": (["predict", "m.bilstm", "-", "sounds"], 2, "expected - alone, for sound from stdin"),
+    "stdin beside a file": (["predict", "m.bilstm", "-", "sounds"], 2, "expected - (standard input) alone"),
     "nothing on stdin": (["predict", "m.bilstm", "-"], 1, "expected sound with something in it"),
     "a missing file": (["predict", "m.bilstm", "sunds/0.wav"], 1, "sunds/0.wav"),
     "files that are all missing": (["predict", "m.bilstm", "a.wav", "b.wav"], 1, "got none of 2, the first 'a.wav'"),
@@ -301,4 +301,4 @@ def test_options_of_decoding_are_a_transcribers_alone(run, regressor, command, o
 def test_other_tasks_take_one_file(run, regressor):
     status, out, err = run("predict", regressor, "boston", "digits")
     assert (status, out) == (2, "")
-    assert "expected one DATA beside a regressor, got 2: boston digits" in err
+    assert "expected one file, got 2: boston digits" in err

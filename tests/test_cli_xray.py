@@ -69,8 +69,8 @@ def test_a_sound_file_is_taken_as_it_is(run, tmp_path):
     [
         (["m.bilstm"], 2, "expected DATA beside a tagger"),
         (["m.bilstm", "none.conll"], 1, "expected a file"),
-        (["m.bilstm", "Ann lives in Rome"], 2, "bilstm xray FILE -"),
-        (["m.bilstm", "a.txt", "b.txt"], 2, "expected one DATA"),
+        (["m.bilstm", "Ann lives in Rome"], 2, "bilstm predict FILE -"),
+        (["m.bilstm", "a.txt", "b.txt"], 2, "expected one file, got 2"),
         (["m.bilstm", "a.txt", "--row", "1"], 2, "expected row from 0 to 0, got 1"),
         (["m.bilstm", "a.txt", "-o", "x.doc"], 2, "expected a file that ends in .html"),
         (["m.bilstm", "a.txt", "-o", "nowhere/x.html"], 1, "cannot write"),

@@ -19,10 +19,10 @@ def demo(
         str,
         typer.Argument(
             metavar="[TASK]",
-            help="regressor, classifier, tagger, forecaster or transcriber; or data.",
+            help=f"What to show: {', '.join(TASKS)}; or data.",
             autocompletion=lambda: [*TASKS, "data"],
         ),
-    ] = "regressor",
+    ] = next(iter(TASKS)),
     folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
     max_epochs: Annotated[
         int | None, typer.Option("--max-epochs", min=1, metavar="N", help="Fewer for a quick look.")
