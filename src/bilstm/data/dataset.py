@@ -10,15 +10,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, as_column, is_missing, object_column
-from bilstm.data.source import ARRAYS, Source
+from bilstm.data.source import ARRAYS, Source, check_different
 from bilstm.errors import DataError
 
+D = TypeVar("D", bound="Dataset")
 WORD = "word"  # the one column of a Dataset of sentences
 
 
@@ -130,6 +131,9 @@ class Dataset:
         values = self.targets.to_numpy()
         return values[:, 0] if values.shape[1] == 1 else values
 
+    per_sequence: ClassVar[tuple[str, ...]] = ("lengths", "targets", "ids", "texts")  # fields with a row for each
+    per_step: ClassVar[tuple[str, ...]] = ("steps", "tags", "spans")
+
     def take(self, rows: Sequence[int] | Array) -> Self:
         """The sequences at positions ``rows``, in that order; or those where a mask (N,) is true."""
         rows = np.asarray(rows)
@@ -138,23 +142,9 @@ class Dataset:
         ends = np.cumsum(lengths)
         within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
         steps = np.repeat(self.starts[rows], lengths) + within
-        return replace(
-            self,
-            lengths=lengths,
-            first_rows=None,
-            targets=None if self.targets is None else self.targets[rows],
-            ids=None if self.ids is None else self.ids[rows],
-            texts=None if self.texts is None else self.texts[rows],
-            **self._at(steps),
-        )
-
-    def _at(self, steps: Array) -> dict[str, Any]:
-        """The fields that have a row for every step, at ``steps``."""
-        return {
-            "steps": self.steps[steps],
-            "tags": None if self.tags is None else self.tags[steps],
-            "spans": None if self.spans is None else self.spans[steps],
-        }
+        fields = {name: _at(getattr(self, name), rows) for name in self.per_sequence}
+        fields |= {name: _at(getattr(self, name), steps) for name in self.per_step}
+        return replace(self, first_rows=None, **fields)
 
     def check_lengths(self) -> None:
         """Raise a DataError if there are no sequences, or one without steps; a text without words is none."""
@@ -200,7 +190,7 @@ class Dataset:
         return cls(steps, lengths, None if y is None else target_frame(y), source=source)
 
 
-def joined(parts: Sequence[Dataset]) -> Dataset:
+def joined(parts: Sequence[D]) -> D:
     """Datasets with the same columns as one, its sequences in their order.
 
     Example:
@@ -210,22 +200,29 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
     """
     if len(parts) == 1:
         return parts[0]
-
-    def below(name: str) -> Any:
-        frames = [getattr(part, name) for part in parts]
-        if frames[0] is None:
-            return None
-        return np.concatenate(frames) if name in ("lengths", "spans") else _stacked(frames)
-
-    columns = ("steps", "lengths", "targets", "ids", "tags", "texts", "spans")
-    return replace(parts[0], **{name: below(name) for name in columns})
+    names = (*parts[0].per_sequence, *parts[0].per_step)
+    return replace(parts[0], **{name: _stacked([getattr(part, name) for part in parts]) for name in names})
 
 
-def _stacked(frames: Sequence[Any]) -> Any:
-    """Frames or Series one below the other; whole numbers and others together are numbers."""
-    if isinstance(frames[0], pl.Series):
-        return pl.concat(frames)
-    return pl.concat(frames, how="vertical" if len({tuple(f.dtypes) for f in frames}) == 1 else "vertical_relaxed")
+def _at(values: Any, rows: Array) -> Any:
+    """Rows of an array, a frame, a Series or a tuple; None where there are none."""
+    if values is None:
+        return None
+    return tuple(values[row] for row in rows) if isinstance(values, tuple) else values[rows]
+
+
+def _stacked(parts: Sequence[Any]) -> Any:
+    """Values of several Datasets one below the other; whole numbers and others together are numbers."""
+    first = parts[0]
+    if any(part is None for part in parts):
+        return None
+    if isinstance(first, tuple):
+        return tuple(value for part in parts for value in part)
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    if isinstance(first, pl.Series):
+        return pl.concat(parts)
+    return pl.concat(parts, how="vertical" if len({tuple(f.dtypes) for f in parts}) == 1 else "vertical_relaxed")
 
 
 def _steps_and_lengths(X: Any, source: Source) -> tuple[pl.DataFrame, Array]:
@@ -279,9 +276,7 @@ def is_frame(X: Any) -> bool:
 def as_frame(X: Any, source: Source = ARRAYS) -> pl.DataFrame:
     """A polars or pandas DataFrame as polars, every column Float64 or String."""
     names = [str(name) for name in X.columns]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(f"expected different column names, got {repeated[0]!r} twice ({source})")
+    check_different(names, source)
     if isinstance(X, pl.DataFrame):
         return pl.DataFrame([as_column(column) for column in X.get_columns()])
     return pl.DataFrame([_pandas_column(name, X.iloc[:, i]) for i, name in enumerate(names)])

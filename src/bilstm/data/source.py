@@ -10,10 +10,11 @@ import gzip
 import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import IO
 
 from bilstm.errors import DataError, did_you_mean
 
@@ -121,11 +122,16 @@ def existing_file(path: str | Path, what: str) -> Path:
     return path
 
 
-def open_text(path: Path) -> IO[str]:
-    """The text of a table, unpacked where it is packed, without a byte order mark."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+def open_bytes(path: Path) -> gzip.GzipFile | BufferedReader:
+    """A file, unpacked where gzip has packed it, or where its name says so."""
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b" or path.suffix.lower() == ".gz"
+    return gzip.open(path) if is_packed else path.open("rb")
+
+
+def open_text(path: Path, newline: str = "") -> TextIOWrapper:
+    """The text of a file in UTF-8, with the ends of lines as they are, without a byte order mark."""
+    return TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline=newline)
 
 
 def separator_of(path: Path) -> str:
@@ -146,6 +152,17 @@ def line_of_row(path: Path, row: int) -> int:
         return next((line for number, line in enumerate(records) if number == row + 1), row + 2)
 
 
+def header_of(path: Path) -> list[str]:
+    """The names of a CSV file's columns, which must differ."""
+    try:
+        with open_text(path) as file:
+            header = next(csv.reader(file, delimiter=separator_of(path)), [])
+    except (UnicodeDecodeError, csv.Error, *DAMAGED) as error:
+        raise unreadable(path, error) from None
+    check_different(header, f"{path}, line 1")
+    return header
+
+
 def unreadable(path: Path, error: Exception) -> DataError:
     """A table that cannot be read, in the words of its reader, with a hint where the cause is known."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -163,6 +180,13 @@ def _first_long_line(path: Path) -> int:
         reader = csv.reader(file, delimiter=separator_of(path))
         width = len(next(reader))
         return next((reader.line_num for record in reader if len(record) > width), 1)
+
+
+def check_different(columns: Sequence[str], where: object) -> None:
+    """Raise a DataError if two columns have one name."""
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise DataError(f"expected different column names, got {min(repeated)!r} twice ({where})")
 
 
 def check_columns(names: Sequence[str], columns: Sequence[str], source: Source) -> None:

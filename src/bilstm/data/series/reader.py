@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -59,6 +59,7 @@ class Series(Dataset):
     clock: Clock
     target_columns: tuple[str, ...]
     future: tuple[str, ...] = ()
+    per_step: ClassVar[tuple[str, ...]] = (*Dataset.per_step, "times")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,7 +69,7 @@ class Series(Dataset):
     @property
     def goals(self) -> tuple[str, ...]:
         """The former name of ``target_columns``."""
-        warnings.warn("Series.target_columns is called target_columns now", DeprecationWarning, stacklevel=2)
+        warnings.warn("Series.goals is called target_columns now", DeprecationWarning, stacklevel=2)
         return self.target_columns
 
     @cached_property
@@ -192,9 +193,6 @@ class Series(Dataset):
         """A digest of values, lengths and times."""
         times = np.ascontiguousarray(self.times.to_physical().to_numpy())
         return hashlib.sha256(super().fingerprint().encode() + times.tobytes()).hexdigest()
-
-    def _at(self, steps: Array) -> dict[str, Any]:
-        return super()._at(steps) | {"times": self.times[steps]}
 
 
 def read_series(

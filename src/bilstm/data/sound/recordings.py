@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, is_missing
-from bilstm.data.dataset import Dataset
+from bilstm.data.columns import is_missing
+from bilstm.data.dataset import Dataset, joined
 from bilstm.data.sound.reader import FORMATS, Sound, sound_facts
 from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw
@@ -52,6 +52,7 @@ class Recordings(Dataset):
 
     sounds: tuple[Sound, ...]
     groups: pl.Series | None = None
+    per_step: ClassVar[tuple[str, ...]] = (*Dataset.per_step, "sounds", "groups")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,12 +86,6 @@ class Recordings(Dataset):
         for sound in self.sounds:
             digest.update(_digest(sound))
         return digest.hexdigest()
-
-    def _at(self, steps: Array) -> dict[str, Any]:
-        return super()._at(steps) | {
-            "sounds": tuple(self.sounds[step] for step in steps),
-            "groups": None if self.groups is None else self.groups[steps],
-        }
 
 
 def read_recordings(
@@ -129,13 +124,9 @@ def read_recordings(
     if len({part.targets is None for part in parts}) > 1:
         bare = next(part for part in parts if part.targets is None)
         raise DataError(f"expected texts of all recordings or of none, got some without ({bare.source})")
-    whole = _recordings(
-        [name for part in parts for name in part.names],
-        [sound for part in parts for sound in part.sounds],
-        None if parts[0].targets is None else [said for part in parts for said in part.texts_said],
-        parts[0].source if len(parts) == 1 else Source(f"{parts[0].source} and {len(parts) - 1} more"),
-        dict(parts[0].read_with),
-    )
+    whole = joined(parts)
+    if len(parts) > 1:
+        whole = replace(whole, source=Source(f"{parts[0].source} and {len(parts) - 1} more"))
     _check_some_exist(whole, "check the paths")
     return whole
 

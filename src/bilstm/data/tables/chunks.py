@@ -6,14 +6,14 @@ Does not know what a column means.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from bilstm.data.source import DAMAGED, JSON_LINES, PARQUET, has_suffix, separator_of, unreadable
+from bilstm.data.source import DAMAGED, JSON_LINES, PARQUET, has_suffix, open_bytes, separator_of, unreadable
 from bilstm.data.tables.reader import parsed_csv
 from bilstm.errors import DataError, from_extra
 
@@ -175,7 +175,7 @@ def _csv_frames(shard: Shard) -> Iterator[pl.DataFrame]:
     path, separator = shard.path, separator_of(shard.path)
     header = b""
     try:
-        with open_bytes(path) as file:
+        with _without_mark(path) as file:
             for records in whole_records(file, path, shard.size):
                 table = header + records
                 header = header or records[: first_end(records)]
@@ -186,7 +186,7 @@ def _csv_frames(shard: Shard) -> Iterator[pl.DataFrame]:
 
 def _json_frames(shard: Shard) -> Iterator[pl.DataFrame]:
     try:
-        with open_bytes(shard.path) as file:
+        with _without_mark(shard.path) as file:
             while lines := file.readlines(shard.size):
                 whole = b"".join(lines)
                 if whole.strip():
@@ -195,16 +195,15 @@ def _json_frames(shard: Shard) -> Iterator[pl.DataFrame]:
         raise unreadable(shard.path, error) from None
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """A file, unpacked where it is packed, without a byte order mark."""
-    opened: Any = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - the caller closes it
-    file: IO[bytes] = opened
+def _without_mark(path: Path) -> BufferedIOBase:
+    """A file behind its byte order mark."""
+    file = open_bytes(path)
     if file.read(3) != b"\xef\xbb\xbf":
         file.seek(0)
     return file
 
 
-def whole_records(file: IO[bytes], path: Path, size: int) -> Iterator[bytes]:
+def whole_records(file: BufferedIOBase, path: Path, size: int) -> Iterator[bytes]:
     """The bytes of CSV, some at a time, cut at line ends that no quotes surround.
 
     Example:

@@ -5,10 +5,8 @@ Knows files and columns; how a file is cut into rows `chunks` knows, how rows be
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,18 +16,16 @@ import polars as pl
 from bilstm.data.columns import as_column
 from bilstm.data.dataset import Dataset
 from bilstm.data.source import (
-    DAMAGED,
     JSON_LINES,
     PARQUET,
     TABLES,
     Source,
     check_columns,
     has_suffix,
-    separator_of,
-    unreadable,
+    header_of,
 )
 from bilstm.data.stream import Stream
-from bilstm.data.tables.chunks import PIECE, Chunk, Shard, open_bytes, parquet, read_chunks, shards_of, whole_groups
+from bilstm.data.tables.chunks import PIECE, Chunk, Shard, parquet, read_chunks, shards_of, whole_groups
 from bilstm.data.tables.reader import no_target, table_of, typed_frame, warn_of_order
 from bilstm.data.text.reader import WORDS_COLUMNS, sentences_of, texts_of
 from bilstm.errors import DataError, ParameterError, did_you_mean
@@ -261,16 +257,7 @@ def _columns(path: Path) -> dict[str, str]:
         return {name: _holds(column) for name, column in pl.DataFrame(pl.from_arrow(schema)).to_dict().items()}
     if has_suffix(path, JSON_LINES):
         return {}
-    separator = separator_of(path)
-    try:
-        with io.TextIOWrapper(open_bytes(path), encoding="utf-8", errors="replace", newline="") as file:
-            header = next(csv.reader(file, delimiter=separator), [])
-    except (csv.Error, *DAMAGED) as error:
-        raise unreadable(path, error) from None
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise DataError(f"expected different column names, got {repeated[0]!r} twice ({path}, line 1)")
-    return dict.fromkeys(header, "")
+    return dict.fromkeys(header_of(path), "")
 
 
 def _holds(column: pl.Series) -> str:

@@ -5,8 +5,6 @@ Knows files, columns, line numbers and what counts as missing. Does not scale or
 
 from __future__ import annotations
 
-import csv
-import gzip
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +21,8 @@ from bilstm.data.source import (
     check_columns,
     existing_file,
     has_suffix,
-    open_text,
+    header_of,
+    open_bytes,
     separator_of,
     unreadable,
 )
@@ -176,17 +175,11 @@ def _as_truth(text: pl.Series) -> pl.Series | None:
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    separator = separator_of(path)
+    header_of(path)
     try:
-        with open_text(path) as file:
-            header = next(csv.reader(file, delimiter=separator), [])
-        frame = parsed_csv(path, separator)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, *DAMAGED) as error:
+        return parsed_csv(path, separator_of(path))
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
         raise unreadable(path, error) from None
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise DataError(f"expected different column names, got {repeated[0]!r} twice ({path}, line 1)")
-    return frame
 
 
 def parsed_csv(source: Path | bytes, separator: str) -> pl.DataFrame:
@@ -224,8 +217,8 @@ def _as_number(text: pl.Series, source: Source, *, forced: bool) -> pl.Series:
 def _read_typed(path: Path) -> pl.DataFrame:
     try:
         if has_suffix(path, JSON_LINES):
-            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path
-            return pl.read_ndjson(content, infer_schema_length=None)
+            with open_bytes(path) as file:
+                return pl.read_ndjson(file.read(), infer_schema_length=None)
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, *DAMAGED) as error:
         raise unreadable(path, error) from None

@@ -5,7 +5,6 @@ Knows lines, sections and counts; how a word is spelled in tokens and how a sent
 
 from __future__ import annotations
 
-import gzip
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.source import DAMAGED, existing_file
+from bilstm.data.source import DAMAGED, existing_file, open_bytes
 from bilstm.errors import DataError
 
 GZIP = b"\x1f\x8b"
@@ -54,24 +53,30 @@ class Arpa:
     unknown: int | None
 
 
-class _Line(NamedTuple):
-    number: int  # the first is 1
-    text: str
-
-
 class _Lines:
-    """The lines of a file that hold something, and where a mistake stands."""
+    """The lines of a file that hold something, without blanks at their ends, and where a mistake stands."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.number = 0
-        self._lines = _read(path)
+        self.number = 0  # of the last line that was read; the first is 1
 
-    def __iter__(self) -> Iterator[_Line]:
-        for line in self._lines:
-            self.number = line.number
-            if line.text:
-                yield line
+    def __iter__(self) -> Iterator[str]:
+        with self.path.open("rb") as file:
+            start = file.read(256)
+        if start.startswith(KENLM) or (b"\0" in start and not start.startswith(GZIP)):
+            kind = "a binary file of KenLM" if start.startswith(KENLM) else "a binary file"
+            raise DataError(
+                f"expected an ARPA text file, got {kind} ({self.path})", hint="give the .arpa it was made of"
+            )
+        try:
+            with open_bytes(self.path) as file:
+                for self.number, line in enumerate(file, 1):
+                    if text := line.decode("utf-8-sig" if self.number == 1 else "utf-8").strip(" \t\r\n"):
+                        yield text
+        except UnicodeDecodeError:
+            raise self.mistake("expected text in UTF-8, got other bytes", hint="convert the file to UTF-8") from None
+        except DAMAGED as error:
+            raise self.mistake(f"expected a whole gzip file, got {error}", hint=CUT) from None
 
     def mistake(self, message: str, hint: str | None = None) -> DataError:
         return DataError(f"{message} ({self.path}, line {self.number})", hint=hint)
@@ -103,7 +108,7 @@ def read_arpa(path: str | Path) -> Arpa:
     """
     lines = _Lines(existing_file(path, "a language model"))
     content = iter(lines)
-    if not any(line.text == "\\data\\" for line in content):
+    if "\\data\\" not in content:
         raise lines.mistake("expected a line \\data\\, got none to the end", hint=HINT)
     counts, header = _counts(lines, content)
     words: dict[str, int] = {}
@@ -122,23 +127,23 @@ def read_arpa(path: str | Path) -> Arpa:
     return Arpa(list(words), tables, folded.get("<s>"), folded.get("</s>"), folded.get("<unk>"))
 
 
-def _counts(lines: _Lines, content: Iterator[_Line]) -> tuple[list[int], str]:
+def _counts(lines: _Lines, content: Iterator[str]) -> tuple[list[int], str]:
     """How many n-grams of each n there should be, and the line after them."""
     counts: list[int] = []
     for line in content:
-        if line.text.startswith("\\"):
+        if line.startswith("\\"):
             if not counts:
-                raise lines.mistake(f"expected counts such as ngram 1=100, got {line.text}", hint=HINT)
-            return counts, line.text
-        name, _, count = line.text.partition("=")
+                raise lines.mistake(f"expected counts such as ngram 1=100, got {line}", hint=HINT)
+            return counts, line
+        name, _, count = line.partition("=")
         if name.split() != ["ngram", str(len(counts) + 1)] or not count.strip().isdecimal():
-            raise lines.mistake(f"expected ngram {len(counts) + 1}= and a whole number, got {line.text!r}", hint=HINT)
+            raise lines.mistake(f"expected ngram {len(counts) + 1}= and a whole number, got {line!r}", hint=HINT)
         counts.append(int(count))
     raise lines.mistake("expected the section \\1-grams:, got the end of the file", hint=CUT)
 
 
 def _section(
-    lines: _Lines, content: Iterator[_Line], n: int, count: int, words: dict[str, int]
+    lines: _Lines, content: Iterator[str], n: int, count: int, words: dict[str, int]
 ) -> tuple[NGramTable, str]:
     """The n-grams of a section and the line that ends it; 1-grams are entered among the words."""
     grams: dict[tuple[int, ...], None] = {}
@@ -146,10 +151,10 @@ def _section(
     back_off: list[float] = []
     end = ""
     for line in content:
-        if line.text.startswith("\\") and line.text.endswith((":", "\\")):
-            end = line.text
+        if line.startswith("\\") and line.endswith((":", "\\")):
+            end = line
             break
-        first, *others = line.text.replace("\t", " ").split(" ")
+        first, *others = line.replace("\t", " ").split(" ")
         columns = [column for column in others if column]
         if not n <= len(columns) <= n + 1:
             got = f"{len(columns) + 1} columns"
@@ -192,23 +197,3 @@ def _logarithm(lines: _Lines, text: str, what: str, at_most: float) -> float:
 def _table(grams: list[tuple[int, ...]], log_probability: list[float], back_off: list[float], n: int) -> NGramTable:
     words = np.array(grams, np.int64).reshape(-1, n)
     return NGramTable(words, np.array(log_probability, float) * LOG_10, np.array(back_off, float) * LOG_10)
-
-
-def _read(path: Path) -> Iterator[_Line]:
-    """All lines without blanks at their ends."""
-    with path.open("rb") as file:
-        start = file.read(256)
-    if start.startswith(KENLM) or (b"\0" in start and not start.startswith(GZIP)):
-        kind = "a binary file of KenLM" if start.startswith(KENLM) else "a binary file"
-        raise DataError(f"expected an ARPA text file, got {kind} ({path})", hint="give the .arpa it was made of")
-    number = 0
-    try:
-        with (gzip.open if start.startswith(GZIP) else open)(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                yield _Line(number, line.decode("utf-8-sig" if number == 1 else "utf-8").strip(" \t\r\n"))
-    except UnicodeDecodeError:
-        raise DataError(
-            f"expected text in UTF-8, got other bytes ({path}, line {number})", hint="convert the file to UTF-8"
-        ) from None
-    except DAMAGED as error:
-        raise DataError(f"expected a whole gzip file, got {error} ({path}, line {number})", hint=CUT) from None

@@ -9,7 +9,6 @@ else between any blanks and tabs. No-break spaces belong to words.
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.source import DAMAGED, existing_file
+from bilstm.data.source import DAMAGED, existing_file, open_bytes
 from bilstm.errors import DataError, did_you_mean
 
 BLANKS = " \t\r"  # what may stand around the columns of a line; Python's own strip would take no-break spaces too
@@ -195,9 +194,8 @@ def _open(path: str | Path) -> _File:
 def _text(path: Path) -> str:
     data = b""
     try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
+        with open_bytes(path) as file:
+            data = file.read()
         return data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1

@@ -6,15 +6,13 @@ dimensions; perhaps compressed.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.source import DAMAGED, existing_file
+from bilstm.data.source import DAMAGED, existing_file, open_text
 from bilstm.errors import DataError
 
 
@@ -43,7 +41,7 @@ def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tu
     lines: list[int] = []
     dimensions = 0
     try:
-        with _open(path) as file:
+        with open_text(path, newline="\n") as file:
             for number, line in enumerate(file, 1):
                 if number == 1 and _is_header(line):
                     dimensions = int(line.split()[1])
@@ -66,12 +64,6 @@ def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tu
     if not words:
         return [], np.zeros((0, dimensions), dtype=np.float32)
     return _first_of_each(words, _numbers(numbers, lines, dimensions, path))
-
-
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
-    return path.open(encoding="utf-8", newline="\n")
 
 
 def _is_header(line: str) -> bool:
