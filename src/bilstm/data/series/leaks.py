@@ -12,35 +12,15 @@ from bilstm.errors import DataError, did_you_mean
 
 # rows looked at: whole series, or blocks of them from all over the data; fewer where many targets meet many columns
 _ROWS, _BLOCK, _WORK = 20_000, 1_000, 2e8
-
-
-# own past values of the target that are taken out of a column before it is asked what it knows
-_LAGS = 5
-
-
-# a column is looked at for what it knows of at least so many, at most so many steps ahead: a mean over both sides
-# of a step knows several, also where only one is forecast
+_LAGS = 5  # own past values of the target that are taken out of a column before it is asked what it knows
+# steps ahead for which a column is asked, at least and at most: a mean over both sides of a step knows several
 _FEWEST, _MOST = 5, 10
-
-
 # partial correlation from which a column knows the future; both kinds must be near, one outlier is not enough
 _KNOWS, _SUPPORTS = 0.8, 0.5
-
-
-# correlation of changes from which a column is the target; from which it is the target exactly
-_SAME, _EXACT = 0.99, 1 - 1e-6
-
-
-# fewer rows than these say nothing
-_LEAST = 50
-
-
-# ... and fewer changes than these do not show that two columns are one
-_FEW = 10
-
-
-# what remains of a column after its explanation, beside the column, that is nothing but rounding
-_ROUNDING = 1e-6
+_SAME, _EXACT = 0.99, 1 - 1e-6  # correlation of changes from which a column is the target; is it exactly
+_LEAST = 50  # rows; fewer say nothing
+_FEW = 10  # changes; fewer do not show that two columns are one
+_ROUNDING = 1e-6  # of a column, what remains of it after its explanation that is nothing but rounding
 
 
 def find_leaks(

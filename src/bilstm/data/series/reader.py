@@ -112,16 +112,21 @@ class Series(Dataset):
 
     def prolonged(self, count: int) -> Series:
         """The same series with ``count`` more steps of nulls behind each, at the times to come."""
-        lengths = self.lengths + count
-        starts = np.cumsum(lengths) - lengths
-        steps = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)  # place in the series
-        inside = steps < np.repeat(self.lengths, lengths)
-        rows = np.repeat(self.starts, lengths) + np.minimum(steps, np.repeat(self.lengths - 1, lengths))
-        behind = np.where(inside, 0, steps - np.repeat(self.lengths, lengths) + 1)
+        behind = np.zeros(self.steps.height, dtype=np.int64)
+        behind[self.starts + self.lengths - 1] = count
+        return self.with_nulls(behind)
+
+    def with_nulls(self, counts: Array) -> Series:
+        """The same series with so many steps of nulls behind each step, (S,), at the times of the clock."""
+        rows = np.repeat(np.arange(len(counts)), counts + 1)
+        behind = np.arange(len(rows)) - np.repeat(np.cumsum(counts + 1) - counts - 1, counts + 1)
         times = self.times[rows]
-        times = times.zip_with(pl.Series(inside), self.clock.shifted(times, behind))
-        index = pl.Series(rows).set(pl.Series(~inside), None)
-        return replace(self, steps=self.steps.select(pl.all().gather(index)), lengths=lengths, times=times)
+        return replace(
+            self,
+            steps=self.steps.select(pl.all().gather(pl.Series(rows).set(pl.Series(behind > 0), None))),
+            lengths=np.add.reduceat(counts + 1, self.starts),
+            times=times.zip_with(pl.Series(behind == 0), self.clock.shifted(times, behind)),
+        )
 
     def kept(self, rows: Array) -> Series:
         """Only the steps where a mask (S,) is true; series without any are left out."""
@@ -366,15 +371,4 @@ def _without_gaps(data: Series) -> Series:
     gaps = int(np.count_nonzero(missing))
     were = f"{total} steps missing in {gaps} gap{'s' * (gaps > 1)} were" if total > 1 else "1 step missing was"
     warn(f"{were} filled in as missing (steps of {data.clock.name}, {data.source})", stacklevel=3)
-    source = np.repeat(np.arange(len(missing)), missing + 1)
-    place = np.arange(len(source))
-    begins = np.cumsum(missing + 1) - missing - 1
-    behind = place - begins[source]
-    index = pl.Series(source).set(pl.Series(behind > 0), None)
-    moved = data.clock.shifted(data.times[source], behind)
-    return replace(
-        data,
-        steps=data.steps.select(pl.all().gather(index)),
-        lengths=np.add.reduceat(missing + 1, data.starts),
-        times=data.times[source].zip_with(pl.Series(behind == 0), moved),
-    )
+    return data.with_nulls(missing)

@@ -104,14 +104,11 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
     spans = [word_spans(text) for text in whole]
     words = [text[a:b] for text, places in zip(whole, spans, strict=True) for a, b in places]
     flat = [place for places in spans for place in places]
-    return Dataset(
-        steps=pl.DataFrame({WORD: pl.Series(words, dtype=pl.String)}),
-        lengths=np.array([len(places) for places in spans], dtype=np.int64),
+    return replace(
+        _language(words, [len(places) for places in spans], source),
         targets=targets,
-        source=source,
         texts=pl.Series("text", whole, dtype=pl.String),
         spans=np.array(flat, dtype=np.int64).reshape(-1, 2),
-        is_language=True,
     )
 
 
@@ -140,7 +137,7 @@ def from_words(
     for sentence in (s for s in sentences if not all(isinstance(word, str) for word in s)):
         odd = next(word for word in sentence if not isinstance(word, str))
         raise DataError(f"expected words as text, got {odd!r} ({source})")
-    known = None
+    dataset = _language(words, [len(sentence) for sentence in sentences], source)
     if tags is not None:
         if len(tags) != len(sentences):
             raise DataError(f"expected tags of {len(sentences)} sentences, got {len(tags)} ({source})")
@@ -149,14 +146,17 @@ def from_words(
                 raise DataError(
                     f"expected a tag for each of {len(sentence)} words, got {names!r} ({source}, sentence {row})"
                 )
-        known = pl.DataFrame({"tag": pl.Series([str(tag) for names in tags for tag in names], dtype=pl.String)})
-    return Dataset(
-        steps=pl.DataFrame({WORD: pl.Series(words, dtype=pl.String)}),
-        lengths=np.array([len(sentence) for sentence in sentences], dtype=np.int64),
-        tags=known,
-        source=source,
-        is_language=True,
-    )
+        dataset = replace(dataset, tags=_tags([str(tag) for names in tags for tag in names]))
+    return dataset
+
+
+def _language(words: Sequence[str], lengths: Sequence[int] | Array, source: Source) -> Dataset:
+    steps = pl.DataFrame({WORD: pl.Series(words, dtype=pl.String)})
+    return Dataset(steps, np.asarray(lengths, dtype=np.int64), source=source, is_language=True)
+
+
+def _tags(tags: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame({"tag": pl.Series(tags, dtype=pl.String)})
 
 
 def is_text(X: Any) -> bool:
@@ -265,17 +265,10 @@ def read_sentences(
 
 
 def _from_conll(path: Path, tag: str | None, with_tags: bool) -> Dataset:
-    found = read_conll(path, tag=tag, with_tags=with_tags)
-    texts, spans = _texts(found.words, found.lengths, found.spaces)
-    return Dataset(
-        steps=pl.DataFrame({WORD: pl.Series(found.words, dtype=pl.String)}),
-        lengths=found.lengths,
-        tags=None if found.tags is None else pl.DataFrame({"tag": pl.Series(found.tags, dtype=pl.String)}),
-        texts=texts,
-        spans=spans,
-        source=Source.of_file(path),
-        is_language=True,
-    )
+    sentences = read_conll(path, tag=tag, with_tags=with_tags)
+    texts, spans = _texts(sentences.words, sentences.lengths, sentences.spaces)
+    dataset = _language(sentences.words, sentences.lengths, Source.of_file(path))
+    return replace(dataset, tags=None if sentences.tags is None else _tags(sentences.tags), texts=texts, spans=spans)
 
 
 def _texts(words: list[str], lengths: Array, spaces: Array) -> tuple[pl.Series, Array]:
