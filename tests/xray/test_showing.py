@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bilstm.errors import BilstmError, ParameterError
+from bilstm.formatting import clipped, unique
 from bilstm.plotting.charts import place
 from bilstm.plotting.fonts import drawable
-from bilstm.xray import drawing, x_ray
-from bilstm.xray.charts import charts
-from bilstm.xray.contribution_charts import contribution_charts
+from bilstm.xray import panels, x_ray
+from bilstm.xray.pictures import charts, contribution_charts
 from tests.compare import assert_close
 from tests.xray import models
 from tests.xray.models import EXAMPLES
@@ -77,7 +77,7 @@ def test_a_menu_shows_one_choice_and_hides_the_others(found):
 
 
 def test_long_sound_is_thinned_and_the_note_says_so(monkeypatch):
-    monkeypatch.setattr("bilstm.xray.contribution_charts.MOST_BLOCKS", 5)
+    monkeypatch.setattr("bilstm.xray.pictures.MOST_BLOCKS", 5)
     found = x_ray(models.transcriber(), models.sounds(1), outputs=2)
     chart = charts(found)[0]
     assert f"{len(found.steps)} steps are shown as 5 blocks" in chart.note
@@ -112,15 +112,15 @@ def test_signs_without_a_font_are_replaced_and_dollars_are_no_mathematics():
 
 
 def test_words_that_come_twice_are_two_columns():
-    assert len(set(drawing.unique(["a", "b", "a", "a"]))) == 4
-    assert drawing.clipped("x" * 50, 10) == "x" * 9 + "…"
+    assert len(set(unique(["a", "b", "a", "a"]))) == 4
+    assert clipped("x" * 50, 10) == "x" * 9 + "…"
 
 
 def test_columns_beyond_the_largest_are_one_bar():
     found = x_ray(*EXAMPLES["regressor"]())
     one = found.contributions[0]
-    bars = drawing.largest_columns(found, one, most=2)
-    assert bars.labels[0] == "2 other columns"
+    bars = panels.largest_columns(found, one, most=2)
+    assert bars.labels[-1] == "2 other columns"
     assert_close(bars.amounts.sum(), one.amount.sum(), atol=1e-9)
 
 
@@ -129,7 +129,7 @@ def test_of_very_many_columns_the_largest_are_rows_and_the_others_one():
     amounts = np.random.default_rng(0).normal(size=(len(found.steps), 200)) * np.linspace(2, 1, 200)
     one = replace(found.contributions[0], amount=amounts)
     wide = replace(found, features=[f"c{k}" for k in range(200)], contributions=[one])
-    chart = contribution_charts(wide)[-1]
+    *_, chart = contribution_charts(wide)
     (heat,) = chart.figure["data"]
     assert len(heat["y"]) == 80
     assert heat["y"][-1] == "121 others"
@@ -140,7 +140,7 @@ def test_of_very_many_columns_the_largest_are_rows_and_the_others_one():
 
 
 def test_notes_and_axes_hold_whichever_output_is_chosen():
-    chart = contribution_charts(x_ray(*EXAMPLES["regressor"]()))[0]
+    (chart,) = contribution_charts(x_ray(*EXAMPLES["regressor"]()))
     found = x_ray(*EXAMPLES["regressor"]())
     for one in found.contributions:
         assert f"{one.output} {one.baseline:.4g} → {one.value:.4g}" in chart.note
@@ -162,8 +162,8 @@ def images(figure):
 def test_figures_show_every_gate_of_a_layer(found):
     shown = images(found.plot(what="gates", layer=0))
     assert len(shown) == 6 * found.gates.hidden.shape[1]
-    order = drawing.by_memory(found.half_life[0, 0])
-    for picture, name in zip(shown[::2], drawing.GATES, strict=True):
+    order = panels.by_memory(found.half_life[0, 0])
+    for picture, name in zip(shown[::2], panels.GATES, strict=True):
         assert_close(picture, getattr(found.gates, name)[0, 0][:, order].T)
 
 

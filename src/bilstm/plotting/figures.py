@@ -48,7 +48,7 @@ def to_matplotlib(
         rows: from the top; the spans of a row's panels say how many columns each takes.
         size: width and height in inches.
         title: of the whole; a line break is one.
-        one_legend: that of the first panel stands above all; a panel of its own that has no other names has none.
+        one_legend: that of the first panel, above all where there is no title; others whose names it has have none.
     """
     figure = Figure(figsize=size, layout="constrained")
     columns = max(sum(panel.span for panel in row) for row in rows)
@@ -62,7 +62,7 @@ def to_matplotlib(
             width, height = size[0] * panel.span / columns, size[1] / len(rows)
             _draw_panel(axes, panel, width, height)
             if not one_legend or not drawn or not _names(panel) <= _names(drawn[0][1]):
-                _legend(axes, panel, is_above=one_legend and not drawn)
+                _legend(axes, panel, is_above=one_legend and not drawn and not title)
             drawn.append((axes, panel))
     _colour_bars(figure, drawn)
     if title:

@@ -2,6 +2,7 @@
 
 from bilstm.xray.examination import x_ray
 from bilstm.xray.gates import Gates
-from bilstm.xray.result import Contribution, XRay
+from bilstm.xray.result import Contribution
+from bilstm.xray.showing import XRay
 
 __all__ = ["Contribution", "Gates", "XRay", "x_ray"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from functools import singledispatch
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from bilstm.data.columns import Array
 from bilstm.data.series.encoder import LOG
 from bilstm.data.series.windows import Windows
+from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
@@ -30,7 +31,7 @@ from bilstm.xray.subjects import Subject, times_written
 
 OUTSIDE = "O"  # the tag of words that belong to nothing
 LOG_ODDS = "log-odds"
-MOST_TOLD = 6  # coming steps that the prediction names
+MOST_NAMED = 6  # coming steps that the prediction names
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Answer:
         score: outputs of the network and a number in 0…K−1 for each row to what is explained, (M,).
         at: the step that each output belongs to; empty where they belong to the whole sequence.
         scale, shift: what a score is multiplied with and what is added to have it in its unit, (K,).
-        notes: what a reader should be told.
+        notes: what a reader has to know.
     """
 
     prediction: str
@@ -57,19 +58,22 @@ class Answer:
     notes: list[str] = field(default_factory=list)
 
 
+@singledispatch
 def answer_of(estimator: BiLSTMEstimator, subject: Subject, opened: Opened, most: int) -> Answer:
     """What the model says of an example, and at most ``most`` outputs of it to explain."""
-    outputs = opened.outputs(subject.batch.values)[0]  # (K,), or (T, K)
-    if isinstance(estimator, BiLSTMRegressor):
-        return _numbers(estimator, outputs, most)
-    if isinstance(estimator, BiLSTMClassifier):
-        return _labels(estimator, outputs, most)
-    if isinstance(estimator, BiLSTMTagger):
-        return _tags(estimator, subject, outputs, opened, most)
-    if isinstance(estimator, BiLSTMForecaster):
-        return _coming(estimator, subject, outputs, most)
-    assert isinstance(estimator, BiLSTMTranscriber)
-    return _characters(estimator, subject, outputs, most)
+    raise BilstmError(f"There is no X-ray of a {type(estimator).__name__}: nobody knows what its outputs mean.")
+
+
+@singledispatch
+def answers_each_step(estimator: BiLSTMEstimator) -> bool:
+    """Whether every output belongs to a step, so that a longer sequence has more of them."""
+    return False
+
+
+@answers_each_step.register(BiLSTMTagger)
+@answers_each_step.register(BiLSTMTranscriber)
+def _(estimator: BiLSTMEstimator) -> bool:
+    return True
 
 
 def log_odds(scores: Tensor, chosen: Tensor) -> Tensor:
@@ -79,10 +83,18 @@ def log_odds(scores: Tensor, chosen: Tensor) -> Tensor:
     return own - scores.masked_fill(here, -torch.inf).logsumexp(dim=1)
 
 
+def _outputs(subject: Subject, opened: Opened) -> Tensor:
+    """What the network says of an example: (K,), or (T, K)."""
+    outputs: Tensor = opened.outputs(subject.batch.values)[0]
+    return outputs
+
+
 # --- outputs of a whole sequence ----------------------------------------------------------------------------
 
 
-def _numbers(estimator: BiLSTMRegressor, outputs: Tensor, most: int) -> Answer:
+@answer_of.register
+def _(estimator: BiLSTMRegressor, subject: Subject, opened: Opened, most: int) -> Answer:
+    outputs = _outputs(subject, opened)
     names, scaler = estimator.target_names_[:most], estimator.scaler_
     values = scaler.inverse(outputs[None].numpy())[0]
     return Answer(
@@ -96,46 +108,50 @@ def _numbers(estimator: BiLSTMRegressor, outputs: Tensor, most: int) -> Answer:
     )
 
 
-def _labels(estimator: BiLSTMClassifier, outputs: Tensor, most: int) -> Answer:
+@answer_of.register
+def _(estimator: BiLSTMClassifier, subject: Subject, opened: Opened, most: int) -> Answer:
+    outputs = _outputs(subject, opened)
     chances = estimator.decode(outputs[None].numpy(), np.zeros(0))[0]
     classes, temperature = [str(label) for label in estimator.classes_.tolist()], estimator.temperature_
     best = int(chances.argmax())
     if not estimator.several_:
-        chosen = torch.tensor([best])
+        label = torch.tensor([best])
         return Answer(
             f"{classes[best]} ({chances[best]:.2f})",
             [f"class {classes[best]}"],
             [LOG_ODDS],
-            lambda out, which: log_odds(out / temperature, chosen[which]),
+            lambda out, which: log_odds(out / temperature, label[which]),
         )
-    found = np.flatnonzero(chances >= 0.5)
-    told = found if len(found) else np.array([best])
-    told = told[np.argsort(-chances[told], kind="stable")][:most]
-    numbers = torch.from_numpy(told)
-    said = ", ".join(f"{classes[k]} ({chances[k]:.2f})" for k in found)
+    likely = np.flatnonzero(chances >= 0.5)
+    chosen = likely if len(likely) else np.array([best])
+    chosen = chosen[np.argsort(-chances[chosen], kind="stable")][:most]
+    numbers = torch.from_numpy(chosen)
+    prediction = ", ".join(f"{classes[k]} ({chances[k]:.2f})" for k in likely)
     return Answer(
-        said or "no label",
-        [f"label {classes[k]}" for k in told],
-        [LOG_ODDS] * len(told),
+        prediction or "no label",
+        [f"label {classes[k]}" for k in chosen],
+        [LOG_ODDS] * len(chosen),
         lambda out, which: out.gather(1, numbers[which][:, None]).squeeze(1) / temperature,
-        notes=_left_out(len(found), len(told), "labels")
-        + ([] if len(found) else ["no label was found; the likeliest one is looked at"]),
+        notes=_left_out(len(likely), len(chosen), "labels")
+        + ([] if len(likely) else ["no label was found; the likeliest one is looked at"]),
     )
 
 
-def _coming(estimator: BiLSTMForecaster, subject: Subject, outputs: Tensor, most: int) -> Answer:
+@answer_of.register
+def _(estimator: BiLSTMForecaster, subject: Subject, opened: Opened, most: int) -> Answer:
+    outputs = _outputs(subject, opened)
     window, encoder, h = subject.data, estimator.encoder_, estimator.horizon
     assert isinstance(window, Windows)
     times = times_written(window, window.rows_behind[0])
     values = encoder.inverse(outputs.view(1, h, -1).numpy())[0, :, 0]
     chosen = np.unique(np.linspace(0, h - 1, min(most, h)).round().astype(int))
     places = torch.from_numpy(chosen * len(encoder.target_columns))
-    goal, is_log = encoder.target_columns[0], encoder.target_as == LOG
-    told = [f"{times[j]}: {values[j]:.5g}" for j in chosen[:MOST_TOLD]] + ["…"] * (len(chosen) > MOST_TOLD)
+    target, is_log = encoder.target_columns[0], encoder.target_as == LOG
+    named = [f"{times[j]}: {values[j]:.5g}" for j in chosen[:MOST_NAMED]] + ["…"] * (len(chosen) > MOST_NAMED)
     return Answer(
-        prediction=f"{goal} at {', '.join(told)}",
+        prediction=f"{target} at {', '.join(named)}",
         names=[times[j] for j in chosen],
-        units=[f"log {goal}" if is_log else goal] * len(chosen),
+        units=[f"log {target}" if is_log else target] * len(chosen),
         score=lambda out, which: out.gather(1, places[which][:, None]).squeeze(1),
         scale=np.full(len(chosen), encoder.scale[0]),
         shift=np.full(len(chosen), encoder.mean[0]),
@@ -146,7 +162,9 @@ def _coming(estimator: BiLSTMForecaster, subject: Subject, outputs: Tensor, most
 # --- outputs of a step --------------------------------------------------------------------------------------
 
 
-def _tags(estimator: BiLSTMTagger, subject: Subject, outputs: Tensor, opened: Opened, most: int) -> Answer:
+@answer_of.register
+def _(estimator: BiLSTMTagger, subject: Subject, opened: Opened, most: int) -> Answer:
+    outputs = _outputs(subject, opened)
     emissions, T = outputs[None], len(outputs)
     crf = getattr(opened.network, "crf", None)
     codes = outputs.argmax(dim=1) if crf is None else crf.decode(emissions)[0][0]
@@ -197,16 +215,18 @@ def tag_log_odds(emissions: Tensor, steps: Tensor, tags: Tensor, crf: CRF | None
     return crf.log_probability(emissions, lengths, forced) - crf.log_probability(emissions, lengths, others)
 
 
-def _characters(estimator: BiLSTMTranscriber, subject: Subject, outputs: Tensor, most: int) -> Answer:
+@answer_of.register
+def _(estimator: BiLSTMTranscriber, subject: Subject, opened: Opened, most: int) -> Answer:
+    outputs = _outputs(subject, opened)
     characters = estimator.characters_
     text = estimator.decoder(Decoding()).texts([outputs.numpy()])[0]
     numbers = characters.transform(text)
-    found = align(outputs[None], torch.tensor([numbers], dtype=torch.int64), None, [len(numbers)])[0]
-    assert found is not None  # what was read fits
+    alignment = align(outputs[None], torch.tensor([numbers], dtype=torch.int64), None, [len(numbers)])[0]
+    assert alignment is not None  # what was read fits
     chances = outputs.softmax(dim=1)
     peaks = [
         begin + int(chances[begin:end, number].argmax())
-        for begin, end, number in zip(found.begin, found.end, numbers, strict=True)
+        for begin, end, number in zip(alignment.begin, alignment.end, numbers, strict=True)
     ]
     chosen = np.unique(np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)).tolist()
     places, own = torch.tensor([peaks[k] for k in chosen]), torch.tensor([numbers[k] for k in chosen])
@@ -218,15 +238,9 @@ def _characters(estimator: BiLSTMTranscriber, subject: Subject, outputs: Tensor,
         score=lambda out, which: log_odds(out[torch.arange(len(out)), places[which]], own[which]),
         at=[peaks[k] for k in chosen],
         notes=_left_out(len(numbers), len(chosen), "characters")
-        + ([] if chosen else ["nothing was heard: there is no character to explain"]),
+        + ([] if chosen else ["no character was recognised: there is no character to explain"]),
     )
 
 
-def _left_out(count: int, told: int, things: str) -> list[str]:
-    return [f"{told} of {count} {things} are looked at"] if told < count else []
-
-
-def arrays_of(answer: Answer) -> tuple[Array, Array]:
-    """Scale and shift of every output, (K,) each."""
-    ones: Any = np.ones(len(answer.names))
-    return (ones if answer.scale is None else answer.scale), (0 * ones if answer.shift is None else answer.shift)
+def _left_out(count: int, shown: int, things: str) -> list[str]:
+    return [f"{shown} of {count} {things} are looked at"] if shown < count else []

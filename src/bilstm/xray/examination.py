@@ -15,11 +15,12 @@ from bilstm.data.columns import Array
 from bilstm.errors import ParameterError, warn
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.nn.crf.layer import CRF
-from bilstm.xray.answers import Answer, answer_of, arrays_of
+from bilstm.xray.answers import Answer, answer_of, answers_each_step
 from bilstm.xray.gates import Gates, dead, half_life, saturated
 from bilstm.xray.opened import Opened
 from bilstm.xray.paths import NODES, Path, integrate
-from bilstm.xray.result import Contribution, XRay
+from bilstm.xray.result import Contribution
+from bilstm.xray.showing import XRay
 from bilstm.xray.subjects import Subject, subject_of
 
 MOST_WORK = 6e11  # multiplications that forward passes may take, about: a text of 2,000 words took two minutes
@@ -28,7 +29,7 @@ FEWEST_STEPS, MOST_STEPS = 100, 5000  # of a sequence that is looked at, whateve
 FEWEST_PIECES, MOST_PIECES = 50, 2000  # of an output's way, on average
 
 
-def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> XRay:
+def x_ray(estimator: BiLSTMEstimator, X: Any = None, *, row: int = 0, outputs: int = 12) -> XRay:
     """Look into a fitted model while it reads one example: its gates, and what each step contributed to what it says.
 
     .. math:: A_i = (x_i - x'_i) \\int_0^1 \\frac{\\partial s}{\\partial x_i}(x' + a (x - x')) \\, da
@@ -52,8 +53,8 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
         >>> model = BiLSTMRegressor(hidden_size=8, max_epochs=2).fit(boston())
-        >>> found = x_ray(model, boston(), row=3)
-        >>> one = found.contributions[0]
+        >>> ray = x_ray(model, boston(), row=3)
+        >>> one = ray.contributions[0]
         >>> abs(float(one.amount.sum()) - (one.value - one.baseline)) < 0.01
         True
 
@@ -87,6 +88,7 @@ def x_ray(estimator: Any, X: Any = None, *, row: int = 0, outputs: int = 12) -> 
         layers=_layers(*gates.hidden.shape[:2]),
         transitions=_transitions(estimator, opened.network),
         notes=[*subject.notes, *answer.notes, *_gaps(contributions, paths, subject)],
+        feature=subject.feature,
     )
 
 
@@ -96,7 +98,7 @@ def _paths(estimator: BiLSTMEstimator, subject: Subject, opened: Opened, answer:
         return []
     count = len(answer.names)
     most = _most_pieces(estimator, len(subject.steps), count)
-    ways = opened.together if estimator.task in ("tagger", "transcriber") else opened.directions
+    ways = opened.together if answer.at else opened.directions
     return integrate(opened, subject.baseline, answer.score, count, subject.owners, ways, most_pieces=most)
 
 
@@ -121,26 +123,27 @@ def _weights(estimator: BiLSTMEstimator) -> int:
 def _affordable(estimator: BiLSTMEstimator, outputs: int) -> tuple[int, int]:
     """How many outputs, and how many steps, so that an X-ray takes seconds, not minutes."""
     most = MOST_WORK / (GRADIENTS * _weights(estimator))  # steps of all outputs
-    several = estimator.task in ("tagger", "transcriber")
-    outputs = min(outputs, max(1, int(most / FEWEST_STEPS))) if several else outputs
-    return outputs, int(np.clip(most / (outputs if several else 1), FEWEST_STEPS, MOST_STEPS))
+    each = answers_each_step(estimator)
+    outputs = min(outputs, max(1, int(most / FEWEST_STEPS))) if each else outputs
+    return outputs, int(np.clip(most / (outputs if each else 1), FEWEST_STEPS, MOST_STEPS))
 
 
 def _contributions(answer: Answer, paths: list[Path]) -> list[Contribution]:
     """Paths in the units of the outputs, split into past, future and the rest."""
-    found = []
-    scales, shifts = arrays_of(answer)
+    contributions = []
     for k, path in enumerate(paths):
-        scale, amounts = float(scales[k]), path.amounts * scales[k]
+        scale = 1.0 if answer.scale is None else float(answer.scale[k])
+        shift = 0.0 if answer.shift is None else float(answer.shift[k])
+        amounts = path.amounts * scale
         at = answer.at[k] if answer.at else None
         by_step = amounts.sum(axis=2)  # (ways + 1, T)
         past, future, direct = (by_step[0], by_step[1], by_step[2]) if at is None else _around(by_step.sum(axis=0), at)
-        found.append(
+        contributions.append(
             Contribution(
                 output=answer.names[k],
                 unit=answer.units[k],
-                value=path.value * scale + float(shifts[k]),
-                baseline=path.baseline * scale + float(shifts[k]),
+                value=path.value * scale + shift,
+                baseline=path.baseline * scale + shift,
                 amount=amounts.sum(axis=0),
                 past=past,
                 future=future,
@@ -149,7 +152,7 @@ def _contributions(answer: Answer, paths: list[Path]) -> list[Contribution]:
                 gap=path.gap * scale,
             )
         )
-    return found
+    return contributions
 
 
 def _around(amounts: Array, at: int) -> tuple[Array, Array, Array]:
@@ -177,9 +180,9 @@ def _gaps(contributions: list[Contribution], paths: list[Path], subject: Subject
     if not wide:
         return []
     worst = max(wide, key=lambda one: abs(one.gap))
-    told = (
+    message = (
         f"the contributions to {len(wide)} of {len(contributions)} outputs do not add up; the worst, {worst.output}, "
         f"misses {worst.gap:.3g} of {worst.value - worst.baseline:.3g}"
     )
-    warn(f"{told} ({subject.title[:60]})", stacklevel=3)
-    return [told]
+    warn(f"{message} ({subject.title[:60]})", stacklevel=3)
+    return [message]

@@ -55,13 +55,13 @@ def saturated(gates: Gates) -> dict[str, Array]:
 
     Source: Karpathy, Johnson and Li 2015.
     """
-    found: dict[str, Array] = {}
+    shares: dict[str, Array] = {}
     for name in SIGMOIDS:
         gate = getattr(gates, name)
-        found[f"{name}_shut"] = (gate < LOW).mean(axis=2)
-        found[f"{name}_open"] = (gate > HIGH).mean(axis=2)
-    found["candidate_full"] = (np.abs(gates.candidate) > HIGH).mean(axis=2)
-    return found
+        shares[f"{name}_shut"] = (gate < LOW).mean(axis=2)
+        shares[f"{name}_open"] = (gate > HIGH).mean(axis=2)
+    shares["candidate_full"] = (np.abs(gates.candidate) > HIGH).mean(axis=2)
+    return shares
 
 
 def dead(gates: Gates) -> Array:

@@ -21,7 +21,7 @@ Score = Callable[[Tensor, Tensor], Tensor]  # outputs of the network and which n
 Way = tuple[slice, slice]  # of what a BiLSTM gives: part of the width of its output, and rows of h_n
 
 
-class Given(nn.Module):
+class Passthrough(nn.Module):
     """Stands where a network turns words into vectors: the vectors are given."""
 
     def forward(self, batch: Batch) -> Tensor:
@@ -29,7 +29,7 @@ class Given(nn.Module):
         return batch.values
 
 
-class Heard(NamedTuple):
+class Run(NamedTuple):
     """One run of a BiLSTM: what went in, output and h_n as they came out, and the same as leaves of a new graph."""
 
     input: Tensor
@@ -37,13 +37,13 @@ class Heard(NamedTuple):
     after: tuple[Tensor, Tensor]
 
 
-class Listener(nn.Module):
+class Recorder(nn.Module):
     """Stands where the BiLSTM was: runs it, and cuts what comes out off from what went in."""
 
     def __init__(self, lstm: BiLSTM) -> None:
         super().__init__()
         self.lstm = lstm
-        self.heard: list[Heard] = []
+        self.runs: list[Run] = []
 
     def forward(
         self, input: Tensor, hx: None = None, lengths: Tensor | None = None
@@ -51,7 +51,7 @@ class Listener(nn.Module):
         """As the BiLSTM; output and h_n are leaves of a new graph where gradients are recorded."""
         output, (h_n, c_n) = self.lstm(input, hx, lengths)
         after = output.detach(), h_n.detach()
-        self.heard = [Heard(input.detach(), (output, h_n), after)]
+        self.runs = [Run(input.detach(), (output, h_n), after)]
         if torch.is_grad_enabled():
             for leaf in after:
                 leaf.requires_grad_()
@@ -72,11 +72,11 @@ class Opened:
     def __init__(self, network: nn.Module, batch: Batch) -> None:
         lstm = network.lstm
         assert isinstance(lstm, BiLSTM)
-        self.listener = Listener(copy.deepcopy(lstm))
-        instead: dict[int, object] = {id(lstm): self.listener}
+        self.recorder = Recorder(copy.deepcopy(lstm))
+        instead: dict[int, object] = {id(lstm): self.recorder}
         reader = getattr(network, "reader", None)
         if reader is not None:
-            instead[id(reader)] = Given()
+            instead[id(reader)] = Passthrough()
         self.network = copy.deepcopy(network, instead).cpu().eval().requires_grad_(False)
         self.batch = batch
         H = lstm.hidden_size
@@ -89,7 +89,7 @@ class Opened:
     def outputs(self, points: Tensor) -> Tensor:
         """What the network says of vectors (M, T, F): (M, …), without gradients."""
         with torch.no_grad():
-            return self._run(points)
+            return self._outputs(points)
 
     def gradients(self, points: Tensor, which: Tensor, score: Score, ways: Sequence[Way]) -> Tensor:
         """Gradient of each row's score with respect to its vectors, by the way through which it came.
@@ -105,42 +105,42 @@ class Opened:
             gradient.
         """
         points = points.detach().requires_grad_()
-        total = score(self._run(points), which).sum()
-        heard = self.listener.heard  # nothing, of a forecaster whose BiLSTM was found to be of no use
-        leaves = (points, *(leaf for one in heard for leaf in one.after))
-        found = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
-        direct, *after = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
-        if not heard:
+        total = score(self._outputs(points), which).sum()
+        runs = self.recorder.runs  # nothing, of a forecaster whose BiLSTM was found to be of no use
+        leaves = (points, *(leaf for run in runs for leaf in run.after))
+        gradients = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+        direct, *after = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(gradients, leaves, strict=True)]
+        if not runs:
             return torch.stack([torch.zeros_like(direct)] * len(ways) + [direct])
         parts: list[Tensor] = []
         for width, rows in ways:
             kept = [_only(after[0], (..., width)), _only(after[1], rows)]
             more = len(parts) < len(ways) - 1
-            parts.append(torch.autograd.grad(heard[0].before, points, kept, retain_graph=more)[0])
+            parts.append(torch.autograd.grad(runs[0].before, points, kept, retain_graph=more)[0])
         return torch.stack([*parts, direct])
 
     def trace(self) -> Trace:
         """Every gate, cell and hidden state of the sequence, (L, D, T, H) each."""
-        heard = self.heard()
+        run = self.run()
         with torch.no_grad():
-            found = self.listener.lstm.trace(heard.input, lengths=self.batch.lengths)
-        return Trace(*(part.squeeze(2) for part in found))
+            trace = self.recorder.lstm.trace(run.input, lengths=self.batch.lengths)
+        return Trace(*(part.squeeze(2) for part in trace))
 
-    def heard(self) -> Heard:
+    def run(self) -> Run:
         """What goes into the BiLSTM at the sequence itself and comes out of it, whether or not it is used."""
         self.outputs(self.batch.values)
-        if not self.listener.heard:
+        if not self.recorder.runs:
             share = self.network.share
             assert isinstance(share, Tensor)
             share.fill_(1.0)
             self.outputs(self.batch.values)
             share.fill_(0.0)
-        return self.listener.heard[0]
+        return self.recorder.runs[0]
 
-    def _run(self, points: Tensor) -> Tensor:
-        self.listener.heard = []
-        result: Tensor = self.network(self._batch(points))
-        return result
+    def _outputs(self, points: Tensor) -> Tensor:
+        self.recorder.runs = []
+        outputs: Tensor = self.network(self._batch(points))
+        return outputs
 
     def _batch(self, points: Tensor) -> Batch:
         M, future = len(points), self.batch.future

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -98,9 +97,9 @@ def integrate(
     while waiting:
         pieces, waiting = waiting[: line.at_once], waiting[line.at_once :]
         used += len(pieces)
-        found, gaps = line.pieces(pieces)
+        added, gaps = line.pieces(pieces)
         enough = _good_enough(pieces, np.abs(gaps), left) | (used > most_pieces)
-        for piece, amounts, is_enough in zip(pieces, found, enough, strict=True):
+        for piece, amounts, is_enough in zip(pieces, added, enough, strict=True):
             if is_enough:
                 sums[piece.output] += amounts
             else:
@@ -141,20 +140,20 @@ class _Line:
         self.owners = torch.from_numpy(np.ascontiguousarray(owners, dtype=np.int64))
         features = int(owners.max()) + 1 if len(owners) else 0
         self.shape = (len(self.way), features)
-        lstm = opened.listener.lstm
+        lstm = opened.recorder.lstm
         F = self.way.shape[1]
         kept = 12 * lstm.num_layers * lstm.hidden_size + 2 * F  # gates and cells of both directions; points
         kept += 2 * (len(ways) + 1) * F  # gradients of all ways, and the same as one
         self.rows = max(1, MOST_NUMBERS // max(1, len(self.way) * kept))
         self.at_once = max(1, MOST_NUMBERS // (2 * (len(ways) + 1) * max(1, len(self.way) * features)))
 
-    def scores(self, places: Array, which: Array) -> Array:
-        """The score of outputs ``which`` (M,) at ``places`` (M,) in 0…1."""
+    def scores(self, positions: Array, which: Array) -> Array:
+        """The score of outputs ``which`` (M,) at ``positions`` (M,) in 0…1."""
         parts = []
-        for first in range(0, len(places), self.rows):
+        for first in range(0, len(positions), self.rows):
             some = slice(first, first + self.rows)
             with torch.no_grad():
-                outputs = self.opened.outputs(self._points(places[some]))
+                outputs = self.opened.outputs(self._points(positions[some]))
                 parts.append(self.score(outputs, torch.from_numpy(which[some])).double())
         result: Array = torch.cat(parts).numpy()
         return result
@@ -165,23 +164,23 @@ class _Line:
         which = np.array([piece.output for piece in pieces])
         ends = self.scores(np.concatenate([starts, stops]), np.tile(which, 2)).reshape(2, -1)
         width = (stops - starts)[:, None]
-        places = (starts[:, None] + width * (NODES + 1) / 2).ravel()
+        positions = (starts[:, None] + width * (NODES + 1) / 2).ravel()
         weights = (width * WEIGHTS / 2).ravel()
         owner = np.repeat(np.arange(len(pieces)), len(NODES))
-        found = torch.zeros(len(pieces), len(self.ways) + 1, *self.shape, dtype=torch.float64)
-        for first in range(0, len(places), self.rows):
+        sums = torch.zeros(len(pieces), len(self.ways) + 1, *self.shape, dtype=torch.float64)
+        for first in range(0, len(positions), self.rows):
             some = slice(first, first + self.rows)
             asked = torch.from_numpy(which[owner[some]])
-            gradient = self.opened.gradients(self._points(places[some]), asked, self.score, self.ways)
-            self._add(found, gradient, owner[some], weights[some])
-        amounts: Any = found.numpy()
+            gradient = self.opened.gradients(self._points(positions[some]), asked, self.score, self.ways)
+            self._add(sums, gradient, owner[some], weights[some])
+        amounts: Array = sums.numpy()
         return amounts, ends[1] - ends[0] - amounts.sum(axis=(1, 2, 3))
 
-    def _points(self, places: Array) -> Tensor:
-        where = torch.from_numpy(places).to(self.way.dtype)[:, None, None]
+    def _points(self, positions: Array) -> Tensor:
+        where = torch.from_numpy(positions).to(self.way.dtype)[:, None, None]
         return self.start + where * self.way  # (M, T, F)
 
-    def _add(self, found: Tensor, gradient: Tensor, pieces: Array, weights: Array) -> None:
+    def _add(self, sums: Tensor, gradient: Tensor, pieces: Array, weights: Array) -> None:
         """Add gradients (W, M, T, F), weighted and by the caller's features, to their pieces of (P, W, T, F')."""
         W, _, T, F = gradient.shape
         steps = max(1, AT_ONCE // (W * F))
@@ -189,4 +188,4 @@ class _Line:
             for first in range(0, T, steps):
                 some = slice(first, first + steps)
                 amounts = (gradient[:, m, some] * self.way[some]).double() * weight
-                found[piece, :, some].index_add_(2, self.owners, amounts)
+                sums[piece, :, some].index_add_(2, self.owners, amounts)

@@ -1,27 +1,14 @@
-"""What an X-ray holds: gates, contributions, memory; as arrays, figures, charts, a page or a file.
-
-Knows the form of the result; how it is found, ``examination`` knows, how it is drawn, ``figures`` and ``charts``.
-"""
+"""What an X-ray holds: gates, contributions, memory; as arrays and as JSON. Knows no picture of them."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.errors import BilstmError, ParameterError
 from bilstm.xray.gates import Gates
-from bilstm.xray.showing import FIGURES, PLOTS, ending_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from bilstm.plotting.charts import Chart
-
 
 DIGITS = 6  # of a number in a .json file
 
@@ -56,8 +43,11 @@ class Contribution:
 
 
 @dataclass(frozen=True)
-class XRay:
-    """One example as a fitted model sees it; made by :func:`bilstm.xray.x_ray`.
+class XRayData:
+    """One example as a fitted model sees it, as data: what panels, charts and files are made of.
+
+    :class:`bilstm.xray.XRay` is the same with the methods that show it. They are apart so that what draws an X-ray
+    need not know the class that calls it.
 
     Args:
         task: of the model.
@@ -77,7 +67,8 @@ class XRay:
         layers: what each layer and direction is called, L·D.
         transitions: tags, scores of one following another (K, K), of beginning and of ending (K,) each; −inf where a
             rule forbids it. None without a CRF.
-        notes: what a reader should be told.
+        notes: what a reader has to know.
+        feature: what a feature is called: word, column or band. Bands are in an order of their own.
 
     Source: contributions: Sundararajan, Taly and Yan 2017; saturation: Karpathy, Johnson and Li 2015.
     """
@@ -99,124 +90,52 @@ class XRay:
     layers: list[str]
     transitions: tuple[list[str], Array, Array, Array] | None = field(default=None, repr=False)
     notes: list[str] = field(default_factory=list)
+    feature: str = "column"
 
     def arrays(self) -> dict[str, Array]:
         """Everything as arrays with plain names, as ``numpy.savez`` takes them; texts too."""
-        found: dict[str, Array] = dict(self.gates._asdict())
-        found |= {"half_life": self.half_life, "dead": self.dead, "inputs": self.inputs}
-        found |= {f"saturated_{name}": share for name, share in self.saturated.items()}
-        found |= {name: np.array(getattr(self, name), dtype=str) for name in ("steps", "features", "layers", "notes")}
-        found |= {name: np.array(getattr(self, name)) for name in ("task", "title", "prediction", "against", "axis")}
-        found |= {f"output_{name}": array for name, array in _stacked(self.contributions, len(self.steps)).items()}
+        arrays: dict[str, Array] = dict(self.gates._asdict())
+        arrays |= {"half_life": self.half_life, "dead": self.dead, "inputs": self.inputs}
+        arrays |= {f"saturated_{name}": share for name, share in self.saturated.items()}
+        arrays |= {name: np.array(getattr(self, name), dtype=str) for name in ("steps", "features", "layers", "notes")}
+        arrays |= {name: np.array(getattr(self, name)) for name in ("task", "title", "prediction", "against", "axis")}
+        arrays |= {f"output_{name}": array for name, array in _stacked(self.contributions, len(self.steps)).items()}
         if self.transitions is not None:
             tags, *scores = self.transitions
-            found["tags"] = np.array(tags, dtype=str)
-            found |= dict(zip(("transitions", "start", "end"), scores, strict=True))
-        return found
+            arrays["tags"] = np.array(tags, dtype=str)
+            arrays |= dict(zip(("transitions", "start", "end"), scores, strict=True))
+        return arrays
 
     def plain(self) -> dict[str, Any]:
         """Everything but gates and inputs as JSON can say it; −inf and infinity become null."""
-        found: dict[str, Any] = {
+        plain: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("task", "title", "prediction", "against", "axis", "steps", "features", "layers", "notes")
         }
-        found["contributions"] = [
+        plain["contributions"] = [
             {name: _rounded(getattr(one, name)) for name in Contribution.__dataclass_fields__}
             for one in self.contributions
         ]
-        found |= {"half_life": _rounded(self.half_life), "dead": self.dead.tolist()}
-        found["saturated"] = {name: _rounded(share) for name, share in self.saturated.items()}
+        plain |= {"half_life": _rounded(self.half_life), "dead": self.dead.tolist()}
+        plain["saturated"] = {name: _rounded(share) for name, share in self.saturated.items()}
         if self.transitions is not None:
             names = ("tags", "matrix", "start", "end")
-            found["transitions"] = {n: _rounded(v) for n, v in zip(names, self.transitions, strict=True)}
-        return found
-
-    def plot(self, output: int = 0, *, what: str = "overview", layer: int = -1) -> Figure:
-        """One figure.
-
-        Args:
-            output: which of the contributions an overview shows, where they belong to the whole sequence.
-            what: ``overview`` (contributions, and below them cells and forget gates of the top layer), ``gates`` (all
-                gates, cell and hidden state of a layer), ``memory`` (half-lives, shut and open gates, dead units) or
-                ``transitions`` (of a CRF).
-            layer: whose gates, from 0; −1 is the top one.
-
-        Raises:
-            ParameterError: there is no such figure or layer, or the model has no CRF.
-        """
-        from bilstm.xray import figures
-        from bilstm.xray import figures as gate_figures
-
-        L = len(self.gates.hidden)
-        if what not in PLOTS:
-            raise ParameterError(f"expected what to be one of {', '.join(PLOTS)}, got {what!r}")
-        if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)) or not -L <= layer < L:
-            raise ParameterError(f"expected layer from {-L} to {L - 1}, got {layer!r}")
-        if what == "transitions" and self.transitions is None:
-            raise ParameterError(
-                "expected a model with a CRF for what='transitions', got one without",
-                hint=f"it has {', '.join(PLOTS[:-1])}",
-            )
-        if what == "overview":
-            return figures.overview(self, output)
-        if what == "gates":
-            return gate_figures.gates(self, int(layer))
-        return gate_figures.memory(self) if what == "memory" else gate_figures.transitions(self)
-
-    def charts(self) -> list[Chart]:
-        """Interactive charts: contributions, gates, half-lives, saturation, transitions."""
-        from bilstm.xray.charts import charts
-
-        return charts(self)
-
-    def page(self) -> str:
-        """One page of HTML with all charts, which needs no other file and no network.
-
-        Raises:
-            ExtraError: plotly is not installed.
-        """
-        from bilstm.xray.charts import page
-
-        return page(self)
-
-    def save(self, path: str | Path) -> None:
-        """Write a file whose ending says what: .npz (all arrays), .json, .html (all charts), .png, .svg or .pdf.
-
-        Raises:
-            ParameterError: another ending.
-            BilstmError: the file cannot be written.
-        """
-        path = Path(path)
-        ending = ending_of(path)
-        try:
-            if ending in FIGURES:
-                from bilstm.plotting.plots import save_figure
-
-                save_figure(self.plot(), path)
-            elif ending == ".npz":
-                arrays: dict[str, Any] = self.arrays()
-                with path.open("wb") as file:
-                    np.savez_compressed(file, **arrays)
-            elif ending == ".json":
-                path.write_text(json.dumps(self.plain(), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-            else:
-                path.write_text(self.page(), encoding="utf-8")
-        except OSError as error:
-            raise BilstmError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
+            plain["transitions"] = {n: _rounded(v) for n, v in zip(names, self.transitions, strict=True)}
+        return plain
 
 
 def _stacked(contributions: list[Contribution], T: int) -> dict[str, Array]:
     """Contributions as arrays with one row an output."""
-    found: dict[str, Array] = {
+    stacked: dict[str, Array] = {
         name: np.array([getattr(one, name) for one in contributions], dtype=kind)
         for name, kind in (("unit", str), ("value", float), ("baseline", float), ("gap", float))
     }
-    found["name"] = np.array([one.output for one in contributions], dtype=str)
-    found["at"] = np.array([-1 if one.at is None else one.at for one in contributions], dtype=np.int64)
+    stacked["name"] = np.array([one.output for one in contributions], dtype=str)
+    stacked["at"] = np.array([-1 if one.at is None else one.at for one in contributions], dtype=np.int64)
     for name in ("amount", "past", "future", "direct"):
         rows = [getattr(one, name) for one in contributions]
-        found[name] = np.stack(rows) if rows else np.zeros((0, T))
-    return found
+        stacked[name] = np.stack(rows) if rows else np.zeros((0, T))
+    return stacked
 
 
 def _rounded(value: Any) -> Any:

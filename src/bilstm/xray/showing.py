@@ -1,13 +1,106 @@
-"""An X-ray as plots, charts, a page and files. The X-ray itself is data, and knows none of them."""
+"""An X-ray that shows itself: as figures, charts, a page and files. What it holds, ``result`` knows."""
 
 from __future__ import annotations
 
+import html
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bilstm.errors import ParameterError
+import numpy as np
+
+from bilstm.errors import BilstmError, ParameterError
+from bilstm.formatting import clipped
+from bilstm.plotting.charts import Chart
+from bilstm.plotting.charts import page as page_of
+from bilstm.xray import pictures
+from bilstm.xray.result import Contribution, XRayData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLOTS = ("overview", "gates", "memory", "transitions")
 FIGURES = (".png", ".svg", ".pdf")
+
+
+class XRay(XRayData):
+    """One example as a fitted model sees it; made by :func:`bilstm.xray.x_ray`, shown by its methods."""
+
+    def plot(self, output: int = 0, *, what: str = "overview", layer: int = -1) -> Figure:
+        """One figure.
+
+        Args:
+            output: which of the contributions an overview shows, where they belong to the whole sequence.
+            what: ``overview`` (contributions, and below them cells and forget gates of the top layer), ``gates`` (all
+                gates, cell and hidden state of a layer), ``memory`` (half-lives, shut and open gates, dead units) or
+                ``transitions`` (of a CRF).
+            layer: whose gates, from 0; −1 is the top one.
+
+        Raises:
+            ParameterError: there is no such figure or layer, or the model has no CRF.
+        """
+        from bilstm.plotting.figures import to_matplotlib
+
+        L = len(self.gates.hidden)
+        if what not in PLOTS:
+            raise ParameterError(f"expected what to be one of {', '.join(PLOTS)}, got {what!r}")
+        if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)) or not -L <= layer < L:
+            raise ParameterError(f"expected layer from {-L} to {L - 1}, got {layer!r}")
+        if what == "transitions" and self.transitions is None:
+            raise ParameterError(
+                "expected a model with a CRF for what='transitions', got one without",
+                hint=f"it has {', '.join(PLOTS[:-1])}",
+            )
+        if what == "overview":
+            sheet = pictures.overview(self, output)
+        elif what == "gates":
+            sheet = pictures.gates(self, int(layer))
+        else:
+            sheet = pictures.memory(self) if what == "memory" else pictures.transitions(self)
+        return to_matplotlib(**sheet._asdict())
+
+    def charts(self) -> list[Chart]:
+        """Interactive charts: contributions, gates, half-lives, saturation, transitions."""
+        return pictures.charts(self)
+
+    def page(self) -> str:
+        """One page of HTML with all charts, which needs no other file and no network.
+
+        Raises:
+            ExtraError: plotly is not installed.
+        """
+        lines = [f"<p><strong>{html.escape(clipped(self.prediction, 2000))}</strong></p>"]
+        if self.axis == "word" and self.contributions:
+            lines += [_coloured(self.steps, one) for one in self.contributions if one.at is None]
+        lines.append(f"<p>Contributions are measured from a baseline: {html.escape(self.against)}.</p>")
+        lines += [f"<p>Note: {html.escape(note)}.</p>" for note in self.notes]
+        title = f"X-ray of a {self.task}: {clipped(self.title, 160)}"
+        return page_of(title, self.charts(), before="\n".join(lines))
+
+    def save(self, path: str | Path) -> None:
+        """Write a file whose ending says what: .npz (all arrays), .json, .html (all charts), .png, .svg or .pdf.
+
+        Raises:
+            ParameterError: another ending.
+            BilstmError: the file cannot be written.
+        """
+        path = Path(path)
+        ending = ending_of(path)
+        try:
+            if ending in FIGURES:
+                from bilstm.plotting.figures import save_figure
+
+                save_figure(self.plot(), path)
+            elif ending == ".npz":
+                arrays: dict[str, Any] = self.arrays()
+                with path.open("wb") as file:
+                    np.savez_compressed(file, **arrays)
+            elif ending == ".json":
+                path.write_text(json.dumps(self.plain(), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+            else:
+                path.write_text(self.page(), encoding="utf-8")
+        except OSError as error:
+            raise BilstmError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
 
 
 def ending_of(path: Path) -> str:
@@ -27,3 +120,18 @@ def ending_of(path: Path) -> str:
             hint="the ending says what is written",
         )
     return ending
+
+
+def _coloured(steps: list[str], one: Contribution) -> str:
+    """The words of a sentence, red where they speak for the output and blue where they speak against it."""
+    amounts = one.amount.sum(axis=1)
+    most = float(np.abs(amounts).max()) or 1.0
+    words = []
+    for word, amount in zip(steps, amounts.tolist(), strict=True):
+        colour = "213,94,0" if amount > 0 else "0,114,178"
+        strength = round(0.6 * abs(amount) / most, 3)
+        words.append(
+            f'<span style="background:rgba({colour},{strength});padding:.1em .2em;border-radius:.2em" '
+            f'title="{amount:+.3g}">{html.escape(word)}</span>'
+        )
+    return f'<p style="font-size:1.2rem;line-height:2">{" ".join(words)}</p>'

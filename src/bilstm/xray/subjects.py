@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from bilstm.data.batch import Batch, Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.encoders import Column, FeatureEncoder
 from bilstm.data.series.encoder import MISSING
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
@@ -33,6 +34,7 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.transcriber import BiLSTMTranscriber
+from bilstm.networks.words import WordReader
 
 CALENDAR = "calendar"
 MEANS_AND_NONE = "the mean of every column of numbers in training, and no known value of the others"
@@ -55,7 +57,8 @@ class Subject:
         owners: the feature that each of the F numbers belongs to, (F,).
         inputs: what stands there in the caller's units, (T, F'), NaN where it is no number.
         shown: the features of a single step with what stands there, F'; the names where there are several steps.
-        notes: what a reader should be told.
+        notes: what a reader has to know.
+        feature: what a feature is called.
     """
 
     data: Dataset
@@ -70,8 +73,10 @@ class Subject:
     inputs: Array
     shown: list[str]
     notes: list[str] = field(default_factory=list)
+    feature: str = "column"
 
 
+@singledispatch
 def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) -> Subject:
     """The example at position ``row``.
 
@@ -85,28 +90,29 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
         DataError: the data do not fit the estimator, or there is nothing in the example.
         ParameterError: there is no such row.
     """
-    if isinstance(estimator, BiLSTMForecaster):
-        return _window(estimator, X, row)
-    if X is None:
-        raise DataError(f"expected data beside a {estimator.task}, got none", hint="only a forecaster needs none")
-    dataset = X if isinstance(X, Dataset) else estimator.to_dataset(X, None)
-    dataset.check_lengths()
-    one = dataset.take([_position(row, len(dataset), dataset.source)])
-    if isinstance(estimator, BiLSTMTranscriber):
-        if not isinstance(one, Recordings):
-            raise DataError(f"expected recordings, got a table or sequences ({one.source})", hint="use read_recordings")
-        return _recording(estimator, one, most_steps)
+    one = _example(estimator, X, row)
     if estimator.is_language_ != one.is_language:
         needed, got = ("numbers", "words") if one.is_language else ("words", "numbers")
         raise DataError(f"expected {needed} as in training, got {got} ({one.source})")
     if estimator.is_table_ and not one.is_table:
         raise DataError(f"expected a table as in training, got sequences of several steps ({one.source})")
     one, notes = _shortened(one, most_steps)
-    name = f"row {row}" if one.ids is None else f"{one.ids.name or 'sequence'} {one.ids[0]}"
-    found = _sentence(estimator, one) if isinstance(estimator, LanguageEstimator) and one.is_language else None
-    if found is None:
-        found = _numbers(estimator, one, name)
-    return replace(found, notes=notes + found.notes)
+    if isinstance(estimator, LanguageEstimator) and one.is_language:
+        subject = _sentence(estimator, one)
+    else:
+        subject = _numbers(
+            estimator, one, f"row {row}" if one.ids is None else f"{one.ids.name or 'sequence'} {one.ids[0]}"
+        )
+    return replace(subject, notes=notes + subject.notes)
+
+
+def _example(estimator: BiLSTMEstimator, X: Any, row: int) -> Dataset:
+    """The sequence at position ``row`` alone."""
+    if X is None:
+        raise DataError(f"expected data beside a {estimator.task}, got none", hint="only a forecaster needs none")
+    dataset = X if isinstance(X, Dataset) else estimator.to_dataset(X, None)
+    dataset.check_lengths()
+    return dataset.take([_position(row, len(dataset), dataset.source)])
 
 
 def _position(row: int, count: int, source: Source) -> int:
@@ -140,10 +146,11 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
     if not words:
         raise DataError(f"expected at least one word, got none ({one.source})", hint="choose another row")
     network, coded = estimator.network_.eval(), estimator.encode(one).whole
-    device = next(network.parameters()).device
+    device, reader = next(network.parameters()).device, network.reader
+    assert isinstance(reader, WordReader)
     with torch.no_grad():
-        vectors: Tensor = network.reader(coded.to(device)).cpu()  # type: ignore[operator]
-        unknown: Tensor = network.reader(_unknown_words(coded).to(device)).cpu()  # type: ignore[operator]
+        vectors: Tensor = reader(coded.to(device)).cpu()
+        unknown: Tensor = reader(_unknown_words(coded).to(device)).cpu()
     return Subject(
         data=one,
         title=one.texts[0] if one.texts is not None else " ".join(words),
@@ -156,6 +163,7 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
         owners=np.zeros(vectors.shape[2], dtype=np.int64),
         inputs=np.full((len(words), 1), np.nan),
         shown=["word"],
+        feature="word",
     )
 
 
@@ -176,7 +184,7 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     features, owners, inputs = _columns(encoder, one.steps)
     numbers = all(column.kind in ("number", "left out") for column in encoder.columns)
     against = "the mean of every column in training" if numbers else MEANS_AND_NONE
-    found = Subject(
+    subject = Subject(
         data=one,
         title=name,
         batch=coded,
@@ -190,27 +198,27 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
         shown=features if T > 1 else [f"{column} = {_written(one.steps[column][0])}" for column in features],
     )
     if not estimator.columns_are_steps:
-        return found
-    given = dict(zip(encoder.names, _given(encoder.columns, one.steps), strict=True))
+        return subject
+    values = dict(zip(encoder.names, _encoded_values(encoder.columns, one.steps), strict=True))
     return replace(
-        found,
+        subject,
         steps=encoder.names,
         axis="column",
         features=["value"],
         owners=np.zeros(1, dtype=np.int64),
-        inputs=np.array([[given[step]] for step in encoder.names]),
+        inputs=np.array([[values[step]] for step in encoder.names]),
         shown=["value"],
     )
 
 
-def _given(columns: Sequence[Any], steps: pl.DataFrame) -> list[float]:
+def _encoded_values(columns: Sequence[Column], steps: pl.DataFrame) -> list[float]:
     """What stands in the one row for each encoded column: the number, or NaN."""
-    found: list[float] = []
+    values: list[float] = []
     for column in columns:
         number = column.kind == "number" and steps[column.name][0] is not None
         own = [float(steps[column.name][0]) if number else np.nan]
-        found += own + [np.nan] * (len(column.names) - 1) if column.names else []
-    return found
+        values += own + [np.nan] * (len(column.names) - 1) if column.names else []
+    return values
 
 
 def _columns(encoder: FeatureEncoder, steps: pl.DataFrame) -> tuple[list[str], Array, Array]:
@@ -235,7 +243,8 @@ def _written(value: Any) -> str:
 # --- series -------------------------------------------------------------------------------------------------
 
 
-def _window(estimator: BiLSTMForecaster, X: Any, row: int) -> Subject:
+@subject_of.register
+def _(estimator: BiLSTMForecaster, X: Any, row: int, most_steps: int) -> Subject:
     series = estimator.known_ if X is None else estimator.to_dataset(X, None)
     windows = cut(series, estimator.history, estimator.horizon, at_end=True)
     window = windows.take([_position(row, len(windows), series.source)])
@@ -276,8 +285,8 @@ def times_written(window: Windows, rows: Array) -> list[str]:
     """Times of some steps of a window's series, as text."""
     series: Series = window.series
     plain = series.clock.plain(series.times.gather(rows))
-    found = [f"{time:g}" if isinstance(time, float) else str(time) for time in plain.to_list()]
-    return [time[:-3] for time in found] if all(WHOLE_MINUTE.fullmatch(time) for time in found) else found
+    texts = [f"{time:g}" if isinstance(time, float) else str(time) for time in plain.to_list()]
+    return [time[:-3] for time in texts] if all(WHOLE_MINUTE.fullmatch(time) for time in texts) else texts
 
 
 def _series_features(estimator: BiLSTMForecaster, series: Series) -> tuple[list[str], Array]:
@@ -294,7 +303,11 @@ def _series_features(estimator: BiLSTMForecaster, series: Series) -> tuple[list[
 # --- sound --------------------------------------------------------------------------------------------------
 
 
-def _recording(estimator: BiLSTMTranscriber, one: Recordings, most_steps: int) -> Subject:
+@subject_of.register
+def _(estimator: BiLSTMTranscriber, X: Any, row: int, most_steps: int) -> Subject:
+    one = _example(estimator, X, row)
+    if not isinstance(one, Recordings):
+        raise DataError(f"expected recordings, got a table or sequences ({one.source})", hint="use read_recordings")
     encoder, name = estimator.sound_, one.names[0]
     mel = encoder.mel_of(sound_blocks(one.sounds[0], encoder.rate, name=name))  # (frames, mels)
     matrix = encoder.encoded(mel)
@@ -324,6 +337,7 @@ def _recording(estimator: BiLSTMTranscriber, one: Recordings, most_steps: int) -
         inputs=stacked.mean(axis=1),
         shown=features,
         notes=notes,
+        feature="band",
     )
 
 
