@@ -120,7 +120,7 @@ def commands(data: Path, folder: Path, options: argparse.Namespace) -> dict[str,
     seconds: dict[str, list[float]] = {"1 worker": [], "2 workers": []}
     for turn in range(options.commands):
         for name in by_turns(seconds, turn):
-            command = [sys.executable, "-m", "bilstm.cli.program", "fit", "tagger", str(data), "-o", "m.bilstm"]
+            command = [sys.executable, "-m", "bilstm.cli", "fit", "tagger", str(data), "-o", "m.bilstm"]
             more = ["--log-every", "0", "--max-epochs", str(options.epochs)]
             more += ["--workers", "2"] if name == "2 workers" else []
             started = time.perf_counter()

@@ -150,7 +150,7 @@ def memory(model: Path, asked: Any, options: argparse.Namespace) -> dict[str, fl
 @contextmanager
 def server(model: Path, threads: int, *more: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """A server in a process of its own, and its port."""
-    command = [sys.executable, "-m", "bilstm.cli.program", "serve", str(model), "--port", "0", "--no-page", *more]
+    command = [sys.executable, "-m", "bilstm.cli", "serve", str(model), "--port", "0", "--no-page", *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(
         [*command, "--threads", str(threads)], stderr=subprocess.PIPE, text=True, env=environment

@@ -8,7 +8,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from bilstm.cli.program import main
+from bilstm.cli import main
 
 # A machine that others use too takes as long as it takes: timings are no matter of tests. The same examples in every
 # run, and no file that remembers them, unless BILSTM_EXAMPLES asks for new ones.

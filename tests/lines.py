@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import shlex
 
-from bilstm.cli.program import main
+from bilstm.cli import main
 
 
 def run_line(line, *, epochs=2):

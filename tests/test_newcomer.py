@@ -25,7 +25,7 @@ def test_a_stranger_gets_from_files_to_served_predictions_by_the_lines_of_the_re
     for line in lines:
         run_line(line)
     environment = {name: value for name, value in os.environ.items() if name != "BILSTM_TOKEN"}
-    command = serve.replace("bilstm", f"{sys.executable} -m bilstm.cli.program", 1) + " --port 0 --threads 1"
+    command = serve.replace("bilstm", f"{sys.executable} -m bilstm.cli", 1) + " --port 0 --threads 1"
     with newcomer.served(command, environment, tmp_path) as server:
         answers = newcomer.ask_all(server, tmp_path, ask)
     newcomer.check_answers(answers, tmp_path, learned=False)

@@ -57,7 +57,7 @@ def kill_one(checkpoint, epoch, killed):
 def test_a_killed_worker_is_replaced_and_the_model_is_that_of_an_unbroken_run(cluster, run, tmp_path):
     """Bit for bit that of two workers whom torchrun started, dropout and all."""
     options = (*FIT, "--max-epochs", 60, "--patience", "none")
-    plain = torchrun("-m", "bilstm.cli.program", *options, "-o", "plain.bilstm", cwd=tmp_path)
+    plain = torchrun("-m", "bilstm.cli", *options, "-o", "plain.bilstm", cwd=tmp_path)
     assert plain.returncode == 0, plain.stderr
     assert plain.stderr.count("wrote plain.bilstm") == 1
     killed = []
@@ -93,7 +93,7 @@ def test_a_mistake_of_one_worker_alone_ends_them_all(cluster):
 
 def test_an_address_where_nobody_answers_is_told_at_once(tmp_path):
     pytest.importorskip("ray")
-    command = [sys.executable, "-m", "bilstm.cli.program", *map(str, FIT), "-o", "m.bilstm", "--ray", "127.0.0.1:1"]
+    command = [sys.executable, "-m", "bilstm.cli", *map(str, FIT), "-o", "m.bilstm", "--ray", "127.0.0.1:1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert "error: expected a Ray cluster at 127.0.0.1:1, got none: " in done.stderr
@@ -192,7 +192,7 @@ def test_predictions_of_many_files_need_a_folder(run):
 @pytest.mark.slow
 def test_ctrl_c_ends_all_workers_and_the_same_command_goes_on(tmp_path):
     pytest.importorskip("ray")
-    command = [sys.executable, "-m", "bilstm.cli.program", *map(str, FIT), "-o", "m.bilstm", "--workers", "2"]
+    command = [sys.executable, "-m", "bilstm.cli", *map(str, FIT), "-o", "m.bilstm", "--workers", "2"]
     process = subprocess.Popen([*command, "--max-epochs", "100000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + PATIENCE
     while not (tmp_path / "m.bilstm.checkpoint").exists():

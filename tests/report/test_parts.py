@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, boston
-from bilstm.cli.program import main
+from bilstm.cli import main
 from bilstm.data.dataset import Dataset
 from bilstm.data.text.reader import from_words
 from bilstm.errors import DataWarning

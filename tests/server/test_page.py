@@ -47,7 +47,7 @@ def save_models(folder):
 @contextmanager
 def serving(*files, **environment):
     """A server of its own, which is asked to end; gives what tells where it listens, once that is known."""
-    command = [sys.executable, "-m", "bilstm.cli.program", "serve", "--port", "0", *map(str, files)]
+    command = [sys.executable, "-m", "bilstm.cli", "serve", "--port", "0", *map(str, files)]
     around = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # it is no test
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=around | environment) as server:
 

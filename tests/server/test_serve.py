@@ -30,7 +30,7 @@ class Running:
         command = [
             sys.executable,
             "-m",
-            "bilstm.cli.program",
+            "bilstm.cli",
             "serve",
             "--no-page",
             "--threads",

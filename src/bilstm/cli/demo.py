@@ -23,9 +23,18 @@ def demo(
             autocompletion=lambda: [*TASKS, "data"],
         ),
     ] = next(iter(TASKS)),
-    folder: Annotated[Path | None, typer.Option("--folder", "-o", metavar="FOLDER", help="Where to write.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", "-o", metavar="FOLDER", help="The folder to write into; by default demo-TASK."),
+    ] = None,
     max_epochs: Annotated[
-        int | None, typer.Option("--max-epochs", min=1, metavar="N", help="Fewer for a quick look.")
+        int | None,
+        typer.Option(
+            "--max-epochs",
+            min=1,
+            metavar="N",
+            help="Number of passes over the data; fewer than by default for a quick look.",
+        ),
     ] = None,
 ) -> None:
     """Train on real data that needs no download, and show the result.

@@ -24,12 +24,20 @@ from bilstm.cli.output import talk
 def evaluate(
     file: ModelFile,
     data: Data,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     folds: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Forecaster: walk through the last N parts of DATA.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Forecaster: test it on the last N parts of DATA, one after the other."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of a fold; by default a tenth.")] = None,
-    refit: Annotated[bool, typer.Option(help="Fit anew before every fold, or once before the first.")] = True,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Forecaster: number of steps in each of these parts; by default a tenth of DATA."
+        ),
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option(help="Forecaster: fit anew before each part, or once before the first.")
+    ] = True,
     lm: LanguageModel = None,
     lm_weight: LanguageModelWeight = None,
     word_bonus: WordBonus = None,

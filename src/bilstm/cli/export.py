@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from bilstm.cli.options import ModelFile
+from bilstm.cli.output import talk
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
 KINDS = ("onnx",)
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")],
-    to: Annotated[str, typer.Option("--to", metavar="KIND", help="onnx.")] = "onnx",
+    file: ModelFile,
+    to: Annotated[str, typer.Option("--to", metavar="KIND", help="The kind of file to write: onnx.")] = "onnx",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The .onnx file; by default FILE's name.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="The .onnx file to write; by default it is called as FILE."),
     ] = None,
 ) -> None:
     """Write a model for machines without torch: an ONNX file, and a JSON file beside it that says what goes in.
@@ -26,7 +29,6 @@ def export(
 
     Example: bilstm export boston.bilstm --to onnx -o boston.onnx
     """
-    from bilstm.cli.output import talk
     from bilstm.estimators.loading import load
     from bilstm.export import to_onnx
 
@@ -36,12 +38,12 @@ def export(
     if output.suffix == ".json" or output.is_dir():
         came = "a folder" if output.is_dir() else "the name of the JSON file that is written beside it"
         raise DataError(f"expected an .onnx file to write, got {came} ({output})", hint="choose another -o")
-    found = to_onnx(load(file), output)
-    if found is None:
+    check = to_onnx(load(file), output)
+    if check is None:
         talk("not checked: ONNX Runtime is not installed (pip install 'bilstm[export]')")
     else:
         talk(
-            f"ONNX Runtime {found.runtime} differs by {found.difference:.1e} at most, on made-up inputs ({found.unit})"
+            f"ONNX Runtime {check.runtime} differs by {check.difference:.1e} at most, on made-up inputs ({check.unit})"
         )
     print(output)
     print(output.with_suffix(".json"))

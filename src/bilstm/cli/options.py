@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -26,24 +25,38 @@ Data = Annotated[
         help="A file of the kind that the model was trained on, or a built-in set: boston, digits, sunspots.",
     ),
 ]
+TextColumn = Annotated[
+    str | None, typer.Option("--text", metavar="COL", help="The column of texts, if it is not called as in training.")
+]
 LanguageModel = Annotated[
-    Path | None, typer.Option("--lm", metavar="FILE", help="Transcriber: a language model, as ARPA text.")
+    Path | None, typer.Option("--lm", metavar="FILE", help="Transcriber: an n-gram language model in ARPA format.")
 ]
 LanguageModelWeight = Annotated[
-    float | None, typer.Option("--lm-weight", metavar="X", help="How much it counts beside the sound.")
+    float | None,
+    typer.Option("--lm-weight", metavar="X", help="Transcriber: how much the language model counts beside the sound."),
 ]
 WordBonus = Annotated[
-    float | None, typer.Option("--word-bonus", metavar="X", help="Transcriber: added for every word.")
+    float | None,
+    typer.Option("--word-bonus", metavar="X", help="Transcriber: added to the score of a reading for every word."),
 ]
 HotWord = Annotated[
-    list[str] | None, typer.Option("--hot-word", metavar="WORD", help="Transcriber: to be expected; give it again.")
+    list[str] | None,
+    typer.Option("--hot-word", metavar="WORD", help="Transcriber: a word that the decoder should expect (repeatable)."),
 ]
 Beam = Annotated[
-    int | None, typer.Option("--beam", min=1, metavar="N", help="Transcriber: readings kept; 1 is quickest.")
+    int | None,
+    typer.Option(
+        "--beam", min=1, metavar="N", help="Transcriber: number of readings kept at each step; 1 is quickest."
+    ),
 ]
 LookAhead = Annotated[
     float | None,
-    typer.Option("--look-ahead", min=0, metavar="SECONDS", help="Transcriber: hear no more ahead, as in a stream."),
+    typer.Option(
+        "--look-ahead",
+        min=0,
+        metavar="SECONDS",
+        help="Transcriber: hear at most so many seconds ahead, as in a stream.",
+    ),
 ]
 TASKS = {
     "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor"),
@@ -74,48 +87,105 @@ def columns_of(task: str, options: dict[str, Any]) -> Columns:
     return cast("Columns", columns)
 
 
+def add_task_commands(
+    app: typer.Typer,
+    name: str,
+    text: str,
+    arguments: Sequence[str],
+    summary: Callable[[str], str],
+    command: Callable[[str], Callable[..., None]],
+) -> None:
+    """Add a group of commands, one for every task; with all its options for the task that ``arguments`` name.
+
+    Args:
+        app: to which it is added.
+        name: of the group, for instance ``fit``.
+        text: its help.
+        arguments: the command line, so that nothing is read that nobody asks for.
+        summary: what help says of a task.
+        command: makes the command of a task.
+    """
+    group = typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+    for task in TASKS if name in arguments else ():
+        if task in arguments:
+            group.command(task)(command(task))
+        else:
+            group.command(task, help=summary(task))(lambda: None)
+    app.add_typer(group, name=name)
+
+
+option = typer.Option
+DATA_OPTIONS: dict[str, tuple[Any, Any, Any]] = {
+    "output": (Path, ..., option("--output", "-o", metavar="FILE", help="The model file to write.")),
+    "time": (str | None, None, option(metavar="COL", help="The column of times; by default the only one there is.")),
+    "sound": (str | None, None, option(metavar="COL", help="The column of paths, if it is not called path.")),
+    "target": (list[str], [], option(metavar="COL", help="The column to predict (repeatable, for several targets).")),
+    "future": (list[str], [], option(metavar="COL", help="A column whose values are known ahead (repeatable).")),
+    "drop": (list[str], [], option(metavar="COL", help="A column to leave out (repeatable).")),
+    "category": (
+        list[str],
+        [],
+        option(metavar="COL", help="A column whose numbers are names rather than amounts (repeatable)."),
+    ),
+    "group": (
+        str | None,
+        None,
+        option(metavar="COL", help="In a long table, the column that names the sequence of each row."),
+    ),
+    "order": (
+        str | None,
+        None,
+        option(metavar="COL", help="In a long table, the column that orders the rows of a sequence."),
+    ),
+    "text": (str | None, None, option(metavar="COL", help="The column of texts.")),
+    "tag": (
+        str | None,
+        None,
+        option(
+            metavar="COL",
+            help="The column of tags: its number in a CoNLL file (by default the last), upos or xpos in CoNLL-U, or "
+            "its name in a table (by default tags).",
+        ),
+    ),
+    "valid": (
+        str | None,
+        None,
+        option(metavar="FILE", help="A second file, to stop the training by; by default a part of DATA is set aside."),
+    ),
+    "restart": (bool, False, option("--restart", help="Forget an unfinished run and begin anew.")),
+    "log_every": (
+        int,
+        1,
+        option(min=0, metavar="N", help="1 shows progress, N > 1 prints a line every N epochs, 0 prints nothing."),
+    ),
+    "workers": (
+        str | None,
+        None,
+        option(metavar="N|M..N", help="Train with N processes, or with M to N of them as there is room (needs Ray)."),
+    ),
+    "ray": (
+        str | None,
+        None,
+        option(metavar="[ADDRESS]", help="Train on a Ray cluster: auto, or HOST:PORT; alone, on this machine."),
+    ),
+    "worker_cpus": (int | None, None, option(min=1, metavar="N", help="Processor cores of each worker.")),
+}
+
+
 def data_options(task: str) -> list[inspect.Parameter]:
     """The options of a task that are not of its model: what is read and how, where it is saved, who works on it."""
-    said, option = said_of(task), typer.Option
-    texts = {
-        "group": "In a long table, the column that names the sequence of each row.",
-        "text": "The column of texts.",
-    } | said.get("option_help", {})
-    column = functools.partial(option, metavar="COL")
-    choices: list[tuple[str, Any, Any]] = [
-        ("data", Annotated[str, typer.Argument(metavar="DATA", help=said["data_help"])], ...),
-        (
-            "output",
-            Annotated[Path, option("--output", "-o", metavar="FILE", help="The model file to write.")],
-            ...,
-        ),
-        ("time", Annotated[str | None, column(help="Column of times; by default the only one there is.")], None),
-        ("sound", Annotated[str | None, column(help="Column of paths, if it is not called path.")], None),
-        ("target", Annotated[list[str], column(help="Column to predict; give it twice for two targets.")], []),
-        ("future", Annotated[list[str], column(help="Column that is known ahead; may be given again.")], []),
-        ("drop", Annotated[list[str], column(help="Column to leave out; may be given again.")], []),
-        ("category", Annotated[list[str], column(help="Column of numbers that are names.")], []),
-        ("group", Annotated[str | None, column(help=texts["group"])], None),
-        ("order", Annotated[str | None, column(help="Long table: column that orders its rows.")], None),
-        ("text", Annotated[str | None, column(help=texts["text"])], None),
-        (
-            "tag",
-            Annotated[str | None, column(help="Tags: a column's number, upos or xpos, or a name; last by default.")],
-            None,
-        ),
-        ("valid", Annotated[str | None, option(metavar="FILE", help="Stop by this, not by a part of DATA.")], None),
-        ("restart", Annotated[bool, option("--restart", help="Forget an unfinished run.")], False),
-        (
-            "log_every",
-            Annotated[int, option(min=0, metavar="N", help="1 shows progress, n > 1 a line every n epochs.")],
-            1,
-        ),
-        ("workers", Annotated[str | None, option(metavar="N|M..N", help="Train with several processes (Ray).")], None),
-        ("ray", Annotated[str | None, option(metavar="[ADDRESS]", help="On a Ray cluster: auto, or HOST:PORT.")], None),
-        ("worker_cpus", Annotated[int | None, option(min=1, metavar="N", help="Processors of each worker.")], None),
-    ]
-    chosen = {"data", "output", "valid", "restart", "log_every", *TOGETHER, *said["reading"]}
-    return [option_parameter(name, annotation, default) for name, annotation, default in choices if name in chosen]
+    said = said_of(task)
+    chosen = {"output", "valid", "restart", "log_every", *TOGETHER, *said["reading"]}
+    options = {name: choice for name, choice in DATA_OPTIONS.items() if name in chosen}
+    for name, text in said.get("option_help", {}).items():
+        kind, default, _ = options[name]
+        options[name] = (kind, default, typer.Option(metavar="COL", help=text))
+    return parameters_of({"data": (str, ..., typer.Argument(metavar="DATA", help=said["data_help"]))} | options)
+
+
+def parameters_of(options: Mapping[str, tuple[Any, Any, Any]]) -> list[inspect.Parameter]:
+    """Options, each as its type, its default and what typer is told of it, as parameters of a command."""
+    return [option_parameter(name, Annotated[kind, told], default) for name, (kind, default, told) in options.items()]
 
 
 def model_options(task: str) -> list[inspect.Parameter]:
@@ -233,21 +303,3 @@ def with_ray_address(arguments: Sequence[str]) -> list[str]:
     for word, following in zip(arguments, [*arguments, "-"][1:], strict=True):
         words += [word, LOCAL] if word == RAY and following.startswith("-") else [word]
     return words
-
-
-def workers_of(words: str) -> int | tuple[int, int]:
-    """``4``, or ``2..8``.
-
-    Example:
-        >>> workers_of("4"), workers_of("2..8")
-        (4, (2, 8))
-    """
-    try:
-        numbers = [int(word) for word in words.split("..")]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1 and numbers[0] >= 1:
-        return numbers[0]
-    if len(numbers) == 2 and 1 <= numbers[0] <= numbers[1]:
-        return numbers[0], numbers[1]
-    raise ParameterError(f"expected a number of workers, or two like 2..8, got {words!r} (--workers)")

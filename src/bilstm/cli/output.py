@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,7 @@ def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
 
 def talk(text: str) -> None:
     """A line of talk: to stderr."""
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)
 
 
 def with_written_times(frame: pl.DataFrame) -> pl.DataFrame:
@@ -82,8 +84,16 @@ def write_frame(frame: pl.DataFrame, output: Path | None) -> None:
     talk(f"wrote {output}: {frame.height} rows")
 
 
-def check_places(output: Path, plot: Path | None) -> None:
-    for path in [output, *([] if plot is None else [plot])]:
-        if path.is_dir() or not path.parent.is_dir():
-            came = "a folder" if path.is_dir() else f"no folder {path.parent}"
-            raise DataError(f"expected a file to write, got {came} ({path})", hint="choose another one")
+def check_output(path: Path) -> None:
+    """Raise a DataError before the work rather than after it, if a file cannot be written there."""
+    if path.is_dir() or not path.parent.is_dir():
+        came = "a folder" if path.is_dir() else f"no folder {path.parent}"
+        raise DataError(f"expected a file to write, got {came} ({path})", hint="choose another file")
+
+
+@contextlib.contextmanager
+def notes_of_warnings() -> Iterator[None]:
+    """Show warnings as lines ``note: …`` on stderr while this lasts."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: talk(f"note: {message}")
+        yield

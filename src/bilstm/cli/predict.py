@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,11 @@ from bilstm.cli.options import (
     LanguageModelWeight,
     LookAhead,
     ModelFile,
+    TextColumn,
     WordBonus,
     task_options,
 )
-from bilstm.cli.output import made_folder
+from bilstm.cli.output import made_folder, talk
 from bilstm.errors import BilstmError, DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -36,15 +36,18 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="DATA",
-            help="A table, a built-in set, a CoNLL file, a .txt file of lines, or - for lines of text. A forecaster "
-            "needs none: it goes on from the end of its training series. A transcriber takes sound files, folders, "
-            "a table of paths, or - for a sound file.",
+            help="A table, a built-in set, a CoNLL file, a .txt file of lines, or - for lines of text on standard "
+            "input. A forecaster needs none: it goes on from the end of its training series. A transcriber takes sound "
+            "files, folders, a table of paths, or - for a sound file on standard input.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="A file instead of stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The file to write, instead of stdout; its ending says the format."
+        ),
     ] = None,
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of texts, if not as in training.")] = None,
+    text: TextColumn = None,
     lm: LanguageModel = None,
     lm_weight: LanguageModelWeight = None,
     word_bonus: WordBonus = None,
@@ -54,7 +57,9 @@ def predict(
     ray: Annotated[
         str | None,
         typer.Option(
-            metavar="[ADDRESS]", help="Predict many files into a folder, on a Ray cluster or one started here."
+            metavar="[ADDRESS]",
+            help="Predict many files into the folder OUT, on a Ray cluster at this address, or without one on this "
+            "machine.",
         ),
     ] = None,
 ) -> None:
@@ -99,23 +104,23 @@ def predict_on_workers(file: Path, data: Sequence[str], output: Path | None, add
     from bilstm.estimators.loading import load
 
     if output is None or output.is_file():
-        found = "none" if output is None else f"a file ({output})"
-        raise ParameterError(f"expected a folder for the predictions beside {RAY}, got {found}", hint="-o FOLDER")
+        came = "none" if output is None else f"a file ({output})"
+        raise ParameterError(f"expected a folder for the predictions beside {RAY}, got {came}", hint="-o FOLDER")
     model = load(file)
     if model.reads_many_files:
         raise ParameterError(f"expected no {RAY} beside a {model.task}, got one", hint="it takes many files without")
     sources = files_of(data)
     pairs = outputs_of(sources, made_folder(output), partial(ending, model.is_language_))
     make = partial(FilePredictor, file.resolve(), text)
-    count, failed = 0, []
+    done, failed = 0, []
     for source, target, reason in predict_files(make, pairs, address=address, newer_than=file.stat().st_mtime):
-        count += 1
+        done += 1
         if reason is not None:
             failed.append(source)
-        print(f"wrote {target}" if reason is None else f"error: {source}: {reason}", file=sys.stderr, flush=True)
-    kept = len(pairs) - count
-    there = f"; {kept} were there already" if kept else ""
-    print(f"{count - len(failed)} of {len(pairs)} files predicted into {output}{there}", file=sys.stderr)
+        talk(f"wrote {target}" if reason is None else f"error: {source}: {reason}")
+    kept = len(pairs) - done
+    rest = f"; {kept} were there already" if kept else ""
+    talk(f"{done - len(failed)} of {len(pairs)} files predicted into {output}{rest}")
     if failed:
         raise BilstmError(f"expected files that can be predicted, got {len(failed)} of {len(pairs)} that cannot")
 
@@ -135,18 +140,18 @@ class FilePredictor:
 
 def files_of(data: Sequence[str]) -> list[Path]:
     """Files, those in folders, and those that patterns name, in the order of their names."""
-    found: list[Path] = []
+    files: list[Path] = []
     for word in data:
         path = Path(word)
         if path.is_dir():
-            found += sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith((".", "_")))
+            files += sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith((".", "_")))
         elif path.exists():
-            found.append(path)
+            files.append(path)
         else:
-            found += sorted(map(Path, glob.glob(word, recursive=True)))
-    if not found:
+            files += sorted(map(Path, glob.glob(word, recursive=True)))
+    if not files:
         raise DataError(f"expected files to predict, got none ({' '.join(data[:3])})")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def ending(is_language: bool, source: Path) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from bilstm.cli.evaluate import evaluate
 from bilstm.cli.export import export
 from bilstm.cli.fit import add_fit_commands
 from bilstm.cli.options import with_ray_address
-from bilstm.cli.output import talk
+from bilstm.cli.output import notes_of_warnings, talk
 from bilstm.cli.plot import plot
 from bilstm.cli.predict import predict
 from bilstm.cli.report import report
@@ -62,8 +61,8 @@ def doctor() -> None:
 
     for title, lines in diagnose():
         print(title)
-        for name, found in lines:
-            print(f"  {name:<20}{found}")
+        for name, value in lines:
+            print(f"  {name:<20}{value}")
 
 
 for command in (demo, predict, evaluate, plot, doctor, xray, report, serve, export):
@@ -80,12 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = with_ray_address([word for word in arguments if word != "--debug"])  # it may stand anywhere
-    warnings.showwarning = lambda message, *_: talk(f"note: {message}")
     try:
         words = arguments or _words_to_complete()
         add_fit_commands(app, words)
         add_tune_commands(app, words)
-        app(arguments)
+        with notes_of_warnings():
+            app(arguments)
     except BilstmError as error:
         if debug:
             raise
@@ -102,7 +101,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         talk(f"error: {type(error).__name__}: {error}\nhint: this was not foreseen; --debug shows where it happened")
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

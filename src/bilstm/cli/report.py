@@ -7,17 +7,21 @@ from typing import Annotated
 
 import typer
 
-from bilstm.errors import DataError
+from bilstm.cli.options import ModelFile
+from bilstm.cli.output import check_output, talk
 
 
 def report(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")],
+    file: ModelFile,
     data: Annotated[
         str | None,
-        typer.Argument(metavar="[DATA]", help="Data with true targets that the model has not seen; or a built-in set."),
+        typer.Argument(
+            metavar="[DATA]", help="A file with true targets that the model was not trained on, or a built-in set."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The .html file; by default FILE-report.html.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="The .html file to write; by default FILE-report.html."),
     ] = None,
 ) -> None:
     """Write a report on a model: one HTML file that needs no network, to be read, shown and printed.
@@ -29,14 +33,11 @@ def report(
 
     Example: bilstm report names.bilstm test.conll
     """
-    from bilstm.cli.output import talk
     from bilstm.estimators.loading import load
     from bilstm.report import write_report
 
     output = output or file.with_name(f"{file.stem}-report.html")
-    if output.is_dir() or not output.parent.is_dir():
-        came = "a folder" if output.is_dir() else f"no folder {output.parent}"
-        raise DataError(f"expected a file to write, got {came} ({output})", hint="choose another -o")
+    check_output(output)
     model = load(file)
     write_report(model, data, output, file=file, verbose=1)
     talk(f"{output.stat().st_size / 1e6:.1f} MB, works without a network")

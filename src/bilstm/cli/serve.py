@@ -17,30 +17,56 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "orjson", "prometheus_client", "pyt
 
 
 def serve(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Model files; NAME=FILE gives one another name.")],
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = DEFAULT.host,
-    port: Annotated[int, typer.Option(metavar="N", help="0 takes a free one.")] = DEFAULT.port,
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE…", help="Model files to serve; NAME=FILE serves one under another name."),
+    ],
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = DEFAULT.host,
+    port: Annotated[int, typer.Option(metavar="N", help="The port to listen on; 0 takes a free one.")] = DEFAULT.port,
     token_file: Annotated[
         Path | None,
-        typer.Option("--token-file", metavar="FILE", help=f"What callers must show; or set {TOKEN}."),
+        typer.Option(
+            "--token-file", metavar="FILE", help=f"A file with the token that callers must send; or set {TOKEN}."
+        ),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", metavar="NAME", help="A proxy's name for it; give it again.")
+        list[str] | None,
+        typer.Option(
+            "--allow-host", metavar="NAME", help="A host name under which a proxy reaches this server (repeatable)."
+        ),
     ] = None,
-    page: Annotated[bool, typer.Option(help="Serve the page for people too.")] = DEFAULT.page,
-    access_log: Annotated[bool, typer.Option("--access-log", help="A line on stderr for every request.")] = False,
+    page: Annotated[
+        bool, typer.Option(help="Serve the page for people, besides the interface for programs.")
+    ] = DEFAULT.page,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Write a line to stderr for every request.")] = False,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Processor threads of one prediction.")
+        int | None, typer.Option(metavar="N", help="Number of processor threads that one prediction may use.")
     ] = DEFAULT.threads,
-    batch: Annotated[int, typer.Option(metavar="N", help="Rows predicted together; 1 for none.")] = DEFAULT.batch,
-    max_body: Annotated[int, typer.Option(metavar="BYTES", help="Of a request's body.")] = DEFAULT.body,
-    max_rows: Annotated[int, typer.Option(metavar="N", help="Of a request.")] = DEFAULT.rows,
-    max_steps: Annotated[int, typer.Option(metavar="N", help="Steps or words of a row.")] = DEFAULT.steps,
-    max_characters: Annotated[int, typer.Option(metavar="N", help="Of a text.")] = DEFAULT.characters,
-    max_seconds: Annotated[float, typer.Option(metavar="X", help="Of sound, of a request.")] = DEFAULT.seconds,
-    max_requests: Annotated[int, typer.Option(metavar="N", help="At a time; others get 429.")] = DEFAULT.requests,
-    max_queue: Annotated[int, typer.Option(metavar="N", help="Waiting; others get 503.")] = DEFAULT.queue,
-    timeout: Annotated[float, typer.Option(metavar="X", help="Seconds to an answer.")] = DEFAULT.timeout,
+    batch: Annotated[
+        int,
+        typer.Option(metavar="N", help="Number of rows of several requests that are predicted together; 1 for none."),
+    ] = DEFAULT.batch,
+    max_body: Annotated[
+        int, typer.Option(metavar="BYTES", help="Largest size of the body of a request.")
+    ] = DEFAULT.body,
+    max_rows: Annotated[int, typer.Option(metavar="N", help="Largest number of rows of a request.")] = DEFAULT.rows,
+    max_steps: Annotated[
+        int, typer.Option(metavar="N", help="Largest number of steps, or of words, of a row.")
+    ] = DEFAULT.steps,
+    max_characters: Annotated[
+        int, typer.Option(metavar="N", help="Largest number of characters of a text.")
+    ] = DEFAULT.characters,
+    max_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Longest sound of a request.")
+    ] = DEFAULT.seconds,
+    max_requests: Annotated[
+        int,
+        typer.Option(metavar="N", help="Number of requests at a time from all callers; further ones get status 429."),
+    ] = DEFAULT.requests,
+    max_queue: Annotated[
+        int, typer.Option(metavar="N", help="Number of predictions that may wait; further ones get status 503.")
+    ] = DEFAULT.queue,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Longest time to an answer.")] = DEFAULT.timeout,
 ) -> None:
     """Answer predictions over HTTP, and show a page for people.
 

@@ -9,27 +9,26 @@ import functools
 import inspect
 import json
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from bilstm.cli.data import read_for_fit
-from bilstm.cli.fit import run as fit_model
 from bilstm.cli.options import (
-    TASKS,
     TOGETHER,
+    add_task_commands,
     columns_of,
     data_options,
     kind_of,
     model_options,
-    option_parameter,
+    parameters_of,
     said_of,
     value_reader,
 )
-from bilstm.cli.output import check_places
+from bilstm.cli.output import check_output, talk
+from bilstm.cli.training import run as fit_model
 from bilstm.errors import BilstmError, DataError, ParameterError, from_extra
 from bilstm.estimators.space import in_words
 
@@ -39,8 +38,70 @@ if TYPE_CHECKING:
     from bilstm.tune.result import SearchResult
 
 
+option = typer.Option
+SEARCH: dict[str, tuple[Any, Any, Any]] = {
+    "minutes": (float | None, None, option(metavar="X", help="Minutes of search, over all runs of it; by default 10.")),
+    "trials": (int | None, None, option(min=1, metavar="N", help="Number of trials, over all runs of the search.")),
+    "search": (
+        list[str],
+        [],
+        option(
+            metavar="NAME=RANGE",
+            help="A parameter to search, as NAME=LOW..HIGH or NAME=VALUE,VALUE (repeatable, one for each parameter).",
+        ),
+    ),
+    "seeds": (
+        int | None,
+        None,
+        option(
+            min=1,
+            metavar="N",
+            help="Number of fits, with different seeds, that a trial is the mean of; by default 5 where there are few "
+            "rows or texts, else 1.",
+        ),
+    ),
+    "by": (
+        str,
+        "auto",
+        option(
+            metavar="WHAT", help="What trials are compared by: loss or metric; auto takes what fit keeps epochs by."
+        ),
+    ),
+    "study": (
+        Path | None,
+        None,
+        option(metavar="FOLDER", help="The folder that remembers the trials; by default FILE.study."),
+    ),
+    "storage": (
+        str | None,
+        None,
+        option(
+            metavar="URL",
+            help="A database for the trials, so that several machines can help, as postgresql://user@host/name.",
+        ),
+    ),
+    "ray": (
+        str | None,
+        None,
+        option(
+            metavar="[ADDRESS]", help="Run the trials on a Ray cluster at this address, or without one on this machine."
+        ),
+    ),
+    "refit": (
+        bool,
+        True,
+        option(
+            "--refit/--no-refit", help="Let the best regressor learn from the held-out rows too (not with --valid)."
+        ),
+    ),
+    "plot": (Path | None, None, option(metavar="OUT", help="Draw the trials into this .png, .svg or .pdf file.")),
+    "as_json": (bool, False, option("--json", help="Print one JSON object with all trials.")),
+}
 SUMMARY = "Search for the parameters of a {} that do best on held-out data."
-HELP = (
+HELP = """Search for the parameters of a model that do best on held-out data, and save the best.
+
+Example: bilstm tune regressor houses.csv --target price --minutes 5 -o houses.bilstm"""
+ABOUT = (
     "The first trial has the parameters of `bilstm fit`; an option that is given here holds in all. Trials are "
     "compared on the part that is held out, or on --valid; bad ones are stopped early. The best is fitted and saved."
     "\n\n"
@@ -50,19 +111,8 @@ HELP = (
 
 
 def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
-    """Add `tune TASK` for every task; with all its options for the task that ``arguments`` name."""
-    tune = typer.Typer(
-        help="Search for the parameters of a model that do best on held-out data, and save the best.\n\n"
-        "Example: bilstm tune regressor houses.csv --target price --minutes 5 -o houses.bilstm",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-    )
-    for task in TASKS if "tune" in arguments else ():
-        asked_for = task in arguments
-        tune.command(task, help=None if asked_for else SUMMARY.format(task))(
-            _command(task) if asked_for else lambda: None
-        )
-    app.add_typer(tune, name="tune")
+    """Add `tune TASK` for every task."""
+    add_task_commands(app, "tune", HELP, arguments, SUMMARY.format, _command)
 
 
 def _command(task: str) -> Callable[..., None]:
@@ -71,14 +121,14 @@ def _command(task: str) -> Callable[..., None]:
 
     def command(context: typer.Context, **options: Any) -> None:
         given = [parameter.name for parameter in own if _is_given(context, parameter.name)]
-        reading = columns_of(task, options)
+        columns = columns_of(task, options)
         model = {parameter.name: options.pop(parameter.name) for parameter in own}
-        run(kind_of(task), reading, model, given, **options)
+        run(kind_of(task), columns, model, given, **options)
 
     example = f"Example: bilstm tune {task} {said_of(task)['tune_example']}"
-    command.__doc__ = f"{SUMMARY.format(task)}\n\n{example}\n\n{HELP}\n\nSearched: {_searched(task)}"
+    command.__doc__ = f"{SUMMARY.format(task)}\n\n{example}\n\n{ABOUT}\n\nSearched: {_searched(task)}"
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    command.__signature__ = inspect.Signature([context, *data, *_search_options(), *own])  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature([context, *data, *parameters_of(SEARCH), *own])  # type: ignore[attr-defined]
     return command
 
 
@@ -94,79 +144,9 @@ def _searched(task: str) -> str:
     return "; ".join(part.strip() for part in parts)
 
 
-def _search_options() -> list[inspect.Parameter]:
-    option = typer.Option
-    choices: list[tuple[str, Any, Any]] = [
-        (
-            "minutes",
-            Annotated[float | None, option(metavar="X", help="Of search, over all runs; 10 by default.")],
-            None,
-        ),
-        ("trials", Annotated[int | None, option(min=1, metavar="N", help="In all, over all runs.")], None),
-        (
-            "search",
-            Annotated[
-                list[str],
-                option(metavar="NAME=RANGE", help="LOW..HIGH, or VALUE,VALUE; may be given again, one a parameter."),
-            ],
-            [],
-        ),
-        (
-            "seeds",
-            Annotated[
-                int | None,
-                option(
-                    min=1, metavar="N", help="Fits of a trial, averaged; by default 5 of few rows or texts, else 1."
-                ),
-            ],
-            None,
-        ),
-        (
-            "by",
-            Annotated[str, option(metavar="WHAT", help="Compare by loss or metric; auto: as fit keeps epochs.")],
-            "auto",
-        ),
-        (
-            "study",
-            Annotated[Path | None, option(metavar="FOLDER", help="What was tried; by default FILE.study.")],
-            None,
-        ),
-        (
-            "storage",
-            Annotated[
-                str | None,
-                option(
-                    metavar="URL",
-                    help="Keep trials in a database, as postgresql://user@host/name, for several machines.",
-                ),
-            ],
-            None,
-        ),
-        (
-            "ray",
-            Annotated[str | None, option(metavar="[ADDRESS]", help="Trials on a Ray cluster, or one started here.")],
-            None,
-        ),
-        (
-            "refit",
-            Annotated[
-                bool,
-                option(
-                    "--refit/--no-refit",
-                    help="Let the best regressor learn from the held-out rows too (not beside --valid).",
-                ),
-            ],
-            True,
-        ),
-        ("plot", Annotated[Path | None, option(metavar="OUT", help="Draw the trials: .png, .svg or .pdf.")], None),
-        ("as_json", Annotated[bool, option("--json", help="One JSON object with all trials.")], False),
-    ]
-    return [option_parameter(name, annotation, default) for name, annotation, default in choices]
-
-
 def run(
     kind: type[BiLSTMEstimator],
-    reading: Columns,
+    columns: Columns,
     model: dict[str, Any],
     given: Sequence[str],
     data: str,
@@ -193,14 +173,15 @@ def run(
     from bilstm.tune.search import reload_result, tune
     from bilstm.tune.space import parsed
 
-    check_places(output, plot)
+    for path in [output, *([] if plot is None else [plot])]:
+        check_output(path)
     folder = study or output.with_name(output.name + ".study")
     ranges = parsed(search, kind, value_reader)
     twice = [name for name in given if name in ranges]
     if twice:
         raise ParameterError(f"expected {twice[0]} fixed or searched, got both", hint="leave one of the two out")
     estimator = kind(**model)
-    training, validation = read_for_fit(estimator, data, valid, reading)
+    training, validation = read_for_fit(estimator, data, valid, columns)
     if not isinstance(training, Dataset):
         raise DataError(f"expected a file, got a folder ({data})", hint="a search needs data that fits into memory")
     try:
@@ -225,14 +206,14 @@ def run(
         if ray is None:  # Ray has waited for all of its trials
             result = reload_result(result, folder, storage)
         best = result.final_params(refit=refit)
-        command = _fit_command(kind, data, output, reading, valid, {n: model[n] for n in given} | best)
+        command = _fit_command(kind, data, output, columns, valid, {n: model[n] for n in given} | best)
         _show(result, command, plot, as_json)
         if not is_alone:
-            print("others are at work on this search; the last of them saves the model", file=sys.stderr)
+            talk("Other processes are still at work on this search; the last of them saves the model.")
             return
         if best == result.best_params:
             result.copy_checkpoint(output.with_name(output.name + ".checkpoint"))
-        fit_model(kind, data, output, reading, valid, restart=False, log_every=1, **(model | best))
+        fit_model(kind, data, output, columns, valid, restart=False, log_every=1, **(model | best))
 
 
 def _show(result: SearchResult, command: str, plot: Path | None, as_json: bool) -> None:
@@ -242,7 +223,7 @@ def _show(result: SearchResult, command: str, plot: Path | None, as_json: bool) 
 
     if plot is not None:
         save_figure(plot_search(result), plot)
-        print(f"wrote {plot}", file=sys.stderr)
+        talk(f"wrote {plot}")
     if as_json:
         print(json.dumps(result.to_json() | {"command": command}))
         return
@@ -257,7 +238,7 @@ def _fit_command(
     kind: type[BiLSTMEstimator],
     data: str,
     output: Path,
-    reading: Columns,
+    columns: Columns,
     valid: str | None,
     model: dict[str, Any],
 ) -> str:
@@ -265,7 +246,7 @@ def _fit_command(
     from bilstm.report.facts import options
 
     words = ["bilstm", "fit", kind.task, data, "-o", str(output)]
-    for name, value in (reading | {"valid": valid}).items():
+    for name, value in (columns | {"valid": valid}).items():
         for one in value if isinstance(value, list) else [value] * (value is not None):
             words += [f"--{name}", str(one)]
     return shlex.join([*words, *options(kind(**model))])

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bilstm.cli.data import read_data
+from bilstm.cli.options import ModelFile, TextColumn
+from bilstm.cli.output import talk
 from bilstm.errors import DataWarning
 
 if TYPE_CHECKING:
@@ -25,22 +27,26 @@ COLUMN = 24  # characters of a label on a terminal
 
 
 def xray(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance names.bilstm.")],
+    file: ModelFile,
     data: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="DATA",
             help="What predict takes: a table, a built-in set, a CoNLL file, a .txt file, or - for lines of text; "
-            "sound files for a transcriber. A forecaster needs none.",
+            "sound files for a transcriber; nothing for a forecaster.",
         ),
     ] = None,
-    row: Annotated[int, typer.Option("--row", min=0, metavar="N", help="Which row, sentence or file, from 0.")] = 0,
-    outputs: Annotated[int, typer.Option("--outputs", min=1, metavar="N", help="Outputs to explain, at most.")] = 12,
+    row: Annotated[
+        int, typer.Option("--row", min=0, metavar="N", help="The number of the row, sentence or file; 0 is the first.")
+    ] = 0,
+    outputs: Annotated[
+        int, typer.Option("--outputs", min=1, metavar="N", help="The number of outputs to explain, at most.")
+    ] = 12,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="A .html, .png, .svg, .pdf, .npz or .json file as well."),
+        typer.Option("--output", "-o", metavar="OUT", help="Also write a .html, .png, .svg, .pdf, .npz or .json file."),
     ] = None,
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of texts, if not as in training.")] = None,
+    text: TextColumn = None,
 ) -> None:
     """Look into a model while it reads one example: what each word, column or second contributed, and the gates.
 
@@ -51,7 +57,6 @@ def xray(
 
     Example: echo "Angela Merkel besuchte Paris" | bilstm xray names.bilstm - -o paris.html
     """
-    from bilstm.cli.output import talk
     from bilstm.estimators.loading import load
     from bilstm.xray import x_ray
     from bilstm.xray.showing import ending_of
@@ -61,35 +66,35 @@ def xray(
     model = load(file)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the contributions to", DataWarning)  # the notes say it too
-        found = x_ray(model, read_data(model, data or [], text=text), row=row, outputs=outputs)
-    print(table(found))
-    for note in found.notes:
+        result = x_ray(model, read_data(model, data or [], text=text), row=row, outputs=outputs)
+    print(table(result))
+    for note in result.notes:
         talk(f"note: {note}")
     if output is not None:
-        found.save(output)
+        result.save(output)
         talk(f"wrote {output}")
 
 
-def table(found: XRay) -> str:
+def table(result: XRay) -> str:
     """The prediction and the largest contributions as lines of text."""
     from bilstm.formatting import clipped
 
-    lines = [clipped(found.title, LONGEST), clipped(found.prediction, LONGEST), ""]
-    if len(found.contributions) == 1 and found.contributions[0].at is None:
-        lines += _of_one(found, found.contributions[0])
+    lines = [clipped(result.title, LONGEST), clipped(result.prediction, LONGEST), ""]
+    if len(result.contributions) == 1 and result.contributions[0].at is None:
+        lines += _of_one(result, result.contributions[0])
     else:
-        lines += _of_several(found)
+        lines += _of_several(result)
     return "\n".join(lines)
 
 
-def _of_one(found: XRay, one: Contribution) -> list[str]:
+def _of_one(result: XRay, one: Contribution) -> list[str]:
     """Each of the largest contributions on a line, with the part that came by each way."""
-    head = f"{one.output}: {one.value:.4g} and {one.baseline:.4g} at the baseline ({found.against})"
-    if len(found.steps) == 1 and len(found.features) > 1:
-        amounts, labels = one.amount[0], found.shown
+    head = f"{one.output}: {one.value:.4g} and {one.baseline:.4g} at the baseline ({result.against})"
+    if len(result.steps) == 1 and len(result.features) > 1:
+        amounts, labels = one.amount[0], result.shown
         ways = {}
     else:
-        amounts, labels = one.amount.sum(axis=1), found.steps
+        amounts, labels = one.amount.sum(axis=1), result.steps
         ways = {"forwards": one.past, "backwards": one.future} | ({"direct": one.direct} if one.direct.any() else {})
     order = sorted(range(len(labels)), key=lambda k: -abs(float(amounts[k])))[:LARGEST]
     lines = [head, ""]
@@ -104,18 +109,18 @@ def _of_one(found: XRay, one: Contribution) -> list[str]:
     return lines
 
 
-def _of_several(found: XRay) -> list[str]:
+def _of_several(result: XRay) -> list[str]:
     """Each output on a line with its value and what moved it most."""
     lines = []
-    for one in found.contributions:
-        amounts = one.amount.sum(axis=1) if len(found.steps) > 1 else one.amount[0]
-        labels = found.steps if len(found.steps) > 1 else found.shown
+    for one in result.contributions:
+        amounts = one.amount.sum(axis=1) if len(result.steps) > 1 else one.amount[0]
+        labels = result.steps if len(result.steps) > 1 else result.shown
         order = sorted(range(len(labels)), key=lambda k: -abs(float(amounts[k])))[:LARGEST_OF_SEVERAL]
-        told = ", ".join(f"{' '.join(labels[k].split())} {float(amounts[k]):+.3g}" for k in order)
-        lines.append(f"{_padded(one.output, COLUMN)}{one.value:>10.4g}   {told}")
+        moves = ", ".join(f"{' '.join(labels[k].split())} {float(amounts[k]):+.3g}" for k in order)
+        lines.append(f"{_padded(one.output, COLUMN)}{one.value:>10.4g}   {moves}")
     if not lines:
         return ["there is nothing to explain"]
-    units = " and ".join(dict.fromkeys(one.unit for one in found.contributions))
+    units = " and ".join(dict.fromkeys(one.unit for one in result.contributions))
     return [f"{_padded('', COLUMN)}{'value':>10}   largest contributions, in {units}", *lines]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import warnings
 
 import numpy as np
 import polars as pl
@@ -217,7 +218,7 @@ BAD = {
         f"x,z,y\n{ROWS}",
         [*FIT[:5], "-o", "nowhere/m.bilstm"],
         1,
-        "expected a folder for the model, got none (nowhere)",
+        "expected a file to write, got no folder nowhere (nowhere/m.bilstm)",
     ),
     "no model file": ("x\n1\n", ["predict", "m.bilstm", "t.csv"], 1, "cannot read m.bilstm: No such file or directory"),
     "a table for a model file": ("x\n1\n", ["predict", "t.csv", "t.csv"], 1, "expected a model file, got"),
@@ -230,7 +231,7 @@ BAD = {
         2,
         "expected no --target beside the built-in set 'boston'",
     ),
-    "a folder for a model": ("x,y\n1,2\n", [*FIT[:5], "-o", "."], 1, "expected a file for the model, got a folder (.)"),
+    "a folder for a model": ("x,y\n1,2\n", [*FIT[:5], "-o", "."], 1, "expected a file to write, got a folder (.)"),
     "a device that is not there": (f"x,z,y\n{ROWS}", [*FIT, "--device", "mars"], 2, "expected device to be 'auto'"),
     "an unknown option": (f"x,z,y\n{ROWS}", [*FIT, "--hiden-size", "3"], 2, "--hidden-size"),
     "an unknown command": ("", ["fti"], 2, "No such command 'fti'"),
@@ -250,6 +251,20 @@ def test_a_mistake_is_one_short_paragraph_and_a_status(run, tmp_path, name):
     assert "Traceback" not in err
     assert len(err.splitlines()) < 12
     assert not (tmp_path / "m.bilstm").exists()
+
+
+def test_warnings_are_shown_by_python_again_after_a_command(run):
+    shown = warnings.showwarning
+    run("doctor")
+    assert warnings.showwarning is shown
+
+
+def test_predictions_of_numbers_go_to_a_file_of_the_kind_that_its_name_says(run):
+    run("fit", "regressor", "boston", "-o", "m.bilstm", *QUICK)
+    for name in ("out.parquet", "out.jsonl", "out.tsv"):
+        assert run("predict", "m.bilstm", "boston", "-o", name)[0] == 0
+    assert pl.read_parquet("out.parquet").equals(pl.read_ndjson("out.jsonl"))
+    assert pl.read_csv("out.tsv", separator="\t").shape == (506, 1)
 
 
 def test_debug_shows_the_traceback(run):

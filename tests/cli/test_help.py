@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
+from bilstm.cli import app
 from bilstm.cli.options import NOT_OPTIONS, TASKS, kind_of
-from bilstm.cli.program import app
 from bilstm.estimators.signatures import declaration, described
 
 COMMANDS = [
