@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bilstm.demo.reviews import QUALITIES, invented_reviews
+from bilstm.demo.invented import QUALITIES, invented_reviews
 
 
 @pytest.fixture(scope="module")

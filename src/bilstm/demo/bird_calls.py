@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bilstm.data.columns import Array
+from bilstm.demo.tones import amplitude, recording
 
 RATE = 8000  # Hz
 MOST_CALLS = 2  # in a recording
@@ -90,19 +91,14 @@ def as_wav(sound: Array) -> bytes:
 
 
 def _sung(calls: list[_Call], pitch: float, tempo: float, generator: np.random.Generator) -> Array:
-    """One recording: gaps and calls by turns, a gap at both ends, in noise."""
-    level = _amplitude(generator.uniform(*LEVEL))
-    pieces = [_silence(generator)]
-    for call in calls:
-        own = generator.uniform(0.97, 1.03, 2)  # nobody sings twice the same
-        pieces += [level * _melody(call, pitch * own[0], tempo * own[1]), _silence(generator)]
-    clean = np.concatenate(pieces)
-    sound = clean + generator.normal(0.0, _amplitude(NOISE), len(clean))
-    return np.clip(sound, -1.0, 1.0).astype(np.float32)
+    """One recording: gaps and calls by turns, a gap at both ends, in noise; nobody sings twice the same."""
+    loudness = amplitude(generator.uniform(*LEVEL))
 
+    def piece(call: _Call) -> Array:
+        own = generator.uniform(0.97, 1.03, 2)
+        return loudness * _melody(call, pitch * own[0], tempo * own[1])
 
-def _silence(generator: np.random.Generator) -> Array:
-    return np.zeros(round(generator.uniform(*GAP) * RATE))
+    return recording((piece(call) for call in calls), RATE, GAP, NOISE, generator)
 
 
 def _melody(call: _Call, pitch: float, tempo: float) -> Array:
@@ -121,7 +117,3 @@ def _melody(call: _Call, pitch: float, tempo: float) -> Array:
     sung = tones * loudness * (trembling if call.tremble else 1.0)
     result: Array = sung / max(1.0, np.abs(sung).max())
     return result
-
-
-def _amplitude(level: float) -> float:
-    return float(10 ** (level / 20))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import train_test_split
@@ -21,6 +22,7 @@ from bilstm.data.sound.recordings import read_recordings
 from bilstm.demo.files import as_conll
 from bilstm.demo.invented import invented_sentences
 from bilstm.demo.tones import write_dial_tones
+from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.regressor import BiLSTMRegressor
@@ -62,17 +64,13 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
         validation_fraction=0.0,
         verbose=max(1, min(100, epochs // 2)),
     )
-    started = time.perf_counter()
-    model.fit(training)
-    seconds = time.perf_counter() - started
-    say(f"{epochs:,} epochs in {seconds:.1f} s ({1000 * seconds / epochs:.2f} ms each).\n")
-
+    _fit(model, training, say)
     predicted = model.predict(held_out)
     truth = held_out.target_values
     say(f"{'held-out error':<34}{'RMSE':>8}{'MAE':>8}{'R²':>8}")
     for name, values in _rivals_of_prices(training, held_out, predicted, epochs).items():
-        figures = regression_metrics(truth, values)
-        say(f"{name:<34}{figures['rmse']:>8.2f}{figures['mae']:>8.2f}{figures['r2']:>8.3f}")
+        errors = regression_metrics(truth, values)
+        say(f"{name:<34}{errors['rmse']:>8.2f}{errors['mae']:>8.2f}{errors['r2']:>8.3f}")
     say(
         "\nSo many epochs learn the training rows by heart (see the loss); the last line sets a part of them aside\n"
         "and keeps the epoch that was best on it."
@@ -82,13 +80,16 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
         f"\nOne held-out house (an error of the middling kind): "
         f"predicted {predicted[middle]:.1f}, true {truth[middle]:.1f} thousand dollars.\n"
     )
-    model.save(folder / "boston.bilstm")
-    save_figure(model.history_.plot(), folder / "loss.png")
-    save_figure(predicted_against_true(truth, predicted, "medv", "1,000 $"), folder / "predictions.png")
-    _write_table(held_out, {"predicted_medv": predicted}, folder / "predictions.csv")
     model_file, table = folder / "boston.bilstm", folder / "predictions.csv"
-    _next_steps(
-        folder,
+    _write_table(held_out, {"predicted_medv": predicted}, table)
+    figures = {
+        "loss": model.history_.plot(),
+        "predictions": predicted_against_true(truth, predicted, "medv", "1,000 $"),
+    }
+    _finish(
+        model,
+        model_file,
+        figures,
         say,
         f"bilstm plot {model_file} -o curve.png",
         f"bilstm predict {model_file} {table}",
@@ -113,10 +114,7 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
         f"{len(training)} to learn from, {len(held_out)} held out."
     )
     model = BiLSTMClassifier(max_epochs=epochs, verbose=1)
-    started = time.perf_counter()
-    model.fit(training)
-    say(f"{len(model.history_)} epochs in {time.perf_counter() - started:.1f} s.\n")
-
+    _fit(model, training, say)
     truth = held_out.target_values
     predicted = model.predict(held_out)
     X, X_new = (np.stack([s.ravel() for s in part.sequences]) for part in (training, held_out))
@@ -135,13 +133,12 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
         f"\nThe image it doubts most: predicted {predicted[doubtful]} with probability "
         f"{probability[doubtful]:.2f}, true {truth[doubtful]}.\n"
     )
-    model.save(folder / "digits.bilstm")
-    save_figure(model.history_.plot(), folder / "loss.png")
-    save_figure(confusion(truth, predicted, model.classes_), folder / "confusion.png")
     _write_table(held_out, {"predicted_digit": predicted, "probability": probability}, folder / "predictions.csv")
     model_file = folder / "digits.bilstm"
-    _next_steps(
-        folder,
+    _finish(
+        model,
+        model_file,
+        {"loss": model.history_.plot(), "confusion": confusion(truth, predicted, model.classes_)},
         say,
         f"bilstm plot {model_file} -o curve.png",
         f"bilstm evaluate {model_file} digits --json",
@@ -167,9 +164,7 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
         f"learn from, {held_out.steps.height:,} held out. A real text is much harder."
     )
     model = BiLSTMTagger(hidden_size=64, max_epochs=epochs, verbose=1)
-    started = time.perf_counter()
-    model.fit(training)
-    say(f"{len(model.history_)} epochs in {time.perf_counter() - started:.1f} s.\n")
+    _fit(model, training, say)
     figures = evaluate(model, held_out)
     assert held_out.tags is not None
     commonest = DummyClassifier().fit([[0]] * training.steps.height, _tags(training))
@@ -181,12 +176,12 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
     text = "王小明昨天在安平市见到了李秀霞。"
     for entity in model.entities([text])[0]:
         say(f"{entity.text}  {entity.type}  {entity.probability:.3f}  (characters {entity.start} to {entity.end})")
-    model.save(folder / "names.bilstm")
-    save_figure(model.history_.plot(), folder / "loss.png")
     model_file, held = folder / "names.bilstm", folder / "held_out.conll"
     say("")
-    _next_steps(
-        folder,
+    _finish(
+        model,
+        model_file,
+        {"loss": model.history_.plot()},
         say,
         f'echo "{text}" | bilstm predict {model_file} -',
         f"bilstm predict {model_file} {held}",
@@ -227,14 +222,14 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
     for year, middle, low, high in coming.select(coming.columns[:4]).iter_rows():
         say(f"{year:>24}  {middle:>12.0f}{f'{low:.0f} to {high:.0f}':>20}")
     say("What came is not in the data. Intervals do not know that nothing is below zero.\n")
-    model.save(folder / "sunspots.bilstm")
-    save_figure(forecasts(model), folder / "forecast.png")
-    told = walked.frame().with_columns(pl.col("made_at", "time").cast(pl.Int64))
-    told.write_csv(folder / "backtest.csv", float_precision=2)
+    past = walked.frame().with_columns(pl.col("made_at", "time").cast(pl.Int64))
+    past.write_csv(folder / "backtest.csv", float_precision=2)
     coming.write_csv(folder / "predictions.csv", float_precision=2)
     model_file = folder / "sunspots.bilstm"
-    _next_steps(
-        folder,
+    _finish(
+        model,
+        model_file,
+        {"forecast": forecasts(model)},
         say,
         f"bilstm predict {model_file}",
         f"bilstm plot {model_file} sunspots -o sunspots.png",
@@ -269,19 +264,18 @@ def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
         masks=False,
         verbose=1,
     ).fit(training)
-    found = model.compare(held_out)
-    say(f"\n{found.alignment()}\n")
-    say("of the held-out words {wer:.2%} are wrong, of the characters {cer:.2%}\n".format(**found.metrics))
+    comparison = model.compare(held_out)
+    say(f"\n{comparison.alignment()}\n")
+    say("of the held-out words {wer:.2%} are wrong, of the characters {cer:.2%}\n".format(**comparison.metrics))
     sound = folder / "test" / held_out.names[0]
     for word in model.transcribe([sound])[0].words:
         say(f"{word.start:6.2f} to {word.end:4.2f} s  {word.text:<8}{word.confidence:.3f}")
-    model.save(folder / "tones.bilstm")
-    save_figure(model.history_.plot(), folder / "loss.png")
-    save_figure(transcript(model, sound), folder / "transcript.png")
     model_file = folder / "tones.bilstm"
     say("")
-    _next_steps(
-        folder,
+    _finish(
+        model,
+        model_file,
+        {"loss": model.history_.plot(), "transcript": transcript(model, sound)},
         say,
         f"bilstm predict {model_file} {sound}",
         f"bilstm evaluate {model_file} {unheard} --look-ahead 0.1",
@@ -326,8 +320,19 @@ def _rivals_of_prices(training: Dataset, held_out: Dataset, predicted: Array, ep
     }
 
 
-def _next_steps(folder: Path, say: Say, *commands: str) -> None:
-    """What was written, and what may be done with it."""
+def _fit(model: BiLSTMEstimator, training: Dataset, say: Say) -> None:
+    started = time.perf_counter()
+    model.fit(training)
+    seconds, epochs = time.perf_counter() - started, len(model.history_)
+    say(f"{epochs:,} epochs in {seconds:.1f} s ({1000 * seconds / epochs:.2f} ms each).\n")
+
+
+def _finish(model: BiLSTMEstimator, path: Path, figures: dict[str, Figure], say: Say, *commands: str) -> None:
+    """Save the model and its figures; say what was written, and what may be done with it."""
+    folder = path.parent
+    model.save(path)
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"{name}.png")
     say(f"In {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
     say("Try next:")
     for command in commands:

@@ -17,8 +17,7 @@ import polars as pl
 from bilstm.data.builtin import boston, sunspots
 from bilstm.data.dataset import Dataset
 from bilstm.demo.bird_calls import as_wav, bird_calls
-from bilstm.demo.invented import invented_sentences
-from bilstm.demo.reviews import invented_reviews
+from bilstm.demo.invented import invented_reviews, invented_sentences
 from bilstm.errors import DataError
 
 HOUSES, REVIEWS, SENTENCES, CALLS = (400, 106), (2800, 200), (240, 120), (72, 18)  # to learn from, and new

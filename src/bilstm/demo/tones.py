@@ -5,6 +5,7 @@ Knows the tones of a telephone's keys. Knows no features or models.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,6 @@ from bilstm.errors import ParameterError, from_extra
 # ITU-T Q.23: a key is one tone of its row and one of its column, Hz
 ROWS, COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477)
 KEYS = {"1": (0, 0), "2": (0, 1), "3": (0, 2), "4": (1, 0), "5": (1, 1), "6": (1, 2)}
-
-
 KEYS |= {"7": (2, 0), "8": (2, 1), "9": (2, 2), "0": (3, 1)}
 
 
@@ -63,7 +62,9 @@ def dial_tones(
     sounds, texts = [], []
     for _ in range(count):
         digits = generator.integers(0, 10, generator.integers(1, MOST_DIGITS + 1))
-        sounds.append(_dialled(digits, rate, noise, generator))
+        level = generator.uniform(*LEVEL)
+        keys = (_key(str(digit), level, rate, generator) for digit in digits)
+        sounds.append(recording(keys, rate, GAP, noise, generator))
         texts.append(" ".join(WORDS[d] for d in digits) if words else "".join(map(str, digits)))
     return sounds, texts
 
@@ -95,15 +96,19 @@ def write_dial_tones(
     return folder / "tones.csv"
 
 
-def _dialled(digits: Array, rate: int, noise: float, generator: np.random.Generator) -> Array:
-    """One recording: gaps and tones by turns, a gap at both ends, in noise."""
-    level = generator.uniform(*LEVEL)
-    pieces = [np.zeros(round(generator.uniform(*GAP) * rate))]
-    for digit in digits:
-        pieces.append(_key(str(digit), level, rate, generator))
-        pieces.append(np.zeros(round(generator.uniform(*GAP) * rate)))
-    clean = np.concatenate(pieces)
-    sound = clean + generator.normal(0.0, _amplitude(noise), len(clean))
+def recording(
+    pieces: Iterable[Array], rate: int, gap: tuple[float, float], noise: float, generator: np.random.Generator
+) -> Array:
+    """Pieces of sound with gaps of so many seconds between them and at both ends, in noise of so many dBFS."""
+
+    def silence() -> Array:
+        return np.zeros(round(generator.uniform(*gap) * rate))
+
+    parts = [silence()]
+    for piece in pieces:
+        parts += [piece, silence()]
+    clean = np.concatenate(parts)
+    sound = clean + generator.normal(0.0, amplitude(noise), len(clean))
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
 
 
@@ -112,12 +117,13 @@ def _key(key: str, level: float, rate: int, generator: np.random.Generator) -> A
     row, column = KEYS[key]
     off = 1 + generator.uniform(-DETUNED, DETUNED)
     twist = generator.uniform(-TWIST, TWIST)
-    low = _amplitude(level) * np.sin(2 * np.pi * ROWS[row] * off * seconds)
-    high = _amplitude(level + twist) * np.sin(2 * np.pi * COLUMNS[column] * off * seconds)
+    low = amplitude(level) * np.sin(2 * np.pi * ROWS[row] * off * seconds)
+    high = amplitude(level + twist) * np.sin(2 * np.pi * COLUMNS[column] * off * seconds)
     swell = np.minimum(1.0, np.minimum(seconds, seconds[::-1]) / EDGE)
     result: Array = (low + high) * swell
     return result
 
 
-def _amplitude(level: float) -> float:
+def amplitude(level: float) -> float:
+    """Of a level in dBFS."""
     return float(10 ** (level / 20))
