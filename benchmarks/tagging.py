@@ -150,7 +150,7 @@ def seconds_in_crf() -> Iterator[list[float]]:
 def check(model: BiLSTMTagger, plain: PlainTagger, data: Any) -> None:
     """Equal weights give equal losses on the first sentences; else nothing is timed."""
     some = data.take(range(min(2 * BATCH, len(data))))
-    sequences, tags = model.encode(some), torch.from_numpy(model._targets(some, fit=False))
+    sequences, tags = model.encode(some), torch.from_numpy(model._targets(some))
     plain.eval()
     with torch.no_grad():
         rows = torch.arange(len(sequences)).split(BATCH)
@@ -166,7 +166,7 @@ def training(data: Any, options: argparse.Namespace) -> dict[str, Any]:
     plain = PlainTagger(model)
     check(model, plain, data)
     optimizer = torch.optim.Adam(plain.parameters(), lr=model.learning_rate)
-    sequences, tags = model.encode(data), torch.from_numpy(model._targets(data, fit=False))
+    sequences, tags = model.encode(data), torch.from_numpy(model._targets(data))
     assert model.clip_norm is not None
     ours, theirs, crf = [], [], []
     for turn in range(options.rounds):

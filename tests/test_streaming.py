@@ -20,9 +20,8 @@ from bilstm.data.stream import Stream
 from bilstm.data.tables.reader import read_table
 from bilstm.data.text.reader import read_sentences, read_texts
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
-from bilstm.estimators import streamed
-from bilstm.estimators.streamed import Survey
-from bilstm.training.streamed import ahead
+from bilstm.training import streamed
+from bilstm.training.streamed import FirstPass, ahead
 from tests import tables
 from tests.compare import assert_close
 from tests.processes import stopped
@@ -134,9 +133,9 @@ def counted(rows=500, pieces=10):
     return Stream(np.array_split(np.arange(rows), pieces), lambda part: iter([whole.take(part)]))
 
 
-def surveyed(stream, fraction=0.1):
+def read_once(stream, fraction=0.1):
     model = BiLSTMRegressor(**QUICK)
-    return model, streamed.surveyed(model, stream, 3, fraction)
+    return model, model._read_stream(stream, 3, fraction)
 
 
 def rows_of(pieces):
@@ -146,12 +145,12 @@ def rows_of(pieces):
 @pytest.mark.parametrize("most", [10_000, 20])
 def test_what_is_held_out_is_bounded_and_no_encoder_sees_it(monkeypatch, most):
     monkeypatch.setattr(streamed, "HELD_OUT", most)
-    model, survey = surveyed(counted(), 0.3)
-    held, learned = rows_of([survey.held_out]), rows_of(survey.training.pieces(seed=1))
+    model, first = read_once(counted(), 0.3)
+    held, learned = rows_of([first.held_out]), rows_of(first.training.pieces(seed=1))
     assert held | learned == set(range(500))
     assert not held & learned
     assert (100 < len(held) < 200) if most > 500 else len(held) == most
-    assert survey.count == len(learned)
+    assert first.count == len(learned)
     assert_close(model.features_.columns[0].mean, np.mean([*learned]), rtol=1e-12)
     assert_close(model.features_.columns[0].scale, np.std([*learned]), rtol=1e-12)
     assert_close(model.scaler_.mean, [np.mean([*learned])], rtol=1e-12)
@@ -159,9 +158,9 @@ def test_what_is_held_out_is_bounded_and_no_encoder_sees_it(monkeypatch, most):
 
 def test_what_is_held_out_is_bounded_in_bytes(monkeypatch):
     monkeypatch.setattr(streamed, "HELD_OUT_BYTES", 400)
-    _, survey = surveyed(counted(), 0.5)
-    assert 10 < len(survey.held_out) <= 25
-    assert rows_of([survey.held_out]) | rows_of(survey.training.pieces()) == set(range(500))
+    _, first = read_once(counted(), 0.5)
+    assert 10 < len(first.held_out) <= 25
+    assert rows_of([first.held_out]) | rows_of(first.training.pieces()) == set(range(500))
 
 
 def test_every_epoch_reads_every_sequence_once_in_another_order(monkeypatch):
@@ -288,7 +287,7 @@ import numpy as np
 import pyarrow.parquet
 from bilstm import BiLSTMRegressor, read_folder, read_table
 from bilstm.data.tables import folder as folders
-from bilstm.estimators import streamed
+from bilstm.training import streamed
 from bilstm.training.progress import peak_memory
 folders.PIECE, folders.READERS, streamed.HELD_OUT_BYTES = 2 << 20, 30 << 20, 4 << 20  # an eighth, as the folder is
 way, folder = sys.argv[1:]
@@ -353,14 +352,14 @@ def test_names_that_share_a_number_are_no_error(monkeypatch):
     stream = counted(40, 4).mapped(lambda piece: replace(piece, ids=pl.Series([f"n{v}" for v in piece.target_values])))
     model = BiLSTMRegressor(**QUICK)
     model.read_with_ = {"group": "g"}
-    original = Survey._see
+    original = FirstPass._look
 
     def with_a_twin(self, piece):
         original(self, piece)
-        self.names[-1] = np.append(self.names[-1], self.names[0][0])
+        self._names[-1] = np.append(self._names[-1], self._names[0][0])
 
-    monkeypatch.setattr(Survey, "_see", with_a_twin)
-    assert streamed.surveyed(model, stream, 0, 0.0).count == 40
+    monkeypatch.setattr(FirstPass, "_look", with_a_twin)
+    assert model._read_stream(stream, 0, 0.0).count == 40
 
 
 def test_what_goes_wrong_while_the_next_pool_is_made_is_told():

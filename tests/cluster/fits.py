@@ -82,7 +82,7 @@ def dealt_stream():
 
     dealt = Stream(stream(9).places, remember)
     encoder = BiLSTMRegressor(**PLAIN, batch_size=16).fit(stream(9))
-    supply = Streamed(dealt, 120, 120, lambda pool: encoder._examples(pool, None, fit=False))
+    supply = Streamed(dealt, 120, encoder._examples)
     batches = [len(batch) for batch, _, _ in supply.batches(16, seed=1)]
     return {"seen": sorted(seen), "batches": batches, "model": told(encoder)}
 

@@ -1,11 +1,11 @@
 """Values to numbers and back: features, numeric targets, labels. Fitted on training rows only.
 
-Each encoder is a plain object with ``fit``, ``transform``, ``inverse`` where there is one, and a JSON form.
+Each encoder is a plain object with ``fit``, ``transform``, ``inverse`` where there is one, and a JSON form. Data too
+large for memory is learned from piece by piece, by ``update``; ``fit`` is the update of everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -13,10 +13,52 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, as_column, as_text
-from bilstm.data.source import Source
+from bilstm.data.source import ARRAYS, Source
 from bilstm.errors import DataError, did_you_mean, warn
 
 MOST_CATEGORIES = 20  # a text column with more values than this must repeat each of them at least twice
+MOST_VALUES = 10_000  # different texts of a column, or labels, that pieces may add up to
+
+
+@dataclass
+class Moments:
+    """Mean and variance of numbers that come in pieces, one of each for every column.
+
+    .. math:: \\delta = \\bar b - \\bar a, \\quad \\bar x = \\bar a + \\delta \\, n_b / n, \\quad
+        v = (n_a v_a + n_b v_b) / n + \\delta^2 \\, n_a n_b / n^2
+
+    Of numbers in one piece they are numpy's own, bit for bit, which those of scikit-learn's ``partial_fit`` are not.
+
+    Example:
+        >>> moments = Moments()
+        >>> for piece in ([1.0, 2.0], [6.0]):
+        ...     moments.update(np.array(piece))
+        >>> float(moments.mean), round(float(moments.deviation) ** 2, 4)
+        (3.0, 4.6667)
+
+    Source: Chan, Golub and LeVeque 1983.
+    """
+
+    count: int = 0
+    mean: Any = 0.0
+    variance: Any = 0.0
+
+    def update(self, values: Array) -> None:
+        """Take in more numbers, (S,) or (S, K) of float64, none of them missing."""
+        if len(values) == 0:
+            return
+        mean, variance = values.mean(axis=0), values.var(axis=0)
+        if self.count:
+            whole, distance = self.count + len(values), mean - self.mean
+            ours, theirs = self.count / whole, len(values) / whole
+            mean = self.mean + distance * theirs
+            variance = ours * self.variance + theirs * variance + distance * distance * (ours * theirs)
+        self.count, self.mean, self.variance = self.count + len(values), mean, variance
+
+    @property
+    def deviation(self) -> Any:
+        """The standard deviation of all numbers so far."""
+        return np.sqrt(self.variance)
 
 
 @dataclass
@@ -57,6 +99,7 @@ class FeatureEncoder:
 
     def __init__(self, columns: list[Column] | None = None) -> None:
         self.columns = columns or []
+        self._values: list[_Values] = []  # what the columns have shown so far, while pieces come in
 
     @property
     def names(self) -> list[str]:
@@ -68,13 +111,25 @@ class FeatureEncoder:
         """How each input column must be read: ``number`` or ``category``."""
         return {column.name: column.kind for column in self.columns if column.kind != "left out"}
 
-    def fit(self, steps: pl.DataFrame) -> Self:
+    def fit(self, steps: pl.DataFrame, source: Source | str = ARRAYS) -> Self:
         """Learn means, deviations and categories from the steps of the training sequences (S, F)."""
-        self.columns = [_learn(as_column(column)) for column in steps.get_columns()]
+        self._values = []
+        self.update(steps, source)
+        return self.finish()
+
+    def update(self, steps: pl.DataFrame, source: Source | str = ARRAYS) -> None:
+        """Learn from more steps (S, F) with the same columns; :meth:`finish` follows the last."""
+        columns = [c if c.dtype in (pl.Float64, pl.String) else as_column(c) for c in steps.get_columns()]
+        self._values = self._values or [_Values(column.name, column.dtype == pl.String) for column in columns]
+        for values, column in zip(self._values, columns, strict=True):
+            values.update(column, source)
+
+    def finish(self) -> Self:
+        """Settle how each column is encoded, from all that was seen of it."""
+        self.columns, self._values = [values.column() for values in self._values], []
         if not self.names:
-            raise DataError(
-                f"expected at least one column that a model can use, got {', '.join(map(repr, steps.columns))}"
-            )
+            names = ", ".join(repr(column.name) for column in self.columns)
+            raise DataError(f"expected at least one column that a model can use, got {names}")
         return self
 
     def transform(self, steps: pl.DataFrame, source: Source | str = "X") -> Array:
@@ -103,29 +158,44 @@ class FeatureEncoder:
         return encoder
 
 
-def _learn(column: pl.Series) -> Column:
-    missing = column.null_count() > 0
-    if column.dtype == pl.String:
-        values = column.drop_nulls().unique().to_list()
-        return text_column(column.name, values, len(column), column.null_count())
-    numbers = finite(column, "X")
-    present = numbers[~np.isnan(numbers)]
-    mean = float(present.mean()) if len(present) else 0.0
-    scale = float(present.std()) if len(present) else 0.0
-    return number_column(column.name, mean, scale, missing)
+@dataclass
+class _Values:
+    """What one column has shown so far."""
 
+    name: str
+    is_text: bool
+    rows: int = 0
+    missing: int = 0
+    moments: Moments = field(default_factory=Moments)
+    texts: set[str] = field(default_factory=set)
+    too_many: bool = False  # texts, so that those of later pieces were not looked at
 
-def text_column(name: str, values: Collection[str], rows: int, missing: int) -> Column:
-    """How a column of text with these different values is encoded; with a warning if it is left out."""
-    if len(values) > max(MOST_CATEGORIES, (rows - missing) / 2):
-        warn(f"column {name!r} is left out: {len(values)} different texts in {rows} rows", stacklevel=3)
-        return Column(name, "left out")
-    return Column(name, "category", flag=missing > 0, values=sorted(values))
+    def update(self, column: pl.Series, source: Source | str) -> None:
+        if (column.dtype == pl.String) != self.is_text:
+            kinds = ("numbers", "text") if column.dtype == pl.String else ("text", "numbers")
+            raise DataError(f"expected {kinds[0]} in column {self.name!r} as before, got {kinds[1]} ({source})")
+        self.rows += len(column)
+        if not self.is_text:
+            numbers = finite(column, source)
+            absent = np.isnan(numbers)
+            self.missing += int(absent.sum())
+            self.moments.update(numbers[~absent] if absent.any() else numbers)
+            return
+        self.missing += column.null_count()
+        self.too_many |= len(self.texts) > MOST_VALUES
+        if not self.too_many:
+            self.texts.update(column.drop_nulls().unique().to_list())
 
-
-def number_column(name: str, mean: float, scale: float, missing: bool) -> Column:
-    """How a column of numbers with this mean and deviation is encoded."""
-    return Column(name, "number", mean, 1.0 if is_constant(mean, scale) else scale, missing)
+    def column(self) -> Column:
+        flag = self.missing > 0
+        if not self.is_text:
+            mean, scale = float(self.moments.mean), float(self.moments.deviation)
+            return Column(self.name, "number", mean, 1.0 if is_constant(mean, scale) else scale, flag)
+        if self.too_many or len(self.texts) > max(MOST_CATEGORIES, (self.rows - self.missing) / 2):
+            count = f"more than {MOST_VALUES:,}" if self.too_many else len(self.texts)
+            warn(f"column {self.name!r} is left out: {count} different texts in {self.rows} rows", stacklevel=3)
+            return Column(self.name, "left out")
+        return Column(self.name, "category", flag=flag, values=sorted(self.texts))
 
 
 def is_constant(mean: Any, scale: Any) -> Any:
@@ -177,14 +247,20 @@ class TargetScaler:
         self.names = names or []
         self.mean = np.asarray(mean, dtype=np.float64)
         self.scale = np.asarray(scale, dtype=np.float64)
+        self._moments = Moments()
 
-    def fit(self, targets: pl.DataFrame) -> Self:
+    def fit(self, targets: pl.DataFrame, source: Source | str = "y") -> Self:
         """Learn mean and deviation of each target from the training rows."""
-        values = numeric_targets(targets)
-        self.names = targets.columns
-        self.mean, self.scale = values.mean(axis=0), values.std(axis=0)
-        self.scale[is_constant(self.mean, self.scale)] = 1.0
+        self._moments = Moments()
+        self.update(targets, source)
         return self
+
+    def update(self, targets: pl.DataFrame, source: Source | str = "y") -> None:
+        """Learn from more training rows (N, K)."""
+        self.names = targets.columns
+        self._moments.update(numeric_targets(targets, source))
+        self.mean, self.scale = np.atleast_1d(self._moments.mean), np.atleast_1d(self._moments.deviation)
+        self.scale[is_constant(self.mean, self.scale)] = 1.0
 
     def transform(self, targets: pl.DataFrame, source: Source | str = "y") -> Array:
         """Targets (N, K) to float32, mean 0 and deviation 1 on the training rows."""
@@ -232,11 +308,30 @@ class LabelEncoder:
 
     def __init__(self, classes: Array | None = None) -> None:
         self.classes = np.array([]) if classes is None else classes
+        self.counts = np.zeros(len(self.classes), dtype=np.int64)  # of each class, as far as labels were learned from
 
     def fit(self, labels: Array) -> Self:
         """Learn the sorted classes of the training rows."""
-        self.classes = np.unique(labels)
+        self.classes, self.counts = np.unique(labels, return_counts=True)
         return self
+
+    def update(self, labels: Array, source: Source | str = "y") -> None:
+        """Learn from more labels (N,).
+
+        Raises:
+            DataError: pieces add up to more different labels than can be classes.
+        """
+        if not len(self.classes):
+            self.fit(labels)
+            return
+        classes, counts = np.unique(labels, return_counts=True)
+        self.classes, places = np.unique(np.concatenate([self.classes, classes]), return_inverse=True)
+        self.counts = np.bincount(places, np.concatenate([self.counts, counts])).astype(np.int64)
+        if len(self.classes) > MOST_VALUES:
+            raise DataError(
+                f"expected labels that repeat, got more than {MOST_VALUES:,} different ones ({source})",
+                hint="for numbers use a regressor",
+            )
 
     def transform(self, labels: Array, source: Source | str = "y") -> Array:
         """Labels (N,) to int64 class numbers."""

@@ -1,7 +1,7 @@
 """What the estimators share: checking, splitting, encoding, building, training, predicting, saving.
 
 Knows the order of these steps; does not know what a target means. A task fills four hooks:
-``_targets _head _loss decode``, and says what it checks, how it is measured and what is saved.
+``_update_targets _targets _head _loss``, and says how it decodes, how it is measured and what is saved.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.source import Source
 from bilstm.data.stream import Stream
 from bilstm.errors import DataError, ParameterError, record_warnings
-from bilstm.estimators.circumstances import circumstances
 from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
+from bilstm.estimators.provenance import provenance
 from bilstm.estimators.space import Space
+from bilstm.files import model_file
 from bilstm.formatting import counted, listed, number
 from bilstm.networks.network import Network
 from bilstm.networks.words import WordReader
 from bilstm.training import workers
 from bilstm.training.checkpoint import Checkpoint
 from bilstm.training.history import History
-from bilstm.training.loop import Examples, Supply, predict, train
-from bilstm.training.progress import Show, both, progress, say
+from bilstm.training.loop import Batches, Examples, predict, train
+from bilstm.training.progress import Show, both, mebibytes, peak_memory, progress, say
+from bilstm.training.streamed import FirstPass, Streamed
 
 NOT_IN_FINGERPRINT = ("verbose", "checkpoint")
 NAMED = 12  # columns, classes or tags that a fitted model's facts name
@@ -87,6 +90,7 @@ class BiLSTMEstimator(Inputs, ABC):
     verbose: int
 
     by_kind: ClassVar[dict[str, tuple[Any, Any]]] = {}  # what a parameter that is None means: for numbers, for words
+    learns_from_streams = False  # whether it can be fitted to data that comes in pieces
     each_step = False  # whether every step has a target, rather than every sequence
     keeps_best_metric = False  # whether the best epoch is that of the highest metric, rather than the lowest loss
     higher_is_better: bool  # whether a higher metric is a better one
@@ -99,15 +103,19 @@ class BiLSTMEstimator(Inputs, ABC):
     history_: History
     metrics_: dict[str, float]
     trained_on_: str
-    trained_with_: dict[str, Any]  # see circumstances.py; empty where a model file does not say
+    trained_with_: dict[str, Any]  # see provenance.py; empty where a model file does not say
 
     # -- hooks ---------------------------------------------------------------------------------------------
     @abstractmethod
-    def _targets(self, dataset: Dataset, *, fit: bool) -> Array | Sequences:
-        """Encoded targets (N, …), or (S,) where each step has one, or the steps behind each sequence.
+    def _update_targets(self, dataset: Dataset) -> None:
+        """Learn what targets there are from a Dataset, or from the next piece of a stream, held out or not."""
 
-        With ``fit``, learn the encoding from this training part first.
-        """
+    def _check_targets(self, source: Source) -> None:
+        """Raise a DataError if the targets, all of which were seen, cannot be learned."""
+
+    @abstractmethod
+    def _targets(self, dataset: Dataset) -> Array | Sequences:
+        """Encoded targets (N, …), or (S,) where each step has one, or the steps behind each sequence."""
 
     @abstractmethod
     def _head(self) -> int:
@@ -118,16 +126,8 @@ class BiLSTMEstimator(Inputs, ABC):
         """Outputs (B, K), encoded targets (B, …) and lengths (B,) to one loss a sequence, (B,)."""
 
     @abstractmethod
-    def decode(self, outputs: Array, lengths: Array) -> Any:
-        """Outputs (N, K) to what the caller asked for: values in his units, probabilities, tags."""
-
-    @abstractmethod
     def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
         """Figures of merit of outputs beside the targets of ``dataset``."""
-
-    @abstractmethod
-    def _check_targets(self, dataset: Dataset) -> None:
-        """Reject targets that cannot be learned."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -166,73 +166,112 @@ class BiLSTMEstimator(Inputs, ABC):
             ParameterError: a constructor parameter out of its limits.
             TrainingError: the loss or a gradient is not finite.
         """
-        with record_warnings() as told:
-            return self._fit(X, y, sample_weight, validation, told, on_epoch)
+        with record_warnings() as messages:
+            return self._fit(X, y, sample_weight, validation, messages, on_epoch)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: Any, told: list[str], on_epoch: Show | None) -> Self:
-        started = time.perf_counter()
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: Any, messages: list[str], on_epoch: Show | None
+    ) -> Self:
+        started, memory = time.perf_counter(), peak_memory()
         check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
         seed = workers.from_first(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        training: Dataset | None = None
+        batches: Batches
         if isinstance(X, Stream):
-            from bilstm.estimators.streamed import fit_stream  # which stands upon this file
-
             if y is not None or sample_weight is not None:
                 raise DataError("expected neither y nor sample_weight beside a stream, which holds its targets")
-            fit_stream(self, X, validation, seed, started, told, on_epoch)
-            return self
-        dataset = self.training_data(X, y)
-        self._check_targets(dataset)
-        weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
-        self.__dict__.pop("history_", None)  # until this fit has ended there is no fitted model
-        self.is_table_ = dataset.is_table
-        self.is_language_ = dataset.is_language
-        self.trained_on_ = dataset.fingerprint()
-        if self.is_table_ and self.table_as == "one step":
-            say(ONE_STEP_NOTE, self.verbose)
-
-        rows, held_out = self._split(dataset, validation, seed)
-        training = dataset.take(rows)
-        self._choose(training, held_out, seed)
-        self._fit_features(training)
+            first = self._read_stream(X, seed, self.validation_fraction if validation is None else 0.0)
+            held_out = first.held_out if validation is None else self._validation_data(validation)
+            batches = Streamed(first.training, first.count, self._examples, verbose=self.verbose)
+            source, steps, weights = X.source, first.steps, np.zeros(0)
+        else:
+            dataset = self.training_data(X, y)
+            self._new_encoders()
+            self._update_targets(dataset)
+            self._check_targets(dataset.source)
+            weights = _check_sample_weight(sample_weight, np.empty((len(dataset), 0)), ensure_non_negative=True)
+            self._begin(dataset, dataset.fingerprint(), is_table=dataset.is_table)
+            rows, held_out = self._split(dataset, validation, seed)
+            training = dataset.take(rows)
+            self._choose(training, held_out, seed)
+            self._fit_encoders(training)
+            batches = self._examples(training, weights[rows])
+            source, steps = training.source, self._step_count(training)
         checkpoint = self._open_checkpoint(held_out, weights)
         with progress(self.verbose, self.resolved("max_epochs")) as show:
-            tell = both(show, on_epoch)
-            self.history_ = self._train(training, held_out, weights[rows], seed, checkpoint=checkpoint, on_epoch=tell)
-        self._conclude(held_out, circumstances(training, held_out, started, told))
-        return self
-
-    def _conclude(self, held_out: Dataset | None, trained_with: dict[str, Any]) -> None:
-        """Measure the trained network by what was held out, and remember of what it was made."""
+            on_epoch = both(show, on_epoch)
+            self.history_ = self._train(batches, training, held_out, seed, checkpoint=checkpoint, on_epoch=on_epoch)
         self.metrics_ = {}
         if held_out is not None:
             outputs = self._calibrate(held_out, self.outputs(held_out))
             self.metrics_ = self.measure(held_out, outputs)
-        self.trained_with_ = trained_with
+        self.trained_with_ = provenance(source, len(batches), steps, held_out, started, messages)
+        if isinstance(X, Stream):
+            most, before = mebibytes(peak_memory()), mebibytes(memory)
+            say(f"memory: {most} at most, {before} of it before the first row was read", self.verbose)
+        return self
+
+    def _begin(self, data: Dataset, digest: str, *, is_table: bool) -> None:
+        self.__dict__.pop("history_", None)  # until this fit has ended there is no fitted model
+        self.is_table_, self.is_language_, self.trained_on_ = is_table, data.is_language, digest
+        if self.is_table_ and self.table_as == "one step":
+            say(ONE_STEP_NOTE, self.verbose)
+
+    def _read_stream(self, stream: Stream, seed: int, fraction: float) -> FirstPass:
+        """Read a stream once: fit the encoders to it, and hold a fraction of its sequences out."""
+        if not self.learns_from_streams:
+            raise DataError(
+                f"expected one file for a {self.task}, got a folder ({stream.source})",
+                hint="join its files into one",
+            )
+        if self.batch_size is None:
+            raise ParameterError("expected a batch_size beside data larger than memory, got None")
+        head = next((piece for piece in stream.pieces() if len(piece)), None)
+        if head is None:
+            raise DataError(f"expected at least one sequence, got 0 samples ({stream.source})")
+        self._adopt(head)
+        self.feature_names_in_ = np.array(head.feature_names, dtype=object)
+        self.is_language_ = head.is_language
+        self._new_encoders()
+        first = FirstPass(
+            self._prepared(stream),
+            seed,
+            fraction,
+            every=self._update_targets,
+            learn=self._update_encoders,
+            verbose=self.verbose,
+        )
+        self._begin(head, stream.digest, is_table=first.is_table)
+        self._finish_encoders(stream.source)
+        self._check_targets(stream.source)
+        return first
+
+    def _prepared(self, stream: Stream) -> Stream:
+        """The stream as it is to be learned from."""
+        return stream
 
     def _train(
         self,
-        training: Dataset | Supply,
+        batches: Batches,
+        training: Dataset | None,
         held_out: Dataset | None,
-        weights: Array | None,
         seed: int,
         *,
         max_epochs: int | None = None,
         checkpoint: Checkpoint | None = None,
         on_epoch: Callable[[History], None] | None = None,
     ) -> History:
-        """Build a network for the encoders as fitted, and train it; a Dataset first fits those of its targets."""
-        dataset = training if isinstance(training, Dataset) else None
-        supply = self._examples(training, weights, fit=True) if isinstance(training, Dataset) else training
-        held_out_examples = None if held_out is None else self._examples(held_out, None, fit=False)
+        """Build a network for the encoders as fitted, and train it on batches: of ``training``, or of a stream."""
+        held_out_examples = None if held_out is None else self._examples(held_out)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network_ = self.build_network()
-            if dataset is not None:
-                self._start(dataset, held_out)
+            if training is not None:
+                self._start(training, held_out)
             history = train(
                 self.network_,
-                supply,
+                batches,
                 held_out_examples,
                 loss=self._loss,
                 metric=None if held_out is None else lambda out: self._metric(held_out, out),
@@ -250,7 +289,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 device=self._device(),
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
-                on_infinite=None if dataset is None else self._infinite(dataset),
+                on_infinite=None if training is None else self._infinite(training),
             )
         history.keeps_best_metric = self.keeps_best_metric
         return history
@@ -277,7 +316,7 @@ class BiLSTMEstimator(Inputs, ABC):
         """Rows to learn from, and what to stop by: the given validation data, a part set aside, or None."""
         everything = np.arange(len(dataset))
         if validation is not None:
-            return everything, self._given(validation)
+            return everything, self._validation_data(validation)
         count = round(self.validation_fraction * len(dataset))
         if count == 0 or len(dataset) - count < 2:
             return everything, None
@@ -300,21 +339,24 @@ class BiLSTMEstimator(Inputs, ABC):
         figures = " · ".join(f"{name} {number(value)}" for name, value in self.metrics_.items())
         return f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
 
-    def _given(self, validation: Any) -> Dataset:
+    def _validation_data(self, validation: Any) -> Dataset:
         """A Dataset or a pair (X, y) to stop by, as this estimator needs it."""
         if not isinstance(validation, Dataset):
             validation = self.to_dataset(*validation)
         validation.check_lengths()
         return self.with_targets(validation)
 
-    def _examples(self, dataset: Dataset, weights: Array | None, *, fit: bool) -> Examples:
-        found = self._targets(dataset, fit=fit)
-        targets = found if isinstance(found, Sequences) else torch.from_numpy(found)
+    def _step_count(self, training: Dataset) -> int:
+        return int(training.lengths.sum())
+
+    def _examples(self, dataset: Dataset, weights: Array | None = None) -> Examples:
+        encoded = self._targets(dataset)
+        targets = encoded if isinstance(encoded, Sequences) else torch.from_numpy(encoded)
         weights = np.ones(len(dataset)) if weights is None else weights
         if self.each_step:
             weights = weights * dataset.lengths
-        weighed = torch.from_numpy(weights.astype(np.float32))
-        return Examples(self.encode(dataset), targets, weighed, self.each_step)
+        weights = weights.astype(np.float32)
+        return Examples(self.encode(dataset), targets, torch.from_numpy(weights), self.each_step)
 
     # -- a search for parameters -----------------------------------------------------------------------------
 
@@ -329,8 +371,23 @@ class BiLSTMEstimator(Inputs, ABC):
     def check_search(self, space: Space, data: Dataset, validation: Any = None) -> None:
         """Raise a ParameterError if trials with parameters of the space could not be compared on this data."""
 
-    def _fit_features(self, training: Dataset) -> None:
-        self.features_ = FeatureEncoder().fit(training.steps)
+    # -- encoders ------------------------------------------------------------------------------------------
+
+    def _fit_encoders(self, training: Dataset) -> None:
+        """Fit what turns sequences and targets into numbers to those that are learned from."""
+        self._update_encoders(training)
+        self._finish_encoders(training.source)
+
+    def _new_encoders(self) -> None:
+        self.features_ = FeatureEncoder()
+
+    def _update_encoders(self, training: Dataset) -> None:
+        """Learn from sequences, or from the next piece of a stream of them."""
+        self.features_.update(training.steps, training.source)
+
+    def _finish_encoders(self, source: Source) -> None:
+        """Settle what :meth:`_update_encoders` has learned."""
+        self.features_.finish()
 
     def encode(self, dataset: Dataset) -> Sequences:
         matrix = self.features_.transform(dataset.steps, dataset.source)  # (S, F')
@@ -464,7 +521,5 @@ class BiLSTMEstimator(Inputs, ABC):
             NotFittedError: fit has not been called.
             ModelFileError: the file cannot be written.
         """
-        from bilstm.files import model_file
-
         check_is_fitted(self)
         model_file.save(self, Path(path))

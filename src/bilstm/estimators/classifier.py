@@ -12,8 +12,6 @@ import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 from torch.nn import functional
@@ -21,6 +19,7 @@ from torch.nn import functional
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset, is_labels_lists
 from bilstm.data.encoders import LabelEncoder
+from bilstm.data.source import Source
 from bilstm.errors import DataError, ParameterError, did_you_mean
 from bilstm.estimators.base import NAMED
 from bilstm.estimators.language import LanguageEstimator
@@ -102,6 +101,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     )
     reading = ("target", "drop", "category", "group", "order", "text")
     metric_name = "accuracy"
+    learns_from_streams = True
     higher_is_better = True
     space = NUMBERS
     space_of_text = WORDS | POOLING
@@ -151,8 +151,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class, (N, K), columns in the order of ``classes_``, rows in the caller's."""
-        outputs = self.outputs(X)
-        return self.decode(outputs, np.zeros(0))
+        return self.decode(self.outputs(X))
 
     def predict(self, X: Any) -> Any:
         """The most probable label of each sequence, (N,), in the caller's order and kind.
@@ -185,58 +184,62 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             return self.space_of_text
         return self.space if data.is_table and self.table_as == "one step" else self.space | POOLING
 
-    def _check_targets(self, dataset: Dataset) -> None:
+    def _new_encoders(self) -> None:
+        super()._new_encoders()
+        self.labels_, self.temperature_, self.several_ = LabelEncoder(), 1.0, False
+
+    def _update_targets(self, dataset: Dataset) -> None:
         assert dataset.targets is not None
-        self.temperature_ = 1.0
         self.several_ = dataset.targets.width == 1 and dataset.targets.dtypes[0] == pl.List
         if self.several_:
-            self._check_label_lists(dataset)
+            names = _label_lists(dataset).explode().drop_nulls()
+            self.labels_.update(np.array(names.to_list(), dtype=str), dataset.source)
             return
         labels = true_labels(dataset)
-        kind = type_of_target(labels, input_name="y")
-        if kind not in ("binary", "multiclass"):
+        kind = None if labels.dtype.kind in "Ubiu" else "unknown"
+        if labels.dtype.kind == "f":
+            kind = "continuous" if (labels != labels.astype(int)).any() else None
+        if kind is not None:
             raise DataError(
                 f"expected labels, got {labels.tolist()[0]!r} … ({dataset.source}; Unknown label type: {kind})",
                 hint="for numbers use a regressor",
             )
-        self.labels_ = LabelEncoder().fit(labels)
+        self.labels_.update(labels, dataset.source)
+
+    def _check_targets(self, source: Source) -> None:
         self.classes_ = self.labels_.classes
+        if self.several_ and self.class_weight is not None:
+            raise ParameterError(f"expected no class_weight beside lists of labels, got {self.class_weight!r}")
+        if self.several_ and len(self.classes_) < 2:
+            raise DataError(f"expected at least two labels in the lists, got {self.classes_.tolist()} ({source})")
         if len(self.classes_) < 2:
             raise DataError(
-                f"expected at least two classes, got one class, {self.classes_.tolist()[0]!r}, in every row "
-                f"({dataset.source})",
+                f"expected at least two classes, got one class, {self.classes_.tolist()[0]!r}, in every row ({source})",
                 hint="there is nothing to learn; check the column",
             )
-        self.class_weights_ = self._class_weights(labels)
+        self.class_weights_ = self._class_weights()
 
-    def _check_label_lists(self, dataset: Dataset) -> None:
-        if self.class_weight is not None:
-            raise ParameterError(f"expected no class_weight beside lists of labels, got {self.class_weight!r}")
-        names = np.unique(np.array(_label_lists(dataset).explode().drop_nulls().to_list(), dtype=str))
-        if len(names) < 2:
-            raise DataError(f"expected at least two labels in the lists, got {names.tolist()} ({dataset.source})")
-        self.labels_ = LabelEncoder(names)
-        self.classes_ = names
-        self.class_weights_ = torch.ones(len(names))
-
-    def _class_weights(self, labels: Array) -> Tensor:
-        if self.class_weight is None:
-            return torch.ones(len(self.classes_))
-        chosen = self.class_weight
-        if isinstance(chosen, dict):
-            by_word = {str(label): label for label in self.classes_.tolist()}  # --class-weight 0=2 is a word
-            chosen = {by_word.get(str(name), name): weight for name, weight in chosen.items()}
+    def _class_weights(self) -> Tensor:
+        """The weight of each class, float32 (K,); balanced: N / (K · rows of the class)."""
+        chosen, counts = self.class_weight, self.labels_.counts
+        if chosen is None:
+            weights = np.ones(len(counts))
+        elif isinstance(chosen, dict):
+            by_word = {str(label): k for k, label in enumerate(self.classes_.tolist())}  # --class-weight 0=2 is a word
+            weights = np.ones(len(counts))
             for name, weight in chosen.items():
                 if isinstance(weight, bool) or not isinstance(weight, Real) or not float(weight) >= 0:
                     raise ParameterError(f"expected a class_weight of at least 0, got {weight!r} for {name!r}")
-                if name not in by_word.values():
+                if str(name) not in by_word:
                     raise ParameterError(
                         f"expected class_weight of known classes, got {name!r}",
                         hint=did_you_mean(str(name), self.classes_),
                     )
-        elif not isinstance(chosen, str) or chosen != "balanced":
-            raise ParameterError(f"expected class_weight to be 'balanced', a dict or None, got {self.class_weight!r}")
-        weights = compute_class_weight(chosen, classes=self.classes_, y=labels)
+                weights[by_word[str(name)]] = weight
+        elif isinstance(chosen, str) and chosen == "balanced":
+            weights = counts.sum() / (len(counts) * counts)
+        else:
+            raise ParameterError(f"expected class_weight to be 'balanced', a dict or None, got {chosen!r}")
         return torch.from_numpy(weights.astype(np.float32))
 
     def _target_kind(self) -> str:
@@ -256,7 +259,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             )
         return labels
 
-    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
+    def _targets(self, dataset: Dataset) -> Array:
         if self.several_:
             marked: Array = self.label_matrix(dataset).astype(np.float32)
             return marked
@@ -284,14 +287,15 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             outputs, targets, weight=weights, reduction="none", label_smoothing=smoothing
         )  # (B,)
 
-    def decode(self, outputs: Array, lengths: Array) -> Array:
+    def decode(self, outputs: Array) -> Array:
+        """Outputs (N, K) to the probability of each class, (N, K)."""
         scores = outputs.astype(np.float64) / self.temperature_
         probabilities: Array = expit(scores) if self.several_ else softmax(scores, axis=1)
         return probabilities  # (N, K)
 
     def _calibrate(self, held_out: Dataset, outputs: Array) -> Array:
         """The temperature that makes the held-out labels most probable."""
-        targets = self._targets(held_out, fit=False)
+        targets = self._targets(held_out)
 
         def lost(log_temperature: float) -> float:
             scores = outputs.astype(np.float64) / np.exp(log_temperature)
@@ -304,7 +308,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         return outputs
 
     def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
-        probabilities = self.decode(outputs, dataset.lengths)
+        probabilities = self.decode(outputs)
         if self.several_:
             return several_labels_metrics(self.label_matrix(dataset), probabilities)
         labels = true_labels(dataset)

@@ -292,17 +292,16 @@ class BiLSTMForecaster(SeriesEstimator):
         errors = {}
         for view in VIEWS if positive else VIEWS[:2]:  # logarithms last
             self.target_as_ = view
-            self._fit_features(training)
-            self.history_ = self._train(
-                training, held_out, np.ones(len(training)), seed, max_epochs=max(1, self.max_epochs // PROBE)
-            )
+            self._fit_encoders(training)
+            batches, epochs = self._examples(training), max(1, self.max_epochs // PROBE)
+            self.history_ = self._train(batches, training, held_out, seed, max_epochs=epochs)
             errors[view] = self._metric(held_out, self.outputs(held_out))
         del self.history_
         self.target_as_ = min(errors, key=lambda view: errors[view])
         told = ", ".join(f"{view} {error:.4g}" for view, error in errors.items())
         say(f"the target is seen as {self.target_as_} (MASE of the validation part: {told})", self.verbose)
 
-    def _fit_features(self, training: Dataset) -> None:
+    def _fit_encoders(self, training: Dataset) -> None:
         assert isinstance(training, Windows)
         self.encoder_ = SeriesEncoder.fit(training, self.target_as_, use_calendar=self.calendar)
 
@@ -310,7 +309,7 @@ class BiLSTMForecaster(SeriesEstimator):
         assert isinstance(dataset, Windows)
         return self.encoder_.sequences(dataset)
 
-    def _targets(self, dataset: Dataset, *, fit: bool) -> Sequences:
+    def _targets(self, dataset: Dataset) -> Sequences:
         assert isinstance(dataset, Windows)
         return self.encoder_.targets(dataset)
 
@@ -338,6 +337,10 @@ class BiLSTMForecaster(SeriesEstimator):
     def _network(self) -> ForecastNetwork:
         assert isinstance(self.network_, ForecastNetwork)
         return self.network_
+
+    def _step_count(self, training: Dataset) -> int:
+        assert isinstance(training, Windows)
+        return training.series.steps.height
 
     def _start(self, training: Dataset, held_out: Dataset | None) -> None:
         """The usual sizes of changes, and the ridge regression: worked out, not trained."""
@@ -367,7 +370,8 @@ class BiLSTMForecaster(SeriesEstimator):
         mean = error.square().sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
         return mean / self._network.sizes.square().mean()  # 1: as good as the last value
 
-    def decode(self, outputs: Array, lengths: Array) -> Array:
+    def decode(self, outputs: Array) -> Array:
+        """Outputs (W, h·K) in the caller's units, (W, h, K)."""
         return self.encoder_.inverse(self._steps(outputs))  # (W, h, K)
 
     def _steps(self, outputs: Array) -> Array:
@@ -375,7 +379,7 @@ class BiLSTMForecaster(SeriesEstimator):
 
     def _metric(self, held_out: Dataset, outputs: Array) -> float:
         assert isinstance(held_out, Windows)
-        error = np.abs(self.decode(outputs, held_out.lengths) - held_out.following)
+        error = np.abs(self.decode(outputs) - held_out.following)
         return float(np.nanmean(error / np.where(self.mase_scale_ > 0, self.mase_scale_, 1.0)))
 
     def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:

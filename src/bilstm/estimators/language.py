@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from bilstm.data.batch import Sequences
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.source import Source, has_suffix
-from bilstm.data.text.encoder import CASES, WordEncoder
+from bilstm.data.text.encoder import CASES, WordCounts, WordEncoder
 from bilstm.data.text.reader import read_lines, read_texts
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -52,23 +50,30 @@ class LanguageEstimator(BiLSTMEstimator):
     def _read_language(self, path: str | Path, with_targets: bool, text: str | None) -> Dataset:
         return read_texts(path, text=text or "text", target=self.target_names_[0] if with_targets else None)
 
-    def _fit_features(self, training: Dataset) -> None:
-        if not self.is_language_:
-            super()._fit_features(training)
-            return
-        self._fit_words(Counter(training.steps[WORD].to_list()), training.source)
+    def _new_encoders(self) -> None:
+        super()._new_encoders()
+        self.words_, self._word_counts = WordEncoder(), WordCounts()
 
-    def _fit_words(self, counts: Mapping[str, int], source: Source) -> None:
-        """Learn the vocabulary from how often each word comes in training."""
-        if not counts:
+    def _update_encoders(self, training: Dataset) -> None:
+        if self.is_language_:
+            self._word_counts.update(training.steps[WORD])
+        else:
+            super()._update_encoders(training)
+
+    def _finish_encoders(self, source: Source) -> None:
+        if not self.is_language_:
+            super()._finish_encoders(source)
+            return
+        if not self._word_counts.counts:
             raise DataError(f"expected text, got none in any row ({source})")
-        self.words_ = WordEncoder().fit_counts(
-            counts,
+        self.words_.fit_counts(
+            self._word_counts.counts,
             min_count=self.min_count,
             lowercase=self.lowercase,
             vectors=self.vectors,
             extra_vectors=self.extra_vectors,
         )
+        del self._word_counts
 
     def encode(self, dataset: Dataset) -> Sequences:
         if not self.is_language_:

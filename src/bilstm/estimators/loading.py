@@ -13,8 +13,8 @@ from polars.exceptions import PolarsError
 
 from bilstm.errors import ModelFileError
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.estimators.circumstances import restored
 from bilstm.estimators.parameters import check_parameters
+from bilstm.estimators.provenance import restored
 from bilstm.files import tensor_file
 from bilstm.files.model_file import FORMAT
 from bilstm.training.history import History

@@ -14,6 +14,7 @@ from torch.nn.functional import mse_loss
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import TargetScaler, numeric_targets
+from bilstm.data.source import Source
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import store
@@ -79,6 +80,7 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     metric_name = "rmse"
     higher_is_better = False
     space = NUMBERS
+    learns_from_streams = True
     seeds_for_small_data = 5
     refits_all_rows = True
 
@@ -132,22 +134,32 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         """What a search for parameters tries: also the pooling, but of one step, where all poolings are the same."""
         return self.space if data.is_table and self.table_as == "one step" else self.space | POOLING
 
-    def _check_targets(self, dataset: Dataset) -> None:
-        assert dataset.targets is not None
-        values = numeric_targets(dataset.targets, dataset.source)
-        for k, name in enumerate(dataset.target_names):
-            if np.ptp(values[:, k]) == 0:
+    def _new_encoders(self) -> None:
+        super()._new_encoders()
+        self.scaler_ = TargetScaler()
+        self._lowest: dict[str, float] = {}
+        self._highest: dict[str, float] = {}
+
+    def _update_targets(self, dataset: Dataset) -> None:
+        for name, column in zip(dataset.target_names, _target_values(dataset).T, strict=True):
+            self._lowest[name] = min(float(column.min()), self._lowest.get(name, np.inf))
+            self._highest[name] = max(float(column.max()), self._highest.get(name, -np.inf))
+
+    def _check_targets(self, source: Source) -> None:
+        for name, lowest in self._lowest.items():
+            if lowest == self._highest[name]:
                 raise DataError(
-                    f"expected target {name!r} to vary, got {values[0, k]:g} in every row ({dataset.source})",
+                    f"expected target {name!r} to vary, got {lowest:g} in every row ({source})",
                     hint="there is nothing to learn; check the column",
                 )
+        del self._lowest, self._highest
 
-    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
-        if dataset.targets is None:
-            raise DataError(f"expected data with targets, got none ({dataset.source})")
-        if fit:
-            self.scaler_ = TargetScaler().fit(dataset.targets)
-        return self.scaler_.transform(dataset.targets, dataset.source)
+    def _update_encoders(self, training: Dataset) -> None:
+        super()._update_encoders(training)
+        self.scaler_.update(_target_columns(training), training.source)
+
+    def _targets(self, dataset: Dataset) -> Array:
+        return self.scaler_.transform(_target_columns(dataset), dataset.source)
 
     def _head(self) -> int:
         return len(self.scaler_.names)
@@ -155,14 +167,8 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         return mse_loss(outputs, targets, reduction="none").mean(dim=1)  # (B,)
 
-    def decode(self, outputs: Array, lengths: Array) -> Array:
-        return self.scaler_.inverse(outputs)  # (N, K)
-
     def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
-        if dataset.targets is None:
-            raise DataError(f"expected data with targets, got none ({dataset.source})")
-        predicted = self.decode(outputs, dataset.lengths)
-        return regression_metrics(numeric_targets(dataset.targets, dataset.source), predicted)
+        return regression_metrics(_target_values(dataset), self.scaler_.inverse(outputs))
 
     def describe(self) -> str:
         return f"A regressor: it reads {self.input_words} and predicts {listed(self.target_names_, 4)}."
@@ -178,3 +184,13 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _target_columns(dataset: Dataset) -> pl.DataFrame:
+    if dataset.targets is None:
+        raise DataError(f"expected data with targets, got none ({dataset.source})")
+    return dataset.targets
+
+
+def _target_values(dataset: Dataset) -> Array:
+    return numeric_targets(_target_columns(dataset), dataset.source)  # (N, K)

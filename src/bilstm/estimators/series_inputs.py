@@ -192,7 +192,7 @@ class SeriesEstimator(BiLSTMEstimator):
             )
         return replace(series, clock=known)
 
-    def _check_targets(self, dataset: Dataset) -> None:
+    def _update_targets(self, dataset: Dataset) -> None:
         assert isinstance(dataset, Windows)
         for name, column in zip(dataset.target_names, dataset.series.target_matrix.T, strict=True):
             values = column[~np.isnan(column)]

@@ -78,7 +78,7 @@ class SoundEstimator(BiLSTMEstimator):
             raise DataError(f"expected recordings, got a table or sequences ({X.source})", hint="use read_recordings")
         return from_sounds(X, y, rate=rate)
 
-    def _check_targets(self, dataset: Dataset) -> None:
+    def _update_targets(self, dataset: Dataset) -> None:
         """What is wrong with texts is found with the sounds, in the survey."""
 
     def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
@@ -129,7 +129,7 @@ class SoundEstimator(BiLSTMEstimator):
         if cache is not None:
             cache.close()
 
-    def _fit_features(self, training: Dataset) -> None:
+    def _fit_encoders(self, training: Dataset) -> None:
         assert isinstance(training, Recordings)
         self.sound_.fit(self._features.get((key_of(sound), SAME)) for sound in training.sounds)
         self.characters_ = CharacterEncoder().fit(training.texts_said)
@@ -152,7 +152,7 @@ class SoundEstimator(BiLSTMEstimator):
             needed=steps_needed(dataset),
         )
 
-    def _targets(self, dataset: Dataset, *, fit: bool) -> Sequences:
+    def _targets(self, dataset: Dataset) -> Sequences:
         assert isinstance(dataset, Recordings)
         texts = [self.characters_.transform(text) for text in dataset.texts_said]
         flat = np.array([number for text in texts for number in text], dtype=np.float32)

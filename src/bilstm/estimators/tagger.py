@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
@@ -17,10 +18,11 @@ from bilstm.data.batch import Batch, Sequences, unsorted_steps
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import LabelEncoder
+from bilstm.data.source import Source
 from bilstm.data.stream import Stream
 from bilstm.data.tables.folder import is_folder, read_folder
 from bilstm.data.text.reader import from_words, read_sentences, words_in
-from bilstm.data.text.tags import mended, repair, scheme_of, valid_transitions
+from bilstm.data.text.tags import Evidence, mended, repair, valid_transitions
 from bilstm.errors import DataError, ParameterError, did_you_mean, warn
 from bilstm.estimators.base import NAMED
 from bilstm.estimators.entities import Entity, found_entities
@@ -34,6 +36,7 @@ from bilstm.networks.network import StepNetwork
 from bilstm.nn.crf.layer import CRF
 from bilstm.nn.lstm.equations import valid_steps
 from bilstm.training.loop import PREDICTION_BATCH
+from bilstm.training.streamed import FirstPass
 
 
 class BiLSTMTagger(LanguageEstimator):
@@ -102,6 +105,7 @@ class BiLSTMTagger(LanguageEstimator):
     )
     reading = ("text", "tag")
     option_help: ClassVar = {"text": "The column of texts or of lists of words, by default tokens or words."}
+    learns_from_streams = True
     each_step = True
     keeps_best_metric = True
     higher_is_better = True
@@ -231,8 +235,7 @@ class BiLSTMTagger(LanguageEstimator):
         """
         dataset = self.with_targets(X if isinstance(X, Dataset) else self.to_dataset(X, y))
         self._check_scheme()
-        assert dataset.tags is not None
-        truth = self.split_tags(dataset.tags.to_series(), dataset.lengths)
+        truth = self._true_tags(dataset)
         return entity_tables(truth, self.predict(dataset))
 
     def _check_scheme(self) -> None:
@@ -272,41 +275,75 @@ class BiLSTMTagger(LanguageEstimator):
         return X if isinstance(X, Dataset) else self.to_dataset(X, None)
 
     def training_data(self, X: Any, y: Any) -> Dataset:
-        return self._repaired(super().training_data(X, y))
-
-    def _repaired(self, dataset: Dataset) -> Dataset:
-        """Training sentences in one valid scheme; what was broken is counted and told."""
-        if dataset.tags is None:
-            raise DataError(f"expected a tag for every word, got one target a sentence ({dataset.source})")
-        if dataset.tags.height == 0:
+        dataset = super().training_data(X, y)
+        if dataset.tags is not None and dataset.tags.height == 0:
             raise DataError(f"expected sentences of words, got no word in any of them ({dataset.source})")
-        sentences = self.split_tags(dataset.tags.to_series(), dataset.lengths)
-        self.scheme_, self.repaired_ = scheme_of(sentences), 0
-        if self.scheme_ is None:
-            return dataset
-        whole, self.repaired_ = mended(sentences, self.scheme_)
+        mend, counts = self._mending([dataset])
+        dataset = mend(dataset)
+        self._tell_repairs(counts, dataset.source)
+        return dataset
+
+    def _prepared(self, stream: Stream) -> Stream:
+        mend, self._repairs = self._mending(
+            stream.pieces()
+        )  # a pass of its own, since one piece may not show the scheme
+        return stream.mapped(mend)
+
+    def _read_stream(self, stream: Stream, seed: int, fraction: float) -> FirstPass:
+        first = super()._read_stream(stream, seed, fraction)
+        self._tell_repairs(self._repairs, stream.source)
+        del self._repairs
+        return first
+
+    def _mending(self, pieces: Iterable[Dataset]) -> tuple[Callable[[Dataset], Dataset], Counter[str]]:
+        """Find the scheme of all pieces; what brings each piece into it, and counts its tags and those it repairs."""
+        evidence, counts = Evidence(), Counter[str]()
+        for piece in pieces:
+            evidence.add(self._true_tags(piece))
+        scheme = evidence.scheme
+        self.scheme_ = "bio" if scheme == "iob1" else scheme
+
+        def mend(piece: Dataset) -> Dataset:
+            if scheme is None:
+                return piece
+            tags, broken = mended(self._true_tags(piece), scheme)
+            counts.update(tags=len(tags), broken=broken)
+            return replace(piece, tags=pl.DataFrame({piece.target_names[0]: pl.Series(tags, dtype=pl.String)}))
+
+        return mend, counts
+
+    def _tell_repairs(self, counts: Counter[str], source: Source) -> None:
+        self.repaired_ = counts["broken"]
         if self.repaired_:
+            assert self.scheme_ is not None
             warn(
-                f"{self.repaired_} of {len(whole)} tags broke the {self.scheme_.upper()} scheme and were repaired "
-                f"({dataset.source})",
+                f"{self.repaired_} of {counts['tags']} tags broke the {self.scheme_.upper()} scheme and were repaired "
+                f"({source})",
                 stacklevel=5,
             )
-        self.scheme_ = "iobes" if self.scheme_ == "iobes" else "bio"
-        return replace(dataset, tags=pl.DataFrame({dataset.target_names[0]: pl.Series(whole, dtype=pl.String)}))
+
+    def _true_tags(self, dataset: Dataset) -> list[list[str]]:
+        if dataset.tags is None:
+            raise DataError(f"expected a tag for every word, got one target a sentence ({dataset.source})")
+        return self.split_tags(dataset.tags.to_series(), dataset.lengths)
 
     @staticmethod
     def split_tags(tags: pl.Series, lengths: Array) -> list[list[str]]:
         flat, ends = tags.to_list(), np.cumsum(lengths)
         return [flat[a:b] for a, b in zip(ends - lengths, ends, strict=True)]
 
-    def _check_targets(self, dataset: Dataset) -> None:
+    def _new_encoders(self) -> None:
+        super()._new_encoders()
+        self.labels_ = LabelEncoder()
+
+    def _update_targets(self, dataset: Dataset) -> None:
         assert dataset.tags is not None
-        self.labels_ = LabelEncoder().fit(dataset.tags.to_series().to_numpy().astype(str))
+        self.labels_.update(dataset.tags.to_series().unique().to_numpy().astype(str), dataset.source)
+
+    def _check_targets(self, source: Source) -> None:
         self.classes_ = self.labels_.classes
         if len(self.classes_) < 2:
-            raise DataError(
-                f"expected at least two tags, got {self.classes_.tolist()[0]!r} at every word ({dataset.source})"
-            )
+            raise DataError(f"expected at least two tags, got {self.classes_.tolist()[0]!r} at every word ({source})")
 
     def with_targets(self, dataset: Dataset) -> Dataset:
         if dataset.tags is None:
@@ -320,10 +357,8 @@ class BiLSTMTagger(LanguageEstimator):
             )
         return dataset
 
-    def _targets(self, dataset: Dataset, *, fit: bool) -> Array:
-        assert dataset.tags is not None
-        sentences = self.split_tags(dataset.tags.to_series(), dataset.lengths)
-        learnable = [tag for tags in sentences for tag in self._learnable(tags)]
+    def _targets(self, dataset: Dataset) -> Array:
+        learnable = [tag for tags in self._true_tags(dataset) for tag in self._learnable(tags)]
         return self.labels_.transform(np.array(learnable, dtype=str), dataset.source)
 
     def _learnable(self, tags: list[str]) -> list[str]:
@@ -397,8 +432,7 @@ class BiLSTMTagger(LanguageEstimator):
         return self.split_tags(pl.Series(self.classes_[codes], dtype=pl.String), lengths)
 
     def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:
-        assert dataset.tags is not None
-        truth = self.split_tags(dataset.tags.to_series(), dataset.lengths)
+        truth = self._true_tags(dataset)
         return tagging_metrics(truth, self.tags_of(self.decode(outputs, dataset.lengths), dataset.lengths))
 
     def describe(self) -> str:

@@ -15,17 +15,42 @@ import platform
 from importlib import metadata
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from bilstm.estimators.base import BiLSTMEstimator
+from torch import nn
+
 from bilstm.files import tensor_file
 
 FORMAT = 3  # 1 knew no words, 2 no corrections of their vectors; such files are still read
 LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars")
 
 
-def save(estimator: BiLSTMEstimator, path: Path) -> None:
-    """Write a fitted estimator; see :meth:`BiLSTMEstimator.save`."""
+class ToJson(Protocol):
+    def to_json(self) -> dict[str, Any]: ...
+
+
+class Fitted(Protocol):
+    """A fitted estimator, as far as a model file keeps it."""
+
+    feature_names_: list[str]
+    target_names_: list[str]
+    read_with_: dict[str, str]
+    is_table_: bool
+    trained_on_: str
+    trained_with_: dict[str, Any]
+    metrics_: dict[str, float]
+    network_: nn.Module
+
+    @property
+    def history_(self) -> ToJson: ...
+
+    def get_params(self, deep: bool = ...) -> dict[str, Any]: ...
+
+    def encoders(self) -> dict[str, Any]: ...
+
+
+def save(estimator: Fitted, path: Path) -> None:
+    """Write a fitted estimator; what the estimators' ``save`` does."""
     header = {
         "format": FORMAT,
         "estimator": type(estimator).__name__,

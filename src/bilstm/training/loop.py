@@ -31,7 +31,7 @@ PREDICTION_BATCH = 512  # rows at a time, so that memory does not grow with the 
 APART = 1_000_003  # between the seeds of two workers: more than there are epochs
 
 
-class Supply(Protocol):
+class Batches(Protocol):
     """What training learns from: epochs of batches, wherever they come from. Its length counts sequences."""
 
     def __len__(self) -> int: ...
@@ -80,7 +80,7 @@ class Examples:
 
 def train(
     network: nn.Module,
-    training: Supply,
+    training: Batches,
     validation: Examples | None,
     *,
     loss: Loss,

@@ -111,7 +111,7 @@ def _(estimator: BiLSTMRegressor, subject: Subject, opened: Opened, most: int) -
 @answer_of.register
 def _(estimator: BiLSTMClassifier, subject: Subject, opened: Opened, most: int) -> Answer:
     outputs = _outputs(subject, opened)
-    chances = estimator.decode(outputs[None].numpy(), np.zeros(0))[0]
+    chances = estimator.decode(outputs[None].numpy())[0]
     classes, temperature = [str(label) for label in estimator.classes_.tolist()], estimator.temperature_
     best = int(chances.argmax())
     if not estimator.several_:

@@ -25,6 +25,7 @@ COLUMNS = 3  # of a form before its characters: word, vector, case
 BLANK = 0  # the number of a CharacterEncoder that stands for no character
 SPACE = " "
 CASES = ("lower", "Title", "UPPER", "miXed", "with digit", "digits", "no letters", "no case")
+MOST_WORDS = 500_000  # different words that are counted at once, some 100 MB
 
 
 class WordEncoder:
@@ -180,6 +181,38 @@ class WordEncoder:
         if not isinstance(encoder.vector_size, int) or encoder.vector_size < 0:
             raise DataError(f"expected a size of vectors, got {encoder.vector_size!r}")
         return encoder
+
+
+class WordCounts:
+    """How often each word comes, in bounded memory: where there are too many, the rarest are forgotten.
+
+    Args:
+        most: different words that are kept.
+
+    Example:
+        >>> words = WordCounts(most=3)
+        >>> for piece in (["a", "b", "a"], ["c", "d", "a"]):
+        ...     words.update(pl.Series(piece))
+        >>> dict(words.counts), words.forgotten
+        ({'a': 3}, True)
+
+    Source: Mikolov et al. 2013, whose word2vec forgets in this way.
+    """
+
+    def __init__(self, most: int = MOST_WORDS) -> None:
+        self.counts: Counter[str] = Counter()
+        self.most = most
+        self.rarest = 0  # words that came no more often than this were forgotten
+        self.forgotten = False
+
+    def update(self, words: pl.Series) -> None:
+        """Count more words, (S,)."""
+        first = not self.counts  # what comes in one piece is in memory anyway, and is counted whole
+        counts: Any = words.value_counts()
+        self.counts.update(dict(zip(counts[words.name].to_list(), counts["count"].to_list(), strict=True)))
+        while len(self.counts) > self.most and not first:
+            self.rarest, self.forgotten = self.rarest + 1, True
+            self.counts = Counter({word: count for word, count in self.counts.items() if count > self.rarest})
 
 
 def case_of(word: str) -> int:

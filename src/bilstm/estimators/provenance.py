@@ -10,10 +10,9 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any
 
 from bilstm.data.dataset import Dataset
-from bilstm.data.series.windows import Windows
 from bilstm.data.source import Source
 
 MOST_WARNINGS = 20  # that a model file keeps
@@ -31,45 +30,31 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-class Learned(Protocol):
-    """What was learned from, of whatever kind."""
-
-    source: Source
-    steps_in_all: int
-
-    def __len__(self) -> int: ...
-
-
-def circumstances(
-    training: Dataset | Learned, held_out: Dataset | None, started: float, told: list[str]
+def provenance(
+    source: Source, sequences: int, steps: int, held_out: Dataset | None, started: float, messages: list[str]
 ) -> dict[str, Any]:
     """What a model file keeps of a fit.
 
     Args:
-        training: what was learned from.
+        source: of what was learned from.
+        sequences, steps: how many these were.
         held_out: what it was stopped by.
         started: ``time.perf_counter()`` when it began.
-        told: texts of its warnings.
+        messages: texts of its warnings.
     """
-    for source in {training.source, training.source if held_out is None else held_out.source}:
-        told = [text.replace(str(source), source.name) for text in told]  # folders are nobody else's business
+    for one in {source, source if held_out is None else held_out.source}:
+        messages = [text.replace(str(one), one.name) for text in messages]  # folders are nobody else's business
     return {
-        "source": training.source.name,
-        "sequences": len(training),
-        "steps": _steps(training),
+        "source": source.name,
+        "sequences": sequences,
+        "steps": steps,
         "validation_sequences": 0 if held_out is None else len(held_out),
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(time.perf_counter() - started, 3),
         "bilstm": metadata.version("bilstm"),
         "torch": metadata.version("torch"),
-        "warnings": [text[:LONGEST] for text in told[:MOST_WARNINGS]],
+        "warnings": [text[:LONGEST] for text in messages[:MOST_WARNINGS]],
     }
-
-
-def _steps(training: Dataset | Learned) -> int:
-    if isinstance(training, Windows):
-        return training.series.steps.height
-    return int(training.lengths.sum()) if isinstance(training, Dataset) else training.steps_in_all
 
 
 def restored(saved: Any) -> dict[str, Any]:
