@@ -15,10 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from bilstm.data.columns import Array
 from bilstm.errors import from_extra
 
-POINTS = 2000  # that one trace shows
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
 
 
@@ -67,21 +65,6 @@ def figure(data: Sequence[Mapping[str, Any]], *, x: str = "", y: str = "", **lay
     }
     plain: dict[str, Any] = _plain({"data": list(data), "layout": {**style, **axes, **layout}})
     return plain
-
-
-def thinned(count: int, most: int = POINTS) -> Array:
-    """Positions of at most so many rows, evenly chosen.
-
-    Example:
-        >>> thinned(3).tolist(), len(thinned(100_000))
-        ([0, 1, 2], 2000)
-    """
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
-
-
-def rounded(values: Array) -> list[float | None]:
-    """Numbers with five digits, which no chart shows more of; what is not finite is none."""
-    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=float).tolist()]
 
 
 def without_markup(text: str) -> str:

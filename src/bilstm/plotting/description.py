@@ -23,6 +23,7 @@ SCALES = {
     "sound": ("#000004", "#3b0f70", "#8c2981", "#de4968", "#fe9f6d", "#fcfdbf"),  # matplotlib's magma
 }
 
+POINTS = 2000  # that one mark shows
 Values = Sequence[Any] | NDArray[Any]  # numbers, or dates of numpy
 
 
@@ -201,3 +202,13 @@ class Panel:
     span: int = 1
     height: float = 1.0
     is_compared: bool = False
+
+
+def thinned(count: int, most: int = POINTS) -> NDArray[np.int64]:
+    """Positions of at most so many rows, evenly chosen.
+
+    Example:
+        >>> thinned(3).tolist(), len(thinned(100_000))
+        ([0, 1, 2], 2000)
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

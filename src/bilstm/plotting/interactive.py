@@ -30,6 +30,7 @@ from bilstm.plotting.description import (
 Trace = dict[str, Any]
 GAP = 0.08  # of the height, between panels
 FEW_TICKS = 14
+PLACES = 10  # digits of where a value stands: of steps there are many, and years have a fraction
 MENU = {
     "x": 0,
     "xanchor": "left",
@@ -164,10 +165,10 @@ def _at(positions: Values | None, count: int, axis: Axis) -> Any:
     values = np.asarray(positions)
     if values.dtype.kind == "M":
         return np.datetime_as_string(values).tolist()
-    return rounded(values) if values.dtype.kind == "f" else values
+    return rounded(values, PLACES) if values.dtype.kind == "f" else values
 
 
-def rounded(values: Values, digits: int = 4) -> Array:
+def rounded(values: Values, digits: int = 5) -> Array:
     """Numbers with so many significant digits."""
     numbers = np.asarray(values, dtype=np.float64)
     known = np.where(np.isfinite(numbers) & (numbers != 0), np.abs(numbers), 1.0)

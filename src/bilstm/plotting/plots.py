@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
 from typing import Any
@@ -41,6 +42,7 @@ from bilstm.plotting.description import (
     Rule,
     Span,
     Texts,
+    Values,
 )
 from bilstm.plotting.figures import save_figure, to_matplotlib
 
@@ -107,17 +109,25 @@ def predicted_against_true(truth: Array, predicted: Array, name: str, unit: str 
         unit: of the axes, for instance ``1,000 $``.
     """
     suffix = f" ({unit})" if unit else ""
-    ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
-    left = Panel(
-        [Line(ends, ends, name="perfect", colour=GREY, width=1), Points(truth, predicted, size=4, opacity=0.7)],
-        Axis(f"true {name}{suffix}"),
-        Axis(f"predicted {name}{suffix}"),
-        span=3,
-    )
-    counts, edges = np.histogram(predicted - truth, bins=min(30, max(5, len(truth) // 4)))
-    bars = Bars(counts, (edges[:-1] + edges[1:]) / 2, width=float(edges[1] - edges[0]))
-    right = Panel([bars, Rule(0.0)], Axis(f"predicted − true{suffix}"), Axis("rows"), span=2)
+    left = replace(scatter_panel(truth, predicted, name, suffix), span=3)
+    right = replace(errors_panel(predicted - truth, suffix), span=2)
     return to_matplotlib([[left, right]], size=(10, 4.5))
+
+
+def scatter_panel(truth: Array, predicted: Array, name: str, suffix: str = "", rows: Values | None = None) -> Panel:
+    """Predictions over true values with the line of perfection; ``rows`` are what a pointer is told of each."""
+    ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
+    hover = "" if rows is None else "row %{customdata}<br>true %{x}<br>predicted %{y}<extra></extra>"
+    points = Points(truth, predicted, size=4, opacity=0.7, hover=hover, details=rows)
+    perfect = Line(ends, ends, name="perfect", colour=GREY, width=1)
+    return Panel([perfect, points], Axis(f"true {name}{suffix}"), Axis(f"predicted {name}{suffix}"))
+
+
+def errors_panel(errors: Array, suffix: str = "") -> Panel:
+    """How many rows have an error of which size."""
+    counts, edges = np.histogram(errors, bins=int(np.clip(2 * np.sqrt(len(errors)), 5, 40)))
+    bars = Bars(counts, (edges[:-1] + edges[1:]) / 2, width=float(edges[1] - edges[0]))
+    return Panel([bars, Rule(0.0)], Axis(f"predicted − true{suffix}"), Axis("rows"))
 
 
 def confusion(truth: Array, predicted: Array, classes: Array) -> Figure:
@@ -131,13 +141,26 @@ def confusion(truth: Array, predicted: Array, classes: Array) -> Figure:
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(truth, predicted, labels=classes)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    written = np.where(counts > 0, counts.astype(str), "").tolist() if len(classes) <= MOST_WRITTEN else None
-    heat = HeatMap(shares, "share", 0, 1, scale="share", scale_title="share of the true class", written=written)
-    names = [str(label) for label in classes]
-    panel = Panel([heat], Axis("predicted", names), Axis("true", names, is_reversed=True))
     size = max(4.0, 0.45 * len(classes) + 2)
-    return to_matplotlib([[panel]], size=(size + 1, size))
+    return to_matplotlib([[confusion_panel(counts, [str(label) for label in classes])]], size=(size + 1, size))
+
+
+def confusion_panel(counts: Array, names: Sequence[str]) -> Panel:
+    """Counts (K, K) of true classes in rows that were taken for those in columns, coloured by the share of the row."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    written = np.where(counts > 0, counts.astype(str), "").tolist() if len(names) <= MOST_WRITTEN else None
+    heat = HeatMap(
+        shares,
+        "share",
+        0,
+        1,
+        scale="share",
+        scale_title="share of the true class",
+        written=written,
+        hover="true %{y}, taken for %{x}: %{customdata} (%{z:.1%} of the true ones)<extra></extra>",
+        details=counts,
+    )
+    return Panel([heat], Axis("predicted", names), Axis("true", names, is_reversed=True))
 
 
 def forecasts(estimator: BiLSTMForecaster, series: Series | None = None) -> Figure:
@@ -155,11 +178,11 @@ def forecasts(estimator: BiLSTMForecaster, series: Series | None = None) -> Figu
     places = [(row, k) for row in range(len(coming)) for k in range(len(coming.names))][:MOST_PANELS]
     rows: list[list[Panel]] = []
     for row, k in places:
-        fans = [_fan(coming, row, k)]
+        fans = [fan(coming, row, k)]
         if earlier is not None:
             made = np.flatnonzero(_owners(shown, estimator.horizon, earlier) == owners[row])
             made = made[::-1][: MOST_FANS * estimator.horizon : estimator.horizon][::-1]
-            fans = [*(_fan(earlier, int(window), k) for window in made), *fans]
+            fans = [*(fan(earlier, int(window), k) for window in made), *fans]
         panel = _series_panel(shown, int(owners[row]), k, fans, max(estimator.history, 4 * estimator.horizon))
         title = "" if coming.series is None else str(coming.series[row])
         rows.append([replace(panel, y=Axis(coming.names[k]), title=title, span=3)])
@@ -188,7 +211,7 @@ def _owners(series: Series, horizon: int, made: Forecasts) -> Array:
 Fan = tuple[Array, Array, Array, Array]  # times, values, lower and upper bounds
 
 
-def _fan(made: Forecasts, row: int, k: int) -> Fan:
+def fan(made: Forecasts, row: int, k: int) -> Fan:
     """One forecast from its last known value on: times (h + 1,), values, lower and upper bounds (intervals, h + 1)."""
     steps = slice(row * made.horizon, (row + 1) * made.horizon)
     times = np.concatenate([made.origins.slice(row, 1).to_numpy(), made.times[steps].to_numpy()])
@@ -208,14 +231,21 @@ def _series_panel(series: Series, owner: int, k: int, fans: list[Fan], shown: in
     marks: list[Mark] = [Line(values[known], times[known], name="known", colour=KNOWN)]
     if len(fans) > 1:
         marks.append(Line(values[made:], times[made:], name="what came", colour=CAME))
+    marks += fan_marks(fans)
+    has_dates = series.times.dtype.is_temporal()
+    return Panel(marks, Axis() if has_dates else Axis(series.times.name, scale="whole"))
+
+
+def fan_marks(fans: Sequence[Fan]) -> list[Mark]:
+    """Forecasts with their intervals."""
+    marks: list[Mark] = []
     for number, (when, middle, lows, highs) in enumerate(fans):
         for percent, low, high, opacity in zip(INTERVALS[::-1], lows[::-1], highs[::-1], (0.16, 0.28), strict=False):
             name = "" if number else f"{percent} % interval"
             marks.append(Band(when, low, high, name=name, colour=FORECAST, opacity=opacity))
         name, marker = "" if number else "forecast", 2.5 if len(when) < 16 else 0
         marks.append(Line(middle, when, name=name, colour=FORECAST, marker=marker))
-    has_dates = series.times.dtype.is_temporal()
-    return Panel(marks, Axis() if has_dates else Axis(series.times.name, scale="whole"))
+    return marks
 
 
 def transcript(estimator: BiLSTMTranscriber, sound: Any) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
-from bilstm.formatting import clipped, counted, percent, shortened, unique
+from bilstm.formatting import counted, percent, shortened
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.predictions import (
     BINS,
@@ -28,8 +28,10 @@ from bilstm.metrics.predictions import (
     several_labels_parts,
 )
 from bilstm.metrics.simple_rules import folds, logistic, means_of_steps
-from bilstm.plotting.charts import Chart, figure, without_markup
-from bilstm.plotting.description import BLUE, ORANGE
+from bilstm.plotting.charts import Chart
+from bilstm.plotting.description import ORANGE, Axis, Bars, Line, Panel
+from bilstm.plotting.interactive import to_plotly
+from bilstm.plotting.plots import confusion_panel
 from bilstm.report.blocks import Block, Drawing, Table
 from bilstm.report.examination import (
     Examination,
@@ -43,9 +45,6 @@ from bilstm.report.examination import (
 )
 
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
-WRITTEN = 20  # classes up to which its counts are written into it
-LONGEST_NAME = 24  # characters beside an axis
-SHARES = [[0.0, "#eef3f7"], [1.0, BLUE]]  # light where there is nothing, in the dark too: counts are written on it
 
 
 @examine.register
@@ -136,76 +135,35 @@ def confusion(truth: Array, guess: Array, classes: list[str], what: str = "class
     counts = confusion_matrix(truth, guess, labels=np.arange(len(classes)))
     kept = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_CLASSES])
     left = "" if len(kept) == len(classes) else f" The {len(kept)} commonest of {len(classes)} {what} are shown."
-    counts, names = counts[np.ix_(kept, kept)], axis_names([classes[place] for place in kept])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    heat: dict[str, Any] = {
-        "type": "heatmap",
-        "x": names,
-        "y": names,
-        "z": np.round(shares, 4),
-        "customdata": counts,
-        "zmin": 0,
-        "zmax": 1,
-        "colorscale": SHARES,
-        "colorbar": {"title": {"text": "share"}, "thickness": 12},
-        "hovertemplate": "true %{y}, taken for %{x}: %{customdata} (%{z:.1%} of the true ones)<extra></extra>",
-        "xgap": 1,
-        "ygap": 1,
-    }
-    if len(kept) <= WRITTEN:
-        heat |= {"text": counts.astype(str), "texttemplate": "%{text}"}
-    axes = {"type": "category", "showgrid": False}
     note = "Rows are true classes, columns what they were taken for; off the diagonal are the mistakes."
-    return Drawing(
-        Chart(
-            "Confusion",
-            note + left,
-            figure([heat], x="predicted", y="true", xaxis=axes, yaxis={**axes, "autorange": "reversed"}),
-            height=int(min(900, 220 + 22 * max(len(kept), 8))),
-        )
-    )
+    return confusion_chart("Confusion", note + left, counts[np.ix_(kept, kept)], [classes[place] for place in kept])
 
 
-def axis_names(names: Sequence[str]) -> list[str]:
-    """Names that fit beside an axis, each of its own and none of them markup."""
-    return unique([without_markup(clipped(name, LONGEST_NAME)) for name in names])
+def confusion_chart(title: str, note: str, counts: Array, names: list[str]) -> Drawing:
+    """Counts of true names in rows and predicted ones in columns, as high as they need."""
+    height = int(min(900, 220 + 22 * max(len(names), 8)))
+    return Drawing(Chart(title, note, to_plotly([confusion_panel(counts, names)]), height))
 
 
 def reliability(sure: Array, right: Array, unit: str) -> Drawing:
-    """Stated probabilities over the shares that came true, in bins of equal width."""
+    """Stated probabilities over the shares that came true, in bins of equal width, and how many fall into each."""
     bins = bins_of(sure)
     counts = np.bincount(bins, minlength=BINS)
     some = counts > 0
     stated = np.bincount(bins, weights=sure, minlength=BINS)[some] / counts[some]
     came = np.bincount(bins, weights=right, minlength=BINS)[some] / counts[some]
-    sizes = 6 + 22 * np.sqrt(counts[some] / counts.max())
-    points = {
-        "type": "scatter",
-        "mode": "markers+lines",
-        "x": np.round(stated, 4),
-        "y": np.round(came, 4),
-        "marker": {"size": np.round(sizes, 1), "color": BLUE},
-        "name": "this model",
-        "text": [f"{count:,} {unit}s" for count in counts[some]],
-        "hovertemplate": "said %{x:.1%}, came true %{y:.1%}<br>%{text}<extra></extra>",
-    }
-    perfect: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "name": "perfect"}
-    perfect |= {"line": {"color": ORANGE, "dash": "dash"}}
-    low = max(0.0, float(stated.min()) - 0.1)
-    return Drawing(
-        Chart(
-            "Reliability",
-            f"Of what it says with 80 % probability, 80 % should be right. Below the line it is too sure, above it too "
-            f"modest; large dots stand for many {unit}s.",
-            figure(
-                [perfect, points],
-                x="stated probability",
-                y="share that is right",
-                xaxis={"range": [low, 1.02], "tickformat": ".0%"},
-                yaxis={"range": [-0.03, 1.05], "tickformat": ".0%"},
-            ),
-        )
+    hover = f"said %{{x:.1%}}, came true %{{y:.1%}}<br>%{{customdata}} {unit}s<extra></extra>"
+    perfect = Line([0, 1], [0, 1], name="perfect", colour=ORANGE, dash="dash")
+    points = Line(came, stated, name="this model", marker=8, hover=hover, details=counts[some])
+    x = Axis("stated probability", scale="percent", limits=(max(0.0, float(stated.min()) - 0.1), 1.02))
+    curve = Panel([perfect, points], x, Axis("share that is right", scale="percent", limits=(-0.03, 1.05)), height=3)
+    middles = (np.arange(BINS)[some] + 0.5) / BINS
+    amounts = Panel([Bars(counts[some], middles, width=0.9 / BINS)], x, Axis(f"{unit}s"))
+    note = (
+        "Of what it says with 80 % probability, 80 % should be right. Below the line it is too sure, above it too "
+        f"modest. The bars say how many {unit}s there are."
     )
+    return Drawing(Chart("Reliability", note, to_plotly([curve, amounts]), height=420))
 
 
 def _by_class(truth: Array, guess: Array, classes: list[str]) -> Table:

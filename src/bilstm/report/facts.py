@@ -1,21 +1,28 @@
-"""What a model learned from, its settings and versions, how to make it again. Knows an estimator; measures nothing."""
+"""What a model learned from and how, its settings and versions, how to make it again. Measures nothing."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import math
 import platform
 import shlex
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bilstm.data.builtin import BUILTIN
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.signatures import described
 from bilstm.formatting import counted, number
 from bilstm.nn import explain
-from bilstm.report.blocks import Block, Code, Facts, Table, Text
+from bilstm.plotting.charts import Chart
+from bilstm.plotting.description import BLUE, GREEN, PINK, Axis, Line, Panel, thinned
+from bilstm.plotting.interactive import to_plotly
+from bilstm.report.blocks import Block, Code, Drawing, Facts, Table, Text
+from bilstm.training.history import History
 
 WATCHED = ("checkpoint", "verbose")  # of this run, not of the model
 NOT_RECORDED = "not recorded: the model file does not say"
@@ -41,6 +48,34 @@ def _amount(estimator: BiLSTMEstimator) -> str:
     if fit.get("validation_sequences"):
         amount += f" and {fit['validation_sequences']:,} more to stop by"
     return amount + (f", from {fit['source']}" if fit.get("source") not in (None, "", "X") else ", from arrays")
+
+
+def training(history: History) -> list[Block]:
+    """Loss curves, the metric, and how the optimiser went."""
+    rows = thinned(len(history))
+    epoch = Axis("epoch", scale="whole")
+
+    def panel(name: str, label: str, colour: str) -> Panel:
+        values, epochs = np.asarray(history[name])[rows], np.asarray(history["epoch"])[rows]
+        return Panel([Line(values, epochs, name=label, colour=colour)], epoch, Axis(label))
+
+    note = "It should fall and level off."
+    if history.has_validation:
+        note = (
+            "Both should fall. Where the validation loss rises while the other falls, the model learns its training "
+            "rows by heart; the kept epoch is the best one of the validation part."
+        )
+    charts = [Chart("Loss", note, to_plotly([history.panel()]))]
+    if history.has_validation:
+        metric = panel("metric", history.metric_name, GREEN)
+        note = "Measured on the validation part after every epoch, in the caller's units."
+        charts.append(Chart(history.metric_name, note, to_plotly([metric]), height=260))
+    note = "The gradient's size before clipping, and that of the optimiser's steps. If the first keeps growing, beware."
+    steps = [panel("gradient_norm", "gradient norm", BLUE), panel("learning_rate", "learning rate", PINK)]
+    charts.append(Chart("Gradient and learning rate", note, to_plotly(steps), height=340))
+    seconds = sum(value for value in history["seconds"] if not math.isnan(value))
+    summary = f"{counted(len(history), 'epoch')} in {number(seconds, 3)} seconds."
+    return [Text(summary), *(Drawing(chart) for chart in charts)]
 
 
 def settings(estimator: BiLSTMEstimator) -> list[Block]:

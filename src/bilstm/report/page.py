@@ -21,9 +21,8 @@ from bilstm.plotting import charts
 from bilstm.report import classification, forecasting, regression, tagging, transcription  # noqa: F401 (they register)
 from bilstm.report.blocks import Block, Heading, Section, Table, Text
 from bilstm.report.checks import findings, same_as_training
-from bilstm.report.curves import curves
 from bilstm.report.examination import Examination, examine, without_data, x_rays
-from bilstm.report.facts import commands, learned_from, settings, versions
+from bilstm.report.facts import commands, learned_from, settings, training, versions
 from bilstm.report.figures import figures_blocks, verdict
 from bilstm.training.progress import say
 
@@ -94,7 +93,7 @@ def report_html(
     sections = [
         verdict,
         figures,
-        Section("training", "How training went", curves(estimator.history_)),
+        Section("training", "How training went", training(estimator.history_)),
         *behaviour,
         *x_rays(estimator, without_data(estimator)[1] if found is None else found.examples, tell),
         strange,

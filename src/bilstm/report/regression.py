@@ -14,8 +14,10 @@ from bilstm.formatting import counted, number
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.predictions import regression_figures, regression_metrics, regression_parts
 from bilstm.metrics.simple_rules import folds, means_of_steps, ridge
-from bilstm.plotting.charts import Chart, figure, rounded, thinned
-from bilstm.plotting.description import BLUE, GREEN, ORANGE
+from bilstm.plotting.charts import Chart
+from bilstm.plotting.description import Axis, Panel, Points, Rule, thinned
+from bilstm.plotting.interactive import to_plotly
+from bilstm.plotting.plots import errors_panel, scatter_panel
 from bilstm.report.blocks import Block, Drawing, Table
 from bilstm.report.examination import (
     MOST_COLUMNS,
@@ -77,41 +79,32 @@ def _by_target(truth: Array, predicted: Array, names: list[str]) -> Table:
 def _charts(truth: Array, predicted: Array, name: str) -> list[Block]:
     rows = thinned(len(truth))
     few = "" if len(rows) == len(truth) else f" {len(rows):,} of {len(truth):,} are drawn, evenly chosen."
-    ends = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
-    texts = [str(row) for row in rows]
-    points = {"type": "scatter", "mode": "markers", "marker": {"size": 6, "opacity": 0.6, "color": BLUE}}
-    perfect = {"type": "scatter", "mode": "lines", "x": ends, "y": ends, "name": "perfect", "line": {"color": ORANGE}}
-    hover = {"text": texts, "hovertemplate": "row %{text}<br>true %{x}<br>predicted %{y}<extra></extra>"}
-    over = {**points, "x": rounded(truth[rows]), "y": rounded(predicted[rows]), "name": "rows", **hover}
-    residual = {**points, "x": rounded(predicted[rows]), "y": rounded((predicted - truth)[rows]), "name": "rows"}
-    residual |= {"text": texts, "hovertemplate": "row %{text}<br>predicted %{x}<br>error %{y}<extra></extra>"}
-    counts, edges = np.histogram(predicted - truth, bins=int(np.clip(2 * np.sqrt(len(truth)), 5, 40)))
-    bars = {"type": "bar", "x": rounded((edges[:-1] + edges[1:]) / 2), "y": counts, "width": rounded(np.diff(edges))}
-    return [
-        Drawing(
-            Chart(
-                f"{name}: predicted over true",
-                f"On the line the model is right; above it says too much, below too little.{few}",
-                figure([over, perfect], x=f"true {name}", y=f"predicted {name}"),
-                height=420,
-            )
+    error = predicted - truth
+    over = scatter_panel(truth[rows], predicted[rows], name, rows=rows)
+    hover = "row %{customdata}<br>predicted %{x}<br>error %{y}<extra></extra>"
+    residuals = Points(predicted[rows], error[rows], size=4, hover=hover, details=rows)
+    cloud = Panel([residuals, Rule(0.0, "y")], Axis(f"predicted {name}"), Axis("predicted − true"))
+    drawn = [
+        (
+            f"{name}: predicted over true",
+            f"On the line the model is right; above it says too much, below too little.{few}",
+            over,
+            420,
         ),
-        Drawing(
-            Chart(
-                f"{name}: error over prediction",
-                f"A cloud without a shape is what one hopes for; a bend or a funnel is something not learned.{few}",
-                figure([residual], x=f"predicted {name}", y="predicted − true", showlegend=False),
-            )
+        (
+            f"{name}: error over prediction",
+            f"A cloud without a shape is what one hopes for; a bend or a funnel is something not learned.{few}",
+            cloud,
+            360,
         ),
-        Drawing(
-            Chart(
-                f"{name}: how large the errors are",
-                "How many rows have an error of which size; a long tail on one side is a bias.",
-                figure([{**bars, "marker": {"color": GREEN}}], x="predicted − true", y="rows", bargap=0.05),
-                height=280,
-            )
+        (
+            f"{name}: how large the errors are",
+            "How many rows have an error of which size; a long tail on one side is a bias.",
+            errors_panel(error),
+            280,
         ),
     ]
+    return [Drawing(Chart(title, note, to_plotly([panel]), height)) for title, note, panel, height in drawn]
 
 
 def _worst(dataset: Dataset, truth: Array, predicted: Array, names: list[str], losses: Array) -> Table:

@@ -16,9 +16,8 @@ from bilstm.formatting import counted, percent, shortened
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.simple_rules import commonest_tags, folds
 from bilstm.metrics.tags import ENTITIES, TAGS, Tags, entity_report, tag_parts, type_confusion
-from bilstm.plotting.charts import Chart, figure
 from bilstm.report.blocks import Block, Drawing, Heading, Piece, Sentence, Sentences, Table, Text
-from bilstm.report.classification import SHARES, axis_names, confusion, shares_of
+from bilstm.report.classification import confusion, confusion_chart, shares_of
 from bilstm.report.examination import Examination, case_anchor, examine, examples, names_of, worst_rows
 
 SHOWN = 8  # sentences, evenly chosen
@@ -131,34 +130,11 @@ def _blocks(estimator: BiLSTMTagger, truth: Tags, predicted: Tags, typed: bool) 
 def _type_confusion(counts: dict[tuple[str, str], int], kinds: list[str]) -> Drawing:
     ends = [*kinds, "O"]
     table = np.array([[counts.get((true, guess), 0) for guess in ends] for true in ends])
-    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    names = axis_names([*kinds, "(none)"])
-    heat = {
-        "type": "heatmap",
-        "x": names,
-        "y": names,
-        "z": np.round(shares, 4),
-        "customdata": table,
-        "text": table.astype(str),
-        "texttemplate": "%{text}" if len(names) <= 20 else "",
-        "zmin": 0,
-        "zmax": 1,
-        "colorscale": SHARES,
-        "colorbar": {"title": {"text": "share"}, "thickness": 12},
-        "hovertemplate": "true %{y}, taken for %{x}: %{customdata}<extra></extra>",
-        "xgap": 1,
-        "ygap": 1,
-    }
-    axes = {"type": "category", "showgrid": False}
-    return Drawing(
-        Chart(
-            "Confusion of types",
-            "Entities of the same words, true types in rows. In the last column are those that were missed, in the "
-            "last row those where there is none; one with a wrong end counts as both.",
-            figure([heat], x="predicted", y="true", xaxis=axes, yaxis={**axes, "autorange": "reversed"}),
-            height=int(min(900, 220 + 24 * max(len(names), 6))),
-        )
+    note = (
+        "Entities of the same words, true types in rows. In the last column are those that were missed, in the last "
+        "row those where there is none; one with a wrong end counts as both."
     )
+    return confusion_chart("Confusion of types", note, table, [*kinds, "(none)"])
 
 
 # -- marked sentences --------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -23,8 +22,9 @@ from bilstm.estimators.transcripts import Decoding
 from bilstm.formatting import counted, shortened
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.transcripts import TRANSCRIPTS, transcript_parts
-from bilstm.plotting.charts import Chart, figure
-from bilstm.plotting.description import BLUE, ORANGE
+from bilstm.plotting.charts import Chart
+from bilstm.plotting.description import ORANGE, Axis, HeatMap, Line, Mark, Panel, Texts
+from bilstm.plotting.interactive import to_plotly
 from bilstm.report.blocks import Alignment, Alignments, Block, Drawing, Heading, Pair, Table, Text
 from bilstm.report.examination import Examination, case_anchor, examine, examples, worst_rows
 
@@ -124,6 +124,7 @@ def _confusions(compared: Sequence[Sequence[Pair]]) -> list[Block]:
 SECONDS = 12.0  # of a recording that are drawn
 COLUMNS = 400  # of its spectrum at most: what a screen shows
 FRAME = 0.01  # seconds
+SECONDS_AXIS = Axis("seconds")
 
 
 def spectrum(estimator: BiLSTMTranscriber, sound: Sound, name: str, scores: Array, text: str) -> Drawing:
@@ -139,41 +140,37 @@ def spectrum(estimator: BiLSTMTranscriber, sound: Sound, name: str, scores: Arra
     encoder = estimator.sound_
     mel = encoder.mel_of(sound_blocks(sound, encoder.rate, name=name))  # (frames, bands)
     frames = int(min(len(mel), SECONDS / FRAME))
-    traces = _characters(estimator, scores[: math.ceil(frames / encoder.stack)])
-    traces.append(_bands(mel[:frames]))
-    layout: dict[str, Any] = {
-        "xaxis": {"anchor": "y2"},
-        "yaxis": {"domain": [0.55, 1], "range": [0, 1.2], "title": {"text": "probability"}},
-        "yaxis2": {"domain": [0, 0.5], "title": {"text": "mel band"}, "automargin": True},
-    }
+    shown = scores[: math.ceil(frames / encoder.stack)]
+    panels = [
+        Panel(_characters(estimator, shown), SECONDS_AXIS, Axis("probability", limits=(0, 1.2))),
+        Panel([_bands(mel[:frames])], SECONDS_AXIS, Axis("mel band")),
+    ]
     cut = f" Its first {SECONDS:g} seconds." if frames < len(mel) else ""
     note = f"{name}: “{shortened(text, 200)}”. Above, how sure each character is and when; below, the spectrum.{cut}"
-    return Drawing(Chart("When it hears what", note, figure(traces, x="seconds", **layout), height=460))
+    return Drawing(Chart("When it hears what", note, to_plotly(panels), height=460))
 
 
-def _characters(estimator: BiLSTMTranscriber, scores: Array) -> list[dict[str, Any]]:
+def _characters(estimator: BiLSTMTranscriber, scores: Array) -> list[Mark]:
     """The chance of silence, that of the best character, and the characters where they begin."""
     chances = softmax(scores, axis=1)
-    times = np.round((np.arange(len(chances)) + 0.5) * estimator.sound_.step_seconds, 3)
+    times = (np.arange(len(chances)) + 0.5) * estimator.sound_.step_seconds
     best = chances.argmax(axis=1)
     starts = np.flatnonzero((best != BLANK) & (np.diff(best, prepend=BLANK) != 0))
     signs = [estimator.characters_.inverse([int(best[start])]) for start in starts]
-    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": times}
-    silence = {**line, "y": np.round(chances[:, BLANK], 3), "name": "nothing"}
-    sure = {**line, "y": np.round(chances[:, 1:].max(axis=1), 3), "name": "best character", "line": {"color": BLUE}}
-    marks: dict[str, Any] = {"type": "scatter", "mode": "text", "x": times[starts], "y": np.full(len(starts), 1.08)}
-    marks |= {"text": [sign if sign.strip() else "␣" for sign in signs], "name": "character", "showlegend": False}
-    return [{**silence, "line": {"color": ORANGE, "dash": "dot", "width": 1}}, sure, marks]
+    return [
+        Line(chances[:, BLANK], times, name="nothing", colour=ORANGE, width=1, dash="dot"),
+        Line(chances[:, 1:].max(axis=1), times, name="best character"),
+        Texts(times[starts], np.full(len(starts), 1.02), [sign if sign.strip() else "␣" for sign in signs]),
+    ]
 
 
-def _bands(mel: Array) -> dict[str, Any]:
+def _bands(mel: Array) -> HeatMap:
     every = max(1, math.ceil(len(mel) / COLUMNS))
-    seconds = np.round(np.arange(0, len(mel), every) * FRAME, 3)
-    heat: dict[str, Any] = {
-        "type": "heatmap",
-        "x": seconds,
-        "y": np.arange(mel.shape[1]),
-        "z": np.round(mel[::every].T, 2),
-    }
-    hover = "%{x} s, band %{y}<extra></extra>"
-    return {**heat, "colorscale": "Viridis", "showscale": False, "yaxis": "y2", "hovertemplate": hover}
+    seconds = np.arange(0, len(mel), every) * FRAME
+    return HeatMap(
+        mel[::every].T,
+        "sound",
+        x=seconds,
+        y=np.arange(mel.shape[1]),
+        hover="%{x} s, band %{y}<extra></extra>",
+    )

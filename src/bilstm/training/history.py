@@ -96,13 +96,14 @@ class History:
         Args:
             scale: of the losses' axis, where the caller knows better.
         """
-        from bilstm.plotting.description import BLUE, ORANGE, Axis, Line, Mark, Panel, Points
+        from bilstm.plotting.description import BLUE, ORANGE, Axis, Line, Mark, Panel, Points, thinned
 
-        marks: list[Mark] = [Line(self["loss"], self["epoch"], name="training", colour=BLUE)]
+        shown = {name: [self[name][row] for row in thinned(len(self))] for name in ("epoch", "loss", "validation_loss")}
+        marks: list[Mark] = [Line(shown["loss"], shown["epoch"], name="training", colour=BLUE)]
         if self.has_validation:
             row = self.kept(by_metric=self.keeps_best_metric)
             kept = [self["epoch"][row]], [self["validation_loss"][row]]
-            marks.append(Line(self["validation_loss"], self["epoch"], name="validation", colour=ORANGE))
+            marks.append(Line(shown["validation_loss"], shown["epoch"], name="validation", colour=ORANGE))
             marks.append(Points(*kept, name="kept", colour=ORANGE, opacity=1.0))
         scale = scale or ("log" if min(self.columns["loss"], default=0.0) > 0 else "linear")
         return Panel(marks, Axis("epoch", scale="whole"), Axis("loss", scale=scale), is_compared=True)
