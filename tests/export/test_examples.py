@@ -8,6 +8,7 @@ import json
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,7 @@ def test_texts_are_labelled(run, tmp_path, several):
 def test_any_word_has_the_numbers_that_the_package_gives_it(texts, lowercase):
     sentences = [[match[0] for match in WORDS.finditer(text)] for text in texts]
     words = pl.Series([word for sentence in sentences for word in sentence], dtype=pl.String)
-    encoder = WordEncoder().fit(words.gather_every(2), lowercase=lowercase)
+    encoder = WordEncoder().fit(Counter(words.gather_every(2)), lowercase=lowercase)
     encoder.vector_words = words.gather_every(3).unique().to_list()
     encoder._index()
     numbers = runpy.run_path(str(EXAMPLES / "onnx_text.py"))["numbers"]

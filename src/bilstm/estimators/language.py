@@ -66,7 +66,7 @@ class LanguageEstimator(BiLSTMEstimator):
             return
         if not self._word_counts.counts:
             raise DataError(f"expected text, got none in any row ({source})")
-        self.words_.fit_counts(
+        self.words_.fit(
             self._word_counts.counts,
             min_count=self.min_count,
             lowercase=self.lowercase,

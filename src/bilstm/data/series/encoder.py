@@ -177,12 +177,11 @@ class SeriesEncoder:
         gaps = series.steps.select(
             pl.col(name).is_null().cast(pl.Float64).alias(name + MISSING) for name in self.flagged
         )
-        own = series.steps.drop(self.target_columns)
-        return _beside_each_other([own, self._calendar(series), gaps])
+        return _side_by_side(series.steps.drop(self.target_columns), self._calendar(series), gaps)
 
     def known_ahead(self, series: Series) -> pl.DataFrame:
         """The columns that are known ahead: the caller's, and the calendar's."""
-        return _beside_each_other([series.steps.select(series.future), self._calendar(series)])
+        return _side_by_side(series.steps.select(series.future), self._calendar(series))
 
     def _calendar(self, series: Series) -> pl.DataFrame:
         return calendar(series.times, series.clock, self.span_years) if self.span_years else pl.DataFrame()
@@ -196,7 +195,7 @@ def root_mean_squares(changes: Sequence[Array]) -> Array:
     return result
 
 
-def _beside_each_other(frames: list[pl.DataFrame]) -> pl.DataFrame:
+def _side_by_side(*frames: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([column for frame in frames for column in frame.get_columns()])
 
 

@@ -177,14 +177,8 @@ class SoundEncoder:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON can say it."""
-        return {
-            "rate": self.rate,
-            "mels": self.mels,
-            "stack": self.stack,
-            "normalise": self.normalise,
-            "mean": self.mean.tolist(),
-            "scale": self.scale.tolist(),
-        }
+        named = {name: getattr(self, name) for name in ("rate", "mels", "stack", "normalise")}
+        return named | {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SoundEncoder:

@@ -337,15 +337,20 @@ def _stream(source: Any, name: str) -> BinaryIO:
     elif hasattr(source, "read"):
         stream = source if source.seekable() else io.BytesIO(source.read())
     else:
-        raise DataError(
-            f"expected a path, bytes, an array or a pair (array, rate) as sound, got {type(source).__name__} ({name})",
-            hint="make an array of a list: numpy.asarray(samples)" if isinstance(source, (list, tuple)) else None,
-        )
+        raise no_sound(source, name)
     if stream.seek(0, io.SEEK_END) == 0:
         raise DataError(f"expected sound, got no bytes ({name})")
     stream.seek(0)
-    found: BinaryIO = stream
-    return found
+    opened: BinaryIO = stream
+    return opened
+
+
+def no_sound(item: Any, name: str) -> DataError:
+    """Something that sound cannot be read from."""
+    return DataError(
+        f"expected a path, bytes, an array or a pair (array, rate) as sound, got {type(item).__name__} ({name})",
+        hint="make an array of a list: numpy.asarray(samples)" if isinstance(item, (list, tuple)) else None,
+    )
 
 
 def _last_page_is_cut(stream: BinaryIO) -> bool:

@@ -18,7 +18,7 @@ import polars as pl
 
 from bilstm.data.columns import is_missing
 from bilstm.data.dataset import Dataset, joined
-from bilstm.data.sound.reader import FORMATS, Sound, sound_facts
+from bilstm.data.sound.reader import FORMATS, Sound, no_sound, sound_facts
 from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw
 from bilstm.errors import DataError
@@ -299,10 +299,7 @@ def _held(item: Any, rate: int | None, called: str) -> Sound:
     if isinstance(item, tuple) and len(item) == 2 and np.isscalar(item[1]):
         item, rate = item
     if not hasattr(item, "__array__"):
-        raise DataError(
-            f"expected a path, bytes, an array or a pair (array, rate) as sound, got {type(item).__name__} ({called})",
-            hint="make an array of a list: numpy.asarray(samples)" if isinstance(item, (list, tuple)) else None,
-        )
+        raise no_sound(item, called)
     if rate is None:
         raise DataError(
             f"expected the rate of a waveform, got none ({called})", hint="name it: rate=16000, or (waveform, rate)"

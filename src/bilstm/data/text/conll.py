@@ -69,6 +69,9 @@ class _File:
     rows: list[str]
     separator: re.Pattern[str] | None
 
+    def mistake(self, line: int, message: str, hint: str | None = None) -> DataError:
+        return DataError(f"{message} ({self.path}, line {line})", hint=hint)
+
     def words(self) -> Iterator[_Word]:
         return _conllu_words(self) if self.separator is None else _column_words(self, self.separator)
 
@@ -123,7 +126,8 @@ def read_conll(path: str | Path, *, tag: str | int | None = None, with_tags: boo
     if not words:
         raise DataError(f"expected sentences, got no word ({file.path})")
     if file.separator is None and "_" in tags:
-        raise _no_tag(file, lines[tags.index("_")])
+        hint = "'_' stands for nothing in CoNLL-U; is there another column to learn? name it with --tag"
+        raise file.mistake(lines[tags.index("_")], "expected a tag, got '_'", hint)
     return Sentences(
         words=words,
         tags=tags if with_tags else None,
@@ -160,12 +164,13 @@ def write_with_column(path: str | Path, values: Sequence[str], out: TextIO) -> N
         Ann O B-PER
     """
     file = _open(path)
-    places = list(file.words())
-    if len(places) != len(values):
-        raise DataError(f"expected {len(places)} values, one for each word, got {len(values)} ({file.path})")
+    words = list(file.words())
+    if len(words) != len(values):
+        raise DataError(f"expected {len(words)} values, one for each word, got {len(values)} ({file.path})")
     rows = list(file.rows)
-    between = _separator_to_write(file, len(places[0].cells)) if places else ""
-    for word, value in zip(places, values, strict=True):
+    is_tabbed = file.separator is not BETWEEN_BLANKS or not words or len(words[0].cells) == 1
+    between = "\t" if is_tabbed else " "
+    for word, value in zip(words, values, strict=True):
         if value != value.strip(BLANKS) or not value or set(value) & {"\t", "\n", "\r", between}:
             raise DataError(f"expected a value that can stand in a column, got {value!r} ({file.path})")
         row = rows[word.line - 1]
@@ -192,13 +197,11 @@ def _open(path: str | Path) -> _File:
 
 
 def _text(path: Path) -> str:
-    data = b""
     try:
         with open_bytes(path) as file:
-            data = file.read()
-        return data.decode()
+            return file.read().decode()
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise DataError(
             f"expected sentences, got bytes that are not UTF-8 ({path}, line {line})", hint="save the file as UTF-8"
         ) from None
@@ -253,15 +256,13 @@ def _conllu_words(file: _File) -> Iterator[_Word]:
         if not cells[0].isdecimal():
             kind = re.fullmatch(r"\d+([-.])(\d+)", cells[0])
             if kind is None:
-                raise DataError(f"expected a word's number, got {cells[0]!r} ({file.path}, line {line})")
+                raise file.mistake(line, f"expected a word's number, got {cells[0]!r}")
             if kind[1] == "-":
                 joined, space_behind = int(kind[2]), space
             continue
         if not begins and int(cells[0]) != number + 1:
-            raise DataError(
-                f"expected word {number + 1}, got word {cells[0]} ({file.path}, line {line})",
-                hint="a blank line ends a sentence; is one missing?",
-            )
+            hint = "a blank line ends a sentence; is one missing?"
+            raise file.mistake(line, f"expected word {number + 1}, got word {cells[0]}", hint)
         number = int(cells[0])
         if number <= joined:
             space = number == joined and space_behind
@@ -281,14 +282,7 @@ def _other_width(file: _File, line: int, width: int, expected: str) -> DataError
         hint = "in CoNLL-U every column is there, an empty one as '_'"
     elif file.separator is BETWEEN_TABS:
         hint = "the columns of this file stand between tabs"
-    return DataError(f"expected {expected}, got {_columns(width)} ({file.path}, line {line})", hint=hint)
-
-
-def _no_tag(file: _File, line: int) -> DataError:
-    return DataError(
-        f"expected a tag, got '_' ({file.path}, line {line})",
-        hint="'_' stands for nothing in CoNLL-U; is there another column to learn? name it with --tag",
-    )
+    return file.mistake(line, f"expected {expected}, got {_columns(width)}", hint)
 
 
 def _tag_column(file: _File, tag: str | int | None) -> int:
@@ -306,18 +300,13 @@ def _tag_column(file: _File, tag: str | int | None) -> int:
     first = next(file.words(), None)
     if first is None:
         return -1
-    width, where = len(first.cells), f"({file.path}, line {first.line})"
-    if tag is None:
-        if width < 2:
-            raise DataError(f"expected a word and its tag, got 1 column {where}", hint="a blank or a tab divides them")
-        return width - 1
-    if not 1 <= int(tag) <= width:
-        raise DataError(f"expected column {tag} of tags, got {_columns(width)} {where}", hint="the first column is 1")
-    return int(tag) - 1
-
-
-def _separator_to_write(file: _File, width: int) -> str:
-    return "\t" if file.separator is not BETWEEN_BLANKS or width == 1 else " "
+    width = len(first.cells)
+    if tag is None and width < 2:
+        raise file.mistake(first.line, "expected a word and its tag, got 1 column", "a blank or a tab divides them")
+    column = width if tag is None else int(tag)
+    if not 1 <= column <= width:
+        raise file.mistake(first.line, f"expected column {tag} of tags, got {_columns(width)}", "the first column is 1")
+    return column - 1
 
 
 def _with_misc(cells: Sequence[str], value: str) -> str:

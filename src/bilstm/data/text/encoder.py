@@ -44,7 +44,7 @@ class WordEncoder:
         lowercase: whether words are looked up in lower case.
 
     Example:
-        >>> encoder = WordEncoder().fit(pl.Series(["The", "cat", "the", "dog"]), min_count=2)
+        >>> encoder = WordEncoder().fit({"The": 1, "cat": 1, "the": 1, "dog": 1}, min_count=2)
         >>> encoder.words
         ['the']
         >>> ids, forms = encoder.transform(pl.Series(["THE", "cow"]))
@@ -74,37 +74,22 @@ class WordEncoder:
 
     def fit(
         self,
-        words: pl.Series,
+        spelled: Mapping[str, int],
         *,
         min_count: int = 1,
         lowercase: bool = True,
         vectors: str | Path | None = None,
         extra_vectors: int = 0,
     ) -> Self:
-        """Learn vocabulary and characters from the words of the training sentences, (S,).
+        """Learn vocabulary and characters from the words of the training sentences.
 
         Args:
-            words: training words, as often as they come.
+            spelled: how often each word comes, spelled as it is.
             min_count: how often a word must be seen to be known.
             lowercase: whether *The* and *the* are one entry.
             vectors: a file of pre-trained vectors, or None.
             extra_vectors: how many frequent words of that file are kept beside those of the training words.
         """
-        counts = Counter(words.to_list())
-        return self.fit_counts(
-            counts, min_count=min_count, lowercase=lowercase, vectors=vectors, extra_vectors=extra_vectors
-        )
-
-    def fit_counts(
-        self,
-        spelled: Mapping[str, int],
-        *,
-        min_count: int,
-        lowercase: bool,
-        vectors: str | Path | None,
-        extra_vectors: int,
-    ) -> Self:
-        """Learn them from how often each word comes, spelled as it is; otherwise as :meth:`fit`."""
         self.lowercase = lowercase
         counts: Counter[str] = Counter()
         characters: Counter[str] = Counter()
@@ -162,14 +147,8 @@ class WordEncoder:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON can say it."""
-        return {
-            "words": self.words,
-            "counts": self.counts,
-            "characters": self.characters,
-            "vector_words": self.vector_words,
-            "vector_size": self.vector_size,
-            "lowercase": self.lowercase,
-        }
+        names = ("words", "counts", "characters", "vector_words", "vector_size", "lowercase")
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WordEncoder:
