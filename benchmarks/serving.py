@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from bilstm import BiLSTMClassifier, load  # noqa: E402
 from bilstm.data.text.reader import read_texts  # noqa: E402
-from bilstm.server.forms.choice import form_of  # noqa: E402
+from bilstm.server.formats import format_of  # noqa: E402
 from bilstm.server.settings import Settings  # noqa: E402
 from clock import by_turns  # noqa: E402
 from record import busy_cores, resident, store  # noqa: E402
@@ -95,10 +95,10 @@ def questions(path: Path, sentences: Path | None) -> list[tuple[str, str, str]]:
         assert data.texts is not None
         texts = data.texts.to_list()
     model.save(path)
-    form = form_of(load(path), Settings())
+    rows = format_of(load(path), Settings())
     asked = []
     for text in texts[:QUESTIONS]:
-        alone = form.answer(form.prepare(form.check([text])))
+        alone = rows.predict(rows.prepare(rows.check([text])))
         body = json.dumps({"rows": [text]})
         asked.append((f"/v1/models/{path.stem}/predict", body, _compact({"predictions": alone})))
     return asked

@@ -17,9 +17,9 @@ import pytest
 import soundfile
 
 import bilstm
-from bilstm.server.bounds import Bounds
-from bilstm.server.forms.form import Form
-from bilstm.server.problems import Refusal
+from bilstm.server.errors import RequestError
+from bilstm.server.formats import Format
+from bilstm.server.limits import Limits
 from bilstm.server.settings import Settings
 from tests.compare import assert_close
 from tests.server.asgi import acall, call, until
@@ -182,15 +182,15 @@ def held(monkeypatch):
 
     def hold(models):
         go, begun = threading.Event(), threading.Event()
-        form = models.get("text").form
-        answer = form.answers.predictions
+        format = models.get("text").format
+        answer = format.outputs.predict
 
         def slow(data):
             begun.set()
             assert go.wait(20)
             return answer(data)
 
-        monkeypatch.setattr(form.answers, "predictions", slow)
+        monkeypatch.setattr(format.outputs, "predict", slow)
         return go, begun
 
     return hold
@@ -227,8 +227,8 @@ def test_an_answer_that_takes_too_long_is_given_up(app_of, held):
 
 @pytest.mark.parametrize("name, wrong", [("steps", [["x", 0]]), ("table", {f"room{n}" * 99: 0 for n in range(10**4)})])
 def test_large_rows_are_checked_in_another_thread_and_hints_are_sought_among_few_names(app, monkeypatch, name, wrong):
-    check, compared, threads = Form.check, [], []
-    monkeypatch.setattr(Form, "check", lambda *rows: threads.append(threading.current_thread()) or check(*rows))
+    check, compared, threads = Format.check, [], []
+    monkeypatch.setattr(Format, "check", lambda *rows: threads.append(threading.current_thread()) or check(*rows))
     monkeypatch.setattr(difflib, "get_close_matches", lambda word, names, *a, **k: compared.append(names) or [])
     padding = " " * 2**17
     body = json.dumps({"rows": [wrong]}) + padding
@@ -242,12 +242,12 @@ def test_large_rows_are_checked_in_another_thread_and_hints_are_sought_among_few
 
 
 def test_a_request_that_hangs_is_told_504(monkeypatch):
-    monkeypatch.setattr("bilstm.server.bounds.SLACK", 0.0)
+    monkeypatch.setattr("bilstm.server.limits.SLACK", 0.0)
 
     async def hang(scope, receive, send):
         await asyncio.sleep(60)
 
-    answer = call(Bounds(hang, Settings(body_timeout=0.05, timeout=0.05)), "GET", "/v1/models")
+    answer = call(Limits(hang, Settings(body_timeout=0.05, timeout=0.05)), "GET", "/v1/models")
     assert answer.error["status"] == 504
 
 
@@ -256,7 +256,7 @@ def test_a_time_that_is_over_inside_a_route_is_no_limit_of_the_request():
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        call(Bounds(fail, Settings()), "GET", "/v1/models")
+        call(Limits(fail, Settings()), "GET", "/v1/models")
 
 
 def test_no_string_of_a_request_is_taken_for_a_file(app, monkeypatch):
@@ -291,7 +291,7 @@ def test_no_string_of_a_request_is_taken_for_a_file(app, monkeypatch):
 
 def test_errors_of_ours_are_told_without_their_inside(app_of, monkeypatch):
     app = app_of()
-    monkeypatch.setattr(app_of.made[-1].get("text").form.answers, "predictions", lambda data: 1 / 0)
+    monkeypatch.setattr(app_of.made[-1].get("text").format.outputs, "predict", lambda data: 1 / 0)
     error = call(app, "POST", TEXT, {"rows": ["a"]}).error
     assert error["status"] == 500
     assert "division" not in json.dumps(error)
@@ -364,7 +364,7 @@ def test_numbers_keep_all_their_digits(app, paths):
 
 
 def test_a_refusal_says_what_it_is():
-    error = Refusal(422, "expected a number, got 'x'", field="rows[0]")
+    error = RequestError(422, "expected a number, got 'x'", field="rows[0]")
     assert str(error) == "expected a number, got 'x'"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bilstm.cli.serve import read_token
 from bilstm.errors import ParameterError
-from bilstm.server.callers import COOKIE, Sessions
+from bilstm.server.access import COOKIE, Sessions
 from bilstm.server.settings import Settings
 from tests.server.asgi import call, connect
 from tests.server.conftest import TOKEN

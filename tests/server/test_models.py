@@ -12,9 +12,9 @@ import pytest
 from bilstm.data.encoders import Column
 from bilstm.errors import ModelFileError, ParameterError
 from bilstm.server.app import create_app
-from bilstm.server.forms.records import Field
+from bilstm.server.errors import RequestError
+from bilstm.server.formats.values import Field
 from bilstm.server.models import Models, named, watch
-from bilstm.server.problems import Refusal
 from bilstm.server.settings import Settings
 from bilstm.server.worker import Closed, Worker
 from tests.server.asgi import call, until
@@ -94,7 +94,7 @@ def test_a_new_file_that_breaks_the_loader_is_logged_and_tried_once(replaced, pa
 
 def test_a_model_that_does_not_predict_its_example_is_warned_of_and_the_others_warm_up(paths, caplog):
     models = Models({"text": paths["text"], "names": paths["names"]}, Settings(page=False))
-    models.get("text").form.reads.example = 3
+    models.get("text").format.inputs.examples = 3
     asyncio.run(models.warm_up())
     models.close(10)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
@@ -121,8 +121,8 @@ def test_a_file_that_is_gone_leaves_the_old_model(replaced):
 def test_what_the_old_model_has_accepted_it_answers(replaced, paths, monkeypatch):
     models, put = replaced
     old, begun, go = models.get("m"), threading.Event(), threading.Event()
-    answer = old.form.answers.predictions
-    monkeypatch.setattr(old.form.answers, "predictions", lambda data: begun.set() or (go.wait(60) and answer(data)))
+    answer = old.format.outputs.predict
+    monkeypatch.setattr(old.format.outputs, "predict", lambda data: begun.set() or (go.wait(60) and answer(data)))
 
     async def ask():
         waiting = [asyncio.create_task(old.predict(["good"]))]
@@ -135,7 +135,7 @@ def test_what_the_old_model_has_accepted_it_answers(replaced, paths, monkeypatch
         return await asyncio.gather(*waiting)
 
     assert len(asyncio.run(ask())) == 5
-    assert models.get("m").task == "regressor"
+    assert models.get("m").estimator.task == "regressor"
     old.worker.join(10)
     assert not old.worker._thread.is_alive()
 
@@ -162,7 +162,7 @@ def test_a_worker_that_was_closed_takes_nothing(replaced):
         asyncio.run(old.predict(["good"]))
     assert asyncio.run(models.predict("m", ["good"]))
     models.close(10)
-    with pytest.raises(Refusal, match="expected a server that goes on") as refused:
+    with pytest.raises(RequestError, match="expected a server that goes on") as refused:
         asyncio.run(models.predict("m", ["good"]))
     assert refused.value.status == 503
 
@@ -177,11 +177,11 @@ def test_files_are_watched(replaced, paths):
         watching.cancel()
 
     asyncio.run(look())
-    assert models.get("m").task == "regressor"
+    assert models.get("m").estimator.task == "regressor"
 
 
 class Echo:
-    """A form whose rows are answered with themselves; a row of 'bad' cannot be read, one of 'worse' breaks a batch."""
+    """A format whose rows are answered with themselves; 'bad' cannot be read, 'worse' breaks a batch."""
 
     def __init__(self):
         self.batches = []
@@ -189,10 +189,10 @@ class Echo:
 
     def prepare(self, rows):
         if "bad" in rows:
-            raise Refusal(422, "expected a good row")
+            raise RequestError(422, "expected a good row")
         return list(rows)
 
-    def answer(self, prepared):
+    def predict(self, prepared):
         self.begun.set()
         assert self.go.wait(60)
         self.batches.append(list(prepared))
@@ -203,21 +203,21 @@ class Echo:
 
 def asked(requests, **options):
     """What a worker answers to requests that come while it works on the first, and its batches."""
-    form = Echo()
-    worker = Worker("echo", form, Settings(**options))
+    echo = Echo()
+    worker = Worker("echo", echo, Settings(**options))
 
     async def ask():
         tasks = [asyncio.create_task(worker.predict(["first"]))]
-        await until(form.begun.is_set)
+        await until(echo.begun.is_set)
         tasks += [asyncio.create_task(worker.predict(rows)) for rows in requests]
         await until(lambda: worker.waiting == len(requests))
-        form.go.set()
+        echo.go.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     found = asyncio.run(ask())
     worker.close()
     worker.join(10)
-    return found[1:], form.batches[1:]
+    return found[1:], echo.batches[1:]
 
 
 def test_what_comes_while_a_batch_is_worked_on_is_the_next_batch():
@@ -235,7 +235,7 @@ def test_a_batch_has_its_limit_and_requests_stay_in_order():
 def test_a_mistake_is_nobody_elses():
     found, batches = asked([["a"], ["bad"], ["worse"], ["b"]])
     assert found[0] == [{"row": "a"}]
-    assert isinstance(found[1], Refusal)
+    assert isinstance(found[1], RequestError)
     assert isinstance(found[2], ZeroDivisionError)
     assert found[3] == [{"row": "b"}]
     assert batches == [["a", "worse", "b"], ["a"], ["worse"], ["b"]]

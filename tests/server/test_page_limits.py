@@ -18,9 +18,9 @@ from starlette.routing import Mount
 from bilstm import BiLSTMRegressor
 from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, DataError
-from bilstm.server.app import _refused
+from bilstm.server.app import on_error
+from bilstm.server.page.about import measured
 from bilstm.server.page.home import Gate
-from bilstm.server.page.reporting import _measured
 from tests.browser import open_browser
 from tests.server.asgi import call
 from tests.server.test_page import RESULT, serving
@@ -28,7 +28,7 @@ from tests.server.test_page import RESULT, serving
 
 def test_who_opens_tabs_without_end_is_refused(monkeypatch):
     monkeypatch.setattr("bilstm.server.page.home.MOST_TABS", 0)
-    app = Starlette(routes=[Mount("/", Gate(None))], exception_handlers={BilstmError: _refused})
+    app = Starlette(routes=[Mount("/", Gate(None))], exception_handlers={BilstmError: on_error})
     answer = call(app, "GET", "/")
     assert answer.error["status"] == 503
     assert answer.headers["retry-after"] == "60"
@@ -58,16 +58,16 @@ def test_a_tab_whose_model_was_loaded_anew_gets_its_new_form(tmp_path):
 
 def test_a_report_of_too_many_rows_is_for_the_command_line():
     data = Dataset(pl.DataFrame({"rooms": np.ones(30_000)}), np.ones(30_000, dtype=np.int64))
-    model = SimpleNamespace(task="regressor", read=lambda path, with_targets: data)
+    model = SimpleNamespace(read=lambda path, with_targets: data)
     with pytest.raises(DataError, match=r"expected at most 20,000 rows to measure on the page, got 30,000 \(a.csv\)"):
-        _measured(model, "a.csv", b"")
+        measured(model, "a.csv", b"")
 
 
 def test_work_that_goes_on_does_not_keep_a_process_from_ending():
     code = (
         "import asyncio, time\n"
-        "from bilstm.server.page.aside import Aside\n"
-        "asyncio.run(Aside(0.2).run(lambda: time.sleep(600), 'report'))"
+        "from bilstm.server.page.background import Background\n"
+        "asyncio.run(Background(0.2).run(lambda: time.sleep(600), 'report'))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "expected the report within 0.2 seconds, got none" in ended.stderr

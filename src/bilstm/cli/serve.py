@@ -13,7 +13,7 @@ from bilstm.server.settings import Settings
 
 DEFAULT = Settings()
 TOKEN = "BILSTM_TOKEN"
-NEEDED = ("fastapi", "uvicorn", "httptools", "orjson", "prometheus_client", "python_multipart")
+NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "python_multipart")
 
 
 def serve(

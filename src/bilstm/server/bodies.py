@@ -16,10 +16,9 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
 from bilstm.errors import did_you_mean
-from bilstm.server.forms.form import JSON, kind_of
-from bilstm.server.forms.records import LIKELY
-from bilstm.server.forms.sound import MULTIPART
-from bilstm.server.problems import Refusal, wrong
+from bilstm.server.errors import RequestError, invalid
+from bilstm.server.formats.inputs import JSON, MULTIPART
+from bilstm.server.formats.values import LIKELY, kind_of
 from bilstm.server.settings import LARGE, Settings
 
 
@@ -32,18 +31,19 @@ async def rows_of(request: Request, media: tuple[str, ...], settings: Settings) 
         settings: the limits.
 
     Raises:
-        Refusal: the body is of another kind (415), no JSON (400), or has other fields (422).
+        RequestError: the body is of another kind (415), no JSON (400), or has other fields (422).
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in media:
         came = f"{kind[:100]!r}" if kind else "none"
-        raise Refusal(415, f"expected a content-type of {' or '.join(media)}, got {came}", headers=_accepts(media))
+        message = f"expected a content-type of {' or '.join(media)}, got {came}"
+        raise RequestError(415, message, headers={"accept": ", ".join(media)})
     try:
         if kind == MULTIPART:
             return await _parts(request, settings)
         body = await request.body()
     except ClientDisconnect:  # nobody reads the answer
-        raise Refusal(400, "expected the whole body, got a part of it") from None
+        raise RequestError(400, "expected the whole body, got a part of it") from None
     if kind != JSON:
         return [body]
     return _rows(await asyncio.to_thread(_parsed, body) if len(body) > LARGE else _parsed(body))
@@ -54,20 +54,21 @@ def _parsed(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise Refusal(400, f"expected JSON, got something else ({error.msg}; {where})", 'send {"rows": […]}') from None
+        message = f"expected JSON, got something else ({error.msg}; {where})"
+        raise RequestError(400, message, 'send {"rows": […]}') from None
 
 
 def _rows(value: Any) -> Any:
     if not isinstance(value, dict):
-        raise wrong(f"expected an object, got {kind_of(value)}", None, 'send {"rows": […]}')
+        raise invalid(f"expected an object, got {kind_of(value)}", None, 'send {"rows": […]}')
     if "rows" not in value:
         hint = (
             did_you_mean("rows", [name[:LIKELY] for name in islice(value, LIKELY)]) if value else 'send {"rows": […]}'
         )
-        raise wrong("expected rows, got none", "rows", hint)
+        raise invalid("expected rows, got none", "rows", hint)
     others = [name for name in value if name != "rows"]
     if others:
-        raise wrong(f"expected rows alone, got {others[0][:100]!r} too", others[0][:100])
+        raise invalid(f"expected rows alone, got {others[0][:100]!r} too", others[0][:100])
     return value["rows"]
 
 
@@ -78,12 +79,8 @@ async def _parts(request: Request, settings: Settings) -> list[bytes]:
             parts = form.getlist("sound")
             sounds = [await part.read() for part in parts if isinstance(part, UploadFile)]
     except (MultiPartException, HTTPException) as error:
-        told = getattr(error, "message", None) or getattr(error, "detail", "")
-        raise Refusal(400, f"expected a form of {MULTIPART}, got one that cannot be read ({told})") from None
+        reason = getattr(error, "message", None) or getattr(error, "detail", "")
+        raise RequestError(400, f"expected a form of {MULTIPART}, got one that cannot be read ({reason})") from None
     if len(sounds) < len(parts) or not sounds:
-        raise wrong("expected files in fields called 'sound', got none", "sound", "curl -F sound=@recording.wav …")
+        raise invalid("expected files in fields called 'sound', got none", "sound", "curl -F sound=@recording.wav …")
     return sounds
-
-
-def _accepts(media: tuple[str, ...]) -> dict[str, str]:
-    return {"accept": ", ".join(media)}

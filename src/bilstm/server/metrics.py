@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-from bilstm.server.routes import METHODS
-
-if TYPE_CHECKING:
-    from bilstm.server.models import Models
-
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -49,7 +44,7 @@ class Metrics:
         counter[1].observe(seconds)
 
     def batches_of(self, model: str) -> Callable[[int, float], None]:
-        """What a worker of that model tells its batches."""
+        """Counts the batches of that model: called with the rows of each and the seconds that it took."""
         rows, sizes = self.rows.labels(model), self.batch_rows.labels(model)
         seconds = self.batch_seconds.labels(model)
         self.reload_failures.labels(model)
@@ -61,10 +56,9 @@ class Metrics:
 
         return count
 
-    def watch_queues(self, models: Models) -> None:
-        """Ask the models for the lengths of their queues whenever the figures are read."""
-        for name in models.names():
-            self.queue.labels(name).set_function(lambda name=name: models.get(name).worker.waiting)  # type: ignore[misc]
+    def watch_queue(self, model: str, length: Callable[[], float]) -> None:
+        """Ask for the length of a model's queue whenever the figures are read."""
+        self.queue.labels(model).set_function(length)
 
     def text(self) -> bytes:
         """All figures as Prometheus reads them."""

@@ -1,6 +1,6 @@
 """The models that a server answers for: loaded from their files, and loaded anew when these change.
 
-Knows files, names and forms; does not know HTTP.
+Knows files, names and formats; does not know HTTP.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bilstm.errors import BilstmError, ParameterError, did_you_mean
+from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.loading import load
-from bilstm.server.forms.choice import form_of
-from bilstm.server.forms.form import Form
+from bilstm.server.errors import RequestError
+from bilstm.server.formats import Format, format_of
 from bilstm.server.metrics import Metrics
-from bilstm.server.problems import Refusal
 from bilstm.server.settings import LARGE, Settings
 from bilstm.server.worker import Closed, Worker
 
@@ -39,7 +40,7 @@ class Served:
         name: in addresses.
         path: of its file.
         estimator: the fitted model.
-        form: what its requests and answers look like.
+        format: of its rows and predictions.
         worker: the thread that predicts.
         loaded_at: when it was loaded, UTC.
         mark: the state of the file that it was loaded from.
@@ -47,17 +48,11 @@ class Served:
 
     name: str
     path: Path
-    estimator: Any
-    form: Form
+    estimator: BiLSTMEstimator
+    format: Format
     worker: Worker
     loaded_at: datetime
     mark: Mark
-
-    @property
-    def task(self) -> str:
-        """regressor, classifier, tagger, forecaster or transcriber."""
-        found: str = self.estimator.task
-        return found
 
     async def predict(self, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
         """A prediction for each row, in their order, through the same queue as every request.
@@ -67,26 +62,21 @@ class Served:
             size: bytes in which they came; many are checked in another thread.
 
         Raises:
-            Refusal: a row is wrong, there is too much to do, or it took too long; it has a ``status`` and a ``field``.
+            RequestError: a row is wrong, there is too much to do, or it took too long.
         """
-        check = self.form.check
+        check = self.format.check
         return await self.worker.predict(check(rows) if size <= LARGE else await asyncio.to_thread(check, rows))
-
-    @property
-    def example(self) -> list[Any]:
-        """Rows that work."""
-        return [self.form.reads.example]
 
     def facts(self) -> dict[str, Any]:
         """What the list of models says of this one."""
         model = self.estimator
-        columns = getattr(getattr(self.form.reads, "record", None), "fields", ())
+        classes = getattr(model, "classes_", None)
         return {
             "name": self.name,
-            "task": self.task,
-            "columns": [{"name": field.name, "kind": field.kind} for field in columns],
-            "targets": list(model.target_names_),
-            "classes": model.classes_.tolist() if hasattr(model, "classes_") else None,
+            "task": model.task,
+            "columns": [{"name": field.name, "kind": field.kind} for field in self.format.inputs.fields],
+            "targets": model.target_names_,
+            "classes": None if classes is None else classes.tolist(),
             "epochs": len(model.history_),
             "metrics": {n: v if v == v else None for n, v in model.metrics_.items()},
             "loaded_at": self.loaded_at.isoformat(timespec="seconds"),
@@ -121,10 +111,10 @@ class Models:
         try:
             for name, path in files.items():
                 self._served[name] = self._load(name, path)
+                self.metrics.watch_queue(name, partial(self.waiting, name))
         except BaseException:
             self.close()
             raise
-        self.metrics.watch_queues(self)
 
     def names(self) -> list[str]:
         """In the order of the command line."""
@@ -134,14 +124,17 @@ class Models:
         """The model of that name, as it was loaded last.
 
         Raises:
-            Refusal: there is none (404); says which there are.
+            RequestError: there is none (404); says which there are.
         """
         try:
             return self._served[name]
         except KeyError:
-            raise Refusal(
-                404, f"expected a model, got {name[:100]!r}", did_you_mean(name[:100], self._served), field="name"
-            ) from None
+            hint = did_you_mean(name[:100], self._served)
+            raise RequestError(404, f"expected a model, got {name[:100]!r}", hint, field="name") from None
+
+    def waiting(self, name: str) -> int:
+        """How many requests wait for the model of that name."""
+        return self.get(name).worker.waiting
 
     async def predict(self, name: str, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
         """A prediction for each row by the model of that name, also where it is just being loaded anew.
@@ -152,7 +145,7 @@ class Models:
             size: bytes in which they came.
 
         Raises:
-            Refusal: as :meth:`Served.predict`; or the server ends (503).
+            RequestError: as :meth:`Served.predict`; or the server ends (503).
         """
         while True:
             served = self.get(name)
@@ -160,7 +153,7 @@ class Models:
                 return await served.predict(rows, size)
             except Closed:
                 if self.get(name) is served:
-                    raise Refusal(503, "expected a server that goes on, got one that ends") from None
+                    raise RequestError(503, "expected a server that goes on, got one that ends") from None
 
     def reload(self, *, changed: bool = False) -> list[str]:
         """Load the files anew and say which models are new; a bad file is logged and the old model stays.
@@ -192,10 +185,10 @@ class Models:
         """Let every model predict once, so that the first request is as quick as the next."""
         for name in self.names():
             served = self.get(name)
-            if served.task == "transcriber":
+            if not (examples := served.format.inputs.examples):
                 continue
             try:
-                await served.predict(served.example)
+                await served.predict(examples)
             except Exception as error:  # others may do better than the example
                 log.warning("model %s does not predict its own example: %s", name, error)
 
@@ -210,10 +203,10 @@ class Models:
     def _load(self, name: str, path: Path) -> Served:
         mark = mark_of(path)
         with self.metrics.load_seconds.labels(name).time():
-            estimator = load(path)
-            form = form_of(estimator, self.settings)
-        worker = Worker(name, form, self.settings, self.metrics.batches_of(name))
-        return Served(name, path, estimator, form, worker, datetime.now(UTC), mark or (0, 0, 0, 0))
+            estimator: BiLSTMEstimator = load(path)
+            format = format_of(estimator, self.settings)
+        worker = Worker(name, format, self.settings, self.metrics.batches_of(name))
+        return Served(name, path, estimator, format, worker, datetime.now(UTC), mark or (0, 0, 0, 0))
 
 
 def named(files: Iterable[str | Path]) -> dict[str, Path]:

@@ -5,14 +5,17 @@ OpenAPI 3.0, which the Swagger UI that comes along can show. Knows schemas; answ
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 import bilstm
-from bilstm.server.forms.form import JSON
-from bilstm.server.forms.sound import MULTIPART
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.server.errors import ERROR_SCHEMA
+from bilstm.server.formats.inputs import JSON, MULTIPART
+from bilstm.server.formats.outputs import output_format
+from bilstm.server.formats.values import NUMBER_OR_NULL, TEXT, list_schema, object_schema
 from bilstm.server.models import Models, Served
-from bilstm.server.problems import PROBLEM_SCHEMA, phrase
 from bilstm.server.settings import Settings
 
 # statuses that any route may answer, with what they mean
@@ -34,15 +37,14 @@ REFUSED = {
 }
 READING = (400, 401, 403, 405, 408, 413, 429, 431, 500, 503, 504)
 PREDICTING = (*READING, 404, 415, 422)
-TEXT = {"type": "string"}
+TASKS = [kind.task for kind in output_format.registry if issubclass(kind, BiLSTMEstimator)]
 
 
 def document(models: Models, settings: Settings) -> dict[str, Any]:
     """The whole description, for the models as they are loaded now."""
     served = [models.get(name) for name in models.names()]
-    paths: dict[str, Any] = {address(one): {"post": _predict(one, settings)} for one in served}
-    paths |= _facts(served)
-    found: dict[str, Any] = {
+    paths: dict[str, Any] = {_path(one): {"post": _predict(one, settings)} for one in served}
+    description: dict[str, Any] = {
         "openapi": "3.0.3",
         "info": {
             "title": "bilstm",
@@ -50,31 +52,25 @@ def document(models: Models, settings: Settings) -> dict[str, Any]:
             "description": "Predictions of bidirectional LSTMs. Rows that come in one request are answered in their "
             "order; a row's prediction does not depend on what else is asked for.",
         },
-        "paths": paths,
-        "components": {"schemas": {"Error": PROBLEM_SCHEMA, "Model": MODEL}},
+        "paths": paths | _facts(served),
+        "components": {"schemas": {"Error": ERROR_SCHEMA, "Model": MODEL}},
     }
     if settings.token is not None:
-        found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        found["security"] = [{"token": []}]
-    return found
+        description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        description["security"] = [{"token": []}]
+    return description
 
 
-def address(served: Served) -> str:
+def _path(served: Served) -> str:
     """Where a model predicts."""
     return f"/v1/models/{quote(served.name, safe='')}/predict"
 
 
 def _predict(served: Served, settings: Settings) -> dict[str, Any]:
-    predictions = {"type": "array", "items": served.form.answers.schema}
-    answer = {
-        "type": "object",
-        "required": ["predictions"],
-        "properties": {"predictions": predictions},
-        "additionalProperties": False,
-    }
-    seen = ", ".join(served.estimator.target_names_) or "text"
+    answer = object_schema({"predictions": list_schema(served.format.outputs.schema)})
+    targets = ", ".join(served.estimator.target_names_) or "text"
     return {
-        "summary": f"{served.name}: {served.task} of {seen}",
+        "summary": f"{served.name}: {served.estimator.task} of {targets}",
         "operationId": f"predict_{served.name}",
         "tags": ["predict"],
         "requestBody": {"required": True, "content": _content(served, settings)},
@@ -83,39 +79,27 @@ def _predict(served: Served, settings: Settings) -> dict[str, Any]:
 
 
 def _content(served: Served, settings: Settings) -> dict[str, Any]:
-    reads = served.form.reads
-    if JSON not in reads.media:
-        sounds = {"type": "array", "items": reads.schema, "minItems": 1, "maxItems": settings.rows}
-        form = {"type": "object", "required": ["sound"], "properties": {"sound": sounds}}
-        return {MULTIPART: {"schema": form}} | {kind: {"schema": reads.schema} for kind in reads.media[:-1]}
-    rows = {"type": "array", "minItems": 1, "maxItems": settings.rows, "items": reads.schema}
-    schema = {"type": "object", "required": ["rows"], "properties": {"rows": rows}, "additionalProperties": False}
-    return {JSON: {"schema": schema, "example": {"rows": served.example}}}
+    inputs = served.format.inputs
+    rows = list_schema(inputs.schema) | {"minItems": 1, "maxItems": settings.rows}
+    if JSON in inputs.media:
+        return {JSON: {"schema": object_schema({"rows": rows}), "example": {"rows": inputs.examples}}}
+    form = {"type": "object", "required": ["sound"], "properties": {"sound": rows}}
+    others = [kind for kind in inputs.media if kind != MULTIPART]
+    return {MULTIPART: {"schema": form}} | {kind: {"schema": inputs.schema} for kind in others}
 
 
 def _facts(served: list[Served]) -> dict[str, Any]:
-    """The routes that tell what there is and how it goes."""
-    name = {
-        "name": "name",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "enum": [one.name for one in served]},
-    }
+    """The routes that say what there is and how it goes."""
+    names = {"type": "string", "enum": [one.name for one in served]}
+    parameters = [{"name": "name", "in": "path", "required": True, "schema": names}]
     model = {"$ref": "#/components/schemas/Model"}
-    listed = {
-        "type": "object",
-        "required": ["models"],
-        "properties": {"models": {"type": "array", "items": model}},
-        "additionalProperties": False,
-    }
-    state = {"type": "object", "required": ["status"], "properties": {"status": TEXT}, "additionalProperties": False}
+    models = object_schema({"models": list_schema(model)})
+    state = object_schema({"status": TEXT})
     figures = {"description": "Figures for Prometheus.", "content": {"text/plain": {"schema": TEXT}}}
+    one_model = _get("One model", "model", _answer("What is known of it.", model), also=(404,))
     return {
-        "/v1/models": {"get": _get("The models", "models", _answer("All models.", listed))},
-        "/v1/models/{name}": {
-            "get": _get("One model", "model", _answer("What is known of it.", model), also=(404,))
-            | {"parameters": [name]}
-        },
+        "/v1/models": {"get": _get("The models", "models", _answer("All models.", models))},
+        "/v1/models/{name}": {"get": one_model | {"parameters": parameters}},
         "/healthz": {"get": _get("Whether the server runs", "health", _answer("It does.", state)) | {"security": []}},
         "/readyz": {"get": _get("Whether it predicts", "ready", _answer("It does.", state)) | {"security": []}},
         "/metrics": {"get": _get("Figures", "metrics", figures)},
@@ -133,31 +117,23 @@ def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _refusals(statuses: tuple[int, ...]) -> dict[str, Any]:
     error = {"$ref": "#/components/schemas/Error"}
-    return {str(status): _answer(f"{phrase(status)}: {REFUSED[status]}", error) for status in sorted(statuses)}
+    return {str(one): _answer(f"{HTTPStatus(one).phrase}: {REFUSED[one]}", error) for one in sorted(statuses)}
 
 
-NULLABLE_NUMBERS = {"type": "object", "additionalProperties": {"type": "number", "nullable": True}}
-MODEL: dict[str, Any] = {
-    "type": "object",
-    "required": ["name", "task", "columns", "targets", "classes", "epochs", "metrics", "loaded_at", "predict"],
-    "additionalProperties": False,
-    "properties": {
+MODEL = object_schema(
+    {
         "name": TEXT,
-        "task": {"type": "string", "enum": ["regressor", "classifier", "tagger", "forecaster", "transcriber"]},
-        "columns": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["name", "kind"],
-                "properties": {"name": TEXT, "kind": {"type": "string", "enum": ["number", "category", "time"]}},
-                "additionalProperties": False,
-            },
-        },
-        "targets": {"type": "array", "items": TEXT},
-        "classes": {"type": "array", "nullable": True, "items": {}},
+        "task": TEXT | {"enum": TASKS},
+        "columns": list_schema(object_schema({"name": TEXT, "kind": TEXT | {"enum": ["number", "category", "time"]}})),
+        "targets": list_schema(TEXT),
+        "classes": list_schema({}) | {"nullable": True},
         "epochs": {"type": "integer", "description": "Passes over the training data."},
-        "metrics": NULLABLE_NUMBERS | {"description": "Of the rows set aside in training."},
-        "loaded_at": {"type": "string", "format": "date-time"},
-        "predict": {"type": "string", "description": "Where it predicts."},
-    },
-}
+        "metrics": {
+            "type": "object",
+            "additionalProperties": NUMBER_OR_NULL,
+            "description": "Of the rows set aside in training.",
+        },
+        "loaded_at": TEXT | {"format": "date-time"},
+        "predict": TEXT | {"description": "Where it predicts."},
+    }
+)

@@ -10,15 +10,19 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from bilstm.server.problems import Refusal, problem_json
+from bilstm.server.errors import RequestError, error_json
 from bilstm.server.settings import Settings
 
 ON_ITS_WAY = 0.5  # seconds for the requests of callers who cannot know yet that the server ends
 BETWEEN = 4  # bytes of ": " and the end of the line
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, patient only up to the limits of :attr:`settings`."""
+class LimitedProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with the limits of :attr:`settings`.
+
+    Uvicorn offers no hook between a connection and a request, and answers these cases in another shape or not at all.
+    This is the one class that depends on its insides: ``pyproject.toml`` bounds its releases to those read for this.
+    """
 
     settings = Settings()
 
@@ -36,7 +40,7 @@ class PatientProtocol(HttpToolsProtocol):
         if len(self.connections) > self.settings.connections:
             most = self.settings.connections
             message = f"expected at most {most} connections, got one more"
-            self._refuse(Refusal(503, message, "try again in a moment", headers={"retry-after": "1"}))
+            self._refuse(RequestError(503, message, "try again in a moment", headers={"retry-after": "1"}))
             return
         self._await_head()
 
@@ -90,15 +94,16 @@ class PatientProtocol(HttpToolsProtocol):
         """Answer what is no request, in the shape of all errors."""
         if self._is_too_large:
             most = self.settings.header
-            refusal = Refusal(431, f"expected a request's head of at most {most} bytes, got more", "send fewer headers")
+            message = f"expected a request's head of at most {most} bytes, got more"
+            error = RequestError(431, message, "send fewer headers")
         else:
-            refusal = Refusal(400, "expected a request of HTTP/1.1, got something else")
-        self._refuse(refusal)
+            error = RequestError(400, "expected a request of HTTP/1.1, got something else")
+        self._refuse(error)
 
     def _await_head(self) -> None:
         self._stop_waiting()
         self._in_head, self._bytes = True, 0
-        self._timer = self.loop.call_later(self.settings.head_timeout, self._lose_patience)
+        self._timer = self.loop.call_later(self.settings.head_timeout, self._give_up)
 
     def _stop_waiting(self) -> None:
         self._in_head = False
@@ -106,20 +111,20 @@ class PatientProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _lose_patience(self) -> None:
+    def _give_up(self) -> None:
         if not self.transport.is_closing():
             seconds = self.settings.head_timeout
-            self._refuse(Refusal(408, f"expected a request's head within {seconds:g} seconds, got none"))
+            self._refuse(RequestError(408, f"expected a request's head within {seconds:g} seconds, got none"))
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, error: RequestError) -> None:
         self._stop_waiting()
-        body = problem_json(refusal)
+        body = error_json(error)
         headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
-        head = "".join(f"{name}: {value}\r\n" for name, value in (headers | refusal.headers).items())
-        self.transport.write(STATUS_LINE[refusal.status] + head.encode() + b"\r\n" + body)
+        head = "".join(f"{name}: {value}\r\n" for name, value in (headers | error.headers).items())
+        self.transport.write(STATUS_LINE[error.status] + head.encode() + b"\r\n" + body)
         self.transport.close()
 
 
-def protocol_for(settings: Settings) -> type[PatientProtocol]:
+def protocol_for(settings: Settings) -> type[LimitedProtocol]:
     """The protocol with the limits of some settings."""
-    return type("PatientProtocol", (PatientProtocol,), {"settings": settings})
+    return type("LimitedProtocol", (LimitedProtocol,), {"settings": settings})

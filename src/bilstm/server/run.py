@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from bilstm.errors import BilstmError, DataError
 from bilstm.server.app import create_app
@@ -31,28 +32,46 @@ def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], No
     Args:
         files: paths of model files by name.
         settings: limits and choices.
-        say: told where the server listens.
+        say: called with a line that says where the server listens.
 
     Raises:
         ModelFileError: a model cannot be loaded.
         DataError: the address cannot be taken.
+        BilstmError: the server cannot start.
     """
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("bilstm").setLevel(logging.INFO)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    listener = _listener(settings)
-    with listener:
+    with _listener(settings) as listener:
         models = Models(files, settings)
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        token = "callers need the token" if settings.token is not None else "no token, this machine only"
-        line = f"serving {', '.join(models.names())} at http://{shown}:{port} ({token})"
         app = create_app(models, settings)
-        Server(config_of(app, settings), models, lambda: say(line)).run([listener])
+        server = uvicorn.Server(_config(app, settings))
+        inner = app.router.lifespan_context
+        failure: Exception | None = None
+
+        @asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncIterator[None]:
+            nonlocal failure
+            with _signal_handlers(server, models):
+                try:
+                    async with inner(app):
+                        listener.listen(WAITING)
+                        say(_first_line(listener, models, settings))
+                        yield
+                except Exception as error:  # uvicorn keeps it to itself
+                    failure = error
+                    raise
+
+        app.router.lifespan_context = lifespan
+        try:
+            server.run([listener])
+        except SystemExit:
+            reason = f"{type(failure).__name__}: {failure}" if failure is not None else "it ended"
+            message = f"expected a server that starts, got an error on its way ({reason})"
+            raise BilstmError(message) from failure
 
 
-def config_of(app: Any, settings: Settings) -> uvicorn.Config:
-    """How uvicorn is to run the application."""
+def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol_for(settings),
@@ -68,58 +87,52 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
     )
 
 
-class Server(uvicorn.Server):
-    """Uvicorn's server, which ends with status 0 when it is asked to, and loads models anew on SIGHUP."""
+@contextmanager
+def _signal_handlers(server: uvicorn.Server, models: Models) -> Iterator[None]:
+    """Handle signals while the application lives.
 
-    def __init__(self, config: uvicorn.Config, models: Models, on_start: Callable[[], None]) -> None:
-        super().__init__(config)
-        self.models = models
-        self.on_start = on_start
+    Uvicorn's own handlers would raise the signal again at the end, so that the exit status would not be 0.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Warm up, listen, and say so.
+    def end(number: int, frame: FrameType | None) -> None:
+        if server.should_exit and number == signal.SIGINT:  # asked a second time
+            server.force_exit = True
+        server.should_exit = True
 
-        Raises:
-            BilstmError: that failed.
-        """
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            error = getattr(self.config.app.state, "failure", None)  # type: ignore[union-attr]
-            told = f"{type(error).__name__}: {error}" if error is not None else "it ended"
-            raise BilstmError(f"expected a server that starts, got an error on its way ({told})") from error
-        self.on_start()
+    def reload(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=models.reload, name="bilstm-reload", daemon=True).start()
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle signals while the server runs."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        handlers: dict[int, Any] = {signal.SIGINT: self.handle_exit, signal.SIGTERM: self.handle_exit}
-        if hasattr(signal, "SIGHUP"):
-            handlers[signal.SIGHUP] = self._load_anew
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    handlers = {signal.SIGINT: end, signal.SIGTERM: end}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = reload
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    def _load_anew(self, *_: Any) -> None:
-        threading.Thread(target=self.models.reload, name="bilstm-reload", daemon=True).start()
+
+def _first_line(listener: socket.socket, models: Models, settings: Settings) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    token = "callers need the token" if settings.token is not None else "no token, this machine only"
+    return f"serving {', '.join(models.names())} at http://{shown}:{port} ({token})"
 
 
 def _listener(settings: Settings) -> socket.socket:
     """The socket, before models are loaded: a taken port is known at once, and a killed server's can be taken again."""
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, place = found[0]
+        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = addresses[0]
         listener = socket.socket(family, kind, protocol)
         try:
             if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(place)
+            listener.bind(address)
         except OSError:
             listener.close()
             raise

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from bilstm.errors import BilstmError
-from bilstm.server.forms.form import Form
-from bilstm.server.problems import Refusal
+from bilstm.server.errors import RequestError
+from bilstm.server.formats import Format
 from bilstm.server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,16 +43,16 @@ class Worker:
 
     Args:
         name: of the model, for the log.
-        form: how its rows are read and answered.
+        format: of its rows and predictions.
         settings: the limits.
         on_batch: told how many rows a batch has and how many seconds it took.
     """
 
     def __init__(
-        self, name: str, form: Form, settings: Settings, on_batch: Callable[[int, float], None] | None = None
+        self, name: str, format: Format, settings: Settings, on_batch: Callable[[int, float], None] | None = None
     ) -> None:
         self.name = name
-        self.form = form
+        self.format = format
         self.settings = settings
         self.on_batch = on_batch
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -71,11 +71,11 @@ class Worker:
         """Predictions of checked rows, in their order.
 
         Raises:
-            Refusal: the queue is full (503), the time is over (504), or a row cannot be read (422).
+            RequestError: the queue is full (503), the time is over (504), or a row cannot be read (422).
             Closed: :meth:`close` was called before; nothing was done.
         """
         if self.waiting >= self.settings.queue:
-            raise Refusal(
+            raise RequestError(
                 503,
                 f"expected at most {self.settings.queue} requests waiting for {self.name!r}, got one more",
                 "try again in a moment",
@@ -91,7 +91,7 @@ class Worker:
             async with asyncio.timeout(self.settings.timeout):
                 return await job.answer
         except TimeoutError:
-            raise Refusal(
+            raise RequestError(
                 504,
                 f"expected an answer within {self.settings.timeout:g} seconds, got none",
                 "send fewer or shorter rows, or try again when there is less to do",
@@ -149,9 +149,9 @@ class Worker:
 
     def _outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Predictions of each job or what went wrong with it; nobody's mistake is another's."""
-        prepared = [self._tried(lambda job=job: self.form.prepare(job.rows)) for job in jobs]  # type: ignore[misc]
+        prepared = [self._tried(lambda job=job: self.format.prepare(job.rows)) for job in jobs]  # type: ignore[misc]
         good = [rows for rows in prepared if isinstance(rows, list)]
-        together = self._tried(lambda: self.form.answer([row for rows in good for row in rows])) if good else []
+        together = self._tried(lambda: self.format.predict([row for rows in good for row in rows])) if good else []
         outcomes: list[Outcome] = []
         place = 0
         for rows in prepared:
@@ -163,7 +163,7 @@ class Worker:
             elif len(good) == 1:
                 outcomes.append(together)
             else:
-                outcomes.append(self._tried(lambda rows=rows: self.form.answer(rows)))  # type: ignore[misc]
+                outcomes.append(self._tried(lambda rows=rows: self.format.predict(rows)))  # type: ignore[misc]
         return outcomes
 
     def _tried(self, work: Callable[[], list[Any]]) -> Outcome:

@@ -1,89 +1,192 @@
-"""The tab about a model: what training did, how it was measured, how it was set. Knows figures; predicts nothing."""
+"""The tab about a model: what training did, how it was measured, how it was set; and a report on data of the visitor's.
+
+Draws the blocks of ``bilstm.report``, and measures nothing itself. The whole report is a file to be saved.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial, singledispatch
+from pathlib import Path
 
 from nicegui import ui
 
+from bilstm.data.dataset import Dataset
+from bilstm.data.series.reader import Series
+from bilstm.data.source import Source
+from bilstm.errors import BilstmError, DataError
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.formatting import number
-from bilstm.plotting.charts import Chart, figure
-from bilstm.plotting.description import BLUE, ORANGE
+from bilstm.report.blocks import Block, Drawing, Facts, Heading, Section, Table, Text
+from bilstm.report.curves import curves
+from bilstm.report.facts import learned_from, settings
+from bilstm.report.page import measured_sections, report_html
 from bilstm.server.models import Served
-from bilstm.server.page import parts
-from bilstm.server.page.aside import Aside
-from bilstm.server.page.parts import rendered
-from bilstm.server.page.reporting import Report
+from bilstm.server.page import widgets
+from bilstm.server.page.background import Background
+from bilstm.server.page.inputs import most_bytes
+from bilstm.server.page.requests import PLAIN_TABLES, read_content
 from bilstm.server.settings import Settings
-from bilstm.training.history import History
 
-MOST_POINTS = 600  # of a curve; of more epochs every second, third, … is drawn
-
-
-def draw_once(place: ui.element, served: Served, settings: Settings, aside: Aside) -> None:
-    """Fill the tab when it is opened first."""
-    if place.default_slot.children:
-        return
-    with place:
-        draw_about(served)
-        Report(served, settings, aside).draw()
+MOST_MEASURED = 20_000  # rows of a file; a report of more takes longer than anybody waits
 
 
-def draw_about(served: Served) -> None:
-    """Loss curves, figures of the validation part, settings."""
-    model = served.estimator
+def draw_about(served: Served, server: Settings, background: Background) -> None:
+    """Loss curves, figures of the validation part, facts, settings, and a report on new data."""
+    estimator = served.estimator
     with ui.element("div").classes("two"):
-        with ui.element("section").classes("card").props('aria-label="Training"'):
-            parts.heading(2, "Training")
-            parts.draw(loss_chart(model.history_))
-        with ui.element("section").classes("card").props('aria-label="Figures"'):
-            parts.heading(2, "Figures of the validation part")
-            _figures(model)
-    with ui.element("section").classes("card").props('aria-label="Facts"'):
-        parts.heading(2, "Facts")
-        rows = [[name, str(value)] for name, value in facts(served)]
-        ui.html(rendered("table", ["fact", "value"], rows, "Facts about the model"))
+        with widgets.card("Training"):
+            widgets.heading(2, "Training")
+            _draw_blocks(curves(estimator.history_)[:2])  # the summary and the losses
+        with widgets.card("Figures"):
+            widgets.heading(2, "Figures of the validation part")
+            _draw_figures(estimator)
+    with widgets.card("Facts"):
+        widgets.heading(2, "Facts")
+        weights = sum(weight.numel() for weight in estimator.network_.parameters())
+        facts = [
+            ("task", estimator.task),
+            ("targets", ", ".join(estimator.target_names_)),
+            ("weights", number(weights)),
+        ]
+        _draw_facts([*facts, *learned_from(estimator).pairs])
         with ui.expansion("All parameters").props("dense").style("width: 100%"):
-            rows = [[name, "none" if value is None else str(value)] for name, value in model.get_params().items()]
-            ui.html(rendered("table", ["parameter", "value"], rows, "Parameters of the training"))
+            _draw_blocks(settings(estimator))
+    ReportView(served, server, background).draw()
 
 
-def _figures(model: Any) -> None:
-    if not model.metrics_:
-        parts.words("p", "No rows were set aside in training, so there are none.", "empty")
+def _draw_figures(estimator: BiLSTMEstimator) -> None:
+    if not estimator.metrics_:
+        widgets.text("p", "No rows were set aside in training, so there are none.", "empty")
         return
-    parts.words("p", "Training stopped and chose by this part, so that it flatters a little.", "soft")
-    rows = [[name, number(value)] for name, value in model.metrics_.items()]
-    ui.html(rendered("table", ["figure", "value"], rows, "Figures of the validation part", [1]))
+    widgets.text("p", "Training stopped and chose by this part, so that it flatters a little.", "soft")
+    rows = [[name, number(value)] for name, value in estimator.metrics_.items()]
+    widgets.table(["figure", "value"], rows, "Figures of the validation part", [1])
 
 
-def facts(served: Served) -> list[tuple[str, str]]:
-    """What is known of a model as a whole, in words."""
-    model = served.estimator
-    weights = sum(weight.numel() for weight in model.network_.parameters())
-    return [
-        ("task", model.task),
-        ("columns", ", ".join(model.feature_names_)),
-        ("targets", ", ".join(model.target_names_)),
-        ("epochs", number(len(model.history_))),
-        ("seconds of training", number(math.fsum(model.history_["seconds"]))),
-        ("weights", number(weights)),
-    ]
+# --- a report on a file -------------------------------------------------------------------------------------
 
 
-def loss_chart(history: History) -> Chart:
-    """The loss of every epoch, of training and of what was set aside."""
-    curves = [("training", "loss", BLUE)]
-    if history.has_validation:
-        curves.append(("validation", "validation_loss", ORANGE))
-    every = slice(None, None, math.ceil(len(history) / MOST_POINTS))
-    look = {"type": "scatter", "mode": "lines", "x": history["epoch"][every]}
-    data = [
-        {**look, "name": name, "y": history[column][every], "line": {"color": color}} for name, column, color in curves
-    ]
-    is_log = min((value for value in history["loss"] if not math.isnan(value)), default=0.0) > 0
-    note = f"{len(history)} epochs. Where the validation loss no longer falls, training learns its own rows by heart."
-    note = note if history.has_validation else f"{len(history)} epochs, on all rows: nothing was set aside."
-    drawn = figure(data, x="epoch", y="loss", yaxis={"type": "log" if is_log else "linear"})
-    return Chart("Loss", note, drawn, height=320)
+@singledispatch
+def measured_files(estimator: BiLSTMEstimator) -> str:
+    """Endings of files with their targets that can be measured on the page; none where that takes a folder of files."""
+    return PLAIN_TABLES
+
+
+@measured_files.register
+def _(estimator: BiLSTMTagger) -> str:
+    return f".conll,.conllu,.txt,{PLAIN_TABLES}"
+
+
+@measured_files.register
+def _(estimator: BiLSTMTranscriber) -> str:
+    return ""
+
+
+class ReportView:
+    """The card in which a report appears.
+
+    Args:
+        served: the model.
+        settings: of the server, for its limits.
+        background: where reports are made.
+    """
+
+    def __init__(self, served: Served, settings: Settings, background: Background) -> None:
+        self.served, self.settings, self.background = served, settings, background
+
+    def draw(self) -> None:
+        """The card with its button; nothing is measured yet."""
+        kinds = measured_files(self.served.estimator)
+        with widgets.card("Report") as card:
+            widgets.heading(2, "Report")
+            if not kinds:
+                command = "the command makes their report, bilstm report FILE DATA."
+                widgets.text("p", f"Recordings lie in files beside their table: {command}", "soft")
+                return
+            widgets.text("p", "How good is it on data that it has not seen? Give it rows with their true targets.")
+            with ui.element("div").classes("row"):
+                limit = most_bytes(self.settings)
+                widgets.upload_button(
+                    "Upload a file", self.measure, self.fail, card=card, kinds=kinds, most_bytes=limit
+                )
+            self.place = ui.element("div").classes("result").props('aria-live="polite"')
+
+    def fail(self, message: str) -> None:
+        """A file that was not sent."""
+        self.show_error(DataError(message, "choose a smaller file, or use the command line: bilstm report"))
+
+    def show_error(self, error: BilstmError) -> None:
+        """An error in place of a report."""
+        self.place.clear()
+        with self.place:
+            widgets.show_error(error)
+
+    async def measure(self, name: str, content: bytes) -> None:
+        """Measure the model on a file, and show what came out."""
+        estimator = self.served.estimator
+        self.place.clear()
+        with self.place:
+            widgets.busy("Measuring …")
+        try:
+            data, sections = await self.background.run(partial(measured, estimator, name, content), "report")
+        except BilstmError as error:
+            self.show_error(error)
+            return
+        self.place.clear()
+        with self.place:
+            widgets.text("p", f"Measured on {name}.", "soft")
+            button = widgets.secondary_button("Download the whole report", partial(self.save, estimator, data))
+            button.style("align-self: flex-start")
+            for section in sections:
+                widgets.heading(2, section.title)
+                _draw_blocks(section.blocks)
+
+    async def save(self, estimator: BiLSTMEstimator, data: Dataset) -> None:
+        """Make the whole report and let the browser save it."""
+        ui.notify("The report with its X-rays is being made …")
+        try:
+            html = await self.background.run(partial(report_html, estimator, data), "report")
+        except BilstmError as error:
+            ui.notify(error.message, type="negative")
+        else:
+            ui.download.content(html.encode(), f"{self.served.name}-report.html", "text/html")
+
+
+def measured(estimator: BiLSTMEstimator, name: str, content: bytes) -> tuple[Dataset, list[Section]]:
+    """The data of a file, and what a report says of them."""
+
+    def read(path: Path) -> Dataset:
+        return replace(estimator.read(path, with_targets=True), source=Source(name))
+
+    data = read_content(name, content, read, measured_files(estimator))
+    rows = data.steps.height if isinstance(data, Series) else len(data)
+    if rows > MOST_MEASURED:
+        message = f"expected at most {MOST_MEASURED:,} rows to measure on the page, got {rows:,} ({name})"
+        raise DataError(message, "use the command line: bilstm report MODEL FILE")
+    return data, measured_sections(estimator, data)
+
+
+def _draw_blocks(blocks: list[Block]) -> None:
+    """Words, tables and charts; marked sentences stand in the whole report."""
+    for block in blocks:
+        if isinstance(block, Text):
+            widgets.text("p", block.text, "note" if block.tone == "warning" else "")
+        elif isinstance(block, Heading):
+            widgets.heading(3, block.text)
+        elif isinstance(block, Drawing):
+            widgets.draw_chart(block.chart)
+        elif isinstance(block, Facts):
+            _draw_facts(block.pairs)
+        elif isinstance(block, Table):
+            rows = [[f"{cell.text} {cell.small}".strip() for cell in row] for row in block.cells]
+            figures = [column for column in range(len(block.head)) if column not in block.texts]
+            widgets.text("p", block.caption, "soft")
+            widgets.table(list(block.head), rows, block.caption, figures)
+
+
+def _draw_facts(pairs: Sequence[tuple[str, str]]) -> None:
+    widgets.table(["fact", "value"], [list(pair) for pair in pairs], "Facts about the model")

@@ -1,20 +1,23 @@
-"""Where the page meets the server: its address, its head, its content policy. Knows NiceGUI's application."""
+"""Where the page meets the server: its address, its head, its limits. Knows NiceGUI's application."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
 from nicegui import Client, core, ui
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bilstm.server.errors import RequestError
 from bilstm.server.models import Models
-from bilstm.server.page.aside import Aside
-from bilstm.server.page.frame import Visit
-from bilstm.server.problems import Refusal
+from bilstm.server.page.background import Background
+from bilstm.server.page.visit import Visit
 from bilstm.server.settings import Settings
 
 # seconds after which a tab that is silent counts as closed; with NiceGUI's three, a busy machine empties open tabs
@@ -34,21 +37,28 @@ QUIET = """addEventListener('unhandledrejection', (event) => {
 });"""
 
 
-def open_home(app: FastAPI, models: Models, settings: Settings) -> None:
-    """See :func:`bilstm.server.page.mount`."""
+def mount(app: Starlette, models: Models, settings: Settings) -> None:
+    """Put the page at ``/`` of an application, and what it needs under ``/_nicegui``.
+
+    Args:
+        app: of the server; its routes go before the page's.
+        models: that can be asked.
+        settings: limits, which hold for the page as for the API.
+    """
     # starting up, NiceGUI looks at every object there is, and torch has one that warns of being looked at
     warnings.filterwarnings("ignore", message="`torch.distributed.reduce_op`", category=FutureWarning)
-    aside = Aside(settings.timeout)
+    background = Background(settings.timeout)
 
     ui.add_head_html(f"<script>{QUIET}</script>", shared=True)
 
     @ui.page("/", title="bilstm", favicon=FAVICON, language="en-US", dark=None)
     def home() -> None:
         ui.add_css((FOLDER / "style.css").read_text(encoding="utf-8"))
-        Visit(models, settings, aside).draw()
+        Visit(models, settings, background).draw()
 
+    host = FastAPI(openapi_url=None)  # NiceGUI asks for one; of it only start and end are used
     ui.run_with(
-        app,
+        host,
         title="bilstm",
         favicon=FAVICON,
         dark=None,
@@ -56,9 +66,16 @@ def open_home(app: FastAPI, models: Models, settings: Settings) -> None:
         tailwind=False,
         reconnect_timeout=RECONNECT,
     )
-    core.sio.eio.cors_allowed_origins = []  # NiceGUI lets every site read; who may ask, Callers has decided
-    app.router.routes.pop()  # NiceGUI has put itself at every path that is left
+    core.sio.eio.cors_allowed_origins = []  # NiceGUI lets every site read; who may ask, AccessControl has decided
     app.router.routes.append(Mount("/", Gate(core.app)))
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with host.router.lifespan_context(host), inner(app):
+            yield
+
+    app.router.lifespan_context = lifespan
 
 
 class Gate:
@@ -76,7 +93,7 @@ class Gate:
         path: str = scope["path"]
         if path == "/" and len(Client.instances) >= MOST_TABS:
             message = f"expected at most {MOST_TABS} open tabs, got one more"
-            raise Refusal(503, message, "try again in a minute", headers={"retry-after": "60"})
+            raise RequestError(503, message, "try again in a minute", headers={"retry-after": "60"})
         if path in PATHS or path.startswith("/_nicegui"):
             await self.app(scope, receive, send)
         elif scope["type"] == "http":

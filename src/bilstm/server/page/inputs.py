@@ -1,48 +1,86 @@
-"""The side of the page on which a person asks: what all kinds of input share, and which model has which.
+"""The side of the page on which a person asks: a form for each kind of data that models read.
 
-A form draws itself and hands questions on; what becomes of them it does not know.
+A form draws itself and hands requests on; what becomes of them it does not know.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import singledispatch
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+import polars as pl
 from nicegui import ui
+from nicegui.element import Element
 
+from bilstm.data.dataset import Dataset
+from bilstm.data.encoders import Column
+from bilstm.data.sound.recordings import SOUNDS
+from bilstm.data.source import Source
+from bilstm.data.text.reader import HAN
 from bilstm.errors import BilstmError, DataError
-from bilstm.server.page.parts import droppable, main_button, upload_button
-from bilstm.server.page.questions import PLAIN_TABLES, Question
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.classifier import BiLSTMClassifier
+from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.transcriber import BiLSTMTranscriber
+from bilstm.formatting import written_times
+from bilstm.server.formats.values import usual
+from bilstm.server.page import widgets
+from bilstm.server.page.requests import (
+    PLAIN_TABLES,
+    PLAIN_TEXTS,
+    Request,
+    as_csv,
+    request_of_texts,
+    rows_of_table,
+    sequences_of_table,
+    series_columns,
+    series_of_table,
+    series_rows,
+    texts_of_file,
+)
+from bilstm.server.settings import Settings
 
 OVERHEAD = 64 * 2**10  # bytes of a body that are not the file in it
-Ask = Callable[[Callable[[], Question]], Awaitable[None]]
-Fail = Callable[[BilstmError], None]
+PASTED = "the pasted rows"
+Estimator = TypeVar("Estimator", bound=BiLSTMEstimator)
+OnRequest = Callable[[Callable[[], Request]], Awaitable[None]]
+OnError = Callable[[BilstmError], None]
 
 
-class Input(ABC):
+def most_bytes(settings: Settings) -> int:
+    """Bytes of a file that fits into the body of a request."""
+    return max(settings.body - OVERHEAD, 1)
+
+
+class InputForm(ABC, Generic[Estimator]):
     """One kind of input.
 
     Args:
-        model: the fitted estimator that is asked.
+        estimator: the fitted one that is asked.
         settings: of the server, for its limits.
-        ask: takes what makes a question, which may fail or take a while, and shows the answer.
-        fail: shows a mistake.
+        on_request: takes what makes a request, which may fail or take a while, and shows the prediction.
+        on_error: shows an error.
     """
 
     button = "Predict"
     is_ready = False  # whether there is something to ask before anything was typed
 
-    def __init__(self, model: Any, settings: Any, ask: Ask, fail: Fail) -> None:
-        self.model, self.settings, self.ask, self.fail = model, settings, ask, fail
+    def __init__(self, estimator: Estimator, settings: Settings, on_request: OnRequest, on_error: OnError) -> None:
+        self.estimator, self.settings, self.on_request, self.on_error = estimator, settings, on_request, on_error
 
     @abstractmethod
     def draw(self, card: ui.element) -> None:
         """Draw the form into its card, which is the current place."""
 
     @abstractmethod
-    def question(self) -> Question:
-        """What is typed as a question.
+    def request(self) -> Request:
+        """What is typed as a request.
 
         Raises:
             DataError: it is none.
@@ -50,25 +88,290 @@ class Input(ABC):
 
     async def submit(self) -> None:
         """Ask what is typed."""
-        await self.ask(self.question)
+        await self.on_request(self.request)
 
-    def buttons(self) -> ui.element:
-        """The row of buttons below the form; its main one asks."""
-        row = ui.element("div").classes("row")
-        with row:
-            main_button(self.button, self.submit)
-        return row
-
-    def upload(
-        self, card: ui.element, text: str, read: Callable[[Any, str, bytes], Question], kinds: str = PLAIN_TABLES
+    def buttons(
+        self,
+        card: ui.element,
+        upload: str,
+        read: Callable[[Estimator, str, bytes], Request],
+        kinds: str = PLAIN_TABLES,
+        example: Callable[[], Any] | None = None,
     ) -> None:
-        """A button for files, which may be dropped on the card too; a file is asked at once."""
+        """The row of buttons below the form: one that asks, one for an example, one for files, which are asked at once.
 
-        async def taken(name: str, content: bytes) -> None:
-            await self.ask(lambda: read(self.model, name, content))
+        Args:
+            card: of the form; files may be dropped on it.
+            upload: label of the button for files.
+            read: makes a request of a file's name and content.
+            kinds: endings of files.
+            example: called by a button for an example, if there is one.
+        """
 
-        def failed(message: str) -> None:
-            self.fail(DataError(message, "choose a smaller file, or ask with the command line: bilstm predict"))
+        async def on_file(name: str, content: bytes) -> None:
+            await self.on_request(lambda: read(self.estimator, name, content))
 
-        limit = max(self.settings.body - OVERHEAD, 1)
-        droppable(card, upload_button(text, taken, failed, kinds=kinds, most_bytes=limit))
+        def on_failure(message: str) -> None:
+            self.on_error(DataError(message, "choose a smaller file, or ask with the command line: bilstm predict"))
+
+        with ui.element("div").classes("row"):
+            widgets.primary_button(self.button, self.submit)
+            if example is not None:
+                widgets.secondary_button("Use the example", example)
+            limit = most_bytes(self.settings)
+            widgets.upload_button(upload, on_file, on_failure, card=card, kinds=kinds, most_bytes=limit)
+
+
+@singledispatch
+def input_form(
+    estimator: BiLSTMEstimator, settings: Settings, on_request: OnRequest, on_error: OnError
+) -> InputForm[Any]:
+    """The form that fits what an estimator reads; by default rows or sequences of numbers and categories."""
+    form = TableForm if estimator.is_table_ else SequenceForm
+    return form(estimator, settings, on_request, on_error)
+
+
+@input_form.register
+def _(estimator: BiLSTMClassifier, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
+    if estimator.is_language_:
+        return TextForm(estimator, settings, on_request, on_error)
+    form = TableForm if estimator.is_table_ else SequenceForm
+    return form(estimator, settings, on_request, on_error)
+
+
+@input_form.register
+def _(estimator: BiLSTMTagger, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
+    form = TextForm(estimator, settings, on_request, on_error)
+    form.examples = NEWS
+    return form
+
+
+@input_form.register
+def _(estimator: BiLSTMForecaster, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
+    return SeriesForm(estimator, settings, on_request, on_error)
+
+
+@input_form.register
+def _(estimator: BiLSTMTranscriber, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
+    return SoundForm(estimator, settings, on_request, on_error)
+
+
+# --- rows of numbers and categories ---------------------------------------------------------------------------
+
+MOST_FIELDS = 60  # columns; more are pasted or uploaded
+FIELDS, PASTE = "Fields", "Paste rows"
+EXAMPLE_STEPS = 6
+
+
+def _columns(estimator: BiLSTMEstimator) -> list[Column]:
+    return [column for column in estimator.features_.columns if column.kind != "left out"]
+
+
+class TableForm(InputForm[BiLSTMEstimator]):
+    """Numbers start at the mean of training, categories at the first of them."""
+
+    is_ready = True
+
+    def draw(self, card: ui.element) -> None:
+        """Fields, and behind a switch a box for CSV."""
+        self.columns = _columns(self.estimator)
+        self.fields: dict[str, Any] = {}
+        has_fields = len(self.columns) <= MOST_FIELDS
+        self.kind = widgets.toggle([FIELDS, PASTE], FIELDS if has_fields else PASTE, "How to give the row")
+        self.kind.set_visibility(has_fields)
+        if has_fields:
+            with ui.element("div").classes("fields").bind_visibility_from(self.kind, "value", value=FIELDS):
+                for column in self.columns:
+                    self.fields[column.name] = self._field(column)
+        start = as_csv([column.name for column in self.columns], [[usual(column) for column in self.columns]])
+        self.box = widgets.text_box("CSV: the names of the columns, then rows", start, rows=6, mono=True)
+        self.box.bind_visibility_from(self.kind, "value", value=PASTE)
+        self.buttons(card, "Upload a table", rows_of_table)
+        about = "Fields start at the mean of the training data, which the X-ray measures from: change some. "
+        ui.label(f"{about if has_fields else ''}An empty field is a value that is not known.").classes("soft")
+
+    def request(self) -> Request:
+        """The row in the fields, or the rows in the box."""
+        if self.kind.value == PASTE:
+            return rows_of_table(self.estimator, PASTED, str(self.box.value or "").encode())
+        row = {column.name: _value(column, self.fields[column.name].value) for column in self.columns}
+        kinds = {column.name: pl.Float64 if column.kind == "number" else pl.String for column in self.columns}
+        data = Dataset(pl.DataFrame([row], schema=kinds), np.ones(1, dtype=np.int64), source=Source("the form"))
+        return Request([row], ["this row"], data)
+
+    def _field(self, column: Column) -> ui.element:
+        if column.kind == "number":
+            field = ui.number(column.name, value=usual(column)).props('outlined dense step="any"')
+            return field.on("keydown.enter", self.submit)
+        return ui.select(column.values, label=column.name, value=usual(column), clearable=True).props(
+            "outlined dense options-dense"
+        )
+
+
+def _value(column: Column, value: Any) -> Any:
+    """What a field holds, as a row of the API holds it."""
+    if value is None or value == "":
+        return None
+    return float(value) if column.kind == "number" else str(value)
+
+
+class SequenceForm(InputForm[BiLSTMEstimator]):
+    """One sequence in the box, one or many in a file."""
+
+    is_ready = True
+
+    def draw(self, card: ui.element) -> None:
+        """A box with steps that waver about the means of training."""
+        columns = _columns(self.estimator)
+        rows = [[_wavering(column, step) for column in columns] for step in range(EXAMPLE_STEPS)]
+        start = as_csv([column.name for column in columns], rows)
+        label = "CSV: the names of the columns, then a row for each step"
+        self.box = widgets.text_box(label, start, rows=12, mono=True)
+        self.box.on("keydown.ctrl.enter", self.submit)
+        self.buttons(card, "Upload sequences", sequences_of_table)
+        group = self.estimator.read_with_.get("group")
+        about = f"A file with a column {group!r} holds many sequences; without it, one." if group else ""
+        ui.label(f"The steps in the box are made up, near the mean of the training data. {about}").classes("soft")
+
+    def request(self) -> Request:
+        """The sequence in the box."""
+        return sequences_of_table(self.estimator, PASTED, str(self.box.value or "").encode())
+
+
+def _wavering(column: Column, step: int) -> Any:
+    if column.kind == "number":
+        return float(f"{column.mean + (-1) ** step * column.scale / 2:.3g}")
+    return column.values[0] if column.values else None
+
+
+# --- texts --------------------------------------------------------------------------------------------------
+
+
+OPINIONS = (
+    "What a lovely surprise, I would see it again tomorrow!",
+    "这部电影非常好看，演员也很出色。",
+)  # English, Chinese
+NEWS = ("Ann Keller of Northwind moved from Lisbon to Toronto last May.", "记者李小明报道，东山公司将在北京市开会。")
+
+
+class TextForm(InputForm[BiLSTMClassifier | BiLSTMTagger]):
+    """One text in the box, many in a file."""
+
+    examples = OPINIONS
+
+    def draw(self, card: ui.element) -> None:
+        """A box, an example, a file."""
+        words = self.estimator.words_.words[:1000]
+        is_chinese = sum(bool(re.match(f"[{HAN}]", word)) for word in words) > len(words) / 2
+        self.example = self.examples[is_chinese]
+        self.box = widgets.text_box("Text", rows=6).props(f'placeholder="{self.example}" stack-label')
+        self.box.on("keydown.ctrl.enter", self.submit)
+        self.buttons(card, "Upload texts", texts_of_file, PLAIN_TEXTS, self._use_example)
+        ui.label("Ctrl + Enter predicts. A file holds a text on each line, or in a column of a table.").classes("soft")
+
+    def request(self) -> Request:
+        """The text in the box, whole."""
+        text = str(self.box.value or "")
+        if not text.strip():
+            raise DataError("expected a text, got an empty box", "type or paste one, or use the example")
+        return request_of_texts([text])
+
+    async def _use_example(self) -> None:
+        self.box.value = self.example
+        await self.submit()
+
+
+# --- series -------------------------------------------------------------------------------------------------
+
+AFTER_TRAINING, NEWER = "After training", "After newer values"
+MOST_CELLS = 4000  # of the end of training, to be shown in the box
+
+
+class SeriesForm(InputForm[BiLSTMForecaster]):
+    """The steps after training need no input."""
+
+    button = "Forecast"
+    is_ready = True
+
+    def draw(self, card: ui.element) -> None:
+        """A switch, and a box for newer values, which starts with the last of training."""
+        known = self.estimator.known_
+        self.kind = widgets.toggle([AFTER_TRAINING, NEWER], AFTER_TRAINING, "Where the forecast starts")
+        last = written_times(known.known_times)[-1] if "time" in self.estimator.read_with_ else "its last step"
+        of = "" if len(known) == 1 else f" of {len(known)} series"
+        end = ui.label(f"Training{of} ended at {last}.").classes("soft")
+        end.bind_visibility_from(self.kind, "value", value=AFTER_TRAINING)
+        names = series_columns(self.estimator)
+        rows = series_rows(self.estimator, known) if known.steps.height * len(names) <= MOST_CELLS else []
+        label = f"CSV: {', '.join(names)}; at least {self.estimator.history} steps"
+        self.box = widgets.text_box(label, as_csv(names, rows), rows=12, mono=True)
+        self.box.bind_visibility_from(self.kind, "value", value=NEWER)
+        self.buttons(card, "Upload a series", series_of_table)
+
+    def request(self) -> Request:
+        """None of a series; or that in the box."""
+        if self.kind.value == AFTER_TRAINING:
+            return Request([None], ["the training series"])
+        text = str(self.box.value or "")
+        if not text.strip():
+            columns = ", ".join(series_columns(self.estimator))
+            raise DataError("expected newer values, got an empty box", f"paste rows of {columns}")
+        return series_of_table(self.estimator, PASTED, text.encode())
+
+
+# --- sounds -------------------------------------------------------------------------------------------------
+
+MOST_SECONDS = 60.0  # of a recording by the microphone
+WIDEST = 2 * 48_000  # bytes of a second of sound that a microphone gives
+
+# the player gets the file in the browser itself: nothing is sent twice
+PLAY = """(files) => {
+  const player = getHtmlElement(PLAYER);
+  URL.revokeObjectURL(player.src);
+  player.src = URL.createObjectURL(files[0]);
+  player.hidden = false;
+}"""
+
+
+class Microphone(Element, component="microphone.js"):
+    """Records, and hands a WAV file to an upload.
+
+    Args:
+        upload: what takes the file.
+        most: seconds, at most.
+    """
+
+    def __init__(self, upload: ui.upload, most: float) -> None:
+        super().__init__()
+        self.add_resource(Path(__file__).parent / "sound")
+        self.props["upload"] = upload.id
+        self.props["most"] = most
+
+
+class SoundForm(InputForm[BiLSTMTranscriber]):
+    """A file is transcribed as soon as it is there."""
+
+    def draw(self, card: ui.element) -> None:
+        """A microphone, a file, and a player of what was recorded."""
+        limit, kinds = most_bytes(self.settings), ",".join(SOUNDS)
+        microphone = ui.element("div")
+        with ui.element("div").classes("row"):
+            upload = widgets.upload_button(
+                "Upload a sound file", self._on_file, self._on_failure, card=card, kinds=kinds, most_bytes=limit
+            )
+        with microphone:
+            Microphone(upload, float(int(min(MOST_SECONDS, self.settings.seconds, limit / WIDEST))))
+        player = ui.element("audio").props('controls hidden aria-label="What was heard"')
+        upload.on("added", js_handler=PLAY.replace("PLAYER", str(player.id)))
+        about = "WAV, FLAC, OGG or MP3. What the microphone hears goes to this server and nowhere else."
+        ui.label(about).classes("soft")
+
+    def request(self) -> Request:
+        """There is none before there is a sound."""
+        raise DataError("expected a sound, got none", "record one, or upload a file")
+
+    async def _on_file(self, name: str, content: bytes) -> None:
+        await self.on_request(lambda: Request([content], [name], [content]))
+
+    def _on_failure(self, message: str) -> None:
+        self.on_error(DataError(message, "choose a shorter recording, or use the command line: bilstm predict"))

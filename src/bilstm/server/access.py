@@ -1,20 +1,25 @@
-"""Who may ask: the name that a server is called by, the page that a browser's request comes from, the token.
+"""Who may ask: by the name that they call, the page that a browser's request comes from, the token; and signing in.
 
-Pure ASGI, so that websockets and the page's files are held to it too. Knows headers; does not know routes' content.
+The check is pure ASGI, so that websockets and the page's files are held to it too. Knows headers and one page of HTML.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import hashlib
 import hmac
 import secrets
 import time
+from urllib.parse import parse_qs
 
-from starlette.requests import cookie_parser
+from starlette.requests import Request, cookie_parser
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bilstm.server.bounds import refuse
-from bilstm.server.problems import Refusal
+from bilstm.server.errors import RequestError, error_response, send_error
+from bilstm.server.routes import route
 from bilstm.server.settings import Settings, is_loopback
 
 OPEN = ("/healthz", "/readyz", "/login")  # answered without the token
@@ -22,7 +27,7 @@ COOKIE = "bilstm_session"
 SAME = ("same-origin", "none")  # of Sec-Fetch-Site: from this very server, or typed by the user
 
 
-class Callers:
+class AccessControl:
     """Refuses callers by their Host (400), by the page that they come from (403), or without the token (401)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -37,11 +42,11 @@ class Callers:
             return
         try:
             self._check(scope)
-        except Refusal as refusal:
-            if refusal.status == 401 and _is_reader(scope):
-                await _to_login(send)
-                return
-            await refuse(scope, send, refusal)
+        except RequestError as error:
+            if error.status == 401 and _is_page_visit(scope):
+                await RedirectResponse("/login", 303)(scope, receive, send)
+            else:
+                await send_error(scope, send, error)
             return
         await self.app(scope, receive, send)
 
@@ -49,14 +54,14 @@ class Callers:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         if self.settings.is_local and not self._is_known(host):
-            raise Refusal(
+            raise RequestError(
                 400,
                 f"expected a Host of this machine, got {host[:100]!r}",
                 "call it localhost or 127.0.0.1; --allow-host names others",
             )
         _check_origin(scope, headers, host)
         if self.sessions is not None and scope["path"] not in OPEN and not self.sessions.knows(headers):
-            raise Refusal(
+            raise RequestError(
                 401,
                 "expected the token, got none that is right",
                 "send the header Authorization: Bearer TOKEN; browsers sign in at /login",
@@ -125,27 +130,99 @@ def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
         is_link = is_read and headers.get(b"sec-fetch-mode") == b"navigate"
         if headers.get(b"sec-fetch-site", b"none").decode("latin-1") not in SAME and not is_link:
-            raise Refusal(403, "expected a request from this server's own pages, got one from another site")
+            raise RequestError(403, "expected a request from this server's own pages, got one from another site")
         return
     came = origin.decode("latin-1")
     scheme, _, place = came.partition("://")
     if scheme not in ("http", "https") or place.lower() != host.lower():
-        raise Refusal(
+        raise RequestError(
             403,
             f"expected a request from this server's own pages, got one from {came[:100]!r}",
             "use it from a program",
         )
 
 
-def _is_reader(scope: Scope) -> bool:
-    """Whether someone looks at a page in a browser."""
+def _is_page_visit(scope: Scope) -> bool:
+    """Whether a person opens a page in a browser."""
     if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
         return False
     accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
     return b"text/html" in accepted and not scope["path"].startswith("/v1/")
 
 
-async def _to_login(send: Send) -> None:
-    headers = [(b"location", b"/login"), (b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": 303, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+# --- the form in which a browser shows the token -------------------------------------------------------------
+
+LONGEST = 4096  # bytes of the form
+PAUSE = 0.5  # seconds that a wrong token costs
+STYLE = """
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center }
+main { width: min(22rem, 100vw - 2rem) }
+label, input, button { display: block; width: 100%; box-sizing: border-box; font: inherit }
+input, button { padding: .6rem; margin-top: .5rem }
+p { color: light-dark(#a0200a, #ff9d8a) }
+"""
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>bilstm: sign in</title>
+<style>{style}</style>
+</head>
+<body><main>
+<h1>Sign in</h1>
+{note}<form method="post" action="/login">
+<label for="token">Token of this server</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<button>Sign in</button>
+</form>
+</main></body>
+</html>
+"""
+HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{HASH}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+
+def login_routes(settings: Settings) -> list[Route]:
+    """``GET`` and ``POST /login``, and ``POST /logout``; without a token they lead to the page."""
+    sessions = None if settings.token is None else Sessions(settings.token, settings.session)
+
+    async def show(request: Request) -> Response:
+        return RedirectResponse("/", 303) if sessions is None else _page()
+
+    async def sign_in(request: Request) -> Response:
+        if sessions is None:
+            return RedirectResponse("/", 303)
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > LONGEST:
+                return error_response(RequestError(413, f"expected a form of at most {LONGEST} bytes, got more"))
+        shown = parse_qs(body.decode("latin-1"), encoding="utf-8", errors="replace").get("token", [""])[0]
+        if not sessions.is_token(shown.encode(errors="replace")):
+            await asyncio.sleep(PAUSE)
+            return _page("<p role='alert'>That is not the token.</p>\n", 401)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            COOKIE,
+            sessions.new(),
+            max_age=int(sessions.seconds),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return answer
+
+    async def sign_out(request: Request) -> Response:
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return answer
+
+    return [route("/login", GET=show, POST=sign_in), route("/logout", POST=sign_out)]
+
+
+def _page(note: str = "", status: int = 200) -> HTMLResponse:
+    return HTMLResponse(
+        PAGE.format(style=STYLE, note=note), status, {"content-security-policy": POLICY, "cache-control": "no-store"}
+    )

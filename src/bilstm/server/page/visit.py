@@ -1,7 +1,4 @@
-"""The page around input and prediction: bar, model, tabs, light and dark; and what happens when somebody asks.
-
-One Visit belongs to one open tab of a browser, and goes with it. Knows no task.
-"""
+"""One open tab of a browser: bar, model, tabs, input beside prediction; and what happens when somebody asks."""
 
 from __future__ import annotations
 
@@ -15,15 +12,15 @@ from typing import Any
 from nicegui import ui
 
 from bilstm.errors import BilstmError
+from bilstm.server.errors import RequestError
 from bilstm.server.models import Models, Served
-from bilstm.server.page import parts
-from bilstm.server.page.about import draw_once
-from bilstm.server.page.answers import draw_answer
-from bilstm.server.page.aside import Aside
-from bilstm.server.page.forms import input_of
-from bilstm.server.page.looking import Looking
-from bilstm.server.page.questions import Question
-from bilstm.server.problems import Refusal
+from bilstm.server.page import widgets
+from bilstm.server.page.about import draw_about
+from bilstm.server.page.background import Background
+from bilstm.server.page.inputs import input_form
+from bilstm.server.page.predictions import draw_predictions
+from bilstm.server.page.requests import Request
+from bilstm.server.page.xray_view import XRayView
 from bilstm.server.settings import Settings
 
 LOGO = (
@@ -42,45 +39,45 @@ def theme_button() -> None:
     dark = ui.dark_mode(None)
 
     def turn() -> None:
-        value, icon, told = THEMES[([theme[0] for theme in THEMES].index(dark.value) + 1) % len(THEMES)]
+        value, icon, name = THEMES[([theme[0] for theme in THEMES].index(dark.value) + 1) % len(THEMES)]
         dark.set_value(value)
-        button.props(f'icon={icon} aria-label="Theme: {told}"')
+        button.props(f'icon={icon} aria-label="Theme: {name}"')
 
     button = ui.button(on_click=turn, color=None).props(f"flat round icon={THEMES[0][1]}")
     button.props(f'aria-label="Theme: {THEMES[0][2]}"').classes("theme")
 
 
-async def answers_to(question: Question, models: Models, name: str, together: int) -> list[Any]:
-    """Predictions for all rows of a question, through the queue of a model, so many rows at a time.
+async def predict(request: Request, models: Models, name: str, together: int) -> list[Any]:
+    """Predictions for all rows of a request, through the queue of a model, so many rows at a time.
 
     Raises:
         BilstmError: a row is wrong; named as the page names it.
     """
-    answers: list[Any] = []
-    for first in range(0, len(question.rows), together):
+    predictions: list[Any] = []
+    for first in range(0, len(request.rows), together):
         try:
-            answers += await models.predict(name, question.rows[first : first + together])
-        except Refusal as refusal:
-            raise renamed(refusal, question.names[first:]) from None
-    return answers
+            predictions += await models.predict(name, request.rows[first : first + together])
+        except RequestError as error:
+            raise renamed(error, request.names[first:]) from None
+    return predictions
 
 
-def renamed(refusal: Refusal, names: list[str]) -> BilstmError:
-    """A refusal of the API in the words of the page: rows by their names, columns as they are.
+def renamed(error: RequestError, names: list[str]) -> BilstmError:
+    """An error of the API in the words of the page: rows by their names, columns as they are.
 
     Example:
-        >>> renamed(Refusal(422, "expected a number, got 'x'", field="rows[0].rooms"), ["row 7"]).message
+        >>> renamed(RequestError(422, "expected a number, got 'x'", field="rows[0].rooms"), ["row 7"]).message
         "expected a number, got 'x' (row 7: rooms)"
     """
 
-    def name_of(found: re.Match[str]) -> str:
-        return names[int(found[1])] if int(found[1]) < len(names) else found[0]
+    def name_of(match: re.Match[str]) -> str:
+        return names[int(match[1])] if int(match[1]) < len(names) else match[0]
 
-    field = re.sub(r"^rows\[(\d+)\]", name_of, refusal.field or "")
-    field = field.replace(".", ": ", 1) if refusal.field and "." in refusal.field else field
-    message = re.sub(r"rows\[(\d+)\]", name_of, refusal.message).replace("(X)", f"({names[0]})")
+    field = re.sub(r"^rows\[(\d+)\]", name_of, error.field or "")
+    field = field.replace(".", ": ", 1) if error.field and "." in error.field else field
+    message = re.sub(r"rows\[(\d+)\]", name_of, error.message).replace("(X)", f"({names[0]})")
     where = f" ({field})" if field and field not in message and field != "rows" else ""
-    return BilstmError(message + where, refusal.hint)
+    return BilstmError(message + where, error.hint)
 
 
 class Visit:
@@ -89,12 +86,12 @@ class Visit:
     Args:
         models: those that can be asked.
         settings: of the server.
-        aside: where X-rays and reports are made.
+        background: where X-rays and reports are made.
     """
 
-    def __init__(self, models: Models, settings: Settings, aside: Aside) -> None:
-        self.models, self.settings, self.aside = models, settings, aside
-        self.number = 0  # of the latest question
+    def __init__(self, models: Models, settings: Settings, background: Background) -> None:
+        self.models, self.settings, self.background = models, settings, background
+        self.number = 0  # of the latest request
         self.one_at_a_time = asyncio.Lock()
 
     # -- what is there -------------------------------------------------------------------------------------
@@ -130,88 +127,93 @@ class Visit:
 
     def draw_model(self, note: str = "") -> None:
         """Heading, tabs and their contents for the chosen model; and a sentence about why they are new."""
-        self.model = self.served.estimator
+        self.estimator = self.served.estimator
         self.main.clear()
         with self.main:
-            parts.heading(1, self.name)
-            parts.words("p", self.model.describe(), "lead")
+            widgets.heading(1, self.name)
+            widgets.text("p", self.estimator.describe(), "lead")
             if note:
-                parts.words("p", note, "note").props('role="status"')
+                widgets.text("p", note, "note").props('role="status"')
             with ui.tabs().props("align=left no-caps inline-label") as tabs:
-                predict, about = ui.tab("Predict"), ui.tab("About this model")
-            with ui.tab_panels(tabs, value=predict, animated=False).props("keep-alive").style("width: 100%") as panels:
-                with ui.tab_panel(predict):
+                tab, about = ui.tab("Predict"), ui.tab("About this model")
+            with ui.tab_panels(tabs, value=tab, animated=False).props("keep-alive").style("width: 100%") as panels:
+                with ui.tab_panel(tab):
                     self.draw_predict()
                 with ui.tab_panel(about) as place:
                     pass
-            panels.on_value_change(lambda: draw_once(place, self.served, self.settings, self.aside))
+
+            def open_about() -> None:
+                if not place.default_slot.children:
+                    with place:
+                        draw_about(self.served, self.settings, self.background)
+
+            panels.on_value_change(open_about)
 
     def draw_predict(self) -> None:
         """Input beside prediction, the X-ray below."""
         with ui.element("div").classes("two"):
-            with ui.element("section").classes("card").props('aria-label="Input"') as card:
-                parts.heading(2, "Input")
-                self.input = input_of(self.model, self.settings, self.ask, self.show_mistake)
-                self.input.draw(card)
-            with ui.element("section").classes("card").props('aria-label="Prediction"'):
+            with widgets.card("Input") as card:
+                widgets.heading(2, "Input")
+                form = input_form(self.estimator, self.settings, self.ask, self.show_error)
+                form.draw(card)
+            with widgets.card("Prediction"):
                 with ui.element("div").classes("row"):
-                    parts.heading(2, "Prediction").classes("grow")
+                    widgets.heading(2, "Prediction").classes("grow")
                     self.spinner = ui.spinner(size="1.4em").props('aria-label="Working"')
                     self.spinner.set_visibility(False)
                 self.result = ui.element("div").classes("result").props('aria-live="polite"')
                 with self.result:
-                    parts.words("p", "What the model says will stand here.", "empty")
-        inside = ui.element("section").classes("card").props('aria-label="X-ray"')
-        self.looking = Looking(inside, self.aside)
-        if self.input.is_ready:
-            ui.timer(0.05, self.input.submit, once=True)
+                    widgets.text("p", "What the model says will stand here.", "empty")
+        self.xray = XRayView(widgets.card("X-ray"), self.background)
+        if form.is_ready:
+            ui.timer(0.05, form.submit, once=True)
 
     # -- what happens --------------------------------------------------------------------------------------
 
-    async def ask(self, make: Callable[[], Question]) -> None:
-        """Put a question to the model and show what it says, or what is wrong; what was typed stays."""
+    async def ask(self, make: Callable[[], Request]) -> None:
+        """Ask the model and show what it predicts, or what is wrong; what was typed stays."""
         self.number += 1
         number = self.number
         async with self.one_at_a_time:
-            question = await self.answer(make) if number == self.number else None  # nothing newer was asked meanwhile
-        if question is not None and number == self.number:
-            await self.looking.offer(self.model, question)
+            request = await self.answer(make) if number == self.number else None  # nothing newer was asked meanwhile
+        if request is not None and number == self.number:
+            await self.xray.offer(self.estimator, request)
 
-    async def answer(self, make: Callable[[], Question]) -> Question | None:
-        """See :meth:`ask`; the question, where it was answered."""
+    async def answer(self, make: Callable[[], Request]) -> Request | None:
+        """See :meth:`ask`; the request, where it was answered."""
         served = self.served
-        if served.estimator is not self.model:
+        if served.estimator is not self.estimator:
             self.draw_model(LOADED_ANEW)
             return None
         self.spinner.set_visibility(True)
         try:
-            question = await asyncio.to_thread(make)
-            answers = await answers_to(question, self.models, served.name, min(self.settings.rows, TOGETHER))
-            if served.estimator is not self.model:  # another was chosen meanwhile
+            request = await asyncio.to_thread(make)
+            predictions = await predict(request, self.models, served.name, min(self.settings.rows, TOGETHER))
+            if served.estimator is not self.estimator:  # another was chosen meanwhile
                 return None
             if self.served is not served:
                 self.draw_model(LOADED_ANEW)
                 return None
-            self.show_answer(question, answers)
-            return question
+            self.show_predictions(request, predictions)
+            return request
         except BilstmError as error:
-            self.show_mistake(error)
+            self.show_error(error)
         except Exception:
             logging.getLogger("bilstm.server").exception("the page could not show a prediction")
-            self.show_mistake(parts.UNFORESEEN)
+            self.show_error(widgets.UNEXPECTED)
         finally:
             self.spinner.set_visibility(False)
         return None
 
-    def show_mistake(self, error: BilstmError) -> None:
-        """A mistake in place of a prediction."""
+    def show_error(self, error: BilstmError) -> None:
+        """An error in place of a prediction."""
         self.result.clear()
-        self.looking.close()
+        self.xray.close()
         with self.result:
-            parts.mistake(error)
+            widgets.show_error(error)
 
-    def show_answer(self, question: Question, answers: list[Any]) -> None:
+    def show_predictions(self, request: Request, predictions: list[Any]) -> None:
         """Predictions; which of them is looked into can be chosen among them."""
         self.result.clear()
         with self.result:
-            draw_answer(self.model, question, answers, partial(self.looking.offer, self.model, question))
+            draw_predictions(self.estimator, request, predictions, partial(self.xray.offer, self.estimator, request))

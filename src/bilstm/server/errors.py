@@ -1,31 +1,31 @@
-"""What a caller is told when a request is refused: one shape of error, its status, and how it looks in JSON.
+"""What a caller is told when a request is refused: one shape of error, its status, and how it is sent.
 
 Knows words and statuses; knows nothing of models or sockets.
 """
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 import orjson
 from starlette.responses import Response
+from starlette.types import Scope, Send
 
 from bilstm.errors import BilstmError
 
 
-class Refusal(BilstmError):
+class RequestError(BilstmError):
     """A request that is not answered as it asked to be.
 
     Args:
-        status: of the answer.
-        message: ``expected X, got Y``.
+        status: of the response.
+        message: what was expected and what came.
         hint: what the caller can do about it.
         field: which part of the request is wrong, for instance ``rows[2].rooms``; None for all of it.
-        headers: further ones of the answer.
+        headers: further ones of the response.
 
     Example:
-        >>> print(Refusal(422, "expected a number, got 'x'", field="rows[0].rooms"))
+        >>> print(RequestError(422, "expected a number, got 'x'", field="rows[0].rooms"))
         expected a number, got 'x'
     """
 
@@ -47,39 +47,47 @@ class Refusal(BilstmError):
         return BilstmError, (self.message, self.hint)
 
 
-def wrong(message: str, field: str | None = None, hint: str | None = None) -> Refusal:
+def invalid(message: str, field: str | None = None, hint: str | None = None) -> RequestError:
     """A request whose content cannot be understood: status 422."""
-    return Refusal(422, message, hint, field=field)
+    return RequestError(422, message, hint, field=field)
 
 
-def as_refusal(error: BaseException) -> Refusal:
-    """Any error as what a caller is told: a mistake of his in full, one of ours without its inside."""
-    if isinstance(error, Refusal):
+def as_request_error(error: BaseException) -> RequestError:
+    """Any error as what a caller is told: the caller's mistake in full, one of ours without its inside."""
+    if isinstance(error, RequestError):
         return error
     if isinstance(error, BilstmError):
-        return Refusal(422, error.message, error.hint)
-    return Refusal(
+        return invalid(error.message, hint=error.hint)
+    return RequestError(
         500, "expected to answer this request, got an error that was not foreseen", "the server's own log says more"
     )
 
 
-def problem_json(refusal: Refusal) -> bytes:
-    """``{"error": {"message", "hint", "field", "status"}}``; hint and field may be null."""
-    told = {
-        "status": refusal.status,
-        "message": refusal.message,
-        "hint": refusal.hint,
-        "field": refusal.field,
-    }
-    return orjson.dumps({"error": told})
+def error_json(error: RequestError) -> bytes:
+    """``{"error": {"status", "message", "hint", "field"}}``; hint and field may be null."""
+    content = {"status": error.status, "message": error.message, "hint": error.hint, "field": error.field}
+    return orjson.dumps({"error": content})
 
 
-def problem_response(refusal: Refusal) -> Response:
-    """The answer that says so."""
-    return Response(problem_json(refusal), refusal.status, refusal.headers, "application/json")
+def error_response(error: RequestError) -> Response:
+    """The response of a route that refuses a request."""
+    return Response(error_json(error), error.status, error.headers, "application/json")
 
 
-PROBLEM_SCHEMA: dict[str, Any] = {
+async def send_error(scope: Scope, send: Send, error: BaseException) -> None:
+    """Answer a request with an error, or close a websocket that was not accepted."""
+    error = as_request_error(error)
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
+        return
+    body = error_json(error)
+    headers: list[Any] = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
     "additionalProperties": False,
@@ -105,8 +113,3 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         }
     },
 }
-
-
-def phrase(status: int) -> str:
-    """The name of a status."""
-    return HTTPStatus(status).phrase

@@ -17,11 +17,10 @@ import pytest
 
 import bilstm
 from bilstm.data.encoders import Column
-from bilstm.errors import DataWarning
-from bilstm.server.forms import sound
-from bilstm.server.forms.records import Field, Record
-from bilstm.server.heard import data_warnings_heard
-from bilstm.server.problems import Refusal
+from bilstm.errors import DataWarning, record_warnings, warn
+from bilstm.server.errors import RequestError
+from bilstm.server.formats import inputs
+from bilstm.server.formats.values import Field, Record
 from tests.compare import assert_close
 from tests.server.asgi import call
 from tests.server.made import MODELS, load_frame, rows_of, sound_file
@@ -34,12 +33,12 @@ def predicted(models, name, rows):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_row_is_answered_with_the_same_bytes_alone_and_among_63_others(models, name):
-    form = models.get(name).form
+    format = models.get(name).format
     count = 64 if name not in ("load", "count") else 12  # each series is forecast by itself
-    prepared = form.prepare(form.check(rows_of(name, count)))
-    together = form.answer(prepared)
+    prepared = format.prepare(format.check(rows_of(name, count)))
+    together = format.predict(prepared)
     for row, answer in zip(prepared, together, strict=True):
-        assert orjson.dumps(form.answer([row])[0]) == orjson.dumps(answer)
+        assert orjson.dumps(format.predict([row])[0]) == orjson.dumps(answer)
 
 
 def test_answers_are_what_the_estimators_predict(models, paths):
@@ -102,8 +101,8 @@ def test_a_forecaster_goes_on_from_its_training_or_from_newer_steps(models, path
 
 def test_notes_of_a_forecast_are_its_own_whatever_other_threads_do_with_warnings(models, monkeypatch):
     """As an X-ray or a report does beside it, which begins after the forecast and changes all filters."""
-    answers = models.get("load").form.answers
-    alone = answers.predictions([None])[0]["notes"]
+    answers = models.get("load").format.outputs
+    alone = answers.predict([None])[0]["notes"]
     begun, ignoring, done = threading.Event(), threading.Event(), threading.Event()
     predict = answers.estimator.predict
 
@@ -116,16 +115,16 @@ def test_notes_of_a_forecast_are_its_own_whatever_other_threads_do_with_warnings
 
     def report():
         assert begun.wait(60)
-        with warnings.catch_warnings(record=True) as caught, data_warnings_heard() as told:
+        with warnings.catch_warnings(record=True) as caught, record_warnings(show=False) as messages:
             warnings.simplefilter("ignore")
-            warnings.warn("a note of the report", DataWarning, stacklevel=1)
+            warn("a note of the report")
             ignoring.set()
             assert done.wait(60)
-        return told, caught
+        return messages, caught
 
     with ThreadPoolExecutor(1) as pool:
         beside = pool.submit(report)
-        found = answers.predictions([None])[0]["notes"]
+        found = answers.predict([None])[0]["notes"]
         done.set()
         assert beside.result(60) == (["a note of the report"], [])
     assert found == alone
@@ -174,8 +173,8 @@ def test_a_transcriber_answers_text_words_and_what_is_odd(models, paths):
     ],
 )
 def test_a_wrong_row_is_refused_by_its_place(models, name, row, field, message):
-    good = models.get(name).example[0] if name != "digits" else sound_file()
-    with pytest.raises(Refusal) as refused:
+    good = models.get(name).format.inputs.examples[0] if name != "digits" else sound_file()
+    with pytest.raises(RequestError) as refused:
         predicted(models, name, [good, row])
     assert refused.value.status == 422
     assert refused.value.field == field
@@ -184,13 +183,13 @@ def test_a_wrong_row_is_refused_by_its_place(models, name, row, field, message):
 
 @pytest.mark.parametrize("rows", [None, {}, "x", 3, [], ["x"] * 1001])
 def test_what_is_no_list_of_rows_is_refused(models, rows):
-    with pytest.raises(Refusal, match=r"expected (a list of rows|at (least|most) )") as refused:
+    with pytest.raises(RequestError, match=r"expected (a list of rows|at (least|most) )") as refused:
         predicted(models, "text", rows)
     assert refused.value.field == "rows"
 
 
 def test_a_whole_request_has_its_limit_of_words(models):
-    with pytest.raises(Refusal, match="expected at most 100000 steps or words a request, got 100010"):
+    with pytest.raises(RequestError, match="expected at most 100000 steps or words a request, got 100010"):
         predicted(models, "text", ["x " * 10_000] * 10 + ["x " * 10])
 
 
@@ -211,21 +210,21 @@ def test_a_short_file_of_long_sound_is_cut_off(models, app_of):
 
 
 def test_short_files_that_are_long_together_are_cut_off_before_the_next_is_decoded(models, monkeypatch):
-    form = models.get("digits").form
+    format = models.get("digits").format
     decoded = []
-    monkeypatch.setattr(sound, "sound_blocks", lambda file, *a, name: decoded.append(name) or iter(one_second(250)))
-    with pytest.raises(Refusal, match="expected at most 600 seconds of sound a request") as refused:
-        form.prepare([b"x"] * 9)
+    monkeypatch.setattr(inputs, "sound_blocks", lambda file, *a, name: decoded.append(name) or iter(one_second(250)))
+    with pytest.raises(RequestError, match="expected at most 600 seconds of sound a request") as refused:
+        format.prepare([b"x"] * 9)
     assert (refused.value.status, refused.value.field) == (413, "rows[2]")
     assert decoded == ["rows[0]", "rows[1]", "rows[2]"]
 
 
 def test_the_time_to_decode_sound_is_that_of_all_files_together(models, monkeypatch):
-    form, clock = models.get("digits").form, itertools.count(time.monotonic())
-    monkeypatch.setattr(sound, "sound_blocks", lambda file, *a, name: iter(one_second(20)))
+    format, clock = models.get("digits").format, itertools.count(time.monotonic())
+    monkeypatch.setattr(inputs, "sound_blocks", lambda file, *a, name: iter(one_second(20)))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))  # every look at it takes a second
-    with pytest.raises(Refusal, match="expected sound that is decoded in time") as refused:
-        form.prepare([b"x"] * 9)
+    with pytest.raises(RequestError, match="expected sound that is decoded in time") as refused:
+        format.prepare([b"x"] * 9)
     assert refused.value.field == "rows[1]"
 
 
@@ -234,10 +233,10 @@ def one_second(times):
 
 
 def test_steps_of_a_request_are_counted_before_any_of_them_is_looked_at(models, monkeypatch):
-    form = models.get("steps").form
-    monkeypatch.setattr(form.reads.record.__class__, "check", lambda *a: pytest.fail("looked at a step"))
-    with pytest.raises(Refusal, match="expected at most 100000 steps or words a request, got 110000"):
-        form.check([[[0, 0]] * 10_000] * 11)
+    format = models.get("steps").format
+    monkeypatch.setattr(format.inputs.record.__class__, "check", lambda *a: pytest.fail("looked at a step"))
+    with pytest.raises(RequestError, match="expected at most 100000 steps or words a request, got 110000"):
+        format.check([[[0, 0]] * 10_000] * 11)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -245,11 +244,11 @@ def test_the_example_of_a_model_works_and_fits_its_schema(models, name):
     import jsonschema_rs
 
     served = models.get(name)
-    rows = served.example if name != "digits" else [sound_file()]
+    rows = served.format.inputs.examples if name != "digits" else [sound_file()]
     answers = json.loads(orjson.dumps(predicted(models, name, rows)))
-    check(jsonschema_rs, served.form.answers.schema, answers[0])
+    check(jsonschema_rs, served.format.outputs.schema, answers[0])
     if name != "digits":
-        check(jsonschema_rs, served.form.reads.schema, rows[0])
+        check(jsonschema_rs, served.format.inputs.schema, rows[0])
 
 
 def check(validator, schema, value):
@@ -276,5 +275,5 @@ def test_the_schema_of_a_list_holds_usual_rows_whatever_the_scales_of_their_colu
     bounds = record.schema["anyOf"][1]["items"]
     assert bounds["minimum"] <= 0.4 < 2.1e6 <= bounds["maximum"]
     assert record.check([0.4, 2.1e6], "rows[0]") == [0.4, 2.1e6]
-    with pytest.raises(Refusal, match="from -99999"):
+    with pytest.raises(RequestError, match="from -99999"):
         record.check([bounds["maximum"], 2e6], "rows[0]")

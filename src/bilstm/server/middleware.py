@@ -12,23 +12,23 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bilstm.server.bounds import refuse
+from bilstm.server.errors import send_error
 from bilstm.server.metrics import Metrics
 from bilstm.server.settings import Settings
 
 log = logging.getLogger(__name__)
-NOTHING = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-DOCS = (
+NO_CONTENT_POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+DOCS_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     b"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 # of the page: its templates are compiled in the browser, which needs eval; nothing comes from or goes to elsewhere
-PAGE = (
+PAGE_POLICY = (
     b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     b"img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; "
     b"connect-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )
-ALWAYS: list[tuple[bytes, bytes]] = [
+HEADERS: list[tuple[bytes, bytes]] = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"same-origin"),  # with less, a browser calls the origin of our own forms null
@@ -36,11 +36,11 @@ ALWAYS: list[tuple[bytes, bytes]] = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"microphone=(self), camera=(), geolocation=()"),
 ]
-OURS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/login")
+OWN_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/login")
 
 
-class Outside:
-    """Counts, logs, protects."""
+class Monitoring:
+    """Counts and logs every request, adds security headers, and answers what nobody else has caught."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self.app = app
@@ -55,18 +55,18 @@ class Outside:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
+        response = _Response(scope, send)
         started = time.perf_counter()
         self.metrics.in_progress.inc()
         try:
-            await self.app(scope, receive, answer.send)
+            await self.app(scope, receive, response.send)
         except Exception:  # whatever it is, the caller hears of it in the shape of all errors
             log.exception("%s %s", scope["method"], scope.get("raw_path", b"").decode("latin-1"))
-            if not answer.status:
-                await refuse(scope, answer.send, RuntimeError())
+            if not response.status:
+                await send_error(scope, response.send, RuntimeError())
         finally:
             self.metrics.in_progress.dec()
-            self._count(scope, answer.status, time.perf_counter() - started)
+            self._count(scope, response.status, time.perf_counter() - started)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -85,8 +85,8 @@ class Outside:
             print(line, file=sys.stderr, flush=True)
 
 
-class _Answer:
-    """An answer on its way out, with its status and the headers that it lacks."""
+class _Response:
+    """A response on its way out, with its status and the headers that it lacks."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
@@ -98,7 +98,7 @@ class _Answer:
             self.status = message["status"]
             headers: list[Any] = list(message.get("headers", ()))
             has = {name.lower() for name, _ in headers}
-            headers += [pair for pair in ALWAYS if pair[0] not in has]
+            headers += [pair for pair in HEADERS if pair[0] not in has]
             path = self.scope["path"]
             if b"content-security-policy" not in has:
                 headers.append((b"content-security-policy", policy_of(path)))
@@ -111,8 +111,8 @@ class _Answer:
 def policy_of(path: str) -> bytes:
     """What a browser may load for an answer of this path."""
     if path == "/docs" or path.startswith("/docs/"):
-        return DOCS
-    return NOTHING if path.startswith(OURS) else PAGE
+        return DOCS_POLICY
+    return NO_CONTENT_POLICY if path.startswith(OWN_PATHS) else PAGE_POLICY
 
 
 def route_of(path: str) -> str:

@@ -1,4 +1,4 @@
-"""What a person asks: files and forms to rows as the API takes them. Knows forms of data; draws nothing.
+"""What is asked on the page: files and texts to rows as the API takes them. Knows kinds of data; draws nothing.
 
 No name of an uploaded file ever becomes a path: its content is read from a fresh file of ours.
 """
@@ -9,10 +9,10 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,14 +21,17 @@ from bilstm.data.series.reader import Series
 from bilstm.data.tables.reader import read_raw, read_table
 from bilstm.data.text.reader import read_texts
 from bilstm.errors import BilstmError, DataError
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.formatting import clipped, written_times
 
 PLAIN_TABLES = ".csv,.tsv,.jsonl,.ndjson"  # compressed ones could grow without bounds
 PLAIN_TEXTS = f".txt,{PLAIN_TABLES}"
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """One or several inputs.
 
     Args:
@@ -42,8 +45,8 @@ class Question:
     data: Any = None
 
 
-def read_content(name: str, content: bytes, read: Callable[[Path], Any], kinds: str = PLAIN_TEXTS) -> Any:
-    """What a reader of files says of content that came without a file.
+def read_content(name: str, content: bytes, read: Callable[[Path], Content], kinds: str = PLAIN_TEXTS) -> Content:
+    """What a reader of files makes of content that came without a file.
 
     Args:
         name: of the file it was in, for its ending and for messages.
@@ -63,88 +66,79 @@ def read_content(name: str, content: bytes, read: Callable[[Path], Any], kinds: 
             file.write(content)
         return read(Path(path))
     except BilstmError as error:
-        told = error.message.replace(path, name), error.hint.replace(path, name) if error.hint else None
-        raise DataError(*told) from None
+        hint = error.hint.replace(path, name) if error.hint else None
+        raise DataError(error.message.replace(path, name), hint) from None
     finally:
         os.unlink(path)
 
 
-def columns_of(model: Any) -> list[str]:
-    """The columns that a model of tables, sequences or series needs."""
-    used = model.features_.kinds if hasattr(model, "features_") else model.feature_names_
-    return [name for name in model.feature_names_ if name in used]
-
-
-def rows_of_table(model: Any, name: str, content: bytes) -> Question:
+def rows_of_table(estimator: BiLSTMEstimator, name: str, content: bytes) -> Request:
     """A file of a table, a row each."""
-    data = read_content(name, content, model.read)
-    return Question(data.steps.to_dicts(), [f"row {n}" for n in range(len(data))], data)
+    data = read_content(name, content, estimator.read)
+    return Request(data.steps.to_dicts(), [f"row {n}" for n in range(len(data))], data)
 
 
-def sequences_of_table(model: Any, name: str, content: bytes) -> Question:
+def sequences_of_table(estimator: BiLSTMEstimator, name: str, content: bytes) -> Request:
     """A file of sequences: those of training's column of groups where it has that column, else one sequence."""
-    group = model.read_with_.get("group")
+    group = estimator.read_with_.get("group")
 
     def read(path: Path) -> Dataset:
         if group is not None and group in read_raw(path).columns:
-            found: Dataset = model.read(path)
-            return found
-        whole = read_table(path, features=columns_of(model), kinds=model.features_.kinds)
-        return Dataset(whole.steps, [whole.steps.height], source=whole.source)  # type: ignore[arg-type]
+            return estimator.read(path)
+        kinds = estimator.features_.kinds
+        columns = [column for column in estimator.feature_names_ if column in kinds]
+        whole = read_table(path, features=columns, kinds=kinds)
+        return Dataset(whole.steps, np.array([whole.steps.height]), source=whole.source)
 
     data = read_content(name, content, read)
     names = [f"sequence {n}" for n in range(len(data))] if data.ids is None else [str(one) for one in data.ids]
-    starts = zip(data.starts, data.lengths, strict=True)
-    return Question([data.steps[int(a) : int(a + t)].to_dicts() for a, t in starts], names, data)
+    starts = zip(data.starts.tolist(), data.lengths.tolist(), strict=True)
+    return Request([data.steps[a : a + t].to_dicts() for a, t in starts], names, data)
 
 
-def texts_of(model: Any, name: str, content: bytes) -> Question:
+def texts_of_file(estimator: BiLSTMEstimator, name: str, content: bytes) -> Request:
     """A file of texts: a table with the column of training, or lines."""
     if Path(name).suffix.lower() != ".txt":
-        column = model.read_with_.get("text", "text")
-        texts = read_content(name, content, lambda path: _texts(path, column))
+        column = estimator.read_with_.get("text", "text")
+        data = read_content(name, content, lambda path: read_texts(path, text=column))
+        texts = [] if data.texts is None else data.texts.to_list()
     else:
         texts = [line for line in _decoded(name, content).splitlines() if line.strip()]
     if not texts:
         raise DataError(f"expected lines of text, got none ({name})")
-    return question_of_texts(texts)
+    return request_of_texts(texts)
 
 
-def question_of_texts(texts: list[str]) -> Question:
+def request_of_texts(texts: list[str]) -> Request:
     """Texts by themselves."""
-    return Question(texts, [clipped(text, 40) for text in texts], texts)
+    return Request(texts, [clipped(text, 40) for text in texts], texts)
 
 
-def series_of_table(model: Any, name: str, content: bytes) -> Question:
+def series_of_table(estimator: BiLSTMForecaster, name: str, content: bytes) -> Request:
     """A file of series: newer values to go on from."""
-    return question_of_series(model, read_content(name, content, model.read))
+    series = read_content(name, content, estimator.read)
+    columns, rows = series_columns(estimator), series_rows(estimator, series)
+    return Request([[dict(zip(columns, row, strict=True)) for row in rows]], ["the series"], series)
 
 
-def question_of_series(model: Any, series: Series | None) -> Question:
-    """What comes after series; None: after those of training."""
-    if series is None:
-        return Question([None], ["the training series"])
-    names, rows = columns_of_series(model), written_series(model, series)
-    return Question([[dict(zip(names, row, strict=True)) for row in rows]], ["the series"], series)
-
-
-def columns_of_series(model: Any) -> list[str]:
+def series_columns(estimator: BiLSTMForecaster) -> list[str]:
     """The columns of a file of series: the names of series, the times, the values."""
-    return [*(model.read_with_[key] for key in ("group", "time") if key in model.read_with_), *model.feature_names_]
+    before = [estimator.read_with_[key] for key in ("group", "time") if key in estimator.read_with_]
+    return [*before, *estimator.feature_names_]
 
 
-def written_series(model: Any, series: Series) -> list[list[Any]]:
-    """Rows of series as they would stand in a file; see :func:`columns_of_series`."""
-    columns = [series.steps[name].to_list() for name in model.feature_names_]
-    if "time" in model.read_with_:
+def series_rows(estimator: BiLSTMForecaster, series: Series) -> list[list[Any]]:
+    """Rows of series as they would stand in a file; see :func:`series_columns`."""
+    columns = [series.steps[name].to_list() for name in estimator.feature_names_]
+    if "time" in estimator.read_with_:
         columns.insert(0, written_times(series.times, series.clock.zoned))
-    if "group" in model.read_with_ and series.ids is not None:
+    if "group" in estimator.read_with_ and series.ids is not None:
         owners = np.repeat(np.arange(len(series)), series.lengths)
         columns.insert(0, series.ids.gather(owners).to_list())
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def as_csv(columns: list[str], rows: list[list[Any]]) -> str:
+def as_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows below a header.
 
     Example:
@@ -154,12 +148,6 @@ def as_csv(columns: list[str], rows: list[list[Any]]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([columns, *rows])
     return out.getvalue()
-
-
-def _texts(path: Path, column: str) -> list[str]:
-    texts = read_texts(path, text=column).texts
-    assert texts is not None
-    return texts.to_list()
 
 
 def _decoded(name: str, content: bytes) -> str:

@@ -1,20 +1,62 @@
-"""Named values: the columns of a table row or of a step, their JSON schema and their check. Knows no estimator."""
+"""Values of JSON and their schemas; the columns of a table row or of a step, and how they are checked."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
+import polars as pl
+
 from bilstm.data.columns import as_text
 from bilstm.data.encoders import Column
-from bilstm.server.forms.form import kind_of, shown
-from bilstm.server.problems import wrong
+from bilstm.server.errors import invalid
 
+TEXT: dict[str, Any] = {"type": "string"}  # schemas of OpenAPI 3.0
+NUMBER: dict[str, Any] = {"type": "number"}
+NUMBER_OR_NULL = NUMBER | {"nullable": True}
+KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in a word.
+
+    Example:
+        >>> kind_of([1]), kind_of(None)
+        ('a list', 'null')
+    """
+    return "null" if value is None else KINDS.get(type(value), type(value).__name__)
+
+
+def quoted(value: Any) -> str:
+    """A JSON value as an error shows it: short ones as they are, others by their kind."""
+    text = repr(value)
+    return text if isinstance(value, (str, int, float)) and len(text) <= 60 else kind_of(value)
+
+
+def object_schema(properties: dict[str, Any], optional: Collection[str] = ()) -> dict[str, Any]:
+    """The schema of an object with these properties and no others."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+
+
+def list_schema(items: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a list of values of one schema."""
+    return {"type": "array", "items": items}
+
+
+def iso_times(times: pl.Series) -> list[Any]:
+    """Times as numbers, or as text of ISO 8601."""
+    values = times if times.dtype.is_numeric() else times.dt.to_string("iso")
+    return values.to_list()
+
+
+LIKELY = 100  # names, and letters of each, among which the one that was meant is looked for
+LONGEST_NAME = 1000  # characters of a category or a time
 FARTHEST = 1e6  # deviations from the training mean: far beyond any data, and far within float32
 
 
@@ -69,21 +111,21 @@ class Field:
             return None
         if isinstance(value, str):
             if len(value) > LONGEST_NAME:
-                raise wrong(f"expected at most {LONGEST_NAME} characters, got {len(value)}", where)
+                raise invalid(f"expected at most {LONGEST_NAME} characters, got {len(value)}", where)
             return value
         if isinstance(value, (int, float)) and not (isinstance(value, bool) and self.kind == "time"):
-            return value if self.kind == "time" else _name(value)
-        raise wrong(f"expected text or a number, got {kind_of(value)}", where)
+            return value if self.kind == "time" else str(as_text(pl.Series([value], strict=False))[0])  # 1.0 is "1"
+        raise invalid(f"expected text or a number, got {kind_of(value)}", where)
 
     def _number(self, value: Any, where: str) -> float | None:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             hint = "write numbers without quotes" if isinstance(value, str) else "null stands for one that is not known"
-            raise wrong(f"expected a number, got {shown(value)}", where, hint)
+            raise invalid(f"expected a number, got {quoted(value)}", where, hint)
         if not self.low <= value <= self.high:
-            raise wrong(
-                f"expected a number from {self.low:.6g} to {self.high:.6g}, got {shown(value)}",
+            raise invalid(
+                f"expected a number from {self.low:.6g} to {self.high:.6g}, got {quoted(value)}",
                 where,
                 f"it lies more than {FARTHEST:,.0f} deviations from what the model was trained on",
             )
@@ -96,10 +138,6 @@ def usual(column: Column) -> Any:
         return column.values[0] if column.values else None
     short = float(f"{column.mean:.4g}")
     return short if abs(short - column.mean) < column.scale else column.mean
-
-
-LIKELY = 100  # names, and letters of each, among which the one that was meant is looked for
-LONGEST_NAME = 1000  # characters of a category or a time
 
 
 @dataclass(frozen=True)
@@ -125,7 +163,8 @@ class Record:
         }
         if not self.as_lists:
             return named
-        bounds = {"minimum": self._low, "maximum": self._high} if math.isfinite(self._low) else {}
+        low, high = min(field.low for field in self.fields), max(field.high for field in self.fields)
+        bounds = {"minimum": low, "maximum": high} if math.isfinite(low) else {}
         listed = {
             "type": "array",
             "minItems": len(self.fields),
@@ -149,14 +188,6 @@ class Record:
     def _names(self) -> frozenset[str]:
         return frozenset(field.name for field in self.fields)
 
-    @property
-    def _low(self) -> float:
-        return min(field.low for field in self.fields)
-
-    @property
-    def _high(self) -> float:
-        return max(field.high for field in self.fields)
-
     def check(self, value: Any, where: str) -> list[Any]:
         """The values in the order of the fields."""
         if isinstance(value, dict):
@@ -164,11 +195,11 @@ class Record:
         if isinstance(value, list) and self.as_lists:
             if len(value) != len(self.fields):
                 names = ", ".join(field.name for field in self.fields[:20])
-                raise wrong(f"expected {len(self.fields)} values ({names}), got {len(value)}", where)
+                raise invalid(f"expected {len(self.fields)} values ({names}), got {len(value)}", where)
             return [
                 field.check(v, f"{where}[{n}]") for n, (field, v) in enumerate(zip(self.fields, value, strict=True))
             ]
-        raise wrong(f"expected an object with a value for each column, got {kind_of(value)}", where)
+        raise invalid(f"expected an object with a value for each column, got {kind_of(value)}", where)
 
     def _named(self, field: Field, value: dict[str, Any], where: str) -> Any:
         if field.name not in value:
@@ -177,13 +208,5 @@ class Record:
             others = islice((name[:LIKELY] for name in value if name not in self._names), LIKELY)
             near = difflib.get_close_matches(field.name[:LIKELY], list(others), n=1)
             hint = f"is it {near[0]!r}?" if near else "null stands for a value that is not known"
-            raise wrong(f"expected a value of {field.name!r}, got none", where, hint)
+            raise invalid(f"expected a value of {field.name!r}, got none", where, hint)
         return field.check(value[field.name], f"{where}.{field.name}")
-
-
-def _name(value: float) -> str:
-    """A number or truth value as a category's name: 1 and 1.0 are both ``1``."""
-    import polars as pl
-
-    found: str = as_text(pl.Series([value], strict=False))[0]
-    return found

@@ -1,0 +1,353 @@
+"""How the rows of a request become what an estimator takes: table rows, sequences, texts, series, sounds.
+
+Which of them a model reads is told by its class and by the data that it was trained on.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from bilstm.data.columns import Array
+from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.series.reader import Series
+from bilstm.data.sound.reader import sound_blocks
+from bilstm.data.source import Source
+from bilstm.data.text.reader import joined_spans, word_spans
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.classifier import BiLSTMClassifier
+from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.transcriber import BiLSTMTranscriber
+from bilstm.server.errors import RequestError, invalid
+from bilstm.server.formats.values import Field, Record, iso_times, kind_of
+from bilstm.server.settings import Settings
+
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+BINARY = "application/octet-stream"
+AUDIO = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", "audio/aiff")
+SOURCE = Source("rows")
+LARGEST = 1e30  # of a value of a series: its square fits float64, and after scaling float32
+BLOCK = 1.0  # seconds of sound decoded at a time, so that a short file of hours is cut off early
+Values = list[Any]  # of one record, in the order of the columns
+
+
+@dataclass
+class Usage:
+    """What one request has taken so far, all its rows together.
+
+    Args:
+        steps: or words.
+        seconds: of sound.
+        since: when its first row was begun, on the clock of ``time.monotonic``.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+
+
+class InputFormat(ABC):
+    """How the rows of a request become what an estimator takes."""
+
+    media: ClassVar[tuple[str, ...]] = (JSON,)  # of the request's body
+    examples: list[Any]  # rows that work
+    schema: dict[str, Any]  # of a row, in OpenAPI 3.0
+    fields: Sequence[Field] = ()  # of a record, where rows are records or lists of them
+
+    def count(self, row: Any) -> int:
+        """Steps or words of a row as it came, as far as its length tells them."""
+        return len(row) if isinstance(row, list) else 0
+
+    @abstractmethod
+    def check(self, row: Any, where: str) -> Any:
+        """A row as it is kept in the queue; a quick look that refuses what is of the wrong kind.
+
+        Args:
+            row: as JSON says it, or bytes.
+            where: what errors call it.
+        """
+
+    def prepare(self, row: Any, where: str, usage: Usage) -> Any:
+        """A checked row as it goes into a batch; this may take a while, which is added to ``usage``."""
+        return row
+
+    def size(self, row: Any) -> int:
+        """Steps or words of a prepared row."""
+        return len(row)
+
+    def gather(self, rows: Sequence[Any]) -> Any:
+        """Prepared rows as one piece of data."""
+        return rows
+
+
+@singledispatch
+def input_format(estimator: BiLSTMEstimator, settings: Settings) -> InputFormat:
+    """The format of the rows that a fitted estimator reads; by default rows of numbers and categories."""
+    return TableRows(estimator) if estimator.is_table_ else SequenceRows(estimator, settings)
+
+
+@input_format.register
+def _(estimator: BiLSTMClassifier, settings: Settings) -> InputFormat:
+    if estimator.is_language_:
+        return TextRows(estimator, settings)
+    return TableRows(estimator) if estimator.is_table_ else SequenceRows(estimator, settings)
+
+
+@input_format.register
+def _(estimator: BiLSTMTagger, settings: Settings) -> InputFormat:
+    return TextRows(estimator, settings)
+
+
+@input_format.register
+def _(estimator: BiLSTMForecaster, settings: Settings) -> InputFormat:
+    return SeriesRows(estimator, settings)
+
+
+@input_format.register
+def _(estimator: BiLSTMTranscriber, settings: Settings) -> InputFormat:
+    return SoundRows(estimator, settings)
+
+
+def check_steps(count: int, most: int, where: str) -> None:
+    """Refuse a row that is too long."""
+    if count > most:
+        hint = "cut it into parts, or raise --max-steps where the server runs"
+        raise invalid(f"expected at most {most} steps or words in a row, got {count}", where, hint)
+
+
+class TableRows(InputFormat):
+    """One record a row."""
+
+    def __init__(self, estimator: BiLSTMEstimator) -> None:
+        self.record = Record([Field.of(column) for column in estimator.features_.columns if column.kind != "left out"])
+        self.fields = self.record.fields
+        self.schema = self.record.schema
+        self.examples = [self.record.example]
+
+    def count(self, row: Any) -> int:
+        """One step."""
+        return 1
+
+    def check(self, row: Any, where: str) -> list[Values]:
+        """The one step of the row."""
+        return [self.record.check(row, where)]
+
+    def gather(self, rows: Sequence[list[Values]]) -> Dataset:
+        """The steps of all rows, one below the other."""
+        steps = [step for row in rows for step in row]
+        columns = [
+            pl.Series(field.name, values, dtype=pl.Float64 if field.kind == "number" else pl.String)
+            for field, values in zip(self.fields, zip(*steps, strict=True), strict=True)
+        ]
+        return Dataset(steps=pl.DataFrame(columns), lengths=np.array([len(row) for row in rows]), source=SOURCE)
+
+
+class SequenceRows(TableRows):
+    """A list of records a row: a sequence of several steps."""
+
+    def __init__(self, estimator: BiLSTMEstimator, settings: Settings) -> None:
+        super().__init__(estimator)
+        self.most = settings.steps
+        self.examples = [[self.record.example] * 3]
+        self.schema = {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.schema}
+
+    def count(self, row: Any) -> int:
+        """How many steps the list has."""
+        return InputFormat.count(self, row)
+
+    def check(self, row: Any, where: str) -> list[Values]:
+        """The steps of the row."""
+        if not isinstance(row, list):
+            raise invalid(f"expected a list of steps, got {kind_of(row)}", where)
+        if not row:
+            raise invalid("expected a sequence of at least one step, got none", where)
+        check_steps(len(row), self.most, where)
+        return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
+
+
+class Sentence(NamedTuple):
+    """A text, its words, and where they stand in it (T, 2)."""
+
+    text: str
+    words: list[str]
+    spans: Array
+
+
+class TextRows(InputFormat):
+    """One text a row, or a list of its words."""
+
+    def __init__(self, estimator: BiLSTMClassifier | BiLSTMTagger, settings: Settings) -> None:
+        self.settings = settings
+        text = {"type": "string", "maxLength": settings.characters}
+        word = {"type": "string", "minLength": 1, "maxLength": settings.characters}
+        words = {"type": "array", "maxItems": settings.steps, "items": word, "description": "Nothing is cut then."}
+        self.schema = {"anyOf": [text, words]}
+        known = [word for word in estimator.words_.words if any(map(str.isalpha, word))]  # frequent ones first
+        self.examples = [" ".join(known[:6]) or "text"]
+
+    def check(self, row: Any, where: str) -> str | list[str]:
+        """The text, or its words."""
+        if isinstance(row, str):
+            self._check_length(len(row), where)
+            return row
+        if not isinstance(row, list):
+            raise invalid(f"expected a text or a list of words, got {kind_of(row)}", where)
+        check_steps(len(row), self.settings.steps, where)
+        for n, word in enumerate(row):
+            if not isinstance(word, str) or not word:
+                came = kind_of(word) if word != "" else "an empty one"
+                raise invalid(f"expected a word, got {came}", f"{where}[{n}]")
+        self._check_length(sum(map(len, row)), where)
+        return row
+
+    def _check_length(self, count: int, where: str) -> None:
+        if count > self.settings.characters:
+            hint = "cut it into sentences, or raise --max-characters where the server runs"
+            raise invalid(f"expected at most {self.settings.characters} characters, got {count}", where, hint)
+
+    def prepare(self, row: str | list[str], where: str, usage: Usage) -> Sentence:
+        """The words of the text."""
+        if isinstance(row, list):
+            return Sentence(" ".join(row), row, joined_spans(row))
+        spans = word_spans(row)
+        return Sentence(row, [row[a:b] for a, b in spans], np.array(spans, dtype=np.int64).reshape(-1, 2))
+
+    def size(self, row: Sentence) -> int:
+        """How many words there are."""
+        return len(row.words)
+
+    def gather(self, rows: Sequence[Sentence]) -> Dataset:
+        """All sentences as one Dataset."""
+        return Dataset(
+            steps=pl.DataFrame({WORD: pl.Series([word for row in rows for word in row.words], dtype=pl.String)}),
+            lengths=np.array([len(row.words) for row in rows]),
+            source=SOURCE,
+            texts=pl.Series("text", [row.text for row in rows], dtype=pl.String),
+            spans=np.concatenate([row.spans for row in rows]),
+            is_language=True,
+        )
+
+
+class SeriesRows(InputFormat):
+    """One series a row: a list of records with their times; or null for the training series."""
+
+    def __init__(self, estimator: BiLSTMForecaster, settings: Settings) -> None:
+        self.most = settings.steps
+        self.history = estimator.history
+        known: Series = estimator.known_
+        time, group = (estimator.read_with_.get(name) for name in ("time", "group"))
+        self.fields = _series_fields(known, time, group)
+        self.record = Record(self.fields, frozenset(known.future) | frozenset(known.target_columns))
+        about = f"At least {self.history} steps in their order; null goes on from the end of the training series."
+        steps = {"minItems": 1, "maxItems": self.most, "items": self.record.schema}
+        self.schema = {"type": "array", "nullable": True, "description": about, **steps}
+        self.examples = [None]
+
+    def check(self, row: Any, where: str) -> list[Any] | None:
+        """The records of the series."""
+        if row is None:
+            return None
+        if not isinstance(row, list):
+            raise invalid(f"expected a list of steps or null, got {kind_of(row)}", where)
+        if not row:
+            raise invalid("expected a series of at least one step, got none", where, "null goes on from the training")
+        check_steps(len(row), self.most, where)
+        return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
+
+    def prepare(self, row: list[Any] | None, where: str, usage: Usage) -> pl.DataFrame | None:
+        """The records as a frame."""
+        if row is None:
+            return None
+        columns = zip(*row, strict=True)
+        return pl.DataFrame([_column(f, values, where) for f, values in zip(self.fields, columns, strict=True)])
+
+    def size(self, row: pl.DataFrame | None) -> int:
+        """How many steps there are."""
+        return self.history if row is None else row.height
+
+
+def _series_fields(known: Series, time: str | None, group: str | None) -> list[Field]:
+    """The columns of a step: its time and the name of its series where training had these, and its values."""
+    fields = []
+    if time is not None:
+        about, last = f"Steps of {known.clock.name}.", iso_times(known.times)[-1]
+        fields.append(Field(time, "time", about=about, example=last))
+    if group is not None:
+        series = known.ids[0] if known.ids is not None and len(known.ids) else "a"
+        fields.append(Field(group, "category", example=series, about="The series that the step belongs to."))
+    values = known.steps.select(pl.all().drop_nulls().last()).row(0) if known.steps.height else ()
+    examples = dict(zip(known.steps.columns, values, strict=False))
+    return [*fields, *(Field(name, "number", -LARGEST, LARGEST, examples.get(name)) for name in known.feature_names)]
+
+
+def _column(field: Field, values: Sequence[Any], where: str) -> pl.Series:
+    if field.kind == "number":
+        return pl.Series(field.name, values, dtype=pl.Float64)
+    if field.kind == "category":
+        return pl.Series(field.name, values, dtype=pl.String)
+    if len({isinstance(value, str) for value in values}) > 1:
+        raise invalid(f"expected times all as text or all as numbers, got both in {field.name!r}", where)
+    return pl.Series(field.name, values, dtype=pl.String if isinstance(values[0], str) else pl.Float64)
+
+
+class SoundRows(InputFormat):
+    """One sound file a row: WAV, FLAC, OGG, MP3 or AIFF."""
+
+    media = (*AUDIO, BINARY, MULTIPART)
+
+    def __init__(self, estimator: BiLSTMTranscriber, settings: Settings) -> None:
+        self.rate: int = estimator.sound_.rate
+        self.settings = settings
+        self.schema = {"type": "string", "format": "binary"}
+        self.examples = []
+
+    def check(self, row: Any, where: str) -> bytes:
+        """The bytes of the file."""
+        if not isinstance(row, (bytes, bytearray, memoryview)):
+            raise invalid(f"expected a sound file, got {type(row).__name__}", where)
+        if not row:
+            raise invalid("expected a sound file, got no bytes", where)
+        return bytes(row)
+
+    def prepare(self, row: bytes, where: str, usage: Usage) -> Array:
+        """The waveform (T,), decoded block by block up to what the limits of length and time leave of the request."""
+        most = self.settings.seconds
+        blocks = []
+        for block in sound_blocks(_File(row), self.rate, BLOCK, name=where):
+            blocks.append(block)
+            usage.seconds += len(block) / self.rate
+            if usage.seconds > most:
+                hint = "send it in several requests, or raise --max-seconds where the server runs"
+                message = f"expected at most {most:g} seconds of sound a request, got more"
+                raise RequestError(413, message, hint, field=where)
+            if time.monotonic() - usage.since > self.settings.timeout:
+                raise RequestError(413, "expected sound that is decoded in time, got too much", field=where)
+        return np.concatenate(blocks)
+
+    def size(self, row: Array) -> int:
+        """Nothing that is counted as steps."""
+        return 0
+
+    def gather(self, rows: Sequence[Array]) -> list[tuple[Array, int]]:
+        """Waveforms with their rate."""
+        return [(row, self.rate) for row in rows]
+
+
+class _File(io.BytesIO):
+    """The bytes of a file; a damaged header that leads before their beginning leads there, and nothing is printed."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return super().seek(0)
