@@ -247,10 +247,10 @@ def _wavering(column: Column, step: int) -> Any:
 # --- texts --------------------------------------------------------------------------------------------------
 
 
-OPINIONS = (
+OPINIONS = (  # in English, in Chinese
     "What a lovely surprise, I would see it again tomorrow!",
     "这部电影非常好看，演员也很出色。",
-)  # English, Chinese
+)
 NEWS = ("Ann Keller of Northwind moved from Lisbon to Toronto last May.", "记者李小明报道，东山公司将在北京市开会。")
 
 
