@@ -21,8 +21,7 @@ from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.formatting import number
 from bilstm.report.blocks import Block, Drawing, Facts, Heading, Section, Table, Text
-from bilstm.report.curves import curves
-from bilstm.report.facts import learned_from, settings
+from bilstm.report.facts import learned_from, settings, training
 from bilstm.report.page import measured_sections, report_html
 from bilstm.server.models import Served
 from bilstm.server.page import widgets
@@ -40,7 +39,7 @@ def draw_about(served: Served, server: Settings, background: Background) -> None
     with ui.element("div").classes("two"):
         with widgets.card("Training"):
             widgets.heading(2, "Training")
-            _draw_blocks(curves(estimator.history_)[:2])  # the summary and the losses
+            _draw_blocks(training(estimator.history_)[:2])  # the summary and the losses
         with widgets.card("Figures"):
             widgets.heading(2, "Figures of the validation part")
             _draw_figures(estimator)
