@@ -85,7 +85,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     data = read_recordings(options.folder / "train.csv").take(range(600))
     model = BiLSTMTranscriber(max_epochs=1, validation_fraction=0, hidden_size=8, num_layers=1).fit(data)
     model.set_params(hidden_size=320, num_layers=3, dropout=0.0, masks=False, speed_change=0.0)
-    model._survey(data)
+    model._usable(data)
     examples = model._examples(data)
     cases = [(size, order, batches_of(examples, size, order)) for size in SIZES for order in ("neighbours", "random")]
     model._forget_features()

@@ -19,7 +19,7 @@ from bilstm import BiLSTMTranscriber, evaluate
 from bilstm.data.sound.recordings import from_sounds, read_recordings
 from bilstm.demo.tones import dial_tones
 from bilstm.errors import DataError, DataWarning, ModelFileError, ParameterError
-from bilstm.estimators import sound_inputs
+from bilstm.estimators import recognition
 from tests.compare import assert_close
 from tests.models import assert_same_model, die_and_go_on
 from tests.sounds import file_of
@@ -97,7 +97,7 @@ def test_transcripts_come_in_the_callers_order(monkeypatch):
     sounds = heard()[0]
     expected = untrained().predict(sounds)
     assert untrained().predict(sounds[::-1]) == expected[::-1]
-    monkeypatch.setattr(sound_inputs, "TOGETHER", 5)
+    monkeypatch.setattr(recognition, "TOGETHER", 5)
     assert untrained().predict(sounds) == expected
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bilstm.demo.tones import dial_tones
 from bilstm.errors import DataError, ParameterError
-from bilstm.estimators import sound_inputs
+from bilstm.estimators import recognition
 from tests.compare import assert_close
 from tests.speech import RATE, heard, learned, untrained
 from tests.strategies import FUZZ
@@ -174,9 +174,9 @@ def long(monkeypatch):
     sound = np.concatenate(heard()[0])
     whole = learned().transcribe([sound])[0]
     scores = learned().outputs([sound])[0]
-    monkeypatch.setattr(sound_inputs, "LONG", 3.0)
-    monkeypatch.setattr(sound_inputs, "BLOCK", 2.0)
-    monkeypatch.setattr(sound_inputs, "BLOCK_AHEAD", 2.0)
+    monkeypatch.setattr(recognition, "LONG", 3.0)
+    monkeypatch.setattr(recognition, "BLOCK", 2.0)
+    monkeypatch.setattr(recognition, "BLOCK_AHEAD", 2.0)
     return sound, whole, scores
 
 

@@ -15,7 +15,7 @@ from bilstm.data.batch import Sequences
 from bilstm.data.sound.recordings import from_sounds, read_recordings
 from bilstm.demo.tones import dial_tones
 from bilstm.errors import DataError, DataWarning, TrainingError
-from bilstm.estimators import sound_inputs, survey
+from bilstm.estimators import recognition, recording_checks, transcriber
 from bilstm.training.loop import Examples, train
 from tests.compare import assert_close
 from tests.models import assert_same_model
@@ -135,7 +135,7 @@ def test_strict_lets_what_may_be_bad_pass(corpus):
 
 
 def test_a_long_report_is_cut_and_counted(monkeypatch):
-    monkeypatch.setattr(survey, "MOST_LINES", 3)
+    monkeypatch.setattr(recording_checks, "MOST_LINES", 3)
     sounds, texts = dial_tones(12, rate=RATE, words=False)
     with pytest.warns(DataWarning, match=r"5 of 12 .*\n  X\[0\].*\n  X\[1\].*\n  X\[2\].*\n  and 2 more$"):
         tiny().fit(sounds, [""] * 5 + texts[5:])
@@ -144,7 +144,7 @@ def test_a_long_report_is_cut_and_counted(monkeypatch):
 def test_a_recording_that_is_too_long_for_training_is_left_out_but_understood(monkeypatch):
     sounds, texts = dial_tones(10, rate=RATE, words=False)
     sounds[4] = np.tile(sounds[4], 12)
-    monkeypatch.setattr(survey, "LONGEST", 3.0)
+    monkeypatch.setattr(recording_checks, "LONGEST", 3.0)
     with pytest.warns(DataWarning, match=r"X\[4\]: \d+ s long; cut it, training takes 3 s"):
         model = tiny().fit(sounds, texts)
     assert [name for name, _ in model.left_out_] == ["X[4]"]
@@ -190,7 +190,7 @@ def test_notes_belong_to_their_recordings_however_many_are_read_together(monkeyp
     sounds = [*dial_tones(5, rate=RATE)[0], np.zeros(RATE), noise(RATE), np.zeros(9, np.float32)]
     expected = [one.note and one.note[:6] for one in untrained().transcribe(sounds)]
     assert expected == [None] * 5 + ["silent", None, "too sh"]
-    monkeypatch.setattr(sound_inputs, "TOGETHER", 2)
+    monkeypatch.setattr(recognition, "TOGETHER", 2)
     assert [one.note and one.note[:6] for one in untrained().transcribe(sounds)] == expected
 
 
@@ -279,7 +279,7 @@ def test_nobody_to_tell_makes_an_infinite_loss_an_error():
 def test_a_transcriber_names_a_recording_whose_text_has_no_alignment_once(monkeypatch):
     sounds, texts = dial_tones(9, rate=RATE, words=False)
     texts[3] = SAID
-    monkeypatch.setattr(sound_inputs, "read_texts", lambda *_: [])
+    monkeypatch.setattr(transcriber, "check_texts", lambda *_: [])
     with pytest.warns(DataWarning) as caught:
         model = tiny(validation_fraction=0, batch_size=3, max_epochs=4).fit(from_sounds(sounds, texts, rate=RATE))
     (warning,) = caught

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bilstm.data.batch import Batch
-from bilstm.estimators.listening import in_blocks
+from bilstm.estimators.recognition import in_blocks
 from bilstm.networks.speech import BANDS, LONGEST_SPAN, MOST_STEPS, SPANS, WIDEST_BAND, SpeechNetwork, masked
 from tests.compare import assert_close
 from tests.strategies import FUZZ

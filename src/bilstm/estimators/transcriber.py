@@ -1,39 +1,58 @@
-"""BiLSTMTranscriber: the text of a recording, by CTC. Knows the order of the work; sound, characters and search are
-others' work: data/filterbank.py, data/characters.py, nn/ctc.py."""
+"""BiLSTMTranscriber: the text of a recording, by CTC.
+
+Knows the order of the work; what makes a recording useless recording_checks.py knows, how it is heard recognition.py,
+how scores become text transcripts.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 import polars as pl
+from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.sound.reader import resampled
-from bilstm.data.sound.recordings import Recordings
-from bilstm.data.text.encoder import BLANK, SPACE
-from bilstm.errors import DataError, warn
-from bilstm.estimators.listening import texts_of_stream
+from bilstm.data.sound.encoder import SoundEncoder
+from bilstm.data.sound.reader import EXTRA, read_sound, resampled
+from bilstm.data.sound.recordings import Recordings, from_sounds, most_common_rate, read_recordings
+from bilstm.data.sound.utterances import SAME, SoundCache, Utterances, at_speed, key_of
+from bilstm.data.stream import Stream
+from bilstm.data.tables.folder import is_folder
+from bilstm.data.text.encoder import BLANK, SPACE, CharacterEncoder
+from bilstm.errors import DataError, from_extra, warn
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.inputs import Columns, Readable
 from bilstm.estimators.parameters import store
-from bilstm.estimators.sound_inputs import SoundEstimator
+from bilstm.estimators.recognition import scores_of, texts_of_stream
+from bilstm.estimators.recording_checks import (
+    Finding,
+    check_texts,
+    empty_texts,
+    extract_features,
+    report_findings,
+    steps_needed,
+    usable,
+)
 from bilstm.estimators.space import SOUND
-from bilstm.estimators.survey import empty_texts, report
 from bilstm.estimators.transcripts import Comparison, Decoder, Decoding, Transcript, columns_of
 from bilstm.formatting import counted, shortened
 from bilstm.metrics.transcripts import transcript_metrics
+from bilstm.networks.speech import SpeechNetwork
 from bilstm.nn.ctc.functions import ctc_loss
 from bilstm.training.progress import Show
 
 LOST = "its text has no alignment with its sound, so its loss is infinite"
 
 
-class BiLSTMTranscriber(SoundEstimator):
+class BiLSTMTranscriber(BiLSTMEstimator):
     """Writes down what is said in recordings, character by character, with a BiLSTM trained by CTC.
 
     .. math:: P(y \\mid x) = \\sum_{a \\in \\mathcal{B}^{-1}(y)} \\prod_t p_\\theta(a_t \\mid x)
@@ -107,6 +126,19 @@ class BiLSTMTranscriber(SoundEstimator):
     space = SOUND
     compare_trials_by = "metric"
 
+    sample_rate: int | None
+    mels: int
+    stack: int
+    normalise: str
+    speed_change: float
+    masks: bool
+    strict: bool
+
+    sound_: SoundEncoder
+    characters_: CharacterEncoder
+    left_out_: list[tuple[str, str]]
+    network_: SpeechNetwork
+
     def __init__(
         self,
         *,
@@ -168,7 +200,47 @@ class BiLSTMTranscriber(SoundEstimator):
         finally:
             self._forget_features()
 
+    # -- read --------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read_for_fit(cls, path: str, *, like: Dataset | Stream | None = None, **columns: Unpack[Columns]) -> Recordings:
+        """Read which recordings to train on; see :func:`bilstm.data.sound.recordings.read_recordings`."""
+        if is_folder(path):
+            hint = "a table with the columns path and text says what is said in each sound"
+            raise DataError(f"expected one table of recordings, got a folder ({path})", hint=hint)
+        text, sound = columns.get("text") or "text", columns.get("sound") or "path"
+        return read_recordings(path, text=text, sound=sound, group=columns.get("group"))
+
+    def read(self, path: Readable, *, with_targets: bool = False, text: str | None = None) -> Recordings:
+        """Read recordings as this model needs them; see :func:`bilstm.data.sound.recordings.read_recordings`."""
+        check_is_fitted(self)
+        if isinstance(path, bytes):
+            return from_sounds([path], rate=self.sound_.rate)
+        names = {name: column for name, column in self.read_with_.items() if name != "group"}
+        if text is not None:
+            names["text"] = text
+        return read_recordings(path, **names, with_targets=with_targets)
+
+    def to_dataset(self, X: Any, y: Any) -> Recordings:
+        return self._recordings(X, y, self.sound_.rate)
+
+    def with_targets(self, dataset: Dataset) -> Recordings:
+        if not isinstance(dataset, Recordings) or dataset.targets is None:
+            raise DataError(f"expected recordings with their texts, got none ({dataset.source})")
+        return dataset
+
     # -- predict -------------------------------------------------------------------------------------------
+
+    def outputs(self, X: Any) -> Any:
+        """Scores (T_i, K) of each recording, in the caller's order; None of those that cannot be heard."""
+        check_is_fitted(self)
+        return self.scores(self.to_dataset(X, None))[0]
+
+    def scores(
+        self, recordings: Recordings, look_ahead: float | None = None
+    ) -> tuple[list[Array | None], list[Finding]]:
+        """Scores (T_i, K) of each recording or None, and what is wrong with which."""
+        return scores_of(self.network_.to(self._device()), self.sound_, recordings, look_ahead)
 
     def predict(self, X: Any, **decoding: Any) -> list[str]:
         """The text of each recording, in the caller's order.
@@ -205,7 +277,7 @@ class BiLSTMTranscriber(SoundEstimator):
         decoder = self.decoder(decoding)
         scores, found = self.scores(recordings, decoding.look_ahead)
         if strict:
-            report([f for f in found if f.is_useless], len(recordings), recordings.source, strict=True)
+            report_findings([f for f in found if f.is_useless], len(recordings), recordings.source, strict=True)
         notes = {finding.row: finding.what for finding in reversed(found)}
         heard = decoder.transcripts([one for one in scores if one is not None])
         parts = iter(heard)
@@ -262,13 +334,134 @@ class BiLSTMTranscriber(SoundEstimator):
         how = Decoding(**decoding)
         decoder = self.decoder(how)
         scores, found = self.scores(recordings, how.look_ahead)
-        report(found + empty_texts(recordings), len(recordings), recordings.source, self.strict)
+        report_findings(found + empty_texts(recordings), len(recordings), recordings.source, self.strict)
         if strange := self.characters_.unknown(recordings.texts_said):
             told = ", ".join(map(repr, sorted(strange)))
             warn(f"the texts have characters that the model cannot write: {told} ({recordings.source})", stacklevel=2)
         return _compared(recordings, scores, decoder)
 
     # -- hooks ---------------------------------------------------------------------------------------------
+
+    def training_data(self, X: Any, y: Any) -> Recordings:
+        from_extra("jiwer", EXTRA)  # which measures epochs: better missed now than after the first
+        recordings = self._recordings(X, y, self.sample_rate)
+        if recordings.targets is None:
+            raise DataError(
+                f"expected recordings with their texts, got none ({recordings.source})",
+                hint="a table with the columns path and text, or fit(sounds, texts)",
+            )
+        if len(recordings) < 2:
+            raise DataError(f"expected at least 2 recordings to learn from, got {len(recordings)}")
+        rate = self.sample_rate or most_common_rate(recordings)
+        self.sound_ = SoundEncoder(rate=rate, mels=self.mels, stack=self.stack, normalise=self.normalise)
+        self.feature_names_ = recordings.feature_names
+        self.n_features_in_ = len(self.feature_names_)
+        self.target_names_ = recordings.target_names
+        self.read_with_ = dict(recordings.read_with)
+        return recordings
+
+    def _recordings(self, X: Any, y: Any, rate: int | None) -> Recordings:
+        if isinstance(X, Recordings):
+            if y is not None:
+                raise DataError("expected no y beside Recordings, which hold their texts, got one")
+            return X
+        if isinstance(X, Dataset):
+            raise DataError(f"expected recordings, got a table or sequences ({X.source})", hint="use read_recordings")
+        return from_sounds(X, y, rate=rate)
+
+    def _update_targets(self, dataset: Dataset) -> None:
+        """What is wrong with texts is found with the sounds, in :meth:`_usable`."""
+
+    def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
+        """As of other data, of the recordings that can be learned from; whole groups are held out where there are."""
+        assert isinstance(dataset, Recordings)
+        self.left_out_ = []
+        rows = self._usable(dataset)
+        if len(rows) < 2:
+            raise DataError(
+                f"expected at least 2 recordings that can be learned from, got {len(rows)} ({dataset.source})"
+            )
+        chosen = dataset.take(rows)
+        if validation is None and chosen.groups is not None and chosen.groups.n_unique() > 1:
+            share = self.validation_fraction
+            if share == 0:
+                return rows, None
+            groups = chosen.groups.cast(pl.String).fill_null("")  # those of unknown speakers stay together
+            splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+            learned, held_out = next(splitter.split(rows, groups=groups.to_numpy()))
+            return rows[learned], chosen.take(held_out)
+        learned, others = super()._split(chosen, validation, seed)
+        if validation is not None:
+            assert isinstance(others, Recordings)
+            kept = self._usable(others)
+            if not len(kept):
+                raise DataError(f"expected a recording to stop by that can be used, got none ({others.source})")
+            others = others.take(kept)
+        return rows[learned], others
+
+    def _usable(self, recordings: Recordings) -> Array:
+        """Positions of the recordings that can be learned from; the others are reported."""
+        findings = extract_features(recordings, self.sound_, self._features, self.verbose)
+        findings = sorted(findings + check_texts(recordings, self.sound_, self._features))
+        report_findings(findings, len(recordings), recordings.source, self.strict)
+        self.left_out_ += [(finding.name, finding.what) for finding in findings if finding.is_useless]
+        return usable(findings, len(recordings))
+
+    @property
+    def _features(self) -> SoundCache:
+        """Features of what this fit has read, on disk; they go when it ends."""
+        if "_cache" not in self.__dict__:
+            self.__dict__["_cache"] = SoundCache()
+        cache: SoundCache = self.__dict__["_cache"]
+        return cache
+
+    def _forget_features(self) -> None:
+        cache = self.__dict__.pop("_cache", None)
+        if cache is not None:
+            cache.close()
+
+    def _fit_encoders(self, training: Dataset) -> None:
+        assert isinstance(training, Recordings)
+        self.sound_.fit(self._features.get((key_of(sound), SAME)) for sound in training.sounds)
+        self.characters_ = CharacterEncoder().fit(training.texts_said)
+
+    def encode(self, dataset: Dataset) -> Sequences:
+        """Recordings of this fit, whose features are known."""
+        assert isinstance(dataset, Recordings)
+        change = self.speed_change
+
+        def played(row: int, speed: float) -> Array:
+            waveform = read_sound(dataset.sounds[row], self.sound_.rate, array_rate=self.sound_.rate)
+            return self.sound_.mel(at_speed(waveform, self.sound_.rate, speed))
+
+        return Utterances(
+            [key_of(sound) for sound in dataset.sounds],
+            self._features,
+            self.sound_,
+            at_speed=played,
+            speeds=(1 - change, SAME, 1 + change) if change else (SAME,),
+            needed=steps_needed(dataset),
+        )
+
+    def _targets(self, dataset: Dataset) -> Sequences:
+        assert isinstance(dataset, Recordings)
+        texts = [self.characters_.transform(text) for text in dataset.texts_said]
+        flat = np.array([number for text in texts for number in text], dtype=np.float32)
+        return Sequences(flat.reshape(-1, 1), np.array([len(text) for text in texts]))
+
+    def _head(self) -> int:
+        return len(self.characters_)
+
+    def build_network(self) -> SpeechNetwork:
+        return SpeechNetwork(
+            self.sound_.input_size,
+            self._head(),
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            stack=self.stack,
+            masks=self.masks,
+        )
 
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         """−log P(text) a character, (B,)."""
@@ -316,6 +509,16 @@ class BiLSTMTranscriber(SoundEstimator):
                     warn(f"{name}: {LOST}; it is left out of such steps", stacklevel=2)
 
         return leave_out
+
+    # -- model file ----------------------------------------------------------------------------------------
+
+    def encoders(self) -> dict[str, Any]:
+        return {"sound": self.sound_.to_json(), "characters": self.characters_.to_json()}
+
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.is_language_ = False
+        self.sound_ = SoundEncoder.from_json(encoders["sound"])
+        self.characters_ = CharacterEncoder.from_json(encoders["characters"])
 
 
 def _noted(transcript: Transcript, note: str | None) -> Transcript:

@@ -16,7 +16,7 @@ from bilstm.data.sound.reader import Sound, sound_blocks
 from bilstm.data.sound.recordings import Recordings
 from bilstm.data.text.encoder import BLANK, plain
 from bilstm.errors import DataError, from_extra
-from bilstm.estimators.survey import empty_texts, report
+from bilstm.estimators.recording_checks import empty_texts, report_findings
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.estimators.transcripts import Decoding
 from bilstm.formatting import counted, shortened
@@ -64,7 +64,7 @@ def _(estimator: BiLSTMTranscriber, dataset: Dataset, say: Callable[[str], None]
 def _scores(estimator: BiLSTMTranscriber, recordings: Recordings) -> tuple[Recordings, list[Array]]:
     """The recordings that can be heard and have a text, and their scores (T_i, K); the others are reported."""
     scores, findings = estimator.scores(recordings)
-    report(findings + empty_texts(recordings), len(recordings), recordings.source, strict=False)
+    report_findings(findings + empty_texts(recordings), len(recordings), recordings.source, strict=False)
     texts = recordings.texts_said
     heard = {row: one for row, one in enumerate(scores) if one is not None and plain(texts[row])}
     if not heard:

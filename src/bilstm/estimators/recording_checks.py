@@ -34,7 +34,9 @@ class Finding(NamedTuple):
     is_useless: bool
 
 
-def listen(recordings: Recordings, encoder: SoundEncoder, features: SoundCache, verbose: int = 0) -> list[Finding]:
+def extract_features(
+    recordings: Recordings, encoder: SoundEncoder, features: SoundCache, verbose: int = 0
+) -> list[Finding]:
     """Read every recording once and keep its features; say which cannot be read, are silent, too short or clipped."""
     found = []
     names = recordings.names
@@ -68,7 +70,7 @@ def _worst(faults: Sequence[Fault | None]) -> Fault | None:
     return next((fault for fault in faults if fault is not None and not fault.is_unusable), None)
 
 
-def read_texts(recordings: Recordings, encoder: SoundEncoder, features: SoundCache) -> list[Finding]:
+def check_texts(recordings: Recordings, encoder: SoundEncoder, features: SoundCache) -> list[Finding]:
     """Which texts are empty or too long for the steps of their recordings, and which recordings are too long."""
     found = empty_texts(recordings)
     texts, names, fewest = recordings.texts_said, recordings.names, steps_needed(recordings)
@@ -98,7 +100,7 @@ def steps_needed(recordings: Recordings) -> Array:
     return np.array([needed_steps(text) for text in texts], dtype=np.int64)
 
 
-def report(found: Sequence[Finding], count: int, source: Source, strict: bool) -> None:
+def report_findings(found: Sequence[Finding], count: int, source: Source, strict: bool) -> None:
     """Tell what was found: as a warning, or as an error where anything useless must not pass.
 
     Raises:
@@ -106,14 +108,14 @@ def report(found: Sequence[Finding], count: int, source: Source, strict: bool) -
     """
     found = sorted(found)  # by row
     useless = [finding for finding in found if finding.is_useless]
-    for findings, told in ((useless, "cannot be used"), ([f for f in found if not f.is_useless], "may be bad")):
+    for findings, verdict in ((useless, "cannot be used"), ([f for f in found if not f.is_useless], "may be bad")):
         if not findings:
             continue
         lines = [f"  {finding.name}: {finding.what}" for finding in findings[:MOST_LINES]]
         if len(findings) > MOST_LINES:
             lines.append(f"  and {len(findings) - MOST_LINES} more")
         rows = len({finding.row for finding in findings})
-        message = "\n".join([f"{rows} of {count} recordings {told} ({source}):", *lines])
+        message = "\n".join([f"{rows} of {count} recordings {verdict} ({source}):", *lines])
         if strict and findings is useless:
             raise DataError(message, hint="mend them or leave them out; without strict they are left out")
         warn(message, stacklevel=2)
