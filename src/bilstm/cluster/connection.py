@@ -63,30 +63,26 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
             yield ray
             return
         try:
-            start(ray, address, cpus)
+            _connect(ray, address or LOCAL, cpus)
             yield ray
         finally:
             ray.shutdown()
 
 
-def start(ray: Any, address: str | None, cpus: int) -> None:
-    """Connect Ray, quietly."""
-    quiet = {"log_to_driver": False, "logging_level": "error"}
+def _connect(ray: Any, address: str, cpus: int) -> None:
+    own = {"num_cpus": cpus, "include_dashboard": False} if address == LOCAL else {}
     try:
-        if address is None or address == LOCAL:
-            ray.init(address=LOCAL, num_cpus=cpus, include_dashboard=False, **quiet)
-        else:
-            check_answers(address)
-            ray.init(address=address, **quiet)
+        if address != LOCAL:
+            _check_answers(address)
+        ray.init(address=address, log_to_driver=False, logging_level="error", **own)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).split("\n", 1)[0]
         raise BilstmError(
-            f"expected a Ray cluster at {address or LOCAL}, got none: {reason}",
-            hint="start one with: ray start --head",
+            f"expected a Ray cluster at {address}, got none: {reason}", hint="start one with: ray start --head"
         ) from None
 
 
-def check_answers(address: str) -> None:
+def _check_answers(address: str) -> None:
     """Raise an OSError if nobody listens at ``HOST:PORT``; Ray itself would try for minutes."""
     place = urlsplit(address if "://" in address else f"//{address}")
     if place.hostname and place.port:

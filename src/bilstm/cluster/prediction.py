@@ -52,24 +52,26 @@ def predict_files(
     with connected(address, min(os.cpu_count() or 1, len(waiting))) as ray:
         import ray.data
 
-        quiet(ray.data.DataContext.get_current())
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False  # the caller tells of each file
         count = min(processors(ray), len(waiting))
         items = [
             {"number": number, "source": str(source.resolve()), "target": str(target.resolve())}
             for number, (source, target) in enumerate(waiting)
         ]
-        found = ray.data.from_items(items, override_num_blocks=len(items)).map(
-            InActor,
+        predicted = ray.data.from_items(items, override_num_blocks=len(items)).map(
+            FilePredictor,
             fn_constructor_args=(make,),
             compute=ray.data.ActorPoolStrategy(size=count),
             num_cpus=1,
         )
-        for row in found.iter_rows():
+        for row in predicted.iter_rows():
             yield *waiting[row["number"]], row["failed"] or None
 
 
-class InActor:
-    """A process's predictor, which says of each file whether its output is written."""
+class FilePredictor:
+    """A process that predicts files, and says of each whether its output is written."""
 
     def __init__(self, make: Callable[[], Predictor]) -> None:
         import torch
@@ -116,10 +118,3 @@ def outputs_of(sources: list[Path], folder: Path, suffix: Callable[[Path], str])
             raise DataError(f"expected files of different names, got {pairs[target]} and {source}")
         pairs[target] = source
     return [(source, target) for target, source in pairs.items()]
-
-
-def quiet(context: Any) -> None:
-    """Ray Data without bars and tables: what is to be told of a file is told by whom it was asked for."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False

@@ -7,6 +7,7 @@ and goes on from its own checkpoint when it is started again.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -21,7 +22,7 @@ from bilstm.errors import BilstmError
 from bilstm.training import workers
 
 MOST_FAILURES = 20  # deaths of workers in one run, after which something else must be wrong
-PATIENCE = 0.2  # seconds between two looks at what the workers have said
+POLL = 0.2  # seconds between two looks at what the workers have said
 MENDED_BY_RESTART = (RuntimeError, OSError)  # what a worker sees when another one dies; anything else it did itself
 
 
@@ -33,7 +34,7 @@ def train_together(
     address: str | None = None,
     folder: Path | None = None,
     name: str = "model",
-    tell: Callable[[str], None] = lambda line: print(line, end="", file=sys.stderr, flush=True),
+    log: Callable[[str], None] = lambda line: print(line, end="", file=sys.stderr, flush=True),
 ) -> None:
     """Run a function in several processes that train one model together.
 
@@ -48,7 +49,7 @@ def train_together(
         address: see :func:`bilstm.cluster.connection.connected`.
         folder: where Ray notes how the run stands, on every machine of the cluster; None is one of this machine.
         name: of the run, in Ray's dashboard.
-        tell: is given what the first worker writes to stderr.
+        log: called with each line that the first worker writes to stderr.
 
     Raises:
         ExtraError: Ray is not installed.
@@ -62,23 +63,23 @@ def train_together(
         from ray.train.torch import TorchConfig, TorchTrainer
 
         count = count or max(1, processors(ray) // cpus)
-        post = ray.remote(num_cpus=0)(Post).remote()
+        messages = ray.remote(num_cpus=0)(Messages).remote()
         trainer = TorchTrainer(
             in_worker,
-            train_loop_config={"work": work, "post": post, "folder": os.getcwd(), "cpus": cpus},
+            train_loop_config={"work": work, "messages": messages, "folder": os.getcwd(), "cpus": cpus},
             scaling_config=ScalingConfig(num_workers=count, resources_per_worker={"CPU": cpus}),  # type: ignore[arg-type]
             run_config=RunConfig(
                 name=name, storage_path=str(storage), failure_config=FailureConfig(max_failures=MOST_FAILURES)
             ),
             torch_config=TorchConfig(backend="gloo"),
         )
-        follow(trainer.fit, lambda: ray.get(post.take.remote()), tell)
-        if (failure := ray.get(post.failure.remote())) is not None:
+        follow(trainer.fit, lambda: ray.get(messages.take.remote()), log)
+        if (failure := ray.get(messages.failure.remote())) is not None:
             raise failure
 
 
-def follow(run: Callable[[], Any], lines: Callable[[], list[str]], tell: Callable[[str], None]) -> None:
-    """Run a function to its end, and tell meanwhile what there is to be told.
+def follow(run: Callable[[], Any], lines: Callable[[], list[str]], log: Callable[[str], None]) -> None:
+    """Run a function to its end, and meanwhile log the lines that come.
 
     In a thread: Ray would take Ctrl-C for itself in the main one.
     """
@@ -93,9 +94,9 @@ def follow(run: Callable[[], Any], lines: Callable[[], list[str]], tell: Callabl
     thread = threading.Thread(target=to_its_end, daemon=True)
     thread.start()
     while thread.is_alive():
-        thread.join(PATIENCE)
+        thread.join(POLL)
         for line in lines():
-            tell(line)
+            log(line)
     if failed:
         reason = str(failed[0]).strip().split("\n")[-1]
         raise BilstmError(
@@ -104,76 +105,64 @@ def follow(run: Callable[[], Any], lines: Callable[[], list[str]], tell: Callabl
         ) from failed[0]
 
 
-class Post:
-    """An actor where the workers leave what the one who started them shall know."""
+class Messages:
+    """An actor where the workers leave what the one who started them has to know."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
-        self.raised: Exception | None = None
+        self.lines: list[str] = []
+        self.error: Exception | None = None
 
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def add(self, line: str) -> None:
+        self.lines.append(line)
 
     def take(self) -> list[str]:
-        said, self.said = self.said, []
-        return said
+        """The lines since the last time."""
+        lines, self.lines = self.lines, []
+        return lines
 
     def fail(self, error: Exception) -> None:
-        self.raised = self.raised or error
+        self.error = self.error or error
 
     def failure(self) -> Exception | None:
-        return self.raised
+        return self.error
 
 
-def in_worker(told: dict[str, Any]) -> None:
+def in_worker(config: dict[str, Any]) -> None:
     """What each worker does: the work, unless a worker before it has found that it cannot be done."""
     import torch
 
-    ray, post = ray_module(), told["post"]
-    if ray.get(post.failure.remote()) is not None:
+    ray, messages = ray_module(), config["messages"]
+    if ray.get(messages.failure.remote()) is not None:
         return
     with contextlib.suppress(OSError):
-        os.chdir(told["folder"])  # so that relative paths mean what they mean to the user
-    torch.set_num_threads(told["cpus"])
-    with heard(lambda text: ray.get(post.say.remote(text))):
+        os.chdir(config["folder"])  # so that relative paths mean what they mean to the user
+    torch.set_num_threads(config["cpus"])
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    with contextlib.ExitStack() as stack:  # the first worker speaks; the others would say the same
+        first = Lines(lambda line: ray.get(messages.add.remote(line)))
+        target = first if workers.is_first() else stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(contextlib.redirect_stderr(target))
         try:
-            told["work"]()
+            config["work"]()
+        except MENDED_BY_RESTART:
+            raise
         except Exception as error:
-            if isinstance(error, MENDED_BY_RESTART):
-                raise
-            ray.get(post.fail.remote(error))
+            ray.get(messages.fail.remote(error))
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()  # wakes those who wait for this one
 
 
-@contextlib.contextmanager
-def heard(say: Callable[[str], None]) -> Iterator[None]:
-    """What the first worker writes to stderr is said; the others keep silent, since they would say the same."""
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
-    with contextlib.ExitStack() as stack:
-        target = Voice(say) if workers.is_first() else stack.enter_context(open(os.devnull, "w"))
-        stack.enter_context(contextlib.redirect_stderr(target))
-        yield
+class Lines(io.TextIOBase):
+    """A stream that hands on its lines, each as it is finished."""
 
-
-class Voice:
-    """A stream whose lines are said, each as it is finished."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-        self.begun = ""
+    def __init__(self, add: Callable[[str], None]) -> None:
+        self.add, self.begun = add, ""
 
     def write(self, text: str) -> int:
         *lines, self.begun = (self.begun + text).split("\n")
         for line in lines:
-            self.say(line + "\n")
+            self.add(line + "\n")
         return len(text)
-
-    def flush(self) -> None:
-        """Nothing: a line is said when it ends."""
-
-    def isatty(self) -> bool:
-        return False
 
 
 @contextlib.contextmanager
