@@ -57,7 +57,7 @@ def training(history: History) -> list[Block]:
 
     def panel(name: str, label: str, colour: str) -> Panel:
         values, epochs = np.asarray(history[name])[rows], np.asarray(history["epoch"])[rows]
-        return Panel([Line(values, epochs, name=label, colour=colour)], epoch, Axis(label))
+        return Panel([Line(values, epochs, name=label, colour=colour, marker=4 * (len(rows) < 3))], epoch, Axis(label))
 
     note = "It should fall and level off."
     if history.has_validation:

@@ -99,11 +99,12 @@ class History:
         from bilstm.plotting.description import BLUE, ORANGE, Axis, Line, Mark, Panel, Points, thinned
 
         shown = {name: [self[name][row] for row in thinned(len(self))] for name in ("epoch", "loss", "validation_loss")}
-        marks: list[Mark] = [Line(shown["loss"], shown["epoch"], name="training", colour=BLUE)]
+        dots = 4 if len(self) < 3 else 0  # a line between two values, or of one, is easily missed
+        marks: list[Mark] = [Line(shown["loss"], shown["epoch"], name="training", colour=BLUE, marker=dots)]
         if self.has_validation:
             row = self.kept(by_metric=self.keeps_best_metric)
             kept = [self["epoch"][row]], [self["validation_loss"][row]]
-            marks.append(Line(shown["validation_loss"], shown["epoch"], name="validation", colour=ORANGE))
+            marks.append(Line(shown["validation_loss"], shown["epoch"], name="validation", colour=ORANGE, marker=dots))
             marks.append(Points(*kept, name="kept", colour=ORANGE, opacity=1.0))
         scale = scale or ("log" if min(self.columns["loss"], default=0.0) > 0 else "linear")
         return Panel(marks, Axis("epoch", scale="whole"), Axis("loss", scale=scale), is_compared=True)
