@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 LISTED = 6  # names in a sentence, at most
 LONGEST_NAME = 60  # characters of each
@@ -59,6 +60,7 @@ def written_times(times: pl.Series, zoned: bool = False) -> list[Any]:
     """Times as numbers, days or times of days.
 
     Example:
+        >>> import polars as pl
         >>> written_times(pl.Series([2001.0])), written_times(pl.Series(["2001-02-03"]).str.to_datetime())
         ([2001], ['2001-02-03'])
     """
@@ -114,6 +116,33 @@ def number(value: Any, digits: int = 4) -> str:
         return f"{int(value):,}".replace("-", "−")
     text = f"{value:,.0f}" if 10**digits <= size < 1e15 else f"{value:.{digits}g}"
     return text.replace("-", "−") if "e" not in text else text
+
+
+def fixed(value: float, digits: int = 4) -> str:
+    """A number with just so many digits, zeros at the end too, so that numbers below each other have as many.
+
+    Example:
+        >>> fixed(0.5), fixed(12345.6), fixed(-1.25, 3), fixed(0.0)
+        ('0.5000', '12346', '−1.25', '0.000')
+    """
+    text = f"{value:#.{digits}g}"
+    if "e+" in text:
+        text = f"{value:.0f}" if abs(value) < 1e12 else text
+    return text.removesuffix(".").replace("-", "−") if "e" not in text else text
+
+
+def as_option(value: Any) -> str:
+    """A parameter as the command line takes it, from which the very same value is read.
+
+    Example:
+        >>> as_option(None), as_option(1 / 300), as_option(True), as_option({"yes": 2.0})
+        ('none', '0.0033333333333333335', 'true', 'yes=2')
+    """
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ",".join(f"{key}={as_option(float(weight))}" for key, weight in value.items())
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def percent(value: float) -> str:

@@ -16,7 +16,7 @@ from bilstm.data.text.reader import from_texts
 from bilstm.errors import ParameterError
 from bilstm.estimators.loading import ESTIMATORS
 from bilstm.estimators.signatures import declaration
-from bilstm.estimators.space import as_option
+from bilstm.formatting import as_option
 from bilstm.tune.space import (
     FIXED,
     Choices,

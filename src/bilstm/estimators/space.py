@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bilstm.formatting import as_option
+
 DIGITS = 3  # of a number that is drawn: more says nothing, and nobody could type it
 
 
@@ -76,18 +78,6 @@ class Choices:
 
 Dimension = Range | Choices
 Space = dict[str, Dimension]
-
-
-def as_option(value: Any) -> str:
-    """A value as the command line takes it.
-
-    Example:
-        >>> as_option(None), as_option(True), as_option(0.001), as_option("mean")
-        ('none', 'true', '0.001', 'mean')
-    """
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.{DIGITS}g}" if isinstance(value, float) and float(f"{value:.{DIGITS}g}") == value else str(value)
 
 
 def in_words(space: Mapping[str, Dimension]) -> str:

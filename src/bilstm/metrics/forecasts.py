@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from bilstm.data.columns import Array
+from bilstm.formatting import fixed
 from bilstm.metrics.comparison import Comparison, Lag, check_shapes, means
 from bilstm.metrics.figures import ROUNDING, Figure, figures_of, mean_of, share
 
@@ -168,7 +169,7 @@ def verdict(metrics: dict[str, float], comparisons: dict[str, Comparison], figur
     spoken = f"{_SPOKEN.get(name, name)}{f', the best of {len(rivals)} baselines' if len(rivals) > 1 else ''}"
     what = "scaled mean absolute error" if figure == "mase" else "mean absolute error"
     if abs(mine - other) <= ROUNDING * other:
-        return f"no better than the {spoken}: the same {what}, {_digits(mine, 3)}"
+        return f"no better than the {spoken}: the same {what}, {fixed(mine, 3)}"
     word = "better than" if comparison.high < 0 else "worse than" if comparison.low > 0 else "no better than"
     numbers = " against ".join(_apart(mine, other))
     return f"{word} the {spoken}: {what} {numbers} ({_shares(mine - other, comparison, other)})"
@@ -305,16 +306,10 @@ def _direction(name: str, actual: Array, forecast: Array, last: Array, overlap: 
 def _apart(one: float, other: float) -> tuple[str, str]:
     """Two numbers with three digits, or as many more as tell them apart."""
     for digits in range(3, 8):
-        texts = _digits(one, digits), _digits(other, digits)
+        texts = fixed(one, digits), fixed(other, digits)
         if texts[0] != texts[1]:
             break
     return texts
-
-
-def _digits(value: float, digits: int) -> str:
-    """A number with so many digits, without an exponent where that is readable."""
-    text = f"{value:#.{digits}g}"
-    return (f"{value:.0f}" if abs(value) < 1e12 else text) if "e+" in text else text.removesuffix(".")
 
 
 def _shares(difference: float, comparison: Comparison, base: float) -> str:

@@ -21,7 +21,7 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.transcriber import BiLSTMTranscriber
-from bilstm.formatting import counted, percent, shortened
+from bilstm.formatting import counted, listed, percent, shortened
 
 FAR = 6.0  # standard deviations of the training mean beyond which a number is strange to the model
 MOST = 8  # columns that are named one by one
@@ -98,9 +98,8 @@ def _missing(steps: pl.DataFrame) -> list[str]:
     counts = {name: count for name, count in zip(steps.columns, steps.null_count().row(0), strict=True) if count}
     if not counts:
         return []
-    parts = [f"{shortened(name, 40)} {percent(count / steps.height)}" for name, count in list(counts.items())[:MOST]]
-    more = f" and {len(counts) - MOST} more columns" if len(counts) > MOST else ""
-    return [f"Values are missing: {', '.join(parts)}{more}."]
+    shares = [f"{shortened(name, 40)} {percent(count / steps.height)}" for name, count in counts.items()]
+    return [f"Values are missing: {listed(shares, MOST)}."]
 
 
 def _foreign(estimator: BiLSTMEstimator, steps: pl.DataFrame) -> list[str]:
@@ -113,7 +112,7 @@ def _foreign(estimator: BiLSTMEstimator, steps: pl.DataFrame) -> list[str]:
         said = _new_values(column, series) if column.kind == "category" else _far(column, series)
         found += [said] if said else []
     more = [f"So it is in {len(found) - MOST} more columns."] if len(found) > MOST else []
-    left = [f"The model leaves out {', '.join(shortened(name, 40) for name in unused[:MOST])}."] if unused else []
+    left = [f"The model leaves out {listed(unused, MOST)}."] if unused else []
     return found[:MOST] + more + left
 
 
@@ -159,6 +158,5 @@ def _of_words(estimator: LanguageEstimator, dataset: Dataset) -> list[str]:
     if dataset.tags is not None:
         new = sorted(set(dataset.tags.to_series().unique().to_list()) - set(estimator.classes_.tolist()))
         if new:
-            names = ", ".join(shortened(tag, 40) for tag in new[:MOST])
-            found.append(f"Tags that training never saw count as mistakes: {names}.")
+            found.append(f"Tags that training never saw count as mistakes: {listed(new, MOST)}.")
     return found

@@ -15,7 +15,7 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
-from bilstm.formatting import counted, percent, shortened
+from bilstm.formatting import counted, listed, percent, shortened
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.predictions import (
     BINS,
@@ -86,8 +86,7 @@ def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list
         return dataset, []
     if not known.any():
         estimator.labels_.transform(true_labels(dataset), dataset.source)  # which says it
-    new = sorted({str(label) for label in labels[~known]})
-    shown = ", ".join(new[:8]) + (f" and {len(new) - 8} more" if len(new) > 8 else "")
+    shown = listed(sorted({str(label) for label in labels[~known]}), 8)
     said = (
         f"{counted(int((~known).sum()), unit_of(dataset))} of {len(known):,} have a class that training never saw "
         f"({shown}). The model cannot be right there; all figures are of the others."

@@ -9,14 +9,13 @@ import platform
 import shlex
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bilstm.data.builtin import BUILTIN
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.signatures import described
-from bilstm.formatting import counted, number
+from bilstm.formatting import as_option, counted, number
 from bilstm.nn import explain
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import BLUE, GREEN, PINK, Axis, Line, Panel, thinned
@@ -86,8 +85,8 @@ def settings(estimator: BiLSTMEstimator) -> list[Block]:
         if name in WATCHED:
             continue
         value, chosen = getattr(estimator, name), estimator.resolved(name)
-        shown = written(value) if value is not None or chosen is None else f"none, here {written(chosen)}"
-        words = [name, shown, written(parameter.default), texts.get(name, "")]
+        shown = as_option(value) if value is not None or chosen is None else f"none, here {as_option(chosen)}"
+        words = [name, shown, as_option(parameter.default), texts.get(name, "")]
         rows.append((repr(value) != repr(parameter.default), words))
     rows.sort(key=lambda row: not row[0])  # which keeps the order of each kind
     changed = sum(differs for differs, _ in rows)
@@ -95,26 +94,6 @@ def settings(estimator: BiLSTMEstimator) -> list[Block]:
     said += "; they stand first." if changed > 1 else "; it stands first." if changed else "."
     head = ["parameter", "value", "default", "what it is"]
     return [Text(said), Table("Parameters", head, [words for _, words in rows], texts=(0, 1, 2, 3))]
-
-
-def written(value: Any) -> str:
-    """A parameter's value as text, from which the very same value is read.
-
-    Example:
-        >>> written(None), written(1 / 300), written(True), written({"yes": 2.0})
-        ('none', '0.0033333333333333335', 'true', 'yes=2')
-    """
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return ",".join(f"{key}={_exact(weight)}" for key, weight in value.items())
-    return _exact(value) if isinstance(value, float) else str(value)
-
-
-def _exact(value: float) -> str:
-    return repr(float(value)).removesuffix(".0")
 
 
 def versions(estimator: BiLSTMEstimator, file: Path | None) -> Facts:
@@ -192,7 +171,7 @@ def options(estimator: BiLSTMEstimator) -> list[str]:
         if parameter.annotation == "bool":
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words += [f"--{option}", written(value)]
+            words += [f"--{option}", as_option(value)]
     return words
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bilstm.formatting import counted, number, percent
+from bilstm.formatting import counted, fixed, number, percent
 from bilstm.metrics.bootstrap import Interval
 from bilstm.metrics.figures import Evaluation, Figure
 from bilstm.report.blocks import Block, Cell, Facts, Table, Text
@@ -39,13 +39,9 @@ def figures_blocks(evaluation: Evaluation) -> list[Block]:
 
 
 def _digits(value: float) -> str:
-    """Four digits, zeros at the end too, so that figures below each other have as many."""
     if not np.isfinite(value):
         return number(value)
-    if abs(value) < 5e-5:
-        return "0.0000"
-    text = f"{value:#.4g}" if abs(value) >= 0.1 else f"{value:.4f}"
-    return number(value) if "e" in text else text.removesuffix(".").replace("-", "−")
+    return "0.0000" if abs(value) < 5e-5 else fixed(value)
 
 
 def _value(evaluation: Evaluation, figure: Figure, place: int) -> Cell:

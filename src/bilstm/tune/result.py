@@ -15,7 +15,8 @@ from typing import Any
 
 from bilstm.errors import from_extra
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.estimators.space import Space, as_option
+from bilstm.estimators.space import Space
+from bilstm.formatting import as_option
 from bilstm.tune.space import distributions
 from bilstm.tune.trials import Objective
 
