@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import singledispatch
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -15,21 +15,28 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.encoders import Column
 from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import ModelFileError
-from bilstm.export.feeds import feed
+from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.classifier import BiLSTMClassifier
+from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.language import LanguageEstimator
+from bilstm.estimators.regressor import BiLSTMRegressor
+from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.transcriber import BiLSTMTranscriber
+from bilstm.export.feeds import Data, feed
 
 ROWS = 8
 WRONG = 1e-3  # float32 differs by some millionths
 
 
 class Checked(NamedTuple):
-    """The largest difference seen, in what, and by which ONNX Runtime."""
+    """The largest difference, in what, and by which ONNX Runtime."""
 
     difference: float
     unit: str
     runtime: str
 
 
-def checked(model: Any, content: bytes) -> Checked | None:
+def checked(model: BiLSTMEstimator, content: bytes) -> Checked | None:
     """Run the graph on made-up inputs and compare; None where ONNX Runtime is not installed.
 
     Raises:
@@ -62,23 +69,31 @@ def run(content: bytes, inputs: dict[str, Array]) -> dict[str, Array]:
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def made_up(model: Any) -> Any:
-    """A few inputs of different lengths, of the kind that the model reads."""
+@singledispatch
+def made_up(estimator: BiLSTMEstimator) -> Data:
+    """A few inputs of different lengths, of the kind that the estimator reads."""
     random = np.random.default_rng(0)
-    if model.task == "forecaster":
-        return cut(model.known_, model.history, model.horizon, at_end=True)
-    if model.task == "transcriber":
-        seconds = random.uniform(0.1, 1.0, ROWS)
-        return [random.normal(0, 0.1, round(s * model.sound_.rate)).astype(np.float32) for s in seconds]
-    lengths = np.ones(ROWS, dtype=np.int64) if model.is_table_ else random.integers(1, 9, ROWS)
+    lengths = np.ones(ROWS, dtype=np.int64) if estimator.is_table_ else random.integers(1, 9, ROWS)
     S = int(lengths.sum())
-    if model.is_language_:
-        words = [*model.words_.words[:1000], "Unheard-of"]
+    if isinstance(estimator, LanguageEstimator) and estimator.is_language_:
+        words = [*estimator.words_.words[:1000], "Unheard-of"]
         steps = pl.DataFrame({WORD: [words[k] for k in random.integers(0, len(words), S)]})
     else:
-        used = [column for column in model.features_.columns if column.kind != "left out"]
+        used = [column for column in estimator.features_.columns if column.kind != "left out"]
         steps = pl.DataFrame([_made_up_column(column, S, random) for column in used])
-    return Dataset(steps, lengths, is_language=model.is_language_)
+    return Dataset(steps, lengths, is_language=estimator.is_language_)
+
+
+@made_up.register
+def _(estimator: BiLSTMForecaster) -> Data:
+    return cut(estimator.known_, estimator.history, estimator.horizon, at_end=True)
+
+
+@made_up.register
+def _(estimator: BiLSTMTranscriber) -> Data:
+    random = np.random.default_rng(0)
+    seconds = random.uniform(0.1, 1.0, ROWS)
+    return [random.normal(0, 0.1, round(s * estimator.sound_.rate)).astype(np.float32) for s in seconds]
 
 
 def _made_up_column(column: Column, S: int, random: np.random.Generator) -> pl.Series:
@@ -95,41 +110,48 @@ def _made_up_column(column: Column, S: int, random: np.random.Generator) -> pl.S
 # -- the model's own results, and how far the graph's are from them ------------------------------------------------
 
 
-def compared(model: Any, data: Any, results: dict[str, Array]) -> tuple[float, str]:
+@singledispatch
+def compared(estimator: BiLSTMEstimator, data: Data, results: dict[str, Array]) -> tuple[float, str]:
     """The largest difference, and what it is counted in."""
-    return COMPARED[model.task](model, data, results)
+    raise ModelFileError(f"There is nothing to compare the graph of a {type(estimator).__name__} with.")
 
 
-def _numbers(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
-    missed = (results["predictions"] - model.values(data)) / model.scaler_.scale
+@compared.register
+def _(estimator: BiLSTMRegressor, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
+    missed = (results["predictions"] - estimator.values(data)) / estimator.scaler_.scale
     return _largest(missed), "deviations of the target"
 
 
-def _classes(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
-    return _largest(results["probabilities"] - model.predict_proba(data)), "probability"
+@compared.register
+def _(estimator: BiLSTMClassifier, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
+    return _largest(results["probabilities"] - estimator.predict_proba(data)), "probability"
 
 
-def _tags(model: Any, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
-    own = model.outputs(data)  # (S, K)
+@compared.register
+def _(estimator: BiLSTMTagger, data: Dataset, results: dict[str, Array]) -> tuple[float, str]:
+    own = estimator.outputs(data)  # (S, K)
     inside = np.arange(results["tags"].shape[1]) < data.lengths[:, None]
-    if (results["tags"][inside] != model.decode(own, data.lengths)).any():
+    if (results["tags"][inside] != estimator.decode(own, data.lengths)).any():
         return np.inf, "other tags"
     return _largest(results["scores"][inside] - own) / max(1.0, _largest(own)), "share of the largest score"
 
 
-def _steps_to_come(model: Any, data: Windows, results: dict[str, Array]) -> tuple[float, str]:
-    own = model.forecasts_of(data)
-    found = [results["forecast"] - own.forecast]
-    found += [results[name] - bound for name, bound in (("low", own.lows), ("high", own.highs)) if len(bound)]
-    goals = data.series.target_matrix
-    size = np.maximum(np.nanstd(goals, axis=0), np.finfo(np.float64).tiny)
-    return max(_largest(missed / size) for missed in found), "deviations of the target"
+@compared.register
+def _(estimator: BiLSTMForecaster, data: Windows, results: dict[str, Array]) -> tuple[float, str]:
+    own = estimator.forecasts_of(data)
+    missed = [results["forecast"] - own.forecast]
+    missed += [results[name] - bound for name, bound in (("low", own.lows), ("high", own.highs)) if len(bound)]
+    size = np.maximum(np.nanstd(data.series.target_matrix, axis=0), np.finfo(np.float64).tiny)
+    return max(_largest(part / size) for part in missed), "deviations of the target"
 
 
-def _characters(model: Any, data: list[Array], results: dict[str, Array]) -> tuple[float, str]:
+@compared.register
+def _(estimator: BiLSTMTranscriber, data: list[Array], results: dict[str, Array]) -> tuple[float, str]:
     missed = [0.0]
-    for row, (count, own) in enumerate(zip(results["steps"], model.outputs(data), strict=True)):
-        expected = np.zeros((0, len(model.characters_))) if own is None else log_softmax(own.astype(np.float64), axis=1)
+    for row, (count, own) in enumerate(zip(results["steps"], estimator.outputs(data), strict=True)):
+        expected = (
+            np.zeros((0, len(estimator.characters_))) if own is None else log_softmax(own.astype(np.float64), axis=1)
+        )
         if count != len(expected):
             return np.inf, "another number of steps"
         missed.append(_largest(results["log_probabilities"][row, :count] - expected))
@@ -138,12 +160,3 @@ def _characters(model: Any, data: list[Array], results: dict[str, Array]) -> tup
 
 def _largest(values: Array) -> float:
     return float(np.abs(values).max(initial=0.0))
-
-
-COMPARED: dict[str, Callable[[Any, Any, dict[str, Array]], tuple[float, str]]] = {
-    "regressor": _numbers,
-    "classifier": _classes,
-    "tagger": _tags,
-    "forecaster": _steps_to_come,
-    "transcriber": _characters,
-}

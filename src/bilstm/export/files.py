@@ -18,7 +18,7 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.export.check import Checked, checked
 from bilstm.export.graph import IR_VERSION, OPSET, Graph
 from bilstm.export.layers import lstm, rows
-from bilstm.export.tasks import TASKS
+from bilstm.export.tasks import operators
 from bilstm.files import tensor_file
 
 FORMAT = 1
@@ -53,18 +53,18 @@ def to_onnx(model: BiLSTMEstimator, path: str | Path) -> Checked | None:
     """
     path = Path(path)
     content, spec = written(model)
-    found = checked(model, content)
+    result = checked(model, content)
     text = json.dumps(spec, ensure_ascii=False, allow_nan=False, indent=1)
     for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
         tensor_file.replace(target, data)
-    return found
+    return result
 
 
 def written(model: BiLSTMEstimator) -> tuple[bytes, dict[str, Any]]:
     """The ONNX file of a fitted estimator, and what the JSON beside it says."""
     check_is_fitted(model)
     graph = Graph(model.task)
-    told = TASKS[model.task](graph, model)
+    own = operators(model, graph)
     made_by = f"bilstm {metadata.version('bilstm')}"
     whole = graph.model(f"A {model.task} of {made_by}; the JSON beside it says what its inputs are.")
     whole.producer_name, whole.producer_version = made_by.split()
@@ -80,7 +80,7 @@ def written(model: BiLSTMEstimator) -> tuple[bytes, dict[str, Any]]:
         "inputs": _described(whole.graph.input),
         "outputs": _described(whole.graph.output),
     }
-    return content, spec | told
+    return content, spec | own
 
 
 def layer_to_onnx(layer: nn.LSTM, path: str | Path) -> None:
@@ -113,9 +113,9 @@ def _described(values: Any) -> dict[str, Any]:
     """Names, types and shapes of what goes in or out."""
     from onnx import TensorProto
 
-    found = {}
+    described = {}
     for value in values:
         kind = value.type.tensor_type
         shape = [axis.dim_param or axis.dim_value for axis in kind.shape.dim]
-        found[value.name] = {"type": TensorProto.DataType.Name(kind.elem_type).lower(), "shape": shape}
-    return found
+        described[value.name] = {"type": TensorProto.DataType.Name(kind.elem_type).lower(), "shape": shape}
+    return described

@@ -43,15 +43,15 @@ class Graph:
 
     def input(self, name: str, kind: str, shape: Sequence[int | str]) -> str:
         """An input of the whole graph; axes with a name may have any size."""
-        name = self._fresh(name)
-        self.inputs.append(self._told(name, kind, shape))
+        name = self._unused(name)
+        self.inputs.append(self._described(name, kind, shape))
         return name
 
     def output(self, name: str, value: str, kind: str, shape: Sequence[int | str]) -> None:
         """Let ``value`` be a result of the whole graph, under a name of its own."""
-        name = self._fresh(name)
+        name = self._unused(name)
         self.nodes.append(self.onnx.helper.make_node("Identity", [value], [name], name=f"{name}_out"))
-        self.outputs.append(self._told(name, kind, shape))
+        self.outputs.append(self._described(name, kind, shape))
 
     def constant(self, name: str, value: Any) -> str:
         """Numbers that stand in the file; the same name stands for the same numbers."""
@@ -74,6 +74,10 @@ class Graph:
         self._names.update([own, *results])
         self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), results, name=own, **attributes))
         return results
+
+    def whole(self, number: int) -> str:
+        """One whole number as a constant without axes."""
+        return self.constant(f"number_{number}", np.int64(number))
 
     def integers(self, *values: int) -> str:
         """Whole numbers as a constant (n,): axes, shapes, places."""
@@ -111,7 +115,7 @@ class Graph:
 
     def range(self, count: str) -> str:
         """0 … count − 1, of a count (1,)."""
-        zero, one = (self.constant(f"number_{n}", np.int64(n)) for n in (0, 1))
+        zero, one = self.whole(0), self.whole(1)
         return self.add("Range", zero, self.squeeze(count, 0), one)
 
     # -- the end ---------------------------------------------------------------------------------------------
@@ -144,7 +148,7 @@ class Graph:
         self.onnx.checker.check_model(model, full_check=True)
         return model
 
-    def _told(self, name: str, kind: str, shape: Sequence[int | str]) -> Any:
+    def _described(self, name: str, kind: str, shape: Sequence[int | str]) -> Any:
         return self.onnx.helper.make_tensor_value_info(name, self._kind(kind), list(shape))
 
     def _kind(self, kind: str) -> int:
@@ -158,7 +162,7 @@ class Graph:
             free = f"{name}_{number}"
         return free
 
-    def _fresh(self, name: str) -> str:
+    def _unused(self, name: str) -> str:
         name = self.prefix + name
         assert name not in self._names, name
         self._names.add(name)

@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 
 def rows(graph: Graph, lengths: str, like: str) -> Rows:
     """The rows of ``like`` (B, T, …), each as long as ``lengths`` (B,) says."""
-    first = graph.add("Gather", lengths, graph.constant("number_0", np.int64(0)), name="first_length")
+    first = graph.add("Gather", lengths, graph.whole(0), name="first_length")
     # ONNX Runtime's LSTM ends the whole process at a batch of no rows; Gather makes that an error, and adds zero here
     lengths = graph.add("Add", lengths, graph.add("Sub", first, first), name="lengths_of_rows")
     time = graph.range(graph.size(like, 1))
@@ -127,13 +127,13 @@ def pooled(graph: Graph, network: Network, read: Read, row: Rows) -> str:
         return last_states(graph, read)
     outside = graph.unsqueeze(graph.add("Not", row.inside), 2)  # (B, T, 1)
     if network.pooling == "mean":
-        count = graph.add("Max", row.lengths, graph.constant("number_1", np.int64(1)))
+        count = graph.add("Max", row.lengths, graph.whole(1))
         total = graph.add("ReduceSum", read.output, graph.integers(1), keepdims=0)
         return graph.add("Div", total, graph.cast(graph.unsqueeze(count, 1), "float"), name="pooled")
     if network.pooling == "max":
         nothing = graph.constant("minus_infinity", np.float32(-np.inf))
         highest = graph.add("ReduceMax", graph.add("Where", outside, nothing, read.output), axes=[1], keepdims=0)
-        empty = graph.unsqueeze(graph.add("Equal", row.lengths, graph.constant("number_0", np.int64(0))), 1)
+        empty = graph.unsqueeze(graph.add("Equal", row.lengths, graph.whole(0)), 1)
         return graph.add("Where", empty, graph.constant("zero", np.float32(0)), highest, name="pooled")
     assert network.attention is not None
     scores = graph.squeeze(linear(graph, network.attention, read.output, "attention"), 2)  # (B, T)
@@ -157,7 +157,7 @@ def word_vectors(graph: Graph, reader: WordReader, words: str, forms: str) -> st
         parts.append(graph.add("Add", given, _looked_up(graph, reader.corrections, number, "corrections")))
     if reader.spelling is not None and reader.characters is not None:
         characters = graph.part(forms, 1, COLUMNS)  # (U, C)
-        written = graph.add("Not", graph.add("Equal", characters, graph.constant("number_0", np.int64(PADDING))))
+        written = graph.add("Not", graph.add("Equal", characters, graph.whole(PADDING)))
         count = graph.add("ReduceSum", graph.cast(written, "int64"), graph.integers(1), keepdims=0, name="spelled")
         spelled = _looked_up(graph, reader.characters, characters, "characters")  # (U, C, H)
         read = lstm(graph, reader.spelling, spelled, Rows(count, written), "spelling")
@@ -187,7 +187,7 @@ def viterbi(graph: Graph, crf: CRF, emissions: str, row: Rows) -> str:
     first = graph.part(steps, 0, 0, 1)
     begun = graph.add("Add", graph.constant("crf_start", start), graph.squeeze(first, 0), name="path_scores")  # (B, K)
     next_steps = graph.add("Concat", graph.part(steps, 0, 1), first, axis=0)  # the last is not read
-    next_number = graph.add("Add", graph.range(graph.size(emissions, 1)), graph.constant("number_1", np.int64(1)))
+    next_number = graph.add("Add", graph.range(graph.size(emissions, 1)), graph.whole(1))
     goes_on = graph.add("Less", graph.unsqueeze(next_number, 1), row.lengths, name="goes_on")  # (T, B)
     scores, origins = graph.several(
         "Scan",
@@ -213,7 +213,7 @@ def viterbi(graph: Graph, crf: CRF, emissions: str, row: Rows) -> str:
         scan_output_directions=[1],
     )  # (T, B)
     tags = graph.transpose(path, 1, 0)
-    return graph.add("Where", row.inside, tags, graph.constant("number_0", np.int64(0)), name="best_tags")
+    return graph.add("Where", row.inside, tags, graph.whole(0), name="best_tags")
 
 
 def _ruled(crf: CRF) -> list[Tensor]:

@@ -33,7 +33,7 @@ def log_mel(graph: Graph, encoder: SoundEncoder, samples: str) -> str:
     """Samples (B, S) to the log-mel energies of every whole window, (B, T, mels) double."""
     window, size = encoder.window, fft_size(encoder)
     number = graph.range(_frames_of(graph, encoder, graph.size(samples, 1)))
-    begins = graph.add("Mul", number, _whole(graph, encoder.shift))
+    begins = graph.add("Mul", number, graph.whole(encoder.shift))
     places = graph.add("Add", graph.unsqueeze(begins, 1), graph.constant("places_in_window", np.arange(window)))
     frames = graph.add("Gather", graph.cast(samples, "double"), places, axis=1, name="windows")  # (B, T, W)
     frames = graph.add("Sub", frames, graph.add("ReduceMean", frames, axes=[2]), name="without_offset")
@@ -54,10 +54,10 @@ def log_mel(graph: Graph, encoder: SoundEncoder, samples: str) -> str:
 
 def _frames_of(graph: Graph, encoder: SoundEncoder, samples: str) -> str:
     """How many whole windows so many samples hold, (B,)."""
-    over = graph.add("Sub", samples, _whole(graph, encoder.window))
-    is_short = graph.add("Less", over, _whole(graph, 0))
-    count = graph.add("Add", graph.add("Div", over, _whole(graph, encoder.shift)), _whole(graph, 1))
-    return graph.add("Where", is_short, _whole(graph, 0), count, name="frames")
+    over = graph.add("Sub", samples, graph.whole(encoder.window))
+    is_short = graph.add("Less", over, graph.whole(0))
+    count = graph.add("Add", graph.add("Div", over, graph.whole(encoder.shift)), graph.whole(1))
+    return graph.add("Where", is_short, graph.whole(0), count, name="frames")
 
 
 def _mean(graph: Graph, encoder: SoundEncoder, mel: str, frames: str) -> str:
@@ -65,13 +65,13 @@ def _mean(graph: Graph, encoder: SoundEncoder, mel: str, frames: str) -> str:
     number = graph.range(graph.size(mel, 1))  # of each frame
     if encoder.normalise == "running":
         prior = graph.constant("mel_prior", PRIOR_FRAMES * encoder.mean)
-        total = graph.add("Add", graph.add("CumSum", mel, graph.constant("number_1", np.int64(1))), prior)
-        count = graph.add("Add", number, _whole(graph, PRIOR_FRAMES + 1))
+        total = graph.add("Add", graph.add("CumSum", mel, graph.whole(1)), prior)
+        count = graph.add("Add", number, graph.whole(PRIOR_FRAMES + 1))
         return graph.add("Div", total, graph.cast(graph.unsqueeze(count, 1), "double"), name="running_mean")
     inside = graph.unsqueeze(graph.add("Less", number, graph.unsqueeze(frames, 1)), 2)
     kept = graph.add("Where", inside, mel, graph.constant("zero_double", np.float64(0)))
     total = graph.add("ReduceSum", kept, graph.integers(1))
-    count = graph.cast(graph.add("Max", frames, _whole(graph, 1)), "double")
+    count = graph.cast(graph.add("Max", frames, graph.whole(1)), "double")
     return graph.add("Div", total, graph.unsqueeze(count, 1, 2), name="mean_of_recording")
 
 
@@ -79,18 +79,14 @@ def _stacked(graph: Graph, encoder: SoundEncoder, frames: str, count: str) -> tu
     """Frames (B, T, mels) to steps of ``stack`` frames; a row's last frame fills up its last step."""
     if encoder.stack == 1:
         return frames, count
-    stack, more = _whole(graph, encoder.stack), _whole(graph, encoder.stack - 1)
+    stack, more = graph.whole(encoder.stack), graph.whole(encoder.stack - 1)
     longest = graph.add("Div", graph.add("Add", graph.size(frames, 1), more), stack)
     place = graph.range(graph.add("Mul", longest, stack))
-    last = graph.add("Max", graph.add("Sub", count, _whole(graph, 1)), _whole(graph, 0))
+    last = graph.add("Max", graph.add("Sub", count, graph.whole(1)), graph.whole(0))
     taken = graph.add("Min", place, graph.unsqueeze(last, 1))  # (B, T')
     filled = graph.add("GatherND", frames, graph.unsqueeze(taken, 2), batch_dims=1)  # (B, T', mels)
     steps = graph.reshape(filled, 0, -1, encoder.input_size, name="steps_of_frames")
     return steps, graph.add("Div", graph.add("Add", count, more), stack, name="steps_of_rows")
-
-
-def _whole(graph: Graph, number: int) -> str:
-    return graph.constant(f"number_{number}", np.int64(number))
 
 
 def mel_weights(encoder: SoundEncoder) -> Array:
