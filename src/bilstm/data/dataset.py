@@ -204,6 +204,11 @@ def joined(parts: Sequence[D]) -> D:
     return replace(parts[0], **{name: _stacked([getattr(part, name) for part in parts]) for name in names})
 
 
+def without_none(**values: str | None) -> dict[str, str]:
+    """The options that were given, as ``read_with`` keeps them."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _at(values: Any, rows: Array) -> Any:
     """Rows of an array, a frame, a Series or a tuple; None where there are none."""
     if values is None:

@@ -85,11 +85,11 @@ class Stream:
             while waiting and len(open_) < (1 if generator is None else self.side_by_side):
                 open_.append(self._drawn_of(*waiting.pop(0), split))
             turn = 0 if generator is None else int(generator.integers(len(open_)))
-            found = next(open_[turn], None)
-            if found is None:
+            drawn = next(open_[turn], None)
+            if drawn is None:
                 del open_[turn]
             else:
-                yield found
+                yield drawn
 
     def _drawn_of(self, number: int, shard: Any, split: int) -> Iterator[tuple[Array, Dataset]]:
         for order, piece in enumerate(self.read(shard)):

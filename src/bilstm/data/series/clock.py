@@ -86,13 +86,13 @@ class Clock:
             return _of_numbers(steps, float(middle))
         seconds = float(middle) / MICROSECONDS
         stamps = [values.view("M8[us]") for values in numbers]
-        found = None
+        clock = None
         if seconds >= (SHORTEST_MONTH * DAY):
-            found = _of_months(stamps, seconds, zoned)
+            clock = _of_months(stamps, seconds, zoned)
         elif abs(seconds - DAY) <= HOUR:
-            found = _of_business_days(stamps, zoned)
-        if found is not None:
-            return found
+            clock = _of_business_days(stamps, zoned)
+        if clock is not None:
+            return clock
         is_fixed = (steps == middle).mean() >= MOST
         return cls("fixed" if is_fixed else "irregular", step=seconds, zoned=zoned)
 
@@ -241,17 +241,17 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
     days, years = stamps.astype("M8[D]"), stamps.astype("M8[Y]")
     year_days = (years + 1).astype("M8[D]") - years.astype("M8[D]")
     seconds = np.inf if clock.months else clock.step
-    places = {}
+    phases = {}
     if seconds < DAY:
-        places["hour"] = (stamps - days) / ONE_DAY
+        phases["hour"] = (stamps - days) / ONE_DAY
     if seconds <= DAY:
-        places["weekday"] = _weekday(days) / 7
+        phases["weekday"] = _weekday(days) / 7
     if span_years >= 2 and clock.months < 12:
-        places["year"] = (days - years.astype("M8[D]")) / year_days
+        phases["year"] = (days - years.astype("M8[D]")) / year_days
     columns = {}
-    for name, place in places.items():
-        columns[f"{name} sin"] = np.sin(2 * np.pi * place)
-        columns[f"{name} cos"] = np.cos(2 * np.pi * place)
+    for name, phase in phases.items():
+        columns[f"{name} sin"] = np.sin(2 * np.pi * phase)
+        columns[f"{name} cos"] = np.cos(2 * np.pi * phase)
     return pl.DataFrame(columns)
 
 

@@ -1,4 +1,4 @@
-"""Series to numbers and back: how the targets are seen, scaled columns, the calendar. Fitted on training windows only.
+"""Series to numbers and back: targets, scaled columns, the calendar. Fitted on training windows only.
 
 Knows columns and clocks; does not know networks.
 """
@@ -66,7 +66,7 @@ class SeriesEncoder:
         series, covered = windows.series, windows.covered
         encoder = cls(target_as, list(series.target_columns))
         encoder.span_years = series.clock.years(series.times.filter(covered)) if use_calendar else 0.0
-        z = encoder._seen(series)[covered]
+        z = encoder._viewed(series)[covered]
         for name, values in zip(encoder.target_columns, z.T, strict=True):
             if np.isnan(values).all():
                 raise DataError(
@@ -110,7 +110,7 @@ class SeriesEncoder:
 
     def standardised(self, series: Series) -> Array:
         """z, (S, K) in float64, NaN where missing."""
-        z: Array = (self._seen(series) - self.mean) / self.scale
+        z: Array = (self._viewed(series) - self.mean) / self.scale
         return z
 
     def filled(self, series: Series) -> Array:
@@ -128,8 +128,8 @@ class SeriesEncoder:
 
     def inverse(self, z: Array) -> Array:
         """Standardised targets (…, K) in the caller's units, float64."""
-        seen = z.astype(np.float64) * self.scale + self.mean
-        return np.exp(seen) if self.target_as == LOG else seen
+        values = z.astype(np.float64) * self.scale + self.mean
+        return np.exp(values) if self.target_as == LOG else values
 
     def to_json(self) -> dict[str, Any]:
         """As JSON can say it."""
@@ -156,10 +156,10 @@ class SeriesEncoder:
         ):
             raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
         if encoder.target_as not in VIEWS:
-            raise DataError(f"expected targets seen as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")
+            raise DataError(f"expected targets viewed as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")
         return encoder
 
-    def _seen(self, series: Series) -> Array:
+    def _viewed(self, series: Series) -> Array:
         values = series.target_matrix
         if self.target_as != LOG:
             return values

@@ -57,32 +57,32 @@ def find_leaks(
         column 'signal' knows the future of 'price': it tells the change over the next 1 step (correlation 1.00 beyond \
 the last 6 values of 'price'); if it was computed from later rows (a shift, a centred mean), leave it out
     """
-    places = {name: place for place, name in enumerate(names)}
+    index = {name: place for place, name in enumerate(names)}
     for name in (*targets, *future):
-        if name not in places:
+        if name not in index:
             raise DataError(f"expected a column {name!r}, got none of that name", hint=did_you_mean(name, names))
     rows, block = _sample(np.asarray(lengths), len(names) * max(len(targets), 1))
     table = _standard(np.asarray(values, dtype=np.float64)[rows])
     leads = min(max(horizon, _FEWEST), _MOST)
-    found: list[str] = []
+    sentences: list[str] = []
     ahead = set(future)
     for number, target_name in enumerate(targets):
-        target = table[:, places[target_name]]
+        target = table[:, index[target_name]]
         if np.isnan(target).all():
             continue
         # of two targets that are one, the later says so
         skipped = {target_name, *targets[number + 1 :]}
         others = [name for name in names if name not in ahead and name != target_name]
-        same = [n for n in others if n not in skipped and min(_agreement(table[:, places[n]], target, block)) > _EXACT]
-        found += [
+        same = [n for n in others if n not in skipped and min(_agreement(table[:, index[n]], target, block)) > _EXACT]
+        sentences += [
             f"column {name!r} repeats {target_name!r}: it is the same up to scale, and adds nothing" for name in same
         ]
         rest = [name for name in others if name not in same]
-        found += _knowing(table, block, places, target_name, rest, leads)
+        sentences += _knowing(table, block, index, target_name, rest, leads)
         for name in names:
             if name in ahead and name != target_name:
-                found += _equal(table[:, places[name]], target, block, name, target_name, min(horizon, leads))
-    return found + _shuffled(table, block, places, targets)
+                sentences += _equal(table[:, index[name]], target, block, name, target_name, min(horizon, leads))
+    return sentences + _shuffled(table, block, index, targets)
 
 
 def _sample(lengths: Array, pairs: int) -> tuple[Array, Array]:
@@ -114,10 +114,10 @@ def _standard(table: Array) -> Array:
 
 
 def _knowing(
-    table: Array, block: Array, places: dict[str, int], target_name: str, others: Sequence[str], leads: int
+    table: Array, block: Array, index: dict[str, int], target_name: str, others: Sequence[str], leads: int
 ) -> list[str]:
     """Sentences about columns that tell the target's change over some lead beyond its own past."""
-    target = table[:, places[target_name]]
+    target = table[:, index[target_name]]
     size = len(target) - _LAGS - leads
     if size < _LEAST or not others:
         return []
@@ -127,7 +127,7 @@ def _knowing(
     whole = (block[:size] == block[_LAGS + leads :]) & ~np.isnan(past).any(axis=1) & ~np.isnan(to_come).any(axis=1)
     if whole.sum() < _LEAST:
         return []
-    own, columns = past[whole], np.nan_to_num(_carried(table[:, [places[n] for n in others]], block)[now][whole])
+    own, columns = past[whole], np.nan_to_num(_carried(table[:, [index[n] for n in others]], block)[now][whole])
     basis = _basis(own)
     change, news = _rest(to_come[whole], basis), _rest(columns, basis)
     correlations = _correlation(news, change)  # (columns, leads)
@@ -189,18 +189,18 @@ def _news_agreement(column: Array, target: Array, block: Array, shift: int) -> f
     return abs(float(_correlation(*news)[0, 0]))
 
 
-def _shuffled(table: Array, block: Array, places: dict[str, int], targets: Sequence[str]) -> list[str]:
+def _shuffled(table: Array, block: Array, index: dict[str, int], targets: Sequence[str]) -> list[str]:
     """A sentence if neighbouring rows resemble each other no more than any two, in the targets and most columns."""
-    alone = {name: _alone(table[:, place], block) for name, place in places.items()}
-    told = {name: bool(answer) for name, answer in alone.items() if answer is not None}
-    seen = [target_name for target_name in targets if target_name in told]
-    others = [name for name in told if name not in targets]
-    if not seen or not all(told[target_name] for target_name in seen):
+    alone = {name: _alone(table[:, place], block) for name, place in index.items()}
+    verdicts = {name: bool(answer) for name, answer in alone.items() if answer is not None}
+    judged = [target_name for target_name in targets if target_name in verdicts]
+    others = [name for name in verdicts if name not in targets]
+    if not judged or not all(verdicts[target_name] for target_name in judged):
         return []
-    if others and 2 * sum(told[name] for name in others) <= len(others):
+    if others and 2 * sum(verdicts[name] for name in others) <= len(others):
         return []
     most = " and of most other columns" if others else ""
-    target_name = ", ".join(repr(name) for name in seen)
+    target_name = ", ".join(repr(name) for name in judged)
     return [
         f"rows look shuffled: neighbouring values of {target_name}{most} resemble each other no more than any two; "
         "if these are returns or noise, ignore this"

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, as_text
-from bilstm.data.dataset import Dataset
+from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.series.clock import Clock
 from bilstm.data.series.table import Table, open_table, time_column
 from bilstm.data.series.timestamps import read_times
@@ -258,13 +258,12 @@ def read_series(
         clock = Clock.of([times[int(a) : int(a + t)] for a, t in zip(starts, lengths, strict=True)], zoned)
     else:
         _check_clock(clock, times, lengths, zoned, table)
-    told = {"time": time, "group": group, "target": json.dumps(names), "future": json.dumps(list(future))}
     series = Series(
         steps=values[rows],
         lengths=lengths,
         ids=ids,
         source=table.source,
-        read_with={key: value for key, value in told.items() if value is not None},
+        read_with=without_none(time=time, group=group, target=json.dumps(names), future=json.dumps(list(future))),
         times=times.alias(time or "step"),
         clock=clock,
         target_columns=tuple(names),
@@ -340,8 +339,8 @@ def _check_clock(clock: Clock, times: pl.Series, lengths: Array, zoned: bool, ta
     """Refuse times of another kind, or much closer ones, than those of a known clock."""
     is_number = times.dtype == pl.Float64
     if clock.unit != "irregular" and is_number != (clock.unit == "number"):
-        came = "numbers" if is_number else "dates"
-        raise DataError(f"expected times in steps of {clock.name}, got {came} ({table.source})", hint="name --time")
+        got = "numbers" if is_number else "dates"
+        raise DataError(f"expected times in steps of {clock.name}, got {got} ({table.source})", hint="name --time")
     steps = _steps(times, lengths)
     middle = float(np.median(steps)) / (1 if is_number else 1e6) if len(steps) else clock.step
     if clock.unit != "irregular" and middle < 0.9 * clock.step:
@@ -351,8 +350,8 @@ def _check_clock(clock: Clock, times: pl.Series, lengths: Array, zoned: bool, ta
             hint="bring the data to that step first, by sums or means",
         )
     if zoned != clock.zoned and not is_number:
-        known, came = ("with", "without") if clock.zoned else ("without", "with")
-        warn(f"expected times {known} offsets, got times {came} ({table.source})", stacklevel=4)
+        known, got = ("with", "without") if clock.zoned else ("without", "with")
+        warn(f"expected times {known} offsets, got times {got} ({table.source})", stacklevel=4)
 
 
 def _without_gaps(data: Series) -> Series:

@@ -29,7 +29,7 @@ class Table:
 
     Args:
         frame: its columns with the types it has; of CSV all text.
-        source: where they came from.
+        source: where they got from.
         is_array: whether its columns have names of ours.
     """
 
@@ -66,7 +66,7 @@ class Table:
         return column
 
     def times(self, name: str) -> pl.Series:
-        """The column of times as it came, missing values of every kind as null."""
+        """The column of times as it got, missing values of every kind as null."""
         column = self.frame[name]
         return self.column(name, "category") if column.dtype == pl.String else column
 
@@ -159,12 +159,12 @@ def time_column(table: Table, names: Sequence[str]) -> str | None:
     columns = {name: table.frame[name] for name in names}
     dates = [n for n, c in columns.items() if isinstance(c.dtype, (pl.Date, pl.Datetime)) or looks_like_times(c)]
     called = [[name for name in names if name.lower() in known] for known in TIME_NAMES]
-    for found in ([name for name in dates if name in called[0]], dates, *called):
-        if len(found) == 1:
-            return found[0]
-        if len(found) > 1:
+    for candidates in ([name for name in dates if name in called[0]], dates, *called):
+        if len(candidates) == 1:
+            return candidates[0]
+        if len(candidates) > 1:
             raise DataError(
-                f"expected one column of times, got {', '.join(map(repr, found))} ({table.source})",
+                f"expected one column of times, got {', '.join(map(repr, candidates))} ({table.source})",
                 hint="name the one that steps follow with --time",
             )
     return None
@@ -175,11 +175,11 @@ def _numbers(data: Any) -> Array:
         array = np.asarray(data)
         if array.ndim in (1, 2) and array.dtype.kind in "fiubO":
             return array.astype(np.float64)
-        came = f"an array of shape {array.shape} and type {array.dtype}"
+        got = f"an array of shape {array.shape} and type {array.dtype}"
     except (TypeError, ValueError):  # lists of different lengths, objects that are no numbers
-        came = f"a {type(data).__name__} that is none"
+        got = f"a {type(data).__name__} that is none"
     raise DataError(
-        f"expected a series of numbers (T,) or several side by side (T, K), got {came}",
+        f"expected a series of numbers (T,) or several side by side (T, K), got {got}",
         hint="series of different lengths go into one long table, with a column that names them (group)",
     )
 

@@ -156,11 +156,11 @@ def _read_as(text: pl.Series, order: str) -> tuple[pl.Series, int | None]:
         rest = text if row == 0 else text.set(times.is_not_null(), None)
         if FIRST in form:
             rest, form = rest + FIRST, form.replace(FIRST, " @%d")
-        found = rest.str.to_datetime(form, time_unit="us", strict=False)
+        parsed = rest.str.to_datetime(form, time_unit="us", strict=False)
         if "%#z" in form:
-            found = found.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        found = found.set(found.dt.year() < EARLIEST_YEAR, None)
-        times = found if row == 0 else times.fill_null(found)
+            parsed = parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        parsed = parsed.set(parsed.dt.year() < EARLIEST_YEAR, None)
+        times = parsed if row == 0 else times.fill_null(parsed)
     return times, None
 
 
@@ -172,13 +172,13 @@ def _form(stamp: str, order: str) -> str | None:
         date = mark.join(["%m", "%d", year] if order == "month" else ["%d", "%m", year])
         return _with_time(stamp, numbered.end(), date)
     for pattern, date in DATES:
-        found = pattern.match(stamp)
-        if found:
-            return _with_time(stamp, found.end(), _full_month(date.format(found[1]), found[0]))
+        match = pattern.match(stamp)
+        if match:
+            return _with_time(stamp, match.end(), _full_month(date.format(match[1]), match[0]))
     for pattern, date in MONTHS:
-        found = pattern.fullmatch(stamp)
-        if found:
-            return _full_month(date.format(found[1]), stamp) + FIRST
+        match = pattern.fullmatch(stamp)
+        if match:
+            return _full_month(date.format(match[1]), stamp) + FIRST
     return None
 
 
@@ -189,10 +189,10 @@ def _full_month(form: str, date: str) -> str:
 def _with_time(stamp: str, end: int, date: str) -> str | None:
     if end == len(stamp):
         return date
-    found = OF_DAY.fullmatch(stamp, end)
-    if not found:
+    match = OF_DAY.fullmatch(stamp, end)
+    if not match:
         return None
-    mark, seconds, half, offset = found.groups()
+    mark, seconds, half, offset = match.groups()
     form = date + mark + ("%I" if half else "%H") + ":%M" + (":%S%.f" if seconds else "")
     form += (" %p" if half.startswith(" ") else "%p") if half else ""
     return form + ((" " if offset.startswith(" ") else "") + "%#z" if offset else "")

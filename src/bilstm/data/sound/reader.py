@@ -369,8 +369,8 @@ def _last_page_is_cut(stream: BinaryIO) -> bool:
 
 def _announces_more(log: str) -> bool:
     """Whether a WAV or AIFF header announces more bytes of samples than there are; libsndfile only logs that."""
-    found = re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", log, flags=re.MULTILINE)
-    return found is not None and int(found[2]) < int(found[1]) < UNKNOWN_BYTES
+    match = re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", log, flags=re.MULTILINE)
+    return match is not None and int(match[2]) < int(match[1]) < UNKNOWN_BYTES
 
 
 def _opened_array(samples: Array, name: str, rate: float | None) -> _Opened:

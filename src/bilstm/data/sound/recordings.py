@@ -207,10 +207,10 @@ def _read_one(
     if has_suffix(path, TABLES):
         return _read_table(path, text, sound, group, with_targets)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SOUNDS and file.is_file())
-        if not found:
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SOUNDS and file.is_file())
+        if not files:
             raise DataError(f"expected sound files ({FORMATS}), got a folder without any ({path})")
-        return _recordings([str(file.relative_to(path)) for file in found], list(found), None, source, {})
+        return _recordings([str(file.relative_to(path)) for file in files], list(files), None, source, {})
     if not may_be_missing:
         existing_file(path, "sound")
     return _recordings([str(path)], [path], None, source, {})
@@ -271,9 +271,9 @@ def _texts(texts: list[Any], count: int, source: Source) -> pl.DataFrame:
         raise DataError(f"expected a text for each of {count} sounds, got {len(texts)} ({source})")
     for position, said in enumerate(texts):
         if not isinstance(said, str):
-            came = "a missing one" if is_missing(said) else repr(said)
+            got = "a missing one" if is_missing(said) else repr(said)
             raise DataError(
-                f"expected a text of every sound, got {came} ({source}, sound {position})",
+                f"expected a text of every sound, got {got} ({source}, sound {position})",
                 hint="write '' where nothing is said",
             )
     return pl.DataFrame({TEXT: pl.Series(texts, dtype=pl.String)})

@@ -57,11 +57,11 @@ class Utterances(Sequences):
     def batch(self, rows: Sequence[int] | Array | Tensor) -> Batch:
         """Pad the recordings at positions ``rows`` to the longest of them."""
         rows = torch.as_tensor(rows, dtype=torch.int64)
-        found = [torch.from_numpy(self._steps(row)) for row in rows.tolist()]
-        lengths = torch.tensor([len(steps) for steps in found], dtype=torch.int64)
-        if not found:
+        sequences = [torch.from_numpy(self._steps(row)) for row in rows.tolist()]
+        lengths = torch.tensor([len(steps) for steps in sequences], dtype=torch.int64)
+        if not sequences:
             return Batch(torch.zeros(0, 0, 1), lengths, rows)
-        values: Tensor = torch.nn.utils.rnn.pad_sequence(found, batch_first=True)  # (B, T, F)
+        values: Tensor = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)  # (B, T, F)
         return Batch(values, lengths, rows)
 
     def shuffled(self, batch_size: int, generator: torch.Generator, share: slice = ALL) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from bilstm.data.columns import as_column
-from bilstm.data.dataset import Dataset
+from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.source import (
     JSON_LINES,
     PARQUET,
@@ -49,7 +49,7 @@ def read_folder(
 ) -> Stream:
     """Data larger than memory: the files of a folder, which ``fit`` reads piece by piece, again for every epoch.
 
-    All files have the same columns and the same form: Parquet, CSV or JSON lines. What the first rows of the first
+    All files have the same columns and the same format: Parquet, CSV or JSON lines. What the first rows of the first
     file hold decides which columns are numbers; a file that differs is an error.
 
     Args:
@@ -78,11 +78,11 @@ def read_folder(
     """
     files = _files(folder)
     targets = [target] if isinstance(target, str) else list(target or ())
-    form = Form(tuple(targets), tuple(drop), group, order, text, tag, dict(kinds or {}))
+    layout = Layout(tuple(targets), tuple(drop), group, order, text, tag, dict(kinds or {}))
     if text is not None and len(targets) > 1:
         raise ParameterError(f"expected one target beside a column of texts, got {len(targets)}")
-    form = form.looked_at(files)
-    _check_columns(files, form)
+    layout = layout.inspected(files)
+    _check_columns(files, layout)
     piece = PIECE if targets and text is None else LANGUAGE_PIECE
     shards = [shard for path in files for shard in shards_of(path, together=group is not None, piece=piece)]
     if not shards:
@@ -90,11 +90,11 @@ def read_folder(
     held = max(shard.held for shard in shards) + 3 * piece  # what a reader has taken in, and what becomes of it
     return Stream(
         shards,
-        form.read,
+        layout.read,
         source=Source(str(folder)),
-        digest=_digest(files, Path(folder), form),
+        digest=_digest(files, Path(folder), layout),
         side_by_side=max(1, min(MOST_SIDE_BY_SIDE, READERS // held)),
-        kinds=form.kinds,
+        kinds=layout.kinds,
     )
 
 
@@ -104,7 +104,7 @@ def is_folder(path: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Form:
+class Layout:
     """How the rows of the files become a Dataset: the options of :func:`read_folder`, and what a look shows."""
 
     targets: tuple[str, ...]
@@ -116,7 +116,7 @@ class Form:
     kinds: Mapping[str, str]
     columns: tuple[str, ...] = ()  # that are needed
 
-    def looked_at(self, files: Sequence[Path]) -> Form:
+    def inspected(self, files: Sequence[Path]) -> Layout:
         """The same with the columns and kinds that the first rows show."""
         path, head = next(((path, frame) for path in files for _, frame in _rows(path)), (files[0], pl.DataFrame()))
         if head.height == 0:
@@ -134,9 +134,9 @@ class Form:
         elif self.targets and not isinstance(head[self.targets[0]].dtype, pl.List):
             typed = typed_frame(head.select(self.targets), source, {self.targets[0]: "target"})
             known[self.targets[0]] = "category" if typed.dtypes[0] == pl.String else "number"
-        form = replace(self, kinds=known, columns=tuple(columns))
-        form.dataset(source, head[:2])  # what cannot be read at all is told now
-        return form
+        layout = replace(self, kinds=known, columns=tuple(columns))
+        layout.dataset(source, head[:2])  # what cannot be read at all is told now
+        return layout
 
     def _needed(self, names: list[str], source: Source) -> list[str]:
         if not self.targets:
@@ -146,8 +146,8 @@ class Form:
             needed = [self.text, *self.targets]
         else:
             needed = [name for name in names if name not in self.drop]
-        told = [*self.targets, *self.drop, *self.kinds, *filter(None, (self.group, self.order))]
-        check_columns([*needed, *told], names, source)
+        named = [*self.targets, *self.drop, *self.kinds, *filter(None, (self.group, self.order))]
+        check_columns([*needed, *named], names, source)
         return needed
 
     def read(self, shard: Shard) -> Iterator[Dataset]:
@@ -169,8 +169,7 @@ class Form:
         if not self.targets:
             tag = self.tag or "tags"
             data = sentences_of(frame, source, tag=tag, text=self.columns[0])
-            told = {"tag": self.tag, "text": self.text}
-            return replace(data, read_with={name: value for name, value in told.items() if value is not None})
+            return replace(data, read_with=without_none(tag=self.tag, text=self.text))
         if self.text is not None:
             target = self.targets[0]
             data = texts_of(frame, source, text=self.text, target=target, kind=self.kinds.get(target, ""))
@@ -199,12 +198,12 @@ def _files(folder: str | Path) -> list[Path]:
     """The tables in a folder, in the order of their names, all of one kind."""
     root = Path(folder)
     if root.is_dir():
-        found = [path for path in root.rglob("*") if not _is_hidden(path.relative_to(root))]
+        paths = [path for path in root.rglob("*") if not _is_hidden(path.relative_to(root))]
     elif root.is_file():
-        found = [root]
+        paths = [root]
     else:
-        found = [path for path in map(Path, glob.glob(str(folder))) if not _is_hidden(Path(path.name))]
-    files = sorted(path for path in found if path.is_file() and has_suffix(path, TABLES) and path.stat().st_size)
+        paths = [path for path in map(Path, glob.glob(str(folder))) if not _is_hidden(Path(path.name))]
+    files = sorted(path for path in paths if path.is_file() and has_suffix(path, TABLES) and path.stat().st_size)
     if not files:
         here = sorted(path.name for path in root.parent.iterdir()) if root.parent.is_dir() else []
         raise DataError(
@@ -235,17 +234,17 @@ def _rows(path: Path) -> Iterator[Chunk]:
         yield from read_chunks(shard._replace(rows=min(shard.rows, 1024)))
 
 
-def _check_columns(files: Sequence[Path], form: Form) -> None:
+def _check_columns(files: Sequence[Path], layout: Layout) -> None:
     """All files have the columns of the first, of the same kinds, as far as that shows without reading them."""
     expected: dict[str, str] | None = None
     for path in files:
-        found = _columns(path)
-        expected = expected or found
-        for name in form.columns if found else ():
-            check_columns([name], list(found), Source.of_file(path))
-            if "" not in (found[name], expected[name]) and found[name] != expected[name]:
+        columns = _columns(path)
+        expected = expected or columns
+        for name in layout.columns if columns else ():
+            check_columns([name], list(columns), Source.of_file(path))
+            if "" not in (columns[name], expected[name]) and columns[name] != expected[name]:
                 raise DataError(
-                    f"expected {expected[name]} in column {name!r} as in {files[0]}, got {found[name]} ({path})",
+                    f"expected {expected[name]} in column {name!r} as in {files[0]}, got {columns[name]} ({path})",
                     hint="write all files with the same types",
                 )
 
@@ -271,8 +270,8 @@ def _holds(column: pl.Series) -> str:
 
 
 def _check_finite(frame: pl.DataFrame, source: Source) -> None:
-    found = frame.select(pl.col(pl.Float64).is_infinite().any())
-    for name in (name for name in found.columns if found[name][0]):
+    is_infinite = frame.select(pl.col(pl.Float64).is_infinite().any())
+    for name in (name for name in is_infinite.columns if is_infinite[name][0]):
         row = int(frame[name].is_infinite().fill_null(False).arg_true()[0])
         raise DataError(f"expected finite numbers in column {name!r}, got infinity ({source.at(row)})")
 
@@ -282,10 +281,10 @@ def _check_present(target: pl.Series, source: Source) -> None:
         raise no_target(target.name, source.at(int(target.is_null().arg_true()[0])))
 
 
-def _digest(files: Sequence[Path], folder: Path, form: Form) -> str:
+def _digest(files: Sequence[Path], folder: Path, layout: Layout) -> str:
     """A digest of the files' names, sizes, beginnings and ends, and of how they are read."""
     root = folder if folder.is_dir() else folder.parent
-    digest = hashlib.sha256(repr(form).encode())
+    digest = hashlib.sha256(repr(layout).encode())
     for path in files:
         size = path.stat().st_size
         digest.update(f"{path.relative_to(root) if root in path.parents else path.name} {size}\n".encode())

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import as_column, whole_numbers
-from bilstm.data.dataset import Dataset
+from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.source import (
     DAMAGED,
     JSON_LINES,
@@ -115,7 +115,7 @@ def table_of(
         targets=_targets(frame, targets, lengths, firsts, group, source) if targets else None,
         ids=ids,
         source=source,
-        read_with={k: v for k, v in (("group", group), ("order", order)) if v is not None},
+        read_with=without_none(group=group, order=order),
     )
 
 
@@ -131,8 +131,8 @@ def read_frame(path: str | Path, kinds: Mapping[str, str] = NO_KINDS) -> pl.Data
 def typed_frame(frame: pl.DataFrame, source: Source, kinds: Mapping[str, str]) -> pl.DataFrame:
     """What :func:`read_raw` gives, with every column as Float64 or String."""
     numbers = [name for name, dtype in frame.schema.items() if dtype.is_numeric() and kinds.get(name) != "category"]
-    found = set(numbers)
-    others = [typed(frame[name], kinds.get(name, ""), source) for name in frame.columns if name not in found]
+    known = set(numbers)
+    others = [typed(frame[name], kinds.get(name, ""), source) for name in frame.columns if name not in known]
     # as as_column does, but all at once: for few rows of many columns a call takes longer than its work
     return frame.with_columns(pl.col(numbers).cast(pl.Float64).fill_nan(None)).with_columns(others)
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, is_missing, whole_numbers
-from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.dataset import WORD, Dataset, without_none
 from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw, typed
 from bilstm.data.text.conll import read_conll
@@ -102,10 +102,10 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
             raise DataError(f"expected text, got {text!r} ({source.at(row)})")
         whole.append(text if isinstance(text, str) else "")
     spans = [word_spans(text) for text in whole]
-    words = [text[a:b] for text, places in zip(whole, spans, strict=True) for a, b in places]
-    flat = [place for places in spans for place in places]
+    words = [text[a:b] for text, pairs in zip(whole, spans, strict=True) for a, b in pairs]
+    flat = [pair for pairs in spans for pair in pairs]
     return replace(
-        _language(words, [len(places) for places in spans], source),
+        _language(words, [len(pairs) for pairs in spans], source),
         targets=targets,
         texts=pl.Series("text", whole, dtype=pl.String),
         spans=np.array(flat, dtype=np.int64).reshape(-1, 2),
@@ -260,8 +260,7 @@ def read_sentences(
         dataset = sentences_of(read_raw(path), Source.of_file(path), tag=tag or "tags", text=text, with_tags=with_tags)
     else:
         dataset = _from_conll(path, tag, with_tags)
-    told = {"tag": tag, "text": text if has_suffix(path, TABLES) else None}
-    return replace(dataset, read_with={name: value for name, value in told.items() if value is not None})
+    return replace(dataset, read_with=without_none(tag=tag, text=text if has_suffix(path, TABLES) else None))
 
 
 def _from_conll(path: Path, tag: str | None, with_tags: bool) -> Dataset:

@@ -48,12 +48,12 @@ def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tu
                     continue
                 line = line.rstrip()
                 dimensions = dimensions or line.count(" ")
-                found = line.rsplit(" ", dimensions)  # a word may hold blanks, as in ". . ."
-                if len(found) != dimensions + 1 or not found[0] or dimensions == 0 or found[1][:1].isalpha():
+                fields = line.rsplit(" ", dimensions)  # a word may hold blanks, as in ". . ."
+                if len(fields) != dimensions + 1 or not fields[0] or dimensions == 0 or fields[1][:1].isalpha():
                     raise _wrong_width(path, number, dimensions, line)
-                if len(words) < most or found[0] in needed:
-                    words.append(found[0])
-                    numbers.append(line[len(found[0]) :])
+                if len(words) < most or fields[0] in needed:
+                    words.append(fields[0])
+                    numbers.append(line[len(fields[0]) :])
                     lines.append(number)
     except UnicodeDecodeError:
         raise DataError(f"expected word vectors as UTF-8 text, got other bytes ({path})") from None
@@ -72,9 +72,9 @@ def _is_header(line: str) -> bool:
 
 
 def _wrong_width(path: Path, number: int, dimensions: int, line: str) -> DataError:
-    found = len(line.split(" ")) - 1
+    count = len(line.split(" ")) - 1
     return DataError(
-        f"expected a word and {dimensions or 'its'} numbers, got {found} ({path}, line {number})",
+        f"expected a word and {dimensions or 'its'} numbers, got {count} ({path}, line {number})",
         hint="the file is cut off, or holds vectors of different sizes",
     )
 
