@@ -13,7 +13,7 @@ import bilstm
 from bilstm.data.series.clock import Clock
 from bilstm.plotting.plots import forecasts
 from tests.compare import assert_close
-from tests.processes import start, stopped
+from tests.processes import stopped
 from tests.tables import rows_of
 
 QUICK = ["--max-epochs", "2", "--hidden-size", "4", "--history", "12", "--horizon", "3"]
@@ -126,12 +126,12 @@ def test_the_alarm_speaks_on_stderr(prices, run):
     assert "note: column 'tomorrow'" in err
 
 
-def test_a_forecaster_that_was_stopped_goes_on(prices, tmp_path):
-    command = ["--log-every", "2", "--max-epochs", "200", "--patience", "none"]
+def test_a_forecaster_that_was_stopped_goes_on(run, prices, tmp_path):
+    command = ["--log-every", "2", "--max-epochs", "100", "--patience", "none"]
     command += ["--target-as", "level", "--schedule", "constant"]
     _, err = stopped(tmp_path, *FIT, *command, after="epoch  10", by=signal.SIGINT)
     assert "error: interrupted; the same command goes on from m.bilstm.checkpoint" in err
-    _, err = start(tmp_path, *FIT, *command).communicate(timeout=120)
+    _, _, err = run(*FIT, *command)
     assert "going on after epoch" in err
     assert (tmp_path / "m.bilstm").exists()
 

@@ -25,8 +25,8 @@ def expected_failures(estimator):
 
 @parametrize_with_checks(
     [
-        BiLSTMRegressor(max_epochs=30, hidden_size=16, batch_size=16),
-        BiLSTMClassifier(max_epochs=40, hidden_size=16, batch_size=16, validation_fraction=0),
+        BiLSTMRegressor(max_epochs=20, hidden_size=16, batch_size=16),
+        BiLSTMClassifier(max_epochs=25, hidden_size=16, batch_size=16, validation_fraction=0),
     ],
     expected_failed_checks=expected_failures,
 )
