@@ -332,6 +332,12 @@ def test_a_table_has_the_best_first_and_a_figure_shows_all():
     ]
 
 
+def test_the_former_name_of_the_best_parameters_tells_the_new_one():
+    found = tune(small(), HOUSES, trials=1, search=QUICK, seeds=1)
+    with pytest.warns(DeprecationWarning, match="`best` of a search is now called `best_params`"):
+        assert found.best == found.best_params
+
+
 def test_random_numbers_of_the_caller_are_left_alone():
     state = torch.random.get_rng_state()
     tune(small(), HOUSES, trials=2, search=QUICK, seeds=1)

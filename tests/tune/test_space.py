@@ -46,6 +46,13 @@ def test_every_tasks_own_space_is_within_the_limits_and_holds_the_default(kind):
             assert first[name] in dimension, name
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.task)
+def test_every_task_says_how_its_trials_are_compared(kind):
+    assert kind.compare_trials_by in ("loss", "metric")
+    assert isinstance(kind.higher_is_better, bool)
+    assert kind.higher_is_better or not kind.keeps_best_metric, "the best epoch is that of the highest metric"
+
+
 def test_texts_tables_and_sequences_are_searched_differently():
     texts = from_texts(["good", "bad"] * 4)
     assert "embedding_dropout" in space_for(BiLSTMClassifier(), texts)

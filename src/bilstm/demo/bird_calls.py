@@ -105,14 +105,14 @@ def _melody(call: _Call, pitch: float, tempo: float) -> Array:
     """(T,) in ±1."""
     time = np.linspace(0.0, 1.0, round(call.seconds / tempo * RATE))
     places, pitches = np.linspace(0.0, 1.0, len(call.pitches)), np.array(call.pitches, dtype=np.float64)
-    heard = pitches > 0
-    frequency = pitch * np.interp(time, places[heard], pitches[heard])
+    is_tone = pitches > 0
+    frequency = pitch * np.interp(time, places[is_tone], pitches[is_tone])
     phase = 2 * np.pi * np.cumsum(frequency) / RATE
     tones = sum(
         0.5**k * np.sin((k + 1) * phase) * ((k + 1) * frequency < RATE / 2)  # none above what the rate can hold
         for k in range(call.overtones + 1)
     )
-    loudness = np.interp(time, places, heard) * np.minimum(1.0, 20 * np.minimum(time, 1 - time))
+    loudness = np.interp(time, places, is_tone) * np.minimum(1.0, 20 * np.minimum(time, 1 - time))
     trembling = 0.6 + 0.4 * np.sin(2 * np.pi * call.tremble * time * len(time) / RATE)
     sung = tones * loudness * (trembling if call.tremble else 1.0)
     result: Array = sung / max(1.0, np.abs(sung).max())

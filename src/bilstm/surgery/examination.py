@@ -105,7 +105,7 @@ def audit(
 
 
 class _Examination:
-    """A module, an example, and what was found so far."""
+    """A module, an example, and the findings so far."""
 
     def __init__(self, module: nn.Module, example: Example) -> None:
         self.module, self.example = module, example
@@ -190,11 +190,11 @@ class _Examination:
         if not any(finding.kind in ("batch mates", "one row") for finding in self.findings):
             moves["no padding at all"] = _largest([self._alone_and_cut(row) for row in self.rows[:ROWS]])
         if any(moves.values()):
-            seen = ", ".join(f"by {_percent(by)} with {text}" for text, by in moves.items() if by)
+            changes = ", ".join(f"by {_percent(by)} with {text}" for text, by in moves.items() if by)
             where = next((f"; it shows first in what layer {layer} returns" for layer in layers if layer), "")
             self._find(
                 "padding",
-                f"padding reaches the result, which moves {seen}{where}",
+                f"padding reaches the result, which moves {changes}{where}",
                 "give the LSTM the lengths (bilstm.BiLSTM takes lengths=, nn.LSTM a packed sequence) and mask what"
                 " pools over steps",
             )
@@ -211,8 +211,8 @@ class _Examination:
             self.unchecked.append(f"directions: no gradient could be taken: {error}")
             return
         before = len(self.findings)
-        told = [self._halves(layer, *reading) for layer, reading in readings.items()]
-        if not any(told):
+        read = [self._halves(layer, *reading) for layer, reading in readings.items()]
+        if not any(read):
             self.unchecked.append("directions: no gradient leads from the result to a bidirectional layer")
         elif len(self.findings) == before:
             self.passed.append("directions: both halves are read where they have seen the sequence")

@@ -148,24 +148,24 @@ class Example:
         rows = next((axis for axis in (0, 1) if axis < len(shape) and shape[axis] == B), None)
         return Leaf(value, Axes(rows))
 
-    def _read_lengths(self, given: Iterable[int] | Tensor | None) -> Tensor | None:
+    def _read_lengths(self, lengths: Iterable[int] | Tensor | None) -> Tensor | None:
         B, T = self.sizes
-        if given is not None:
-            lengths = torch.as_tensor(given if isinstance(given, Tensor) else list(given)).cpu()
-            if lengths.shape != (B,) or int(lengths.min()) < 0 or int(lengths.max()) > T:
+        if lengths is not None:
+            own = torch.as_tensor(lengths if isinstance(lengths, Tensor) else list(lengths)).cpu()
+            if own.shape != (B,) or int(own.min()) < 0 or int(own.max()) > T:
                 raise DataError(
-                    f"expected {B} lengths of 0 to {T}, got {lengths.tolist()} (audit)",
+                    f"expected {B} lengths of 0 to {T}, got {own.tolist()} (audit)",
                     hint="rows along the second axis want batch_first=False",
                 )
-            return lengths
+            return own
         for leaf in self._leaves:
             if leaf.is_lengths:
                 return torch.as_tensor(leaf.value).cpu()
         steps = [leaf for leaf in self._leaves if leaf.axes.steps is not None]
         for leaf in sorted(steps, key=lambda leaf: leaf.value.dtype != torch.bool):  # a mask knows best
-            lengths = self._by_content(self._rows_first(leaf).cpu())
-            if bool((lengths < T).any()):
-                return lengths
+            own = self._by_content(self._rows_first(leaf).cpu())
+            if bool((own < T).any()):
+                return own
         return None
 
     def _by_content(self, x: Tensor) -> Tensor:

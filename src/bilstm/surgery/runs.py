@@ -64,14 +64,14 @@ def axes(
     Where such a run gave nothing comparable, the axes 0 and 1 are believed if their sizes fit.
     """
     B, T = sizes
-    found = []
+    all_axes = []
     for i, value in enumerate(base):
         less, grown = (
             run[i].shape if i < len(run) and run[i].dim() == value.dim() else None for run in (fewer, longer)
         )
         rows = _axis(value.shape, B, less, B - 1)
-        found.append(Axes(rows, _axis(value.shape, T, grown, T + more, but=rows)))
-    return found
+        all_axes.append(Axes(rows, _axis(value.shape, T, grown, T + more, but=rows)))
+    return all_axes
 
 
 def _axis(
@@ -144,14 +144,14 @@ def readings(module: nn.Module, example: Example) -> dict[str, tuple[Reading, Re
     A layer that is called more than once is left out.
     """
     layers = {n: m for n, m in module.named_modules() if isinstance(m, nn.RNNBase) and m.bidirectional}
-    seen: dict[str, list[tuple[list[Tensor], Any]]] = {name: [] for name in layers}
+    recorded: dict[str, list[tuple[list[Tensor], Any]]] = {name: [] for name in layers}
 
     def watch(name: str) -> Any:
         def hook(_: Any, __: Any, value: Any) -> Any:
             flat, spec = pytree.tree_flatten(value)
             data = [x for x in flat if isinstance(x, Tensor) and x.is_floating_point()]
             zeros = {id(x): torch.zeros_like(x, requires_grad=True) for x in data}
-            seen[name].append(([zeros[id(x)] for x in data], value[0]))
+            recorded[name].append(([zeros[id(x)] for x in data], value[0]))
             return pytree.tree_unflatten([x + zeros[id(x)] if id(x) in zeros else x for x in flat], spec)
 
         return hook
@@ -164,15 +164,15 @@ def readings(module: nn.Module, example: Example) -> dict[str, tuple[Reading, Re
     finally:
         for hook in hooks:
             hook.remove()
-    once = {name: calls[0] for name, calls in seen.items() if len(calls) == 1}
-    leaves = [leaf for found, _ in once.values() for leaf in found]
+    once = {name: calls[0] for name, calls in recorded.items() if len(calls) == 1}
+    leaves = [leaf for own, _ in once.values() for leaf in own]
     if not results or not leaves:
         return {}
     gradients = torch.autograd.grad(results, leaves, weights, allow_unused=True)
-    given = iter([torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)])
+    in_turn = iter([torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)])
     return {
-        name: _halves(layers[name], [next(given) for _ in found], output, example)
-        for name, (found, output) in once.items()
+        name: _halves(layers[name], [next(in_turn) for _ in own], output, example)
+        for name, (own, output) in once.items()
     }
 
 
@@ -206,17 +206,17 @@ def _called(module: nn.Module, example: Example) -> Any:
 
 def _tensors(value: Any) -> list[Tensor]:
     """Every tensor in a result, packed ones padded (B, T, …); lists of numbers a row become one tensor, too."""
-    found = []
+    tensors = []
     for leaf in pytree.tree_leaves(value, is_leaf=lambda v: isinstance(v, PackedSequence) or _is_rows(v)):
         if isinstance(leaf, PackedSequence):
-            found.append(pad_packed_sequence(leaf, batch_first=True)[0])
+            tensors.append(pad_packed_sequence(leaf, batch_first=True)[0])
         elif isinstance(leaf, Tensor):
-            found.append(leaf.to_dense() if leaf.is_sparse else leaf)
+            tensors.append(leaf.to_dense() if leaf.is_sparse else leaf)
         elif _is_rows(leaf):
-            found.append(nn.utils.rnn.pad_sequence([torch.as_tensor(row) for row in leaf], batch_first=True))
+            tensors.append(nn.utils.rnn.pad_sequence([torch.as_tensor(row) for row in leaf], batch_first=True))
         elif isinstance(leaf, (int, float)):
-            found.append(torch.as_tensor(leaf))
-    return found
+            tensors.append(torch.as_tensor(leaf))
+    return tensors
 
 
 def _is_rows(value: Any) -> bool:
