@@ -29,7 +29,8 @@ from tests.compare import assert_close  # noqa: E402
 import aims  # noqa: E402
 from bilstm.nn import core, last_kernel  # noqa: E402
 from clock import interleaved, rounded  # noqa: E402
-from peers import Contender, Problem, contenders  # noqa: E402
+from peers import contenders  # noqa: E402
+from problem import Contender, Problem  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
 # The words of a sentence are close to log-normal in number (Williams 1940, Biometrika 31); the parameters are ours.
@@ -141,7 +142,7 @@ def fma_peak(threads: int) -> float:
         from bilstm import _native
     except ImportError:
         return 0.0
-    return float(_native.fma_rate(0.2, threads))
+    return float(_native.fma_rate(seconds=0.2, threads=threads))
 
 
 def shares(row: dict[str, Any], peak: float) -> dict[str, float]:

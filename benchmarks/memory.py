@@ -23,7 +23,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 import aims  # noqa: E402
 from layer import sentence_lengths, shape  # noqa: E402
-from peers import Problem, torch_and_ours  # noqa: E402
+from peers import torch_and_ours  # noqa: E402
+from problem import Problem  # noqa: E402
 from record import resident, store  # noqa: E402
 
 SHAPES = ("sentences", "paragraphs", "speech", "wide", "long sentences", "characters", "one recording")

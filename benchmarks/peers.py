@@ -7,69 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property
 from importlib.util import find_spec
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tests.cases import Case
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bilstm.nn import BiLSTM
 from bilstm.nn.lstm.torch_kernel import has_narrow_routine
-
-Array = np.ndarray[Any, Any]
-
-
-class Contender(NamedTuple):
-    """What is timed, and how its result is read."""
-
-    run: Callable[[], Any]
-    arrays: Callable[[Any], list[Array]]  # of the result: [output (B, T, 2H)], or the gradient of every weight
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A layer over a batch: inference, or a training step's forward and backward.
-
-    In training the gradient of output is given, dense and random; gradients are wanted of every weight, not of the
-    input, as in the first layer of a network.
-    """
-
-    case: Case
-    lengths: Tensor | None  # (B,); None: all are T
-    training: bool = False
-    bf16: bool = False  # inference in bfloat16, as each contender offers it
-    threads: int = 2
-
-    @cached_property
-    def x(self) -> Tensor:
-        return self.case.input()  # (B, T, F)
-
-    @cached_property
-    def d_output(self) -> Tensor:
-        return self.case.probes()[0]  # (B, T, 2H)
-
-    @property
-    def row_lengths(self) -> Tensor:
-        return torch.full((self.case.batch,), self.case.time) if self.lengths is None else self.lengths
-
-    @property
-    def gflop(self) -> float:
-        """Two a multiply-add, over valid steps; a training step counts three times its forward."""
-        c = self.case
-        inputs = [c.features] + [2 * c.hidden] * (c.layers - 1)
-        forward = sum(2 * 2 * int(self.row_lengths.sum()) * 4 * c.hidden * (width + c.hidden) for width in inputs)
-        return forward * (3 if self.training else 1) / 1e9
-
-    def truth(self) -> list[Array]:
-        """The answer by torch.nn.LSTM in float64."""
-        layer, x = self.case.layer(nn.LSTM, torch.float64), self.case.input(torch.float64)
-        forward = padded if self.lengths is None else packed
-        return _of_torch(self, layer, lambda: forward(layer, x, self.row_lengths), self.case.probes(torch.float64)[0])
+from problem import Array, Contender, Problem, Unable, packed, padded
 
 
 def contenders(problem: Problem) -> tuple[dict[str, Contender], dict[str, str]]:
@@ -88,23 +34,7 @@ def contenders(problem: Problem) -> tuple[dict[str, Contender], dict[str, str]]:
     return found, absent
 
 
-class Unable(Exception):
-    """A contender cannot do this; the message says why."""
-
-
 # --- torch and ours -----------------------------------------------------------------------------------------------
-
-
-def padded(layer: nn.LSTM, x: Tensor, lengths: Tensor) -> Tensor:
-    """Reads the padding like any other step: right only where all lengths are equal."""
-    output: Tensor = layer(x)[0]
-    return output
-
-
-def packed(layer: nn.LSTM, x: Tensor, lengths: Tensor) -> Tensor:
-    """PyTorch's own way with unequal lengths."""
-    output, _ = layer(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
-    return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0]
 
 
 def ours(layer: nn.LSTM, x: Tensor, lengths: Tensor) -> Tensor:
@@ -150,13 +80,6 @@ def _torch(
         training if problem.training else inference,
         lambda result: [t.detach().float().numpy() for t in (result if isinstance(result, tuple) else (result,))],
     )
-
-
-def _of_torch(problem: Problem, layer: nn.LSTM, forward: Callable[[], Tensor], d_output: Tensor) -> list[Array]:
-    if not problem.training:
-        with torch.inference_mode():
-            return [forward().numpy()]
-    return [t.numpy() for t in torch.autograd.grad(forward(), list(layer.parameters()), d_output)]
 
 
 # --- runtimes that read ONNX --------------------------------------------------------------------------------------

@@ -6,15 +6,14 @@ Knows JAX and the weights of a torch layer. The products with the input are made
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from torch import nn
 
-if TYPE_CHECKING:
-    from peers import Problem
+from problem import Problem
 
 
 def function(problem: Problem) -> Callable[[], list[Any]]:

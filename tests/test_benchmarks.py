@@ -121,7 +121,8 @@ def test_an_exported_model_takes_less_memory_than_the_package_and_says_the_same(
 def test_a_contender_with_a_wrong_answer_is_not_timed(monkeypatch, training):
     monkeypatch.syspath_prepend(BENCHMARKS)
     from layer import TOLERANCES, check
-    from peers import Problem, torch_and_ours
+    from peers import torch_and_ours
+    from problem import Problem
 
     problem = Problem(Case(3, 5, 2, 4, layers=2), torch.tensor([2, 5, 3]), training=training, threads=1)
     entries = dict(torch_and_ours(problem))
