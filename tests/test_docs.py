@@ -175,7 +175,7 @@ def test_every_table_of_figures_stands_on_a_page():
 
 def test_the_six_equations_of_the_page_are_the_code_that_runs():
     page = ROOT / "docs" / "equations.md"
-    code = (ROOT / "src" / "bilstm" / "nn" / "equations.py").read_text()
+    code = (ROOT / "src" / "bilstm" / "nn" / "lstm" / "equations.py").read_text()
     [quoted] = blocks(page, "py")
     assert textwrap.indent(quoted, "    ") in code
     step = code.split("def step(")[1].split("return")[0]

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from bilstm.errors import ParameterError
 from bilstm.nn import BiLSTM, core, explain, last_kernel, use_kernel
-from bilstm.nn.lstm import kernels, torch_kernel
+from bilstm.nn.lstm import torch_kernel
 from bilstm.nn.lstm.torch_kernel import has_narrow_routine
 from tests.cases import CASES, Case
 from tests.compare import assert_close
@@ -57,7 +57,7 @@ def test_a_kernel_is_right_on_the_named_shapes(kernel, name):
 @pytest.mark.parametrize("least, way", [(0.0, "_pinned"), (2.0, "_packed")])
 @pytest.mark.parametrize("name", ["unequal lengths", "unequal lengths and states", "no bias"])
 def test_torchs_two_ways_over_unequal_lengths_are_both_right(monkeypatch, name, least, way):
-    taken, right = [], getattr(kernels, way)
+    taken, right = [], getattr(torch_kernel, way)
 
     def noted(call):
         taken.append(way)

@@ -32,7 +32,7 @@ class CRF(nn.Module):
     with the emissions e that a network gives and the parameters ``transitions`` W (from, to), ``start`` a and
     ``end`` z. A row of no steps has one sequence of tags, the empty one, of score 0.
 
-    On a CPU in float32 (or less) the native kernel computes, elsewhere the equations in ``nn/crf_equations.py``;
+    On a CPU in float32 (or less) the native kernel computes, elsewhere the equations in ``nn/crf/equations.py``;
     both in double precision. ``use_kernel`` and ``BILSTM_KERNEL`` force one, as they do for the BiLSTM; there is no
     kernel ``torch``, which means the equations here.
 

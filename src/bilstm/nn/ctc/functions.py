@@ -35,7 +35,7 @@ def ctc_loss(outputs: Tensor, texts: Tensor, lengths: Lengths, text_lengths: Len
 
     where an alignment π names a token for each step, and :math:`\\mathcal{B}` merges repeats and then drops blanks.
     The gradient by x is softmax − the probability of each token at each step, given the text. On a CPU in float32 (or
-    less) the native kernel computes, elsewhere the equations in ``nn/ctc_equations.py``; both in double precision.
+    less) the native kernel computes, elsewhere the equations in ``nn/ctc/equations.py``; both in double precision.
 
     Args:
         outputs: (B, T, K) scores of K tokens, as a network gives them: no logarithms of probabilities are needed (nor
