@@ -36,7 +36,7 @@ import bilstm  # noqa: E402
 from bilstm import BiLSTMTagger, read_sentences  # noqa: E402
 from bilstm.data.batch import Sequences  # noqa: E402
 from bilstm.nn import last_kernel  # noqa: E402
-from bilstm.nn.lstm import native  # noqa: E402
+from bilstm.nn.crf import native  # noqa: E402
 from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -137,7 +137,7 @@ def seconds_in_crf() -> Iterator[list[float]]:
 
         return run
 
-    kernels = {name: getattr(native, name) for name in ("crf_forward", "crf_backward")}
+    kernels = {name: getattr(native, name) for name in ("forward", "backward")}
     for name, kernel in kernels.items():
         setattr(native, name, timed(kernel))
     try:

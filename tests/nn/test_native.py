@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -223,6 +225,68 @@ def test_explain_says_why_a_call_goes_to_another_kernel():
         assert reason(BiLSTM(3, 4), x) == "computes in bfloat16 only eagerly and without gradients"
     with torch.autocast("cpu", dtype=torch.float16), torch.no_grad():
         assert reason(BiLSTM(3, 4), x) == "knows autocast to bfloat16 only"
+
+
+# --- the border to C++ --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, wrong",
+    [
+        ("emissions", torch.zeros(2, 4, 3, dtype=torch.float64)),
+        ("emissions", torch.zeros(2, 3, 4).transpose(1, 2)),
+        ("emissions", torch.zeros(2, 4, 3, device="meta")),
+        ("emissions", torch.zeros(2, 3)),
+        ("emissions", torch.zeros(2, 4, 3).numpy()),
+        ("emissions", None),
+        ("lengths", torch.tensor([4, 2], dtype=torch.int32)),
+    ],
+)
+def test_a_tensor_that_the_core_cannot_read_is_refused(name, wrong):
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        core.call("crf_marginals", **crf_arguments(name, wrong))
+
+
+@pytest.mark.parametrize("name", ["lengths", "transitions", "start", "end", "marginals"])
+def test_a_tensor_of_another_shape_is_refused(name):
+    arguments = crf_arguments()
+    with pytest.raises(ValueError, match=f"{name} must have the shape"):
+        core.call("crf_marginals", **crf_arguments(name, torch.cat([arguments[name]] * 2)))
+
+
+def crf_arguments(name: str = "threads", value: object = 1) -> dict[str, object]:
+    """Of a CRF of 2 rows, 4 steps and 3 tags; one of them as given."""
+    arguments = {
+        "emissions": torch.zeros(2, 4, 3),
+        "lengths": torch.tensor([4, 2]),
+        "transitions": torch.zeros(3, 3),
+        "start": torch.zeros(3),
+        "end": torch.zeros(3),
+        "threads": 1,
+        "marginals": torch.zeros(2, 4, 3),
+    }
+    return arguments | {name: value}
+
+
+def test_a_torch_that_describes_tensors_by_capsules_only_gives_the_same_numbers():
+    code = """
+import sys, torch
+if sys.argv[1] == "capsules":
+    torch.Tensor.__dlpack_c_exchange_api__ = None  # as before torch 2.10
+from bilstm.nn import CRF, BiLSTM, last_kernel
+torch.manual_seed(3)
+layer, x = BiLSTM(3, 4, 2, batch_first=True), torch.randn(2, 5, 3, requires_grad=True)
+output, _ = layer(x, lengths=[5, 2])
+assert last_kernel() == "native"
+CRF(8)(output, torch.zeros(2, 5, dtype=torch.int64)).sum().backward()
+assert last_kernel() == "native"
+print(x.grad.tolist(), [weight.grad.tolist() for weight in layer.parameters()])
+"""
+    results = [
+        subprocess.run([sys.executable, "-c", code, way], check=True, capture_output=True, text=True, timeout=60).stdout
+        for way in ("capsules", "pointers")
+    ]
+    assert results[0] == results[1] != ""
 
 
 # --- autograd -----------------------------------------------------------------------------------------------

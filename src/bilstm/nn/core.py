@@ -148,18 +148,15 @@ def packed(tensor: Maybe) -> Maybe:
     return None if tensor is None else tensor.contiguous()
 
 
-def address(tensor: Maybe) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
-
-
-def call(function: str, *arguments: Any) -> Any:
-    """Call a function of the compiled module by its name.
+def call(function: str, **arguments: object) -> int | None:
+    """Call a function of the compiled module, which checks types, devices, order in memory and shapes of tensors.
 
     Raises:
         ParameterError: BILSTM_ISA names an instruction set that this processor lacks.
     """
     try:
-        return getattr(compiled, function)(*arguments)
+        result: int | None = getattr(compiled, function)(**arguments)
+        return result
     except ValueError:
         named = os.environ.get("BILSTM_ISA", "")
         if named in ("", *isas()):

@@ -27,17 +27,17 @@ def log_partition(chain: Chain, tags: Maybe = None) -> Tensor:
         function: Any = _Eager
         result: Tensor = function.apply(tags, *chain)
         return result
-    return native.crf_forward(chain, tags, keep=False)[0]
+    return native.forward(chain, tags, keep=False)[0]
 
 
 def marginals(chain: Chain) -> Tensor:
     """The probability of each tag at each step, (B, T, K)."""
-    return native.crf_marginals(chain) if _native(chain) else crf_equations.marginals(*_wide(chain))
+    return native.marginals(chain) if _native(chain) else crf_equations.marginals(*_wide(chain))
 
 
 def viterbi(chain: Chain) -> tuple[Tensor, Tensor]:
     """The best path (B, T) and its score (B,) in double precision."""
-    return native.crf_viterbi(chain) if _native(chain) else crf_equations.viterbi(*_wide(chain))
+    return native.viterbi(chain) if _native(chain) else crf_equations.viterbi(*_wide(chain))
 
 
 def best(chain: Chain, n: int) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ def best(chain: Chain, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _native(chain: Chain) -> bool:
-    return core.native_or_equations(native.serves_crf(chain)) == "native"
+    return core.native_or_equations(native.serves(chain)) == "native"
 
 
 def _wide(chain: Chain) -> Chain:
@@ -59,7 +59,7 @@ def _wide(chain: Chain) -> Chain:
 class _Eager(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tags: Maybe, *chain: Tensor) -> Tensor:
-        result, reserve = native.crf_forward(Chain(*chain), tags, keep=True)
+        result, reserve = native.forward(Chain(*chain), tags, keep=True)
         ctx.save_for_backward(tags, reserve, *chain)
         return result
 
@@ -67,5 +67,5 @@ class _Eager(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_result: Tensor) -> tuple[Maybe, ...]:
         tags, reserve, *chain = ctx.saved_tensors
-        d_emissions, d_transitions, d_start, d_end = native.crf_backward(Chain(*chain), tags, reserve, d_result)
+        d_emissions, d_transitions, d_start, d_end = native.backward(Chain(*chain), tags, reserve, d_result)
         return None, d_emissions, None, d_transitions, d_start, d_end

@@ -29,7 +29,7 @@ def loss(given: Texts) -> Tensor:
         function: Any = _Eager
         result: Tensor = function.apply(*given)
         return result
-    return ctc_native.loss(given, wanted=False)[0]
+    return ctc_native.loss(given, with_gradient=False)[0]
 
 
 def align(given: Texts) -> list[Alignment | None]:
@@ -49,7 +49,7 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
-        result, gradients = ctc_native.loss(Texts(*given), wanted=True)
+        result, gradients = ctc_native.loss(Texts(*given), with_gradient=True)
         ctx.save_for_backward(result, gradients)
         return result
 

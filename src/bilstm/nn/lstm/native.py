@@ -7,7 +7,7 @@ which calls the module serves and how tensors must lie in memory for it; compute
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ from bilstm.nn.core import (
     FLOAT32,
     NOT_BUILT,
     Maybe,
-    address,
     call,
     foreign,
     packed,
@@ -28,7 +27,6 @@ from bilstm.nn.core import (
 from bilstm.nn.lstm.equations import Call, Trace, needs_gradient, tensors
 
 Results = tuple[Tensor, Tensor, Tensor]  # output, h_n, c_n
-Steps = tuple[Tensor, ...]  # the parts of an equations.Trace
 
 
 class Given(NamedTuple):
@@ -94,29 +92,25 @@ def infer(given: Given) -> Results:
     return output.bfloat16(), h_n.bfloat16(), c_n.bfloat16()
 
 
-def trace(given: Given) -> Steps:
+def trace(given: Given) -> Trace:
     """Each step of the run that ``infer`` makes, to the bit: i, f, g, o, c and h, (L, D, B, T, H) each."""
     if _in_float32(given):
         return _trace(given)
-    return tuple(part.bfloat16() for part in _trace(_widened(given), bfloat16=True))
+    return Trace(*(part.bfloat16() for part in _trace(_widened(given), bfloat16=True)))
 
 
 def forward(given: Given, reserve: Maybe, bfloat16: bool = False) -> Results:
     """Run all layers; a reserve, where there is one, is filled with what backward needs of the run."""
-    results = empty_results(given)
-    arguments, alive = _arguments(given, results)
-    call("forward", *arguments, address(reserve), bfloat16)
-    del alive
+    output, h_n, c_n = results = empty_results(given)
+    call("forward", **_arguments(given), output=output, h_n=h_n, c_n=c_n, reserve=_in_a_row(reserve), bf16=bfloat16)
     return results
 
 
-def _trace(given: Given, bfloat16: bool = False) -> Steps:
+def _trace(given: Given, bfloat16: bool = False) -> Trace:
     B, T, _, H, L, D = given.sizes
-    parts = tuple(given.input.new_empty(L, D, B, T, H) for _ in Trace._fields)
-    results = empty_results(given)
-    arguments, alive = _arguments(given, results)
-    call("trace", *arguments, [address(part) for part in parts], bfloat16)
-    del alive, results
+    parts = Trace(*(given.input.new_empty(L, D, B, T, H) for _ in Trace._fields))
+    output, h_n, c_n = empty_results(given)
+    call("trace", **_arguments(given), output=output, h_n=h_n, c_n=c_n, bf16=bfloat16, **parts._asdict())
     return parts
 
 
@@ -124,24 +118,25 @@ def backward(
     given: Given, results: Results, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
 ) -> list[Maybe]:
     """The gradients of input, h0, c0 and each weight, None where not wanted. Uses the reserve up."""
+    output, h_n, c_n = results
     d_output, d_h_n, d_c_n = (None if d is None else d.resolve_neg() for d in d_results)
-    d_output, d_h_n, d_c_n = _adjacent(d_output), packed(d_h_n), packed(d_c_n)
     gradients = empty_gradients(given, wanted)
     d_input, d_h0, d_c0, *d_weights = gradients
-    arguments, alive = _arguments(given, results)
     call(
         "backward",
-        *arguments,
-        address(reserve),
-        _steps(d_output),
-        address(d_h_n),
-        address(d_c_n),
-        _steps(d_input),
-        address(d_h0),
-        address(d_c0),
-        _weights(d_weights, given.each),
+        **_arguments(given),
+        output=output,
+        h_n=h_n,
+        c_n=c_n,
+        reserve=_in_a_row(reserve),
+        d_output=_adjacent(d_output),
+        d_h_n=packed(d_h_n),
+        d_c_n=packed(d_c_n),
+        d_input=d_input,
+        d_h0=d_h0,
+        d_c0=d_c0,
+        d_weights=d_weights,
     )
-    del alive
     return gradients
 
 
@@ -185,9 +180,10 @@ def _packed_room(like: Tensor) -> Tensor:
     return torch.empty_like(like) if like.is_contiguous() else like.new_empty(like.shape)
 
 
-def _reserve_size(given: Given, sizes: tuple[int, ...], lengths: Maybe) -> int:
-    lengths = packed(lengths)
-    return int(call("reserve_size", sizes, address(lengths), len(given.masks) > 0))
+def _reserve_size(given: Given, sizes: tuple[int, int, int, int, int, int], lengths: Maybe) -> int:
+    B, T, F, H, L, D = sizes
+    dropout = len(given.masks) > 0
+    return call("reserve_size", B=B, T=T, F=F, H=H, L=L, D=D, lengths=packed(lengths), dropout=dropout) or 0
 
 
 def _in_float32(given: Given) -> bool:
@@ -205,25 +201,19 @@ def _widened(given: Given) -> Given:
     )
 
 
-def _arguments(given: Given, results: Results) -> tuple[tuple[Any, ...], Any]:
-    """What all three functions of the module begin with, and the tensors that must live as long as their addresses."""
-    input, h0, c0, lengths = _adjacent(given.input), packed(given.h0), packed(given.c0), packed(given.lengths)
-    weights, masks = [packed(weight) for weight in given.weights], [_adjacent(mask) for mask in given.masks]
-    output, h_n, c_n = results
-    arguments = (
-        given.sizes,
-        torch.get_num_threads(),
-        _steps(input),
-        address(h0),
-        address(c0),
-        _weights(weights, given.each),
-        address(lengths),
-        [_steps(mask) for mask in masks],
-        _steps(output),
-        address(h_n),
-        address(c_n),
-    )
-    return arguments, (input, h0, c0, lengths, weights, masks)
+def _arguments(given: Given) -> dict[str, object]:
+    """What forward, trace and backward of the module begin with."""
+    return {
+        "input": _adjacent(given.input),
+        "h0": packed(given.h0),
+        "c0": packed(given.c0),
+        "weights": [weight.contiguous() for weight in given.weights],
+        "biases": given.each == 4,
+        "lengths": packed(given.lengths),
+        "masks": [_adjacent(mask) for mask in given.masks],
+        "directions": given.directions,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _adjacent(steps: Maybe) -> Maybe:
@@ -231,13 +221,5 @@ def _adjacent(steps: Maybe) -> Maybe:
     return steps if steps is None or steps.stride(2) == 1 else steps.contiguous()
 
 
-def _steps(tensor: Maybe) -> tuple[int, int, int]:
-    return (0, 0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
-
-
-def _weights(weights: Sequence[Maybe], each: int) -> list[int]:
-    """Four addresses for each layer and direction."""
-    addresses = [address(weight) for weight in weights]
-    if each == 2:
-        addresses = [address for k in range(0, len(addresses), 2) for address in (*addresses[k : k + 2], 0, 0)]
-    return addresses
+def _in_a_row(reserve: Maybe) -> Maybe:
+    return reserve if reserve is None or reserve.dim() == 1 else reserve.flatten()

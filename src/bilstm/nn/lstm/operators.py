@@ -39,7 +39,7 @@ def trace(call: Call) -> Trace:
     if equations.needs_gradient(call):
         function: Any = _Traced
         return Trace(*function.apply(given, given.input, given.h0, given.c0, *given.weights))
-    return Trace(*native.trace(given))
+    return native.trace(given)
 
 
 class _Eager(torch.autograd.Function):
@@ -69,9 +69,9 @@ class _Traced(torch.autograd.Function):
     """A trace is for looking at: its gradient, seldom wanted, is worth no backward of its own."""
 
     @staticmethod
-    def forward(ctx: Any, given: Given, *_: Maybe) -> native.Steps:
+    def forward(ctx: Any, given: Given, *_: Maybe) -> tuple[Tensor, ...]:
         _save(ctx, given)
-        return native.trace(given)
+        return tuple(native.trace(given))
 
     @staticmethod
     def backward(ctx: Any, *d_steps: Maybe) -> tuple[Maybe, ...]:
