@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from bilstm.errors import DataError, ParameterError
-from bilstm.metrics.baselines import LinearBaseline, naive_forecasts
+from bilstm.metrics.forecast_baselines import LinearBaseline, naive_forecasts
 from tests.compare import assert_close
 
 HISTORY, HORIZON = 6, 3

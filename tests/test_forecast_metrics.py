@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bilstm.errors import DataError
-from bilstm.metrics.comparison import Comparison, Lag, compared, lag_of
+from bilstm.metrics.forecast_comparison import Comparison, Lag, compared, lag_of
 from bilstm.metrics.forecasts import coverage, forecast_metrics, forecast_table, lag_sentence, mase_scale, verdict
 from tests.compare import assert_close
 

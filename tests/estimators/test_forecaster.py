@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bilstm import evaluate
 from bilstm.data.series.reader import read_series
 from bilstm.errors import DataWarning
-from bilstm.metrics.baselines import LinearBaseline
+from bilstm.metrics.forecast_baselines import LinearBaseline
 from tests.compare import assert_close
 from tests.models import assert_same_model, die_and_go_on
 from tests.series import days, shops, small, table, wave

@@ -21,7 +21,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.text.reader import from_words
 from bilstm.errors import DataWarning
 from bilstm.estimators.provenance import restored
-from bilstm.metrics.simple_rules import commonest_tags, logistic, ridge
+from bilstm.metrics.baselines import commonest_tags, logistic, ridge
 from bilstm.report.checks import findings, same_as_training
 from bilstm.report.examination import examples, worst_rows
 from bilstm.report.facts import commands, learned_from, options, settings

@@ -31,7 +31,7 @@ from bilstm.estimators.parameters import store
 from bilstm.estimators.series_inputs import SeriesEstimator
 from bilstm.estimators.space import SERIES, Choices, Space
 from bilstm.formatting import counted, listed, percent, written_time
-from bilstm.metrics.baselines import LinearBaseline, naive_forecasts
+from bilstm.metrics.forecast_baselines import LinearBaseline, naive_forecasts
 from bilstm.metrics.forecasts import mase_scale
 from bilstm.networks.forecast import ForecastNetwork
 from bilstm.training.loop import PREDICTION_BATCH

@@ -13,7 +13,7 @@ from bilstm.data.columns import Array
 from bilstm.data.series.clock import Clock
 from bilstm.errors import DataError
 from bilstm.formatting import written_time
-from bilstm.metrics.comparison import compared, lag_of
+from bilstm.metrics.forecast_comparison import compared, lag_of
 from bilstm.metrics.forecasts import coverage, forecast_metrics, forecast_table, lag_sentence, verdict
 
 INTERVALS = (80, 95)  # percent

@@ -1,306 +1,131 @@
-"""What a forecast must beat: last value, drift, seasonal naive, a linear map. Knows values and rows; no network."""
+"""Simple rules that a model must beat, fitted to the data that it is measured on, by cross-validation.
+
+Knows scikit-learn's models and folds; knows neither figures nor estimators. A rule is never asked of a sequence that it
+has seen; that it has seen others of the very same data helps it, not the model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import KFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from bilstm.data.columns import Array
-from bilstm.errors import DataError, ParameterError
 
-# penalties as multiples of the mean eigenvalue of the Gram matrix: from none to speak of, past any use, to infinity,
-# where the map is the last value
-_PENALTIES = np.append(10.0 ** np.arange(-7.0, 4.5, 0.5), np.inf)
-
-
-# 16 MiB of float64: what the windows of one chunk take, whatever the number of windows
-_CHUNK = 2**21
+FOLDS = 10
+LEAST = 2 * FOLDS  # rows below which no rule is fitted: folds of one row would be left
+MANY = 20_000  # rows above which five folds do, each of which has plenty
+PENALTIES = np.logspace(-3, 4, 15)  # of the ridge, on standardised columns
+MOST_WORDS = 200_000  # and pairs of them, the commonest: each class has a weight for every one, in double precision
+INVERSE_PENALTY = 10.0  # C of the logistic regression on words, of which there are more than texts
 
 
-def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, season: int | None) -> dict[str, Array]:
-    """Forecasts that need no fitting: ``last value``, ``drift`` and, with a season, ``seasonal naive``.
-
-    .. math:: \\hat y_{n+k} = y_n, \\qquad \\hat y_{n+k} = y_n + k \\, \\frac{y_n - y_1}{n - 1},
-        \\qquad \\hat y_{n+k} = y_{n + k - m \\lceil k / m \\rceil}
-
-    Args:
-        values: all steps of all series one below the other, (S, K), NaN where missing: there the last known value of
-            the series counts; before the first known one, that, if it is not after the origin.
-        ends: row of the last known step of each window, (W,).
-        starts: row of the first step of the series that each window belongs to, (W,).
-        horizon: steps to forecast, h.
-        season: m, its length in steps; None where there is none.
-
-    Returns:
-        dict: name to forecasts (W, h, K) in the units of values. Where a series is not yet a season old, seasonal naive
-            is the last value; NaN where a series has no known value up to the origin.
-
-    Raises:
-        ParameterError: horizon or season is below 1.
-        DataError: a window ends outside of values or before its series starts.
-
-    The trap: nothing looks after its origin; a series that begins with a gap has no forecast inside it.
-
-    Source: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.2.
+def folds(count: int) -> int:
+    """How many folds so many rows get; 0 where they are too few.
 
     Example:
-        >>> found = naive_forecasts(np.array([[1.0], [2.0], [4.0]]), np.array([2]), np.array([0]), 2, season=2)
-        >>> {name: forecast.ravel().tolist() for name, forecast in found.items()}
-        {'last value': [4.0, 4.0], 'drift': [5.5, 7.0], 'seasonal naive': [2.0, 4.0]}
+        >>> folds(10), folds(1000), folds(100_000)
+        (0, 10, 5)
     """
-    if horizon < 1 or (season is not None and season < 1):
-        raise ParameterError(f"expected horizon and season of at least 1, got {horizon} and {season}")
-    if len(ends) and not (starts.min() >= 0 and (starts <= ends).all() and ends.max() < len(values)):
-        raise DataError(f"expected windows that end in their series and within {len(values)} rows, got others")
-    known = _Known(values)
-    steps = np.arange(1, horizon + 1)
-    last, first = known.at(ends, starts, ends), known.at(starts, starts, ends)
-    slope = (last - first) / np.maximum(ends - starts, 1)[:, None]
-    result = {
-        "last value": np.repeat(last[:, None], horizon, axis=1),
-        "drift": last[:, None] + steps[:, None] * slope[:, None],
-    }
-    if season is not None:
-        rows = ends[:, None] + steps - season * -(-steps // season)
-        rows = np.where(rows < starts[:, None], ends[:, None], rows)  # (W, h)
-        bounds = np.repeat(starts, horizon), np.repeat(ends, horizon)
-        result["seasonal naive"] = known.at(rows.ravel(), *bounds).reshape(len(ends), horizon, -1)
-    return result
+    return 0 if count < LEAST else FOLDS if count <= MANY else 5
 
 
-@dataclass(frozen=True, eq=False)
-class LinearBaseline:
-    """Ridge regression from a target's last ``history`` values to its next ``horizon``; all targets share one map.
+def _parts(count: int) -> Iterator[tuple[Array, Array]]:
+    yield from KFold(folds(count), shuffle=True, random_state=0).split(np.arange(count))
 
-    .. math:: \\hat y_{n+k} = y_n + \\sum_i w_{ik} (y_{n-H+i} - y_n) + s \\, b_k
 
-    The window's last value is subtracted first, so that weights of zero are the last value.
+def ridge(columns: Array, targets: Array) -> Array:
+    """What a ridge regression says of each row, fitted to the others in ten folds.
 
     Args:
-        weights: w and below them b, (history + 1, horizon); b in units of scale.
-        penalty: α of the ridge on windows divided by scale, as scikit-learn counts it; infinite: the last value.
-        scale: what divides each target before it shares the map, (K,).
-
-    Source: Hoerl and Kennard 1970; the subtraction as in NLinear, Zeng, Chen, Zhang and Xu 2023.
-
-    Example:
-        >>> values = np.cumsum(np.cos(np.arange(200) / 3))[:, None]
-        >>> model = LinearBaseline.fit(values, np.arange(9, 150), history=10, horizon=2)
-        >>> bool(np.abs(model.predict(values, np.array([180]))[0] - values[181:183]).max() < 0.01)
-        True
+        columns: (N, F).
+        targets: (N, K).
     """
-
-    weights: Array
-    penalty: float
-    scale: Array
-
-    @property
-    def history(self) -> int:
-        """Values that a window has."""
-        return len(self.weights) - 1
-
-    @property
-    def horizon(self) -> int:
-        """Steps that it forecasts."""
-        return int(self.weights.shape[1])
-
-    @classmethod
-    def fit(
-        cls,
-        values: Array,
-        ends: Array,
-        history: int,
-        horizon: int,
-        *,
-        validation_ends: Array | None = None,
-        scale: Array | None = None,
-    ) -> LinearBaseline:
-        """Fit to the windows that end at ``ends``; memory does not grow with their number.
-
-        Args:
-            values: (S, K), NaN where missing; see :func:`naive_forecasts`.
-            ends: row of the last known step of each training window, (W,); the window's ``history`` rows up to it and
-                ``horizon`` rows after it must be of one series.
-            history: values per window.
-            horizon: steps to forecast.
-            validation_ends: windows whose mean squared error chooses the penalty; without, the last tenth of ``ends``
-                is held out for that, and the map then fitted to all of them.
-            scale: (K,); by default the standard deviation of each target over the rows of the training windows.
-
-        Raises:
-            ParameterError: history or horizon is below 1.
-            DataError: a window begins before the first row or ends after the last.
-
-        The trap: a window's gaps are filled from within the window, and windows whose next values are not all known
-        are left out; where nothing remains to fit, the map is the last value.
-        """
-        if history < 1 or horizon < 1:
-            raise ParameterError(f"expected history and horizon of at least 1, got {history} and {horizon}")
-        ends = np.sort(ends)
-        if scale is None:
-            scale = _spread(values, ends, history, horizon)
-        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-        if validation_ends is None:
-            held = ends[len(ends) - len(ends) // 10 :]
-            early = ends[ends + horizon < held[0]] if len(held) else ends[:0]  # no value is in both parts
-            before = _Moments.of(values, early, history, horizon, scale)
-            after = _Moments.of(values, held, history, horizon, scale)
-            whole = (
-                before + after + _Moments.of(values, ends[len(early) : len(ends) - len(held)], history, horizon, scale)
-            )
-        else:
-            whole = before = _Moments.of(values, ends, history, horizon, scale)
-            after = _Moments.of(values, validation_ends, history, horizon, scale)
-        best = np.inf
-        if before.count and after.count:
-            errors = [after.squared_error(weights) for weights in before.ridges(_PENALTIES)]
-            # of equal errors the larger penalty: what is not shown to help is left at the last value
-            best = float(_PENALTIES[len(errors) - 1 - int(np.argmin(errors[::-1]))])
-        weights = next(whole.ridges(np.array([best])))
-        return cls(weights, float(best * whole.unit) if np.isfinite(best) else np.inf, scale)
-
-    def predict(self, values: Array, ends: Array) -> Array:
-        """The next steps after each of ``ends``, (W, horizon, K), in the units of values.
-
-        Args:
-            values: (S, K), NaN where missing.
-            ends: rows, (W,); only the ``history`` rows up to each are read, unless all of them are missing: then the
-                last known row before.
-
-        Raises:
-            DataError: a window begins before the first row or ends after the last, or K is not that of the fit.
-        """
-        if values.shape[1] != len(self.scale):
-            raise DataError(f"expected {len(self.scale)} targets, got {values.shape[1]}")
-        result = np.empty((len(ends), self.horizon, values.shape[1]))
-        empty = _Known(values).at(ends, np.zeros_like(ends), ends) if np.isnan(values).any() else None
-        done = 0
-        for windows, _ in _windows(values, ends, self.history, 0):  # (w, K, history)
-            part = slice(done, done + len(windows))
-            if empty is not None:
-                windows = np.where(np.isnan(windows), empty[part, :, None], windows)
-            last = windows[..., -1:]
-            step = (windows - last) @ self.weights[:-1] + self.scale[:, None] * self.weights[-1]
-            result[part] = (last + step).transpose(0, 2, 1)
-            done += len(windows)
-        return result
-
-
-class _Known:
-    """The last known value at or before any row of a series; before the first known one, that, if it is past."""
-
-    def __init__(self, values: Array) -> None:
-        rows = np.arange(len(values))[:, None]
-        known = ~np.isnan(values)
-        self.values = values
-        self.before = np.maximum.accumulate(np.where(known, rows, -1), axis=0)
-        self.after = np.minimum.accumulate(np.where(known, rows, len(values) - 1)[::-1], axis=0)[::-1]
-
-    def at(self, rows: Array, starts: Array, ends: Array) -> Array:
-        """(N, K) for rows (N,) of the series that start at starts; NaN where nothing is known up to ends, (N,)."""
-        before, after = self.before[rows], self.after[starts]
-        places = np.where(before < starts[:, None], after, before)
-        found = np.take_along_axis(self.values, places, axis=0)
-        return np.where(places > ends[:, None], np.nan, found)
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Sums over windows that a ridge needs: their number, and the products of inputs (with a one) and outputs."""
-
-    count: int
-    inputs: Array  # (history + 1, history + 1)
-    mixed: Array  # (history + 1, horizon)
-    outputs: float
-
-    @classmethod
-    def of(cls, values: Array, ends: Array, history: int, horizon: int, scale: Array) -> _Moments:
-        count, outputs = 0, 0.0
-        inputs, mixed = np.zeros((history + 1, history + 1)), np.zeros((history + 1, horizon))
-        for windows, following in _windows(values, ends, history, horizon):
-            last = windows[..., -1:]
-            x = ((windows - last) / scale[:, None]).reshape(-1, history)
-            y = ((following - last) / scale[:, None]).reshape(-1, horizon)
-            whole = np.isfinite(y).all(axis=1) & np.isfinite(x).all(axis=1)
-            x, y = np.column_stack([x, np.ones(len(x))])[whole], y[whole]
-            count += len(x)
-            inputs += x.T @ x
-            mixed += x.T @ y
-            outputs += float((y * y).sum())
-        return cls(count, inputs, mixed, outputs)
-
-    def __add__(self, other: _Moments) -> _Moments:
-        sums = (self.inputs + other.inputs, self.mixed + other.mixed, self.outputs + other.outputs)
-        return _Moments(self.count + other.count, *sums)
-
-    def _centred(self) -> tuple[Array, Array, Array, Array]:
-        """Means of inputs and outputs; their products about the means."""
-        count = max(self.count, 1)
-        mean_x, mean_y = self.inputs[-1, :-1] / count, self.mixed[-1] / count
-        gram = self.inputs[:-1, :-1] - count * np.outer(mean_x, mean_x)
-        return mean_x, mean_y, gram, self.mixed[:-1] - count * np.outer(mean_x, mean_y)
-
-    @property
-    def unit(self) -> float:
-        """The mean eigenvalue of the Gram matrix: what penalties are multiples of."""
-        return float(np.trace(self._centred()[2])) / (len(self.inputs) - 1) or 1.0
-
-    def ridges(self, penalties: Array) -> Iterator[Array]:
-        """The weights of each penalty, by one eigendecomposition; the intercept is free, except at infinity."""
-        mean_x, mean_y, gram, mixed = self._centred()
-        eigenvalues, vectors = np.linalg.eigh(gram)
-        turned = vectors.T @ mixed
-        for penalty in penalties * self.unit:
-            if not np.isfinite(penalty):
-                yield np.zeros_like(self.mixed)
-                continue
-            slopes = vectors @ (turned / (np.maximum(eigenvalues, 0.0) + penalty)[:, None])
-            yield np.vstack([slopes, mean_y - mean_x @ slopes])
-
-    def squared_error(self, weights: Array) -> float:
-        """The sum over these windows of squared errors of a map."""
-        return self.outputs + float((weights * (self.inputs @ weights - 2 * self.mixed)).sum())
-
-
-def _windows(values: Array, ends: Array, history: int, horizon: int) -> Iterator[tuple[Array, Array]]:
-    """Chunks of windows (w, K, history) with gaps filled from within, and what follows (w, K, horizon) as it is."""
-    if len(ends) and not history - 1 <= ends.min() <= ends.max() < len(values):
-        raise DataError(
-            f"expected windows of {history} rows within {len(values)} rows, "
-            f"got ends from {int(ends.min())} to {int(ends.max())}"
+    predicted = np.empty(targets.shape)
+    for learned, asked in _parts(len(columns)):
+        model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+        predicted[asked] = (
+            model.fit(columns[learned], targets[learned]).predict(columns[asked]).reshape(-1, *targets.shape[1:])
         )
-    padded = np.concatenate([values, np.full((horizon, values.shape[1]), np.nan)])
-    size = history + horizon
-    if len(padded) < size:
-        return
-    views = np.lib.stride_tricks.sliding_window_view(padded, size, axis=0)
-    many = max(1, _CHUNK // (size * values.shape[1]))
-    for first in range(0, len(ends), many):
-        chunk = views[ends[first : first + many] - history + 1]
-        yield _filled(chunk[..., :history]), chunk[..., history:]
+    return predicted
 
 
-def _filled(windows: Array) -> Array:
-    """Gaps take the last known value of the window; those at its beginning its first known one."""
-    known = ~np.isnan(windows)
-    if known.all():
-        return windows
-    places = np.maximum.accumulate(np.where(known, np.arange(windows.shape[-1]), -1), axis=-1)
-    places = np.where(places < 0, known.argmax(axis=-1)[..., None], places)
-    found: Array = np.take_along_axis(windows, places, axis=-1)
+def logistic(columns: Array | Sequence[Sequence[str]], truth: Array, classes: int) -> Array:
+    """Probabilities (N, K) of a logistic regression, fitted to the other rows in ten folds.
+
+    Args:
+        columns: numbers (N, F); or of each text its words, which are weighed by TF-IDF, alone and in pairs.
+        truth: numbers of classes (N,), or which labels each row has, (N, K) of truth values.
+        classes: K.
+    """
+    words = not isinstance(columns, np.ndarray)
+    rows: Array = np.array([" ".join(one) for one in columns], dtype=object) if words else np.asarray(columns)
+    found = np.zeros((len(truth), classes))
+    for learned, asked in _parts(len(truth)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one that has not converged, or a label that no row has, is still a rule
+            model = _classifier(words, truth[learned])
+            model.fit(rows[learned], truth[learned])
+            chances = np.asarray(model.predict_proba(rows[asked]))
+        if truth.ndim == 2:
+            found[asked] = chances
+        else:
+            found[np.ix_(asked, model.classes_)] = chances
     return found
 
 
-def _spread(values: Array, ends: Array, history: int, horizon: int) -> Array:
-    """The standard deviation of each target over the rows that the windows cover."""
-    change = np.zeros(len(values) + 1, dtype=np.int64)
-    np.add.at(change, np.maximum(ends - history + 1, 0), 1)
-    np.add.at(change, np.minimum(ends + horizon + 1, len(values)), -1)
-    rows = values[np.cumsum(change)[:-1] > 0]
-    known = ~np.isnan(rows)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.sum(rows, axis=0, where=known) / count
-    spread: Array = np.sqrt(np.sum((rows - mean) ** 2, axis=0, where=known) / count)
-    return spread
+def _classifier(words: bool, truth: Array) -> Any:
+    if truth.ndim == 1 and len(np.unique(truth)) == 1:
+        return DummyClassifier()
+    model = LogisticRegression(max_iter=300, C=INVERSE_PENALTY if words else 1.0)
+    if truth.ndim == 2:
+        model = OneVsRestClassifier(model)
+    if words:  # they are cut already
+        weighed = TfidfVectorizer(token_pattern=r"\S+", ngram_range=(1, 2), sublinear_tf=True, max_features=MOST_WORDS)
+        return make_pipeline(weighed, model)
+    return make_pipeline(StandardScaler(), model)
+
+
+def commonest_tags(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Of each word the tag that it has most often in the other sentences; of an unknown one the commonest tag.
+
+    Example:
+        >>> commonest_tags([["Rome"], ["is"]] * 20, [["B-LOC"], ["O"]] * 20)[:2]
+        [['B-LOC'], ['O']]
+    """
+    found: list[list[str]] = [[] for _ in sentences]
+    for learned, asked in _parts(len(sentences)):
+        counts: dict[str, Counter[str]] = {}
+        every: Counter[str] = Counter()
+        for row in learned:
+            for word, tag in zip(sentences[row], tags[row], strict=True):
+                counts.setdefault(word, Counter())[tag] += 1
+                every[tag] += 1
+        usual = every.most_common(1)[0][0]
+        best = {word: tally.most_common(1)[0][0] for word, tally in counts.items()}
+        for row in asked:
+            found[row] = [best.get(word, usual) for word in sentences[row]]
+    return found
+
+
+def means_of_steps(steps: Array, lengths: Array) -> Array:
+    """The mean of each sequence's steps, (N, F); of a table the rows themselves.
+
+    Example:
+        >>> means_of_steps(np.array([[1.0], [3.0], [5.0]]), np.array([2, 1])).tolist()
+        [[2.0], [5.0]]
+    """
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    sums = np.zeros((len(lengths), steps.shape[1]))
+    np.add.at(sums, owner, steps)
+    return sums / np.maximum(lengths, 1)[:, None]

@@ -14,8 +14,8 @@ from scipy import stats
 
 from bilstm.data.columns import Array
 from bilstm.formatting import fixed
-from bilstm.metrics.comparison import Comparison, Lag, check_shapes, means
 from bilstm.metrics.figures import ROUNDING, Figure, figures_of, mean_of, share
+from bilstm.metrics.forecast_comparison import Comparison, Lag, check_shapes, means
 
 # a forecast follows an earlier value if its changes agree with that one's at least so well ...
 _FOLLOWS = 0.5

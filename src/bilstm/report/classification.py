@@ -16,6 +16,7 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.errors import DataError
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.formatting import counted, listed, percent, shortened
+from bilstm.metrics.baselines import folds, logistic, means_of_steps
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.predictions import (
     BINS,
@@ -27,7 +28,6 @@ from bilstm.metrics.predictions import (
     precision_recall,
     several_labels_parts,
 )
-from bilstm.metrics.simple_rules import folds, logistic, means_of_steps
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import ORANGE, Axis, Bars, Line, Panel
 from bilstm.plotting.interactive import to_plotly

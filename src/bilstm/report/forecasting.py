@@ -17,8 +17,8 @@ from bilstm.errors import DataError
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.formatting import counted, number, written_time
-from bilstm.metrics.comparison import means
 from bilstm.metrics.figures import Evaluation, Reference
+from bilstm.metrics.forecast_comparison import means
 from bilstm.metrics.forecasts import coverage_figures, forecast_figures, forecast_parts
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import BLUE, GREY, ORANGE, PALETTE, Axis, Line, Panel

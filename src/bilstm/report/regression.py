@@ -11,9 +11,9 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import numeric_targets
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.formatting import counted, number
+from bilstm.metrics.baselines import folds, means_of_steps, ridge
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.predictions import regression_figures, regression_metrics, regression_parts
-from bilstm.metrics.simple_rules import folds, means_of_steps, ridge
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import Axis, Panel, Points, Rule, thinned
 from bilstm.plotting.interactive import to_plotly

@@ -13,8 +13,8 @@ from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.text.tags import entities, scheme_of
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.formatting import counted, percent, shortened
+from bilstm.metrics.baselines import commonest_tags, folds
 from bilstm.metrics.figures import Evaluation, Reference
-from bilstm.metrics.simple_rules import commonest_tags, folds
 from bilstm.metrics.tags import ENTITIES, TAGS, Tags, entity_report, tag_parts, type_confusion
 from bilstm.report.blocks import Block, Drawing, Heading, Piece, Sentence, Sentences, Table, Text
 from bilstm.report.classification import confusion, confusion_chart, shares_of
