@@ -12,8 +12,17 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from bilstm.errors import DataError
+from bilstm.metrics.figures import figures_of, totals
 from bilstm.metrics.forecast_comparison import Comparison, Lag, compared, lag_of
-from bilstm.metrics.forecasts import coverage, forecast_metrics, forecast_table, lag_sentence, mase_scale, verdict
+from bilstm.metrics.forecasts import (
+    coverage_figures,
+    forecast_metrics,
+    forecast_parts,
+    forecast_table,
+    lag_sentence,
+    mase_scale,
+    verdict,
+)
 from tests.compare import assert_close
 
 
@@ -120,9 +129,13 @@ def test_unchanged_values_have_no_direction_and_a_forecast_of_no_change_is_not_r
 
 
 def test_coverage_counts_the_known_values_within():
-    actual = np.array([0.0, 1.0, 2.0, np.nan])
-    assert coverage(actual, np.zeros(4), np.ones(4)) == 2 / 3
-    assert math.isnan(coverage(actual[3:], np.zeros(1), np.ones(1)))
+    def coverage(actual):
+        ends = np.zeros(actual.shape), np.ones(actual.shape)
+        return figures_of(coverage_figures(1, [80]), totals(forecast_parts(actual, actual, [ends])))["coverage_80"]
+
+    actual = np.array([0.0, 1.0, 2.0, np.nan])[:, None, None]
+    assert coverage(actual) == 2 / 3
+    assert math.isnan(coverage(actual[3:]))
 
 
 def slow_comparison(losses, horizon):

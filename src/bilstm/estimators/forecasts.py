@@ -13,8 +13,16 @@ from bilstm.data.columns import Array
 from bilstm.data.series.clock import Clock
 from bilstm.errors import DataError
 from bilstm.formatting import written_time
+from bilstm.metrics.figures import figures_of, totals
 from bilstm.metrics.forecast_comparison import compared, lag_of
-from bilstm.metrics.forecasts import coverage, forecast_metrics, forecast_table, lag_sentence, verdict
+from bilstm.metrics.forecasts import (
+    coverage_figures,
+    forecast_metrics,
+    forecast_parts,
+    forecast_table,
+    lag_sentence,
+    verdict,
+)
 
 INTERVALS = (80, 95)  # percent
 
@@ -64,8 +72,8 @@ class Forecasts:
     def metrics(self) -> dict[str, float]:
         """``mse``, ``mae``, ``rmse``, ``mase``, ``coverage_80``, ``coverage_95``, direction, baselines', ``n``."""
         found = forecast_metrics(self.actual, self.forecast, self.baselines, self.scale, last=self.last)
-        spans = zip(INTERVALS, self.lows, self.highs, strict=False)
-        covered = {f"coverage_{percent}": coverage(self.actual, low, high) for percent, low, high in spans}
+        parts = forecast_parts(self.actual, self.forecast, list(zip(self.lows, self.highs, strict=True)))
+        covered = figures_of(coverage_figures(len(self.names), INTERVALS[: len(self.lows)]), totals(parts))
         n = found.pop("n")
         return found | covered | {"n": n}
 

@@ -103,26 +103,6 @@ def mase_scale(values: Array, lengths: Array, season: int | None) -> Array:
     return means(change, ~np.isnan(change) & same[:, None], axis=0)
 
 
-def coverage(actual: Array, lower: Array, upper: Array) -> float:
-    """The share of known actual values within their intervals, ends included.
-
-    Args:
-        actual: (W, h, K).
-        lower: of the same shape.
-        upper: of the same shape.
-
-    Returns:
-        float: NaN where no value is known.
-
-    Example:
-        >>> coverage(np.array([1.0, 5.0, np.nan]), np.array([0.0, 0.0, 0.0]), np.array([2.0, 2.0, 2.0]))
-        0.5
-    """
-    known = ~np.isnan(actual)
-    inside = (actual >= lower) & (actual <= upper)
-    return float(inside[known].mean()) if known.any() else float("nan")
-
-
 def lag_sentence(lag: Lag) -> str | None:
     """A sentence where a forecast follows earlier values; None where it does not.
 
