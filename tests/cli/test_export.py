@@ -32,10 +32,10 @@ def test_the_files_are_written_and_named_after_the_model(run, model, tmp_path):
 @pytest.mark.parametrize(
     "arguments, status, message",
     [
-        (["--to", "onx"], 2, "expected a kind of file to export to, got 'onx'\nhint: did you mean 'onnx'?"),
-        (["-o", "model.json"], 1, "got the name of the JSON file that is written beside it (model.json)"),
-        (["-o", "."], 1, "expected an .onnx file to write, got a folder (.)"),
-        (["-o", "no/model.onnx"], 1, "cannot write no/model.onnx: No such file or directory"),
+        (["--to", "onx"], 2, "There is no export to 'onx'.\nhint: did you mean 'onnx'?"),
+        (["-o", "model.json"], 1, "Cannot write model.json: the JSON file beside it has that name."),
+        (["-o", "."], 1, "Cannot write .: it is a folder."),
+        (["-o", "no/model.onnx"], 1, "Cannot write no/model.onnx: there is no folder no."),
     ],
 )
 def test_mistakes_are_told(run, model, arguments, status, message):

@@ -50,8 +50,8 @@ def test_a_built_in_set_has_its_name(run, model, tmp_path):
         (["houses.bilstm", "none.csv"], "none.csv"),
         (["houses.bilstm", "digits"], "expected targets ['medv'], got ['digit'] (digits)"),
         (["houses.bilstm", "houses.bilstm"], "expected a table, got bytes that are not UTF-8"),
-        (["houses.bilstm", "-o", "."], "expected a file to write, got a folder"),
-        (["houses.bilstm", "-o", "no/where.html"], "got no folder no"),
+        (["houses.bilstm", "-o", "."], "Cannot write .: it is a folder."),
+        (["houses.bilstm", "-o", "no/where.html"], "there is no folder no."),
     ],
 )
 def test_a_wrong_call_is_an_error_in_one_paragraph(run, model, tmp_path, arguments, message):

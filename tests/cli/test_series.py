@@ -330,18 +330,18 @@ BAD = {
         "expected a series of at least 12 steps",
     ),
     "a file without the target": (["predict", "m.bilstm", "other.csv"], 1, "expected a column 'Adj Close', got none"),
-    "steps without folds": (["evaluate", "m.bilstm", "new.csv", "--steps", "9"], 2, "expected --folds beside --steps"),
+    "steps without folds": (["evaluate", "m.bilstm", "new.csv", "--steps", "9"], 2, "--steps needs --folds."),
     "no refit without folds": (
         ["evaluate", "m.bilstm", "new.csv", "--no-refit"],
         2,
-        "expected --folds beside --no-refit",
+        "--no-refit needs --folds.",
     ),
     "folds shorter than the horizon": (
         ["evaluate", "m.bilstm", "new.csv", "--folds", "2", "--steps", "2"],
         1,
         "expected folds of at least horizon 3",
     ),
-    "a folder that is not there": (["predict", "m.bilstm", "-o", "no/x.parquet"], 1, "cannot write no/x.parquet"),
+    "a folder that is not there": (["predict", "m.bilstm", "-o", "no/x.parquet"], 1, "Cannot write no/x.parquet"),
 }
 
 
@@ -360,8 +360,8 @@ def test_a_mistake_with_series_is_one_short_paragraph_and_a_status(model, prices
 def test_folds_and_missing_data_are_a_forecasters_alone(run):
     assert run("fit", "regressor", "boston", "-o", "r.bilstm", "--max-epochs", "1", "--hidden-size", "2")[0] == 0
     status, _, err = run("predict", "r.bilstm")
-    assert (status, "expected DATA beside a regressor, got none" in err) == (2, True)
+    assert (status, "A regressor needs DATA." in err) == (2, True)
     status, _, err = run("evaluate", "r.bilstm", "boston", "--folds", "2")
-    assert (status, "expected no --folds beside a regressor, got one\nhint: a forecaster knows it" in err) == (2, True)
+    assert (status, "A regressor takes no --folds.\nhint: a forecaster takes it" in err) == (2, True)
     status, _, err = run("evaluate", "r.bilstm", "sunspots")
     assert (status, "expected data with targets, got none" in err) == (1, True)

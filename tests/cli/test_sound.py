@@ -181,7 +181,7 @@ def test_where_nothing_can_be_heard_the_status_says_so(model, run, folder):
     (folder / "bad.wav").write_bytes(b"no sound")
     status, out, err = run("predict", "m.bilstm", "silent.wav", "bad.wav", "-o", "out.csv")
     assert (status, out) == (1, "")
-    assert "error: expected sound with something in it, got none in silent.wav, bad.wav" in err
+    assert "error: Nothing can be heard in silent.wav, bad.wav." in err
     assert not (folder / "out.csv").exists()
 
 
@@ -241,9 +241,9 @@ def test_evaluate_on_the_training_recordings_says_that_it_flatters(folder, run):
 # -- bad calls -----------------------------------------------------------------------------------------------
 
 BAD = {
-    "no data": (["predict", "m.bilstm"], 2, "expected DATA beside a transcriber, got none"),
-    "stdin beside a file": (["predict", "m.bilstm", "-", "sounds"], 2, "expected - (standard input) alone"),
-    "nothing on stdin": (["predict", "m.bilstm", "-"], 1, "expected sound with something in it"),
+    "no data": (["predict", "m.bilstm"], 2, "A transcriber needs DATA."),
+    "stdin beside a file": (["predict", "m.bilstm", "-", "sounds"], 2, "Standard input (-) cannot be read together"),
+    "nothing on stdin": (["predict", "m.bilstm", "-"], 1, "Nothing can be heard in X[0]."),
     "a missing file": (["predict", "m.bilstm", "sunds/0.wav"], 1, "sunds/0.wav"),
     "files that are all missing": (["predict", "m.bilstm", "a.wav", "b.wav"], 1, "got none of 2, the first 'a.wav'"),
     "a folder without sound": (["predict", "m.bilstm", "empty"], 1, "got a folder without any (empty)"),
@@ -252,7 +252,7 @@ BAD = {
     "a look-ahead into the past": (["predict", "m.bilstm", "sounds", "--look-ahead", "-1"], 2, "--look-ahead"),
     "an endless look-ahead": (["predict", "m.bilstm", "sounds", "--look-ahead", "inf"], 2, "expected a look-ahead of"),
     "a hot word in other letters": (["predict", "m.bilstm", "sounds", "--hot-word", "ä"], 1, "expected hot words in"),
-    "folds": (["evaluate", "m.bilstm", "sounds/train.csv", "--folds", "2"], 2, "expected no --folds"),
+    "folds": (["evaluate", "m.bilstm", "sounds/train.csv", "--folds", "2"], 2, "A transcriber takes no --folds."),
     "evaluation without texts": (
         ["evaluate", "m.bilstm", "sounds"],
         1,
@@ -295,7 +295,7 @@ def regressor(tmp_path_factory):
 def test_options_of_decoding_are_a_transcribers_alone(run, regressor, command, option):
     status, out, err = run(command, regressor, "boston", *option)
     assert (status, out) == (2, "")
-    assert f"expected no {option[0]} beside a regressor, got one\nhint: a transcriber knows it" in err
+    assert f"A regressor takes no {option[0]}.\nhint: a transcriber takes it" in err
 
 
 def test_other_tasks_take_one_file(run, regressor):

@@ -67,7 +67,7 @@ def test_a_sound_file_is_taken_as_it_is(run, tmp_path):
 @pytest.mark.parametrize(
     "arguments, status, told",
     [
-        (["m.bilstm"], 2, "expected DATA beside a tagger"),
+        (["m.bilstm"], 2, "A tagger needs DATA."),
         (["m.bilstm", "none.conll"], 1, "expected a file"),
         (["m.bilstm", "Ann lives in Rome"], 2, "bilstm predict FILE -"),
         (["m.bilstm", "a.txt", "b.txt"], 2, "expected one file, got 2"),

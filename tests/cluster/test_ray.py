@@ -145,7 +145,7 @@ def test_many_files_are_predicted_as_each_is_alone_and_what_is_done_is_left(clus
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("in/*.parquet",), "expected files to predict, got none"),
+        (("in/*.parquet",), "There are no files to predict"),
         (("a/1.csv", "b/1.parquet"), "expected files of different names"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_search_on_ray_saves_the_best_of_its_trials_and_does_none_of_them_twic
 def test_predictions_of_many_files_need_a_folder(run):
     status, _, err = run("predict", "m.bilstm", "in/*.parquet", "--ray")
     assert status == 2
-    assert "expected a folder for the predictions beside --ray, got none" in err
+    assert "--ray needs a folder for the predictions." in err
 
 
 @linux

@@ -37,17 +37,17 @@ def read_data(
     """
     if not data:
         if model.needs_data:
-            raise ParameterError(f"expected DATA beside a {model.task}, got none", hint="name a file")
+            raise ParameterError(f"A {model.task} needs DATA.", hint="name a file, or a built-in set")
         return None
     if STDIN in data:
         if len(data) > 1:
-            raise ParameterError(f"expected - (standard input) alone, got {len(data)} names")
+            raise ParameterError("Standard input (-) cannot be read together with other files.")
         return model.read(sys.stdin.buffer.read(), with_targets=with_targets, text=text)
     if len(data) > 1:
         return model.read(data, with_targets=with_targets, text=text)
     if model.is_language_ and " " in data[0] and not Path(data[0]).exists():
         hint = "a text itself comes on standard input: echo 'a text' | bilstm predict FILE -"
-        raise ParameterError(f"expected a file, got a text: {data[0][:40]!r}", hint=hint)
+        raise ParameterError(f"There is no file {data[0][:40]!r}.", hint=hint)
     return model.read(data[0], with_targets=with_targets, text=text)
 
 

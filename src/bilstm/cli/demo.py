@@ -48,7 +48,7 @@ def demo(
     Example: bilstm demo data -o .
     """
     if task == "data" and max_epochs is not None:
-        raise ParameterError(f"expected no --max-epochs beside data, got {max_epochs}", hint="nothing is trained")
+        raise ParameterError("bilstm demo data trains nothing, so it takes no --max-epochs.")
     show = _demonstration(task)
     folder = made_folder(folder or Path(f"demo-{task}"))
     show(folder, functools.partial(print, flush=True), **({} if max_epochs is None else {"epochs": max_epochs}))
@@ -62,5 +62,5 @@ def _demonstration(task: str) -> Callable[..., None]:
     from bilstm.demo.demonstrations import DEMOS
 
     if task not in DEMOS:
-        raise ParameterError(f"expected a task with a demo, got {task!r}", hint=did_you_mean(task, [*DEMOS, "data"]))
+        raise ParameterError(f"There is no demo {task!r}.", hint=did_you_mean(task, [*DEMOS, "data"]))
     return DEMOS[task]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bilstm.cli.options import ModelFile
-from bilstm.cli.output import talk
+from bilstm.cli.output import check_output, talk
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
 KINDS = ("onnx",)
@@ -33,11 +33,11 @@ def export(
     from bilstm.export import to_onnx
 
     if to not in KINDS:
-        raise ParameterError(f"expected a kind of file to export to, got {to!r}", hint=did_you_mean(to, KINDS))
+        raise ParameterError(f"There is no export to {to!r}.", hint=did_you_mean(to, KINDS))
     output = output or file.with_suffix(".onnx")
-    if output.suffix == ".json" or output.is_dir():
-        came = "a folder" if output.is_dir() else "the name of the JSON file that is written beside it"
-        raise DataError(f"expected an .onnx file to write, got {came} ({output})", hint="choose another -o")
+    check_output(output)
+    if output.suffix == ".json":
+        raise DataError(f"Cannot write {output}: the JSON file beside it has that name.", hint="choose another -o")
     check = to_onnx(load(file), output)
     if check is None:
         talk("not checked: ONNX Runtime is not installed (pip install 'bilstm[export]')")

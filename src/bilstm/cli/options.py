@@ -65,7 +65,7 @@ TASKS = {
     "forecaster": ("bilstm.estimators.forecaster", "BiLSTMForecaster"),
     "transcriber": ("bilstm.estimators.transcriber", "BiLSTMTranscriber"),
 }
-TOGETHER = ("workers", "ray", "worker_cpus")  # how several processes fit one model
+WORKER_OPTIONS = ("workers", "ray", "worker_cpus")  # how several processes fit one model
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
 
 
@@ -83,8 +83,7 @@ def said_of(task: str) -> dict[str, Any]:
 
 def columns_of(task: str, options: dict[str, Any]) -> Columns:
     """Those of the options that say which column of DATA is what; they are taken out."""
-    columns: Any = {name: options.pop(name) for name in said_of(task)["reading"]}
-    return cast("Columns", columns)
+    return cast("Columns", {name: options.pop(name) for name in said_of(task)["reading"]})
 
 
 def add_task_commands(
@@ -114,110 +113,90 @@ def add_task_commands(
     app.add_typer(group, name=name)
 
 
-option = typer.Option
-DATA_OPTIONS: dict[str, tuple[Any, Any, Any]] = {
-    "output": (Path, ..., option("--output", "-o", metavar="FILE", help="The model file to write.")),
-    "time": (str | None, None, option(metavar="COL", help="The column of times; by default the only one there is.")),
-    "sound": (str | None, None, option(metavar="COL", help="The column of paths, if it is not called path.")),
-    "target": (list[str], [], option(metavar="COL", help="The column to predict (repeatable, for several targets).")),
-    "future": (list[str], [], option(metavar="COL", help="A column whose values are known ahead (repeatable).")),
-    "drop": (list[str], [], option(metavar="COL", help="A column to leave out (repeatable).")),
-    "category": (
-        list[str],
-        [],
-        option(metavar="COL", help="A column whose numbers are names rather than amounts (repeatable)."),
+Choice = tuple[Any, Any, Any]  # an option: its type, its default (... where it must be given), and typer's words for it
+
+
+def optional(kind: Any, metavar: str, text: str, **others: Any) -> Choice:
+    """An option that need not be given."""
+    return kind | None, None, typer.Option(metavar=metavar, help=text, **others)
+
+
+def column(text: str) -> Choice:
+    """An option that names a column of DATA."""
+    return optional(str, "COL", text)
+
+
+def columns(text: str) -> Choice:
+    """An option that names a column of DATA, and may be given again."""
+    return list[str], [], typer.Option(metavar="COL", help=f"{text} (repeatable).")
+
+
+DATA_OPTIONS: dict[str, Choice] = {
+    "output": (Path, ..., typer.Option("--output", "-o", metavar="FILE", help="The model file to write.")),
+    "time": column("The column of times; by default the only one there is."),
+    "sound": column("The column of paths, if it is not called path."),
+    "target": columns("A column to predict"),
+    "future": columns("A column whose values are known ahead"),
+    "drop": columns("A column to leave out"),
+    "category": columns("A column whose numbers are names rather than amounts"),
+    "group": column("In a long table, the column that names the sequence of each row."),
+    "order": column("In a long table, the column that orders the rows of a sequence."),
+    "text": column("The column of texts."),
+    "tag": column(
+        "The column of tags: its number in a CoNLL file (by default the last), upos or xpos in CoNLL-U, or its name "
+        "in a table (by default tags)."
     ),
-    "group": (
-        str | None,
-        None,
-        option(metavar="COL", help="In a long table, the column that names the sequence of each row."),
-    ),
-    "order": (
-        str | None,
-        None,
-        option(metavar="COL", help="In a long table, the column that orders the rows of a sequence."),
-    ),
-    "text": (str | None, None, option(metavar="COL", help="The column of texts.")),
-    "tag": (
-        str | None,
-        None,
-        option(
-            metavar="COL",
-            help="The column of tags: its number in a CoNLL file (by default the last), upos or xpos in CoNLL-U, or "
-            "its name in a table (by default tags).",
-        ),
-    ),
-    "valid": (
-        str | None,
-        None,
-        option(metavar="FILE", help="A second file, to stop the training by; by default a part of DATA is set aside."),
-    ),
-    "restart": (bool, False, option("--restart", help="Forget an unfinished run and begin anew.")),
+    "valid": optional(str, "FILE", "A second file, to stop the training by; by default a part of DATA is set aside."),
+    "restart": (bool, False, typer.Option("--restart", help="Forget an unfinished run and begin anew.")),
     "log_every": (
         int,
         1,
-        option(min=0, metavar="N", help="1 shows progress, N > 1 prints a line every N epochs, 0 prints nothing."),
+        typer.Option(
+            min=0, metavar="N", help="1 shows progress, N > 1 prints a line every N epochs, 0 prints nothing."
+        ),
     ),
-    "workers": (
-        str | None,
-        None,
-        option(metavar="N|M..N", help="Train with N processes, or with M to N of them as there is room (needs Ray)."),
-    ),
-    "ray": (
-        str | None,
-        None,
-        option(metavar="[ADDRESS]", help="Train on a Ray cluster: auto, or HOST:PORT; alone, on this machine."),
-    ),
-    "worker_cpus": (int | None, None, option(min=1, metavar="N", help="Processor cores of each worker.")),
+    "workers": optional(str, "N|M..N", "Train with N processes, or with M to N of them as there is room (needs Ray)."),
+    "ray": optional(str, "[ADDRESS]", "Train on a Ray cluster: auto, or HOST:PORT; alone, on this machine."),
+    "worker_cpus": optional(int, "N", "Processor cores of each worker.", min=1),
 }
 
 
 def data_options(task: str) -> list[inspect.Parameter]:
     """The options of a task that are not of its model: what is read and how, where it is saved, who works on it."""
     said = said_of(task)
-    chosen = {"output", "valid", "restart", "log_every", *TOGETHER, *said["reading"]}
+    chosen = {"output", "valid", "restart", "log_every", *WORKER_OPTIONS, *said["reading"]}
     options = {name: choice for name, choice in DATA_OPTIONS.items() if name in chosen}
     for name, text in said.get("option_help", {}).items():
-        kind, default, _ = options[name]
-        options[name] = (kind, default, typer.Option(metavar="COL", help=text))
+        options[name] = column(text)
     return parameters_of({"data": (str, ..., typer.Argument(metavar="DATA", help=said["data_help"]))} | options)
 
 
-def parameters_of(options: Mapping[str, tuple[Any, Any, Any]]) -> list[inspect.Parameter]:
+def parameters_of(options: Mapping[str, Choice]) -> list[inspect.Parameter]:
     """Options, each as its type, its default and what typer is told of it, as parameters of a command."""
-    return [option_parameter(name, Annotated[kind, told], default) for name, (kind, default, told) in options.items()]
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[kind, told],
+            default=inspect.Parameter.empty if default is ... else default,
+        )
+        for name, (kind, default, told) in options.items()
+    ]
 
 
 def model_options(task: str) -> list[inspect.Parameter]:
     """An option for each parameter of an estimator's constructor, with its default and its help."""
     made = declaration(*TASKS[task])
-    return [
-        option_parameter(parameter.name, _model_option(parameter, made.texts[parameter.name]), parameter.default)
-        for parameter in made.parameters
-        if parameter.name not in NOT_OPTIONS
-    ]
-
-
-def _model_option(parameter: inspect.Parameter, text: str) -> Any:
-    if parameter.annotation == "bool":
-        return Annotated[bool, typer.Option(help=text)]
-    return Annotated[
-        str,
-        typer.Option(
-            parser=value_reader(str(parameter.annotation)),
-            metavar=_metavar(str(parameter.annotation)),
-            help=text,
-            show_default="none" if parameter.default is None else True,
-        ),
-    ]
-
-
-def option_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    """An option as a parameter of a command; without a default (``...``) it must be given."""
-    kind = inspect.Parameter.KEYWORD_ONLY
-    if default is ...:
-        return inspect.Parameter(name, kind, annotation=annotation)
-    return inspect.Parameter(name, kind, annotation=annotation, default=default)
+    options: dict[str, Choice] = {}
+    for parameter in made.parameters:
+        kind, default, text = str(parameter.annotation), parameter.default, made.texts[parameter.name]
+        if kind == "bool":
+            options[parameter.name] = (bool, default, typer.Option(help=text))
+        elif parameter.name not in NOT_OPTIONS:
+            shown = "none" if default is None else True
+            told = typer.Option(parser=value_reader(kind), metavar=_metavar(kind), help=text, show_default=shown)
+            options[parameter.name] = (str, default, told)
+    return parameters_of(options)
 
 
 def _metavar(annotation: str) -> str:
@@ -228,14 +207,14 @@ def _metavar(annotation: str) -> str:
 
 def value_reader(annotation: str) -> Callable[[Any], Any]:
     """Words of the command line to a value of the annotated type; ``none`` is None where that is allowed."""
-    optional = "None" in annotation or annotation == "Any"
+    is_optional = "None" in annotation or annotation == "Any"
     kinds: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": _truth, "Any": _value}
     kind = kinds.get(annotation.split(" ")[0], str)
 
     def parse(word: Any) -> Any:
         if not isinstance(word, str):  # a default, already of the right type
             return word
-        return None if optional and word.lower() == "none" else kind(word)
+        return None if is_optional and word.lower() == "none" else kind(word)
 
     parse.__name__ = annotation
     return parse
@@ -272,20 +251,20 @@ def task_options(model: BiLSTMEstimator, known: Sequence[str], options: Mapping[
     for name in given:
         if name not in known:
             flag = FLAGS.get(name, name).replace("_", "-")
-            raise ParameterError(f"expected no --{flag} beside a {model.task}, got one", hint=_who_knows(name))
+            raise ParameterError(f"A {model.task} takes no --{flag}.", hint=_who_takes(name))
     return given
 
 
 FLAGS = {"hot_words": "hot_word", "refit": "no_refit"}  # where the option is not called as the parameter
 
 
-def _who_knows(option: str) -> str:
+def _who_takes(option: str) -> str:
     tasks = [
         task
         for task in TASKS
         if option in (*said_of(task).get("predict_options", ()), *said_of(task).get("backtest_options", ()))
     ]
-    return f"a {' or a '.join(tasks)} knows it"
+    return f"a {' or a '.join(tasks)} takes it"
 
 
 RAY = "--ray"

@@ -22,7 +22,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8", newline="")  # line ends stay what they are
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
+        raise DataError(f"Cannot write {path}: {error.strerror}.", hint="choose another file") from None
 
 
 def made_folder(path: Path) -> Path:
@@ -30,7 +30,7 @@ def made_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot make the folder {path}: {error.strerror}", hint="choose another folder") from None
+        raise DataError(f"Cannot make the folder {path}: {error.strerror}.", hint="choose another folder") from None
     return path
 
 
@@ -76,7 +76,7 @@ def write_frame(frame: pl.DataFrame, output: Path | None) -> None:
         try:
             frame.write_parquet(output)
         except OSError as error:
-            raise DataError(f"cannot write {output}: {error.strerror}", hint="choose another file") from None
+            raise DataError(f"Cannot write {output}: {error.strerror}.", hint="choose another file") from None
     elif ending in JSON_LINES:
         write_text(output, with_written_times(frame).write_ndjson())
     else:
@@ -87,8 +87,8 @@ def write_frame(frame: pl.DataFrame, output: Path | None) -> None:
 def check_output(path: Path) -> None:
     """Raise a DataError before the work rather than after it, if a file cannot be written there."""
     if path.is_dir() or not path.parent.is_dir():
-        came = "a folder" if path.is_dir() else f"no folder {path.parent}"
-        raise DataError(f"expected a file to write, got {came} ({path})", hint="choose another file")
+        reason = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise DataError(f"Cannot write {path}: {reason}.", hint="choose another file")
 
 
 @contextlib.contextmanager

@@ -104,11 +104,10 @@ def predict_on_workers(file: Path, data: Sequence[str], output: Path | None, add
     from bilstm.estimators.loading import load
 
     if output is None or output.is_file():
-        came = "none" if output is None else f"a file ({output})"
-        raise ParameterError(f"expected a folder for the predictions beside {RAY}, got {came}", hint="-o FOLDER")
+        raise ParameterError(f"{RAY} needs a folder for the predictions.", hint="-o FOLDER")
     model = load(file)
     if model.reads_many_files:
-        raise ParameterError(f"expected no {RAY} beside a {model.task}, got one", hint="it takes many files without")
+        raise ParameterError(f"A {model.task} takes no {RAY}.", hint="it takes many files without")
     sources = files_of(data)
     pairs = outputs_of(sources, made_folder(output), partial(ending, model.is_language_))
     make = partial(FilePredictor, file.resolve(), text)
@@ -122,7 +121,7 @@ def predict_on_workers(file: Path, data: Sequence[str], output: Path | None, add
     rest = f"; {kept} were there already" if kept else ""
     talk(f"{done - len(failed)} of {len(pairs)} files predicted into {output}{rest}")
     if failed:
-        raise BilstmError(f"expected files that can be predicted, got {len(failed)} of {len(pairs)} that cannot")
+        raise BilstmError(f"{len(failed)} of {len(pairs)} files could not be predicted.")
 
 
 class FilePredictor:
@@ -150,7 +149,7 @@ def files_of(data: Sequence[str]) -> list[Path]:
         else:
             files += sorted(map(Path, glob.glob(word, recursive=True)))
     if not files:
-        raise DataError(f"expected files to predict, got none ({' '.join(data[:3])})")
+        raise DataError(f"There are no files to predict ({' '.join(data[:3])}).")
     return list(dict.fromkeys(files))
 
 

@@ -68,7 +68,7 @@ def _(model: LanguageEstimator, dataset: Dataset, source: str, output: Path | No
         _write_language("".join(lines), output)
     else:
         raise DataError(
-            f"expected a table or a text file, got {Path(source).suffix or 'a file without an ending'} ({source})",
+            f"The ending of {source} does not say whether it is a table or lines of text.",
             hint="texts stand in .csv, .jsonl or .parquet, or one a line in .txt",
         )
 
@@ -100,7 +100,7 @@ def _(model: BiLSTMTranscriber, dataset: Dataset, source: str, output: Path | No
         if transcript.note is not None:
             talk(f"note: {name}: {transcript.note}")
     if all(transcript.note is not None and not transcript.text for transcript in transcripts):
-        raise DataError(f"expected sound with something in it, got none in {', '.join(names[:3])}")
+        raise DataError(f"Nothing can be heard in {', '.join(names[:3])}.")
     ending = "" if output is None else output.suffix.lower()
     if ending in (".json", ".jsonl", ".ndjson"):
         rows = [{"path": name} | one.to_json() for name, one in zip(names, transcripts, strict=True)]
@@ -204,8 +204,7 @@ def _(model: BiLSTMTagger, dataset: Dataset, options: Mapping[str, Any], as_json
 @print_evaluation.register
 def _(model: BiLSTMForecaster, dataset: Dataset, options: Mapping[str, Any], as_json: bool) -> None:
     if options and "folds" not in options:
-        option = "--steps" if "steps" in options else "--no-refit"
-        raise ParameterError(f"expected --folds beside {option}, got none")
+        raise ParameterError(f"{'--steps' if 'steps' in options else '--no-refit'} needs --folds.")
     assert isinstance(dataset, Series)
     forecasts = model.set_params(verbose=1).backtest(dataset, **options) if options else model.forecasts(dataset)
     if not as_json:

@@ -17,12 +17,14 @@ import typer
 
 from bilstm.cli.data import read_for_fit
 from bilstm.cli.options import (
-    TOGETHER,
+    WORKER_OPTIONS,
+    Choice,
     add_task_commands,
     columns_of,
     data_options,
     kind_of,
     model_options,
+    optional,
     parameters_of,
     said_of,
     value_reader,
@@ -38,64 +40,45 @@ if TYPE_CHECKING:
     from bilstm.tune.result import SearchResult
 
 
-option = typer.Option
-SEARCH: dict[str, tuple[Any, Any, Any]] = {
-    "minutes": (float | None, None, option(metavar="X", help="Minutes of search, over all runs of it; by default 10.")),
-    "trials": (int | None, None, option(min=1, metavar="N", help="Number of trials, over all runs of the search.")),
+SEARCH: dict[str, Choice] = {
+    "minutes": optional(float, "X", "Minutes of search, over all runs of it; by default 10."),
+    "trials": optional(int, "N", "Number of trials, over all runs of the search.", min=1),
     "search": (
         list[str],
         [],
-        option(
+        typer.Option(
             metavar="NAME=RANGE",
             help="A parameter to search, as NAME=LOW..HIGH or NAME=VALUE,VALUE (repeatable, one for each parameter).",
         ),
     ),
-    "seeds": (
-        int | None,
-        None,
-        option(
-            min=1,
-            metavar="N",
-            help="Number of fits, with different seeds, that a trial is the mean of; by default 5 where there are few "
-            "rows or texts, else 1.",
-        ),
+    "seeds": optional(
+        int,
+        "N",
+        "Number of fits, with different seeds, that a trial is the mean of; by default 5 where there are few rows or "
+        "texts, else 1.",
+        min=1,
     ),
     "by": (
         str,
         "auto",
-        option(
-            metavar="WHAT", help="What trials are compared by: loss or metric; auto takes what fit keeps epochs by."
-        ),
+        typer.Option(metavar="WHAT", help="Compare trials by loss or metric; auto takes what fit keeps epochs by."),
     ),
-    "study": (
-        Path | None,
-        None,
-        option(metavar="FOLDER", help="The folder that remembers the trials; by default FILE.study."),
+    "study": optional(Path, "FOLDER", "The folder that remembers the trials; by default FILE.study."),
+    "storage": optional(
+        str, "URL", "A database for the trials, so that several machines can help, as postgresql://user@host/name."
     ),
-    "storage": (
-        str | None,
-        None,
-        option(
-            metavar="URL",
-            help="A database for the trials, so that several machines can help, as postgresql://user@host/name.",
-        ),
-    ),
-    "ray": (
-        str | None,
-        None,
-        option(
-            metavar="[ADDRESS]", help="Run the trials on a Ray cluster at this address, or without one on this machine."
-        ),
+    "ray": optional(
+        str, "[ADDRESS]", "Run the trials on a Ray cluster at this address, or without one on this machine."
     ),
     "refit": (
         bool,
         True,
-        option(
-            "--refit/--no-refit", help="Let the best regressor learn from the held-out rows too (not with --valid)."
+        typer.Option(
+            "--refit/--no-refit", help="Let the best regressor learn from held-out rows too (not with --valid)."
         ),
     ),
-    "plot": (Path | None, None, option(metavar="OUT", help="Draw the trials into this .png, .svg or .pdf file.")),
-    "as_json": (bool, False, option("--json", help="Print one JSON object with all trials.")),
+    "plot": optional(Path, "OUT", "Draw the trials into this .png, .svg or .pdf file."),
+    "as_json": (bool, False, typer.Option("--json", help="Print one JSON object with all trials.")),
 }
 SUMMARY = "Search for the parameters of a {} that do best on held-out data."
 HELP = """Search for the parameters of a model that do best on held-out data, and save the best.
@@ -116,14 +99,14 @@ def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
-    data = [parameter for parameter in data_options(task) if parameter.name not in ("log_every", *TOGETHER)]
+    data = [parameter for parameter in data_options(task) if parameter.name not in ("log_every", *WORKER_OPTIONS)]
     own = model_options(task)
 
     def command(context: typer.Context, **options: Any) -> None:
-        given = [parameter.name for parameter in own if _is_given(context, parameter.name)]
+        fixed = [parameter.name for parameter in own if _is_given(context, parameter.name)]
         columns = columns_of(task, options)
         model = {parameter.name: options.pop(parameter.name) for parameter in own}
-        run(kind_of(task), columns, model, given, **options)
+        run(kind_of(task), columns, model, fixed, **options)
 
     example = f"Example: bilstm tune {task} {said_of(task)['tune_example']}"
     command.__doc__ = f"{SUMMARY.format(task)}\n\n{example}\n\n{ABOUT}\n\nSearched: {_searched(task)}"
@@ -148,24 +131,26 @@ def run(
     kind: type[BiLSTMEstimator],
     columns: Columns,
     model: dict[str, Any],
-    given: Sequence[str],
+    fixed: Sequence[str],
     data: str,
     output: Path,
     valid: str | None,
-    restart: bool,
-    minutes: float | None,
-    trials: int | None,
+    *,
     search: Sequence[str],
-    seeds: int | None,
-    by: str,
     study: Path | None,
     storage: str | None,
     ray: str | None,
     refit: bool,
     plot: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Search, tell what was found, fit the best and save it."""
+    """Search, show the result, fit the best and save it.
+
+    Args:
+        model: parameters of the constructor; those that are ``fixed`` were given, the others have their defaults.
+        options: further ones of :func:`bilstm.tune.search.tune`, under their names.
+    """
     from_extra("optuna", "tune")
     from bilstm.cluster.search import tune_together
     from bilstm.data.dataset import Dataset
@@ -177,28 +162,24 @@ def run(
         check_output(path)
     folder = study or output.with_name(output.name + ".study")
     ranges = parsed(search, kind, value_reader)
-    twice = [name for name in given if name in ranges]
+    twice = [name for name in fixed if name in ranges]
     if twice:
-        raise ParameterError(f"expected {twice[0]} fixed or searched, got both", hint="leave one of the two out")
+        raise ParameterError(f"{twice[0]} is both given and searched.", hint="leave one of the two out")
     estimator = kind(**model)
     training, validation = read_for_fit(estimator, data, valid, columns)
     if not isinstance(training, Dataset):
-        raise DataError(f"expected a file, got a folder ({data})", hint="a search needs data that fits into memory")
+        raise DataError(f"A search needs one file; {data} names a folder.", hint="its data must fit into memory")
     try:
         result = (tune if ray is None else functools.partial(tune_together, address=ray))(
             estimator,
             training,
             validation=validation,
-            minutes=minutes,
-            trials=trials,
             search=ranges,
-            fixed=given,
-            seeds=seeds,
-            by=by,
+            fixed=fixed,
             folder=folder,
             storage=storage,
-            restart=restart,
             verbose=1,
+            **options,
         )
     except KeyboardInterrupt:
         raise BilstmError(f"interrupted; the same command goes on from {folder}") from None
@@ -206,7 +187,7 @@ def run(
         if ray is None:  # Ray has waited for all of its trials
             result = reload_result(result, folder, storage)
         best = result.final_params(refit=refit)
-        command = _fit_command(kind, data, output, columns, valid, {n: model[n] for n in given} | best)
+        command = _fit_command(kind, data, output, columns, valid, {n: model[n] for n in fixed} | best)
         _show(result, command, plot, as_json)
         if not is_alone:
             talk("Other processes are still at work on this search; the last of them saves the model.")

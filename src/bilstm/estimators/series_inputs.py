@@ -53,7 +53,7 @@ class SeriesEstimator(BiLSTMEstimator):
             return _series_named(builtin, path)
         if is_folder(path):
             hint = "a regressor, a classifier or a tagger reads a folder piece by piece"
-            raise DataError(f"expected one file of series, got a folder ({path})", hint=hint)
+            raise DataError(f"expected one file for a {cls.task}, got a folder ({path})", hint=hint)
         if like is not None:
             assert isinstance(like, Series)
             return read_series(

@@ -207,7 +207,7 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         """Read which recordings to train on; see :func:`bilstm.data.sound.recordings.read_recordings`."""
         if is_folder(path):
             hint = "a table with the columns path and text says what is said in each sound"
-            raise DataError(f"expected one table of recordings, got a folder ({path})", hint=hint)
+            raise DataError(f"expected one file for a {cls.task}, got a folder ({path})", hint=hint)
         text, sound = columns.get("text") or "text", columns.get("sound") or "path"
         return read_recordings(path, text=text, sound=sound, group=columns.get("group"))
 
