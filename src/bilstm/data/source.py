@@ -11,10 +11,12 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
+
+import polars as pl
 
 from bilstm.errors import DataError, did_you_mean
 
@@ -180,6 +182,24 @@ def _first_long_line(path: Path) -> int:
         reader = csv.reader(file, delimiter=separator_of(path))
         width = len(next(reader))
         return next((reader.line_num for record in reader if len(record) > width), 1)
+
+
+def check_rows(
+    wrong: pl.Series, at: Callable[[int], str], expected: str, got: str | pl.Series = "none", hint: str | None = None
+) -> None:
+    """Raise a DataError that names the first row where a mask is true.
+
+    Args:
+        wrong: truth values, (S,).
+        at: says where a row stands, as :meth:`Source.at` does.
+        expected: what there should be.
+        got: what there is instead; of a Series, (S,), its value in that row.
+        hint: what to do.
+    """
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        value = got if isinstance(got, str) else repr(got[row])
+        raise DataError(f"expected {expected}, got {value} ({at(row)})", hint=hint)
 
 
 def check_different(columns: Sequence[str], where: object) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from bilstm.data.columns import Array, as_column, as_text
 from bilstm.data.dataset import as_frame, is_frame
 from bilstm.data.series.timestamps import looks_like_times
-from bilstm.data.source import ARRAYS, Source
+from bilstm.data.source import ARRAYS, Source, check_rows
 from bilstm.data.tables.reader import read_raw, typed
 from bilstm.errors import DataError, warn
 
@@ -29,7 +29,7 @@ class Table:
 
     Args:
         frame: its columns with the types it has; of CSV all text.
-        source: where they got from.
+        source: where they came from.
         is_array: whether its columns have names of ours.
     """
 
@@ -45,28 +45,20 @@ class Table:
         else:
             column = as_column(column, "category" if kind == "category" else "")
         if kind == "number" and column.dtype == pl.String:
-            if not column.count():
-                return column.cast(pl.Float64)
-            row = int(column.is_not_null().arg_true()[0])
-            raise DataError(
-                f"expected a number in column {name!r}, got {column[row]!r} ({self.source.at(row)})",
-                hint="series are made of numbers; drop the column, or give its numbers as such",
-            )
+            hint = "series are made of numbers; drop the column, or give its numbers as such"
+            check_rows(column.is_not_null(), self.source.at, f"a number in column {name!r}", column, hint)
+            return column.cast(pl.Float64)
         return column
 
     def group(self, name: str) -> pl.Series:
         """The column of the series' names, as text."""
         column = as_text(self.column(name, "category"))
-        if column.null_count():
-            row = int(column.is_null().arg_true()[0])
-            raise DataError(
-                f"expected a value of {name!r} in every row, got none ({self.source.at(row)})",
-                hint="it names the series that a row belongs to",
-            )
+        hint = "it names the series that a row belongs to"
+        check_rows(column.is_null(), self.source.at, f"a value of {name!r} in every row", hint=hint)
         return column
 
     def times(self, name: str) -> pl.Series:
-        """The column of times as it got, missing values of every kind as null."""
+        """The column of times as it came, missing values of every kind as null."""
         column = self.frame[name]
         return self.column(name, "category") if column.dtype == pl.String else column
 
@@ -106,7 +98,8 @@ class Table:
         past = [name for name in dict.fromkeys(features) if name not in (*targets, *future)]
         columns = [read[name] for name in [*targets, *past, *future]]
         for column in columns:
-            self._check_finite(column)
+            expected, hint = f"a finite number in column {column.name!r}", "leave it empty if it is unknown"
+            check_rows(column.is_infinite(), self.source.at, expected, column, hint)
         return pl.DataFrame(columns), targets, list(future)
 
     def _only_target(self, numbers: Sequence[str]) -> str:
@@ -117,15 +110,6 @@ class Table:
             f"expected a target, got {len(numbers)} columns to choose from: {shown} ({self.source})",
             hint="name what to forecast with --target",
         )
-
-    def _check_finite(self, column: pl.Series) -> None:
-        infinite = column.is_infinite().fill_null(False)
-        if infinite.any():
-            row = int(infinite.arg_true()[0])
-            raise DataError(
-                f"expected a finite number in column {column.name!r}, got {column[row]} ({self.source.at(row)})",
-                hint="leave it empty if it is unknown",
-            )
 
 
 def open_table(data: Any) -> Table:

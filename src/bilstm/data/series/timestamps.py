@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from bilstm.data.source import ARRAYS
+from bilstm.data.source import ARRAYS, check_rows
 from bilstm.errors import DataError, warn
 
 TIME = pl.Datetime("us")
@@ -67,12 +67,8 @@ def read_times(column: pl.Series, at: Callable[[int], str] = ARRAYS.at) -> tuple
         column = column.set(column == "", None)
     elif column.dtype.is_float():
         column = column.fill_nan(None)
-    if column.null_count():
-        row = int(column.is_null().arg_true()[0])
-        raise DataError(
-            f"expected a time in every row of column {column.name!r}, got none ({at(row)})",
-            hint="leave the row out, or name another column of times",
-        )
+    hint = "leave the row out, or name another column of times"
+    check_rows(column.is_null(), at, f"a time in every row of column {column.name!r}", hint=hint)
     if isinstance(column.dtype, pl.Datetime):
         zoned = column.dtype.time_zone is not None
         if zoned:
@@ -99,9 +95,7 @@ def looks_like_times(column: pl.Series) -> bool:
 
 
 def _read_numbers(values: pl.Series, at: Callable[[int], str]) -> pl.Series:
-    if not values.is_finite().all():
-        row = int((~values.is_finite()).arg_true()[0])
-        raise DataError(f"expected a finite time in column {values.name!r}, got {values[row]} ({at(row)})")
+    check_rows(~values.is_finite(), at, f"a finite time in column {values.name!r}", values)
     if len(values) and values.is_between(1e7, 99991231).all() and (values == values.floor()).all():
         dates = values.cast(pl.Int64).cast(pl.String).str.to_datetime("%Y%m%d", time_unit="us", strict=False)
         if dates.dt.year().is_between(*NUMBERED_DATES).fill_null(False).all():

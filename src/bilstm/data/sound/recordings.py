@@ -19,7 +19,7 @@ import polars as pl
 from bilstm.data.columns import is_missing
 from bilstm.data.dataset import Dataset, joined
 from bilstm.data.sound.reader import FORMATS, Sound, no_sound, sound_facts
-from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
+from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, check_rows, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw
 from bilstm.errors import DataError
 
@@ -223,9 +223,7 @@ def _read_table(path: Path, text: str, sound: str, group: str | None, with_targe
         check_columns([name], frame.columns, source)
         if frame[name].dtype != pl.String and name != group:
             raise DataError(f"expected text in column {name!r}, got {frame[name].dtype} ({path})")
-    if frame[sound].null_count():
-        row = int(frame[sound].is_null().arg_true()[0])
-        raise DataError(f"expected a value of {sound!r} in every row, got none ({source.at(row)})")
+    check_rows(frame[sound].is_null(), source.at, f"a value of {sound!r} in every row")
     recordings = _recordings(
         frame[sound].to_list(),
         [path.parent / file for file in frame[sound]],

@@ -21,6 +21,7 @@ from bilstm.data.source import (
     TABLES,
     Source,
     check_columns,
+    check_rows,
     has_suffix,
     header_of,
 )
@@ -272,8 +273,7 @@ def _holds(column: pl.Series) -> str:
 def _check_finite(frame: pl.DataFrame, source: Source) -> None:
     is_infinite = frame.select(pl.col(pl.Float64).is_infinite().any())
     for name in (name for name in is_infinite.columns if is_infinite[name][0]):
-        row = int(frame[name].is_infinite().fill_null(False).arg_true()[0])
-        raise DataError(f"expected finite numbers in column {name!r}, got infinity ({source.at(row)})")
+        check_rows(frame[name].is_infinite(), source.at, f"finite numbers in column {name!r}", "infinity")
 
 
 def _check_present(target: pl.Series, source: Source) -> None:

@@ -19,6 +19,7 @@ from bilstm.data.source import (
     JSON_LINES,
     Source,
     check_columns,
+    check_rows,
     existing_file,
     has_suffix,
     header_of,
@@ -207,10 +208,7 @@ def _as_number(text: pl.Series, source: Source, *, forced: bool) -> pl.Series:
             if re.match(DECIMAL_COMMA, value)
             else "correct it, leave it empty if it is unknown, or drop the column",
         )
-    infinite = values.is_infinite().fill_null(False)
-    if infinite.any():
-        row = int(infinite.arg_true()[0])
-        raise DataError(f"expected a finite number in column {text.name!r}, got {text[row]!r} ({source.at(row)})")
+    check_rows(values.is_infinite(), source.at, f"a finite number in column {text.name!r}", text)
     return values
 
 
@@ -227,9 +225,7 @@ def _read_typed(path: Path) -> pl.DataFrame:
 def _grouped(frame: pl.DataFrame, group: str, order: str | None, source: Source) -> pl.DataFrame:
     """Rows of one group next to each other: groups by first appearance, rows by ``order`` or as in the file."""
     for name in [group, *([order] if order else [])]:
-        if frame[name].null_count():
-            row = int(frame[name].is_null().arg_true()[0])
-            raise DataError(f"expected a value of {name!r} in every row, got none ({source.at(row)})")
+        check_rows(frame[name].is_null(), source.at, f"a value of {name!r} in every row")
     names = frame[group].unique(maintain_order=True)
     appearance = frame[group].replace_strict(names, pl.Series(range(len(names))), return_dtype=pl.Int64)
     return frame.sort([appearance, *([pl.col(order)] if order else [])], maintain_order=True)
