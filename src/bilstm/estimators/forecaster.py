@@ -1,14 +1,16 @@
 """BiLSTMForecaster: the next steps of a series, with intervals, beside what simple rules would say.
 
-Knows the order of the work; how series become numbers is data/series_encoder.py, how forecasts are judged forecasts.py.
+Knows the order of the work; what series it takes series_inputs.py says, how they become numbers
+data/series/encoder.py, how forecasts are judged forecasts.py.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import polars as pl
@@ -22,13 +24,16 @@ from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.encoder import VIEWS, SeriesEncoder, root_mean_squares
+from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
 from bilstm.data.stream import Stream
-from bilstm.errors import DataError, record_warnings
+from bilstm.errors import DataError, ParameterError, record_warnings, warn
+from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
-from bilstm.estimators.parameters import store
-from bilstm.estimators.series_inputs import SeriesEstimator
+from bilstm.estimators.inputs import Columns, Readable
+from bilstm.estimators.parameters import check_parameters, store
+from bilstm.estimators.series_inputs import SeriesReader, as_series, read_training_series, training_series
 from bilstm.estimators.space import SERIES, Choices, Space
 from bilstm.formatting import counted, listed, percent, written_time
 from bilstm.metrics.forecast_baselines import LinearBaseline, naive_forecasts
@@ -40,7 +45,7 @@ from bilstm.training.progress import say
 PROBE = 8  # one in so many epochs is spent on each way to see the target, to choose among them
 
 
-class BiLSTMForecaster(SeriesEstimator):
+class BiLSTMForecaster(BiLSTMEstimator):
     """Forecasts the next steps of one or many series from the steps before, with intervals.
 
     .. math:: \\hat z_{t+j} = z_t + A_j (z_{t-T+1:t} - z_t) + s \\, \\sigma_j u_j(x_{t-T+1:t}), \\quad j = 1 \\dots h
@@ -113,6 +118,15 @@ class BiLSTMForecaster(SeriesEstimator):
     linear: bool
     rescale: bool | None
     calendar: bool
+    history: int
+    horizon: int
+    season: int | None
+
+    encoder_: SeriesEncoder
+    target_as_: str
+    season_: int | None
+    mase_scale_: Array
+    known_: Series  # the last steps that fit was given
 
     def __init__(
         self,
@@ -166,6 +180,125 @@ class BiLSTMForecaster(SeriesEstimator):
         kept = f"{percent(self.share_)} is kept: as much as the validation part supports beside the linear map"
         facts = [("series", until), ("targets seen as", self.target_as_), ("the BiLSTM's part", kept)]
         return [*super().learned_facts(), *facts]
+
+    # -- read ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read_for_fit(cls, path: str, *, like: Dataset | Stream | None = None, **columns: Unpack[Columns]) -> Series:
+        """Read series to train on: a file, or a built-in set; see :func:`bilstm.data.series.reader.read_series`."""
+        return read_training_series(path, like, columns)
+
+    @property
+    def _series_reader(self) -> SeriesReader:
+        return SeriesReader(self.known_, self.feature_names_, self.target_names_, self.read_with_)
+
+    def read(self, path: Readable, *, with_targets: bool = False, text: str | None = None) -> Series:
+        """Read a newer file of the series as this model needs it; see :func:`bilstm.data.series.reader.read_series`."""
+        check_is_fitted(self)
+        return self._series_reader.read_file(path)
+
+    def to_dataset(self, X: Any, y: Any) -> Series:
+        return self._series_reader.to_series(X, y)
+
+    def aligned(self, series: Series) -> Series:
+        """The series on the clock of training, if its targets and its steps are those of training."""
+        return self._series_reader.aligned(series)
+
+    def training_series(self, X: Any, y: Any) -> Series:
+        """Series in any form: read, a frame with the names of its targets, arrays."""
+        return training_series(X, y)
+
+    def training_data(self, X: Any, y: Any) -> Windows:
+        series = training_series(X, y)
+        for found in find_leaks(
+            series.steps.to_numpy(),
+            series.steps.columns,
+            list(series.target_columns),
+            list(series.future),
+            series.lengths,
+            self.horizon,
+        ):
+            warn(f"{found} ({series.source})", stacklevel=4)
+        self.feature_names_ = series.steps.columns
+        self.n_features_in_ = len(self.feature_names_)
+        self.target_names_ = list(series.target_columns)
+        self.read_with_ = dict(series.read_with)
+        self.season_ = int(self.season) if self.season is not None else series.clock.season
+        self.known_ = series.ending(self.history)
+        return cut(series, self.history, self.horizon)
+
+    def searched_data(self, X: Any, y: Any = None) -> Series:
+        return training_series(X, y)
+
+    def check_search(self, space: Space, data: Dataset, validation: Any = None) -> None:
+        """A longer history must leave the same windows to compare by."""
+        if "history" not in space or not isinstance(data, Series):
+            return
+        if validation is not None:
+            raise ParameterError(
+                "expected no search of history beside validation data, got one", hint="fix the history"
+            )
+        histories = space["history"].ends
+        windows = [clone(self).set_params(history=one).validation_windows(data) for one in histories]
+        counts = {len(found) for found in windows if found is not None}
+        if len(counts) > 1:
+            raise ParameterError(
+                f"expected histories that leave the same held-out windows, got {', '.join(map(str, sorted(counts)))} "
+                f"of them ({space['history']})",
+                hint="search shorter ones",
+            )
+
+    def validation_part(self, validation: Dataset, training: Dataset | Stream) -> Series:
+        """The steps of a second file behind those of training, and as many before them as a forecast is made from."""
+        assert isinstance(validation, Series)
+        assert isinstance(training, Series)
+        if "time" not in training.read_with:
+            return validation
+        known = training.known_times
+        newer = validation.kept((validation.times > known[max(len(known) - self.history - 1, 0)]).to_numpy())
+        if not len(newer) or not (newer.known_times > known.max()).any():
+            raise DataError(
+                f"expected steps behind {written_time(known.max())}, the last of the training series, got none "
+                f"({validation.source})",
+                hint="what stops the training must not be part of it",
+            )
+        return newer
+
+    def with_targets(self, dataset: Dataset) -> Windows:
+        """Windows behind what training saw."""
+        if isinstance(dataset, Windows):
+            return dataset
+        series = self.aligned(as_series(dataset, None))
+        windows = cut(series, self.history, self.horizon)
+        if "time" not in self.read_with_ and not self._series_reader.goes_on_in(series):
+            return windows
+        newer = windows.after(self.known_.known_times.max())
+        if newer.any():
+            return windows.take(newer)
+        warn(
+            f"all of these steps were known to fit (until {self.known_.known_times.max()!s}): the figures flatter "
+            f"({dataset.source})",
+            stacklevel=3,
+        )
+        return windows
+
+    def _warn_of_unknown_ahead(self, windows: Windows) -> None:
+        """Say which columns are known ahead in name only: the steps to come have no values of them."""
+        series = windows.series
+        rows = np.unique(windows.rows_behind)
+        empty = [name for name in series.future if series.steps[name].gather(rows).null_count()]
+        if empty:
+            warn(
+                f"columns known ahead lack values for steps to come, so their last known ones are taken: "
+                f"{', '.join(map(repr, empty))} ({series.source})",
+                stacklevel=3,
+            )
+
+    def validation_windows(self, series: Series, validation: Any = None) -> Windows | None:
+        """The windows that ``fit(series, validation=validation)`` stops by and measures intervals on, or None."""
+        held_out = self._split(cut(series, self.history, self.horizon), validation, 0)[1]  # by time, not by chance
+        assert held_out is None or isinstance(held_out, Windows)
+        return held_out
 
     # -- predict -------------------------------------------------------------------------------------------
 
@@ -230,7 +363,7 @@ class BiLSTMForecaster(SeriesEstimator):
         Raises:
             DataError: the horizon is longer than a fold, or nothing is left to train on before the first.
         """
-        series = self.training_series(X, y)
+        series = training_series(X, y)
         clocked = series.known_times
         steps = max(self.horizon, len(clocked) // 10) if steps is None else steps
         if steps < self.horizon:
@@ -278,6 +411,39 @@ class BiLSTMForecaster(SeriesEstimator):
         return 1 - metrics["mse"] / metrics["last value mse"]
 
     # -- hooks ---------------------------------------------------------------------------------------------
+
+    def _split(self, dataset: Dataset, validation: Any, seed: int) -> tuple[Array, Dataset | None]:
+        """The last part of the time is held out; windows that would reach into both parts are in none."""
+        assert isinstance(dataset, Windows)
+        everything = np.arange(len(dataset))
+        if validation is not None:
+            pair = validation if isinstance(validation, tuple) else (validation, None)
+            return everything, cut(self.to_dataset(*pair), self.history, self.horizon)
+        if self.validation_fraction == 0:
+            return everything, None
+        clocked = dataset.series.known_times
+        start = clocked[min(math.ceil(len(clocked) * (1 - self.validation_fraction)), len(clocked) - 1)]
+        rows, others = dataset.before(start), dataset.between(start)
+        if not rows.any() or not others.any():
+            part = "training" if not rows.any() else "validation"
+            raise DataError(
+                f"expected a {part} part that holds a window of {self.history} steps and {self.horizon} to come, got "
+                f"{len(clocked)} steps in all ({dataset.source})",
+                hint="choose a shorter history or horizon, or another validation_fraction",
+            )
+        return np.flatnonzero(rows), dataset.take(others)
+
+    def _update_targets(self, dataset: Dataset) -> None:
+        assert isinstance(dataset, Windows)
+        for name, column in zip(dataset.target_names, dataset.series.target_matrix.T, strict=True):
+            values = column[~np.isnan(column)]
+            if not len(values):
+                raise DataError(f"expected values of target {name!r}, got none ({dataset.source})")
+            if values.min() == values.max():
+                raise DataError(
+                    f"expected target {name!r} to vary, got {values[0]:g} at every step ({dataset.source})",
+                    hint="there is nothing to learn; check the column",
+                )
 
     def _choose(self, training: Dataset, held_out: Dataset | None, seed: int) -> None:
         assert isinstance(training, Windows)
@@ -443,3 +609,26 @@ class BiLSTMForecaster(SeriesEstimator):
             starts=windows.series_starts,
             folds=np.zeros(len(windows), dtype=np.int64),
         )
+
+    # -- model file ----------------------------------------------------------------------------------------
+
+    def encoders(self) -> dict[str, Any]:
+        return {
+            "series": self.encoder_.to_json(),
+            "season": self.season_,
+            "mase_scale": [None if np.isnan(scale) else float(scale) for scale in self.mase_scale_],
+            "known": self.known_.to_json(),
+        }
+
+    def restore_encoders(self, encoders: dict[str, Any]) -> None:
+        self.is_language_ = False
+        self.encoder_ = SeriesEncoder.from_json(encoders["series"])
+        self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]
+        self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
+        self.known_ = Series.from_json(encoders["known"])
+        check_parameters({"season": self.season_})
+        targets = {tuple(self.target_names_), tuple(self.encoder_.target_columns), self.known_.target_columns}
+        if len(targets) > 1 or self.mase_scale_.shape != (len(self.target_names_),):
+            raise DataError(f"expected targets {self.target_names_} everywhere, got others too")
+        if self.known_.feature_names != self.feature_names_ or not {*self.known_.future} <= {*self.feature_names_}:
+            raise DataError(f"expected steps of {self.feature_names_}, got {self.known_.feature_names}")

@@ -64,7 +64,11 @@ def one_file(path: Readable) -> str | Path | bytes:
 
 
 class Inputs(BaseEstimator):  # type: ignore[misc]
-    """The side of an estimator that takes data in; not for direct use."""
+    """The side of an estimator that takes data in; not for direct use.
+
+    A class of its own, though :class:`bilstm.estimators.base.BiLSTMEstimator` is its only child, because taking data
+    in and training are two ideas, whose file would have 800 lines.
+    """
 
     reads_language = False  # whether the estimator can read words
 
