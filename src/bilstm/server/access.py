@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from importlib import resources
 from urllib.parse import parse_qs
 
 from starlette.requests import Request, cookie_parser
@@ -154,32 +155,8 @@ def _is_page_visit(scope: Scope) -> bool:
 
 LONGEST = 4096  # bytes of the form
 PAUSE = 0.5  # seconds that a wrong token costs
-STYLE = """
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center }
-main { width: min(22rem, 100vw - 2rem) }
-label, input, button { display: block; width: 100%; box-sizing: border-box; font: inherit }
-input, button { padding: .6rem; margin-top: .5rem }
-p { color: light-dark(#a0200a, #ff9d8a) }
-"""
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>bilstm: sign in</title>
-<style>{style}</style>
-</head>
-<body><main>
-<h1>Sign in</h1>
-{note}<form method="post" action="/login">
-<label for="token">Token of this server</label>
-<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
-<button>Sign in</button>
-</form>
-</main></body>
-</html>
-"""
+PAGE = (resources.files(__package__) / "login.html").read_text(encoding="utf-8")
+STYLE = PAGE.partition("<style>")[2].partition("</style>")[0]
 HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{HASH}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
@@ -224,5 +201,5 @@ def login_routes(settings: Settings) -> list[Route]:
 
 def _page(note: str = "", status: int = 200) -> HTMLResponse:
     return HTMLResponse(
-        PAGE.format(style=STYLE, note=note), status, {"content-security-policy": POLICY, "cache-control": "no-store"}
+        PAGE.replace("<!-- note -->", note), status, {"content-security-policy": POLICY, "cache-control": "no-store"}
     )

@@ -85,31 +85,3 @@ async def send_error(scope: Scope, send: Send, error: BaseException) -> None:
     headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-ERROR_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["error"],
-    "additionalProperties": False,
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["status", "message", "hint", "field"],
-            "additionalProperties": False,
-            "properties": {
-                "status": {"type": "integer", "description": "That of the answer."},
-                "message": {"type": "string", "description": "What was expected, and what came."},
-                "hint": {"type": "string", "nullable": True, "description": "What to do about it."},
-                "field": {"type": "string", "nullable": True, "description": "Which part of the request is meant."},
-            },
-        }
-    },
-    "example": {
-        "error": {
-            "status": 422,
-            "message": "expected a number, got 'many'",
-            "hint": "null stands for a number that is not known",
-            "field": "rows[0].rooms",
-        }
-    },
-}

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import bilstm
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.server.errors import ERROR_SCHEMA
 from bilstm.server.formats.inputs import JSON, MULTIPART
 from bilstm.server.formats.outputs import output_format
 from bilstm.server.formats.values import NUMBER_OR_NULL, TEXT, list_schema, object_schema
@@ -53,7 +52,7 @@ def document(models: Models, settings: Settings) -> dict[str, Any]:
             "order; a row's prediction does not depend on what else is asked for.",
         },
         "paths": paths | _facts(served),
-        "components": {"schemas": {"Error": ERROR_SCHEMA, "Model": MODEL}},
+        "components": {"schemas": {"Error": ERROR, "Model": MODEL}},
     }
     if settings.token is not None:
         description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -137,3 +136,24 @@ MODEL = object_schema(
         "predict": TEXT | {"description": "Where it predicts."},
     }
 )
+ERROR = object_schema(
+    {
+        "error": object_schema(
+            {
+                "status": {"type": "integer", "description": "That of the answer."},
+                "message": TEXT | {"description": "What was expected, and what came."},
+                "hint": TEXT | {"nullable": True, "description": "What to do about it."},
+                "field": TEXT | {"nullable": True, "description": "Which part of the request is meant."},
+            }
+        )
+    }
+) | {
+    "example": {
+        "error": {
+            "status": 422,
+            "message": "expected a number, got 'many'",
+            "hint": "null stands for a number that is not known",
+            "field": "rows[0].rooms",
+        }
+    }
+}

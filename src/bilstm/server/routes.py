@@ -105,25 +105,7 @@ def as_json(value: Any) -> Response:
 
 # --- the description as a page: Swagger UI of the installed package, no script from elsewhere and none inline -----
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>bilstm: API</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
-<script src="/docs/swagger-ui-bundle.js" defer></script>
-<script src="/docs/start.js" defer></script>
-</head>
-<body><div id="swagger-ui"></div></body>
-</html>
-"""
-START = b"""addEventListener('DOMContentLoaded', () => {
-  SwaggerUIBundle({url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null,
-    presets: [SwaggerUIBundle.presets.apis], layout: 'BaseLayout'});
-});
-"""
+OWN = Path(__file__).parent
 FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "start.js": "text/javascript"}
 CACHED = {"cache-control": "private, max-age=86400"}
 
@@ -132,7 +114,7 @@ def docs_routes() -> list[Route]:
     """``GET /docs`` and its three files."""
 
     async def show(request: Request) -> Response:
-        return HTMLResponse(PAGE)
+        return HTMLResponse((OWN / "docs.html").read_text(encoding="utf-8"))
 
     async def file(request: Request) -> Response:
         name = request.path_params["file"]
@@ -149,7 +131,7 @@ def docs_routes() -> list[Route]:
 @functools.cache
 def _file_content(name: str) -> bytes:
     if name == "start.js":
-        return START
+        return (OWN / "docs.js").read_bytes()
     from_extra("swagger_ui_bundle", "serve")
     folder = Path(importlib.import_module("swagger_ui_bundle").swagger_ui_path)
     return (folder / name).read_bytes()

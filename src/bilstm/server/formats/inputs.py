@@ -23,9 +23,8 @@ from bilstm.data.sound.reader import sound_blocks
 from bilstm.data.source import Source
 from bilstm.data.text.reader import joined_spans, word_spans
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
-from bilstm.estimators.tagger import BiLSTMTagger
+from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.server.errors import RequestError, invalid
 from bilstm.server.formats.values import Field, Record, iso_times, kind_of
@@ -97,15 +96,10 @@ def input_format(estimator: BiLSTMEstimator, settings: Settings) -> InputFormat:
 
 
 @input_format.register
-def _(estimator: BiLSTMClassifier, settings: Settings) -> InputFormat:
+def _(estimator: LanguageEstimator, settings: Settings) -> InputFormat:
     if estimator.is_language_:
         return TextRows(estimator, settings)
     return TableRows(estimator) if estimator.is_table_ else SequenceRows(estimator, settings)
-
-
-@input_format.register
-def _(estimator: BiLSTMTagger, settings: Settings) -> InputFormat:
-    return TextRows(estimator, settings)
 
 
 @input_format.register
@@ -135,15 +129,12 @@ class TableRows(InputFormat):
         self.examples = [self.record.example]
 
     def count(self, row: Any) -> int:
-        """One step."""
         return 1
 
     def check(self, row: Any, where: str) -> list[Values]:
-        """The one step of the row."""
         return [self.record.check(row, where)]
 
     def gather(self, rows: Sequence[list[Values]]) -> Dataset:
-        """The steps of all rows, one below the other."""
         steps = [step for row in rows for step in row]
         columns = [
             pl.Series(field.name, values, dtype=pl.Float64 if field.kind == "number" else pl.String)
@@ -162,11 +153,9 @@ class SequenceRows(TableRows):
         self.schema = {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.schema}
 
     def count(self, row: Any) -> int:
-        """How many steps the list has."""
         return InputFormat.count(self, row)
 
     def check(self, row: Any, where: str) -> list[Values]:
-        """The steps of the row."""
         if not isinstance(row, list):
             raise invalid(f"expected a list of steps, got {kind_of(row)}", where)
         if not row:
@@ -186,7 +175,7 @@ class Sentence(NamedTuple):
 class TextRows(InputFormat):
     """One text a row, or a list of its words."""
 
-    def __init__(self, estimator: BiLSTMClassifier | BiLSTMTagger, settings: Settings) -> None:
+    def __init__(self, estimator: LanguageEstimator, settings: Settings) -> None:
         self.settings = settings
         text = {"type": "string", "maxLength": settings.characters}
         word = {"type": "string", "minLength": 1, "maxLength": settings.characters}
@@ -196,7 +185,6 @@ class TextRows(InputFormat):
         self.examples = [" ".join(known[:6]) or "text"]
 
     def check(self, row: Any, where: str) -> str | list[str]:
-        """The text, or its words."""
         if isinstance(row, str):
             self._check_length(len(row), where)
             return row
@@ -216,18 +204,15 @@ class TextRows(InputFormat):
             raise invalid(f"expected at most {self.settings.characters} characters, got {count}", where, hint)
 
     def prepare(self, row: str | list[str], where: str, usage: Usage) -> Sentence:
-        """The words of the text."""
         if isinstance(row, list):
             return Sentence(" ".join(row), row, joined_spans(row))
         spans = word_spans(row)
         return Sentence(row, [row[a:b] for a, b in spans], np.array(spans, dtype=np.int64).reshape(-1, 2))
 
     def size(self, row: Sentence) -> int:
-        """How many words there are."""
         return len(row.words)
 
     def gather(self, rows: Sequence[Sentence]) -> Dataset:
-        """All sentences as one Dataset."""
         return Dataset(
             steps=pl.DataFrame({WORD: pl.Series([word for row in rows for word in row.words], dtype=pl.String)}),
             lengths=np.array([len(row.words) for row in rows]),
@@ -254,7 +239,6 @@ class SeriesRows(InputFormat):
         self.examples = [None]
 
     def check(self, row: Any, where: str) -> list[Any] | None:
-        """The records of the series."""
         if row is None:
             return None
         if not isinstance(row, list):
@@ -265,14 +249,12 @@ class SeriesRows(InputFormat):
         return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
 
     def prepare(self, row: list[Any] | None, where: str, usage: Usage) -> pl.DataFrame | None:
-        """The records as a frame."""
         if row is None:
             return None
         columns = zip(*row, strict=True)
         return pl.DataFrame([_column(f, values, where) for f, values in zip(self.fields, columns, strict=True)])
 
     def size(self, row: pl.DataFrame | None) -> int:
-        """How many steps there are."""
         return self.history if row is None else row.height
 
 
@@ -312,7 +294,6 @@ class SoundRows(InputFormat):
         self.examples = []
 
     def check(self, row: Any, where: str) -> bytes:
-        """The bytes of the file."""
         if not isinstance(row, (bytes, bytearray, memoryview)):
             raise invalid(f"expected a sound file, got {type(row).__name__}", where)
         if not row:
@@ -335,11 +316,9 @@ class SoundRows(InputFormat):
         return np.concatenate(blocks)
 
     def size(self, row: Array) -> int:
-        """Nothing that is counted as steps."""
-        return 0
+        return 0  # nothing that is counted as steps
 
     def gather(self, rows: Sequence[Array]) -> list[tuple[Array, int]]:
-        """Waveforms with their rate."""
         return [(row, self.rate) for row in rows]
 
 

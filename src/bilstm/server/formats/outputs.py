@@ -80,7 +80,6 @@ class Numbers:
         self.schema = object_schema({"values": object_schema(dict.fromkeys(self.names, NUMBER))})
 
     def predict(self, data: Dataset) -> list[dict[str, Any]]:
-        """``{"values": {target: number}}`` of each row."""
         values = np.asarray(self.estimator.predict(data), dtype=np.float64).reshape(len(data), -1)
         return [{"values": dict(zip(self.names, row, strict=True))} for row in values.tolist()]
 
@@ -181,7 +180,6 @@ class Forecasts:
         self.schema = object_schema({"steps": list_schema(object_schema(step, ["series"])), "notes": notes})
 
     def predict(self, data: Sequence[pl.DataFrame | None]) -> list[dict[str, Any]]:
-        """``{"steps": […], "notes": […]}`` of each series."""
         return [self._one(series, f"rows[{n}]") for n, series in enumerate(data)]
 
     def _one(self, series: pl.DataFrame | None, where: str) -> dict[str, Any]:
@@ -217,7 +215,6 @@ class Transcripts:
         self.schema = object_schema({"text": TEXT, "confidence": PROBABILITY, "words": list_schema(word), "note": note})
 
     def predict(self, data: list[tuple[Array, int]]) -> list[dict[str, Any]]:
-        """``{"text", "confidence", "words", "note"}`` of each recording."""
         predictions = []
         for transcript in self.estimator.transcribe(data):
             prediction = asdict(transcript)

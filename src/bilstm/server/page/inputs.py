@@ -26,6 +26,7 @@ from bilstm.errors import BilstmError, DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
+from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.formatting import written_times
@@ -123,37 +124,31 @@ class InputForm(ABC, Generic[Estimator]):
 
 
 @singledispatch
-def input_form(
-    estimator: BiLSTMEstimator, settings: Settings, on_request: OnRequest, on_error: OnError
-) -> InputForm[Any]:
+def input_form(estimator: BiLSTMEstimator) -> type[InputForm[Any]]:
     """The form that fits what an estimator reads; by default rows or sequences of numbers and categories."""
-    form = TableForm if estimator.is_table_ else SequenceForm
-    return form(estimator, settings, on_request, on_error)
+    return TableForm if estimator.is_table_ else SequenceForm
 
 
 @input_form.register
-def _(estimator: BiLSTMClassifier, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
+def _(estimator: BiLSTMClassifier) -> type[InputForm[Any]]:
     if estimator.is_language_:
-        return TextForm(estimator, settings, on_request, on_error)
-    form = TableForm if estimator.is_table_ else SequenceForm
-    return form(estimator, settings, on_request, on_error)
+        return TextForm
+    return TableForm if estimator.is_table_ else SequenceForm
 
 
 @input_form.register
-def _(estimator: BiLSTMTagger, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
-    form = TextForm(estimator, settings, on_request, on_error)
-    form.examples = NEWS
-    return form
+def _(estimator: BiLSTMTagger) -> type[InputForm[Any]]:
+    return SentenceForm
 
 
 @input_form.register
-def _(estimator: BiLSTMForecaster, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
-    return SeriesForm(estimator, settings, on_request, on_error)
+def _(estimator: BiLSTMForecaster) -> type[InputForm[Any]]:
+    return SeriesForm
 
 
 @input_form.register
-def _(estimator: BiLSTMTranscriber, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
-    return SoundForm(estimator, settings, on_request, on_error)
+def _(estimator: BiLSTMTranscriber) -> type[InputForm[Any]]:
+    return SoundForm
 
 
 # --- rows of numbers and categories ---------------------------------------------------------------------------
@@ -173,7 +168,6 @@ class TableForm(InputForm[BiLSTMEstimator]):
     is_ready = True
 
     def draw(self, card: ui.element) -> None:
-        """Fields, and behind a switch a box for CSV."""
         self.columns = _columns(self.estimator)
         self.fields: dict[str, Any] = {}
         has_fields = len(self.columns) <= MOST_FIELDS
@@ -191,7 +185,6 @@ class TableForm(InputForm[BiLSTMEstimator]):
         ui.label(f"{about if has_fields else ''}An empty field is a value that is not known.").classes("soft")
 
     def request(self) -> Request:
-        """The row in the fields, or the rows in the box."""
         if self.kind.value == PASTE:
             return rows_of_table(self.estimator, PASTED, str(self.box.value or "").encode())
         row = {column.name: _value(column, self.fields[column.name].value) for column in self.columns}
@@ -221,7 +214,6 @@ class SequenceForm(InputForm[BiLSTMEstimator]):
     is_ready = True
 
     def draw(self, card: ui.element) -> None:
-        """A box with steps that waver about the means of training."""
         columns = _columns(self.estimator)
         rows = [[_wavering(column, step) for column in columns] for step in range(EXAMPLE_STEPS)]
         start = as_csv([column.name for column in columns], rows)
@@ -234,7 +226,6 @@ class SequenceForm(InputForm[BiLSTMEstimator]):
         ui.label(f"The steps in the box are made up, near the mean of the training data. {about}").classes("soft")
 
     def request(self) -> Request:
-        """The sequence in the box."""
         return sequences_of_table(self.estimator, PASTED, str(self.box.value or "").encode())
 
 
@@ -247,20 +238,13 @@ def _wavering(column: Column, step: int) -> Any:
 # --- texts --------------------------------------------------------------------------------------------------
 
 
-OPINIONS = (  # in English, in Chinese
-    "What a lovely surprise, I would see it again tomorrow!",
-    "这部电影非常好看，演员也很出色。",
-)
-NEWS = ("Ann Keller of Northwind moved from Lisbon to Toronto last May.", "记者李小明报道，东山公司将在北京市开会。")
-
-
-class TextForm(InputForm[BiLSTMClassifier | BiLSTMTagger]):
+class TextForm(InputForm[LanguageEstimator]):
     """One text in the box, many in a file."""
 
-    examples = OPINIONS
+    # in English, in Chinese
+    examples = ("What a lovely surprise, I would see it again tomorrow!", "这部电影非常好看，演员也很出色。")
 
     def draw(self, card: ui.element) -> None:
-        """A box, an example, a file."""
         words = self.estimator.words_.words[:1000]
         is_chinese = sum(bool(re.match(f"[{HAN}]", word)) for word in words) > len(words) / 2
         self.example = self.examples[is_chinese]
@@ -270,7 +254,6 @@ class TextForm(InputForm[BiLSTMClassifier | BiLSTMTagger]):
         ui.label("Ctrl + Enter predicts. A file holds a text on each line, or in a column of a table.").classes("soft")
 
     def request(self) -> Request:
-        """The text in the box, whole."""
         text = str(self.box.value or "")
         if not text.strip():
             raise DataError("expected a text, got an empty box", "type or paste one, or use the example")
@@ -279,6 +262,15 @@ class TextForm(InputForm[BiLSTMClassifier | BiLSTMTagger]):
     async def _use_example(self) -> None:
         self.box.value = self.example
         await self.submit()
+
+
+class SentenceForm(TextForm):
+    """The same, with an example in which there are names."""
+
+    examples = (
+        "Ann Keller of Northwind moved from Lisbon to Toronto last May.",
+        "记者李小明报道，东山公司将在北京市开会。",
+    )
 
 
 # --- series -------------------------------------------------------------------------------------------------
@@ -294,7 +286,6 @@ class SeriesForm(InputForm[BiLSTMForecaster]):
     is_ready = True
 
     def draw(self, card: ui.element) -> None:
-        """A switch, and a box for newer values, which starts with the last of training."""
         known = self.estimator.known_
         self.kind = widgets.toggle([AFTER_TRAINING, NEWER], AFTER_TRAINING, "Where the forecast starts")
         last = written_times(known.known_times)[-1] if "time" in self.estimator.read_with_ else "its last step"
@@ -309,7 +300,6 @@ class SeriesForm(InputForm[BiLSTMForecaster]):
         self.buttons(card, "Upload a series", series_of_table)
 
     def request(self) -> Request:
-        """None of a series; or that in the box."""
         if self.kind.value == AFTER_TRAINING:
             return Request([None], ["the training series"])
         text = str(self.box.value or "")
@@ -352,7 +342,6 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
     """A file is transcribed as soon as it is there."""
 
     def draw(self, card: ui.element) -> None:
-        """A microphone, a file, and a player of what was recorded."""
         limit, kinds = most_bytes(self.settings), ",".join(SOUNDS)
         microphone = ui.element("div")
         with ui.element("div").classes("row"):
@@ -367,7 +356,6 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
         ui.label(about).classes("soft")
 
     def request(self) -> Request:
-        """There is none before there is a sound."""
         raise DataError("expected a sound, got none", "record one, or upload a file")
 
     async def _on_file(self, name: str, content: bytes) -> None:

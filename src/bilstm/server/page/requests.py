@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ import numpy as np
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import Series
 from bilstm.data.tables.reader import read_raw, read_table
-from bilstm.data.text.reader import read_texts
+from bilstm.data.text.reader import read_lines, read_texts
 from bilstm.errors import BilstmError, DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.forecaster import BiLSTMForecaster
@@ -98,12 +99,10 @@ def sequences_of_table(estimator: BiLSTMEstimator, name: str, content: bytes) ->
 
 def texts_of_file(estimator: BiLSTMEstimator, name: str, content: bytes) -> Request:
     """A file of texts: a table with the column of training, or lines."""
-    if Path(name).suffix.lower() != ".txt":
-        column = estimator.read_with_.get("text", "text")
-        data = read_content(name, content, lambda path: read_texts(path, text=column))
-        texts = [] if data.texts is None else data.texts.to_list()
-    else:
-        texts = [line for line in _decoded(name, content).splitlines() if line.strip()]
+    is_lines = Path(name).suffix.lower() == ".txt"
+    column = estimator.read_with_.get("text", "text")
+    data = read_content(name, content, read_lines if is_lines else partial(read_texts, text=column))
+    texts = [] if data.texts is None else [text for text in data.texts.to_list() if text.strip() or not is_lines]
     if not texts:
         raise DataError(f"expected lines of text, got none ({name})")
     return request_of_texts(texts)
@@ -148,11 +147,3 @@ def as_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([columns, *rows])
     return out.getvalue()
-
-
-def _decoded(name: str, content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(f"expected UTF-8 text, got other bytes ({name}, line {line})") from None
