@@ -151,7 +151,9 @@ def with_clock(clock):
 
 
 def test_a_time_in_which_no_trial_ends_is_an_error_that_says_how_to_go_on(tmp_path):
-    with pytest.raises(BilstmError, match=r"within 1e-06 minutes, got none\nhint: the same with more minutes goes on"):
+    with pytest.raises(
+        BilstmError, match=r"comes to its end in time, got none\nhint: the same with more minutes goes on"
+    ):
         tune(small(), HOUSES, minutes=1e-6, folder=tmp_path)
 
 

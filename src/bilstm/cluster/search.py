@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bilstm.cluster.connection import connected, processors
-from bilstm.errors import BilstmError, ParameterError, TrainingError, from_extra
+from bilstm.errors import ParameterError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension, Space
 from bilstm.training.progress import say
-from bilstm.tune.result import SearchResult, Trial, best_of, describe_trial
+from bilstm.tune.result import SearchResult, Trial, best_of, describe_trial, without_result
 from bilstm.tune.sampling import NumberedTPE
 from bilstm.tune.search import MINUTES, RECOVERABLE
 from bilstm.tune.space import default_params, distributions, space_for, trial_params
@@ -91,10 +91,7 @@ def tune_together(
     metrics = [result.metrics or {} for result in results]
     best = best_of(ended, higher_is_better=objective.higher_is_better)
     if best is None:
-        failed = [trial for trial in ended if trial.note]
-        if failed:
-            raise TrainingError(f"expected a trial that comes to its end, got {failed[-1].note}")
-        raise BilstmError("expected a trial that comes to its end in time, got none", hint="give it more minutes")
+        raise without_result(ended, "give it more minutes")
     metric_name = next(known["metric_name"] for known in metrics if "metric_name" in known)
     checkpoint = checkpoint_of(place, metrics[best.number].get("trial_id", ""), 0)
     return SearchResult(objective, space, ended, best, metric_name, time.perf_counter() - started, checkpoint)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bilstm.errors import from_extra
+from bilstm.errors import BilstmError, TrainingError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Space
 from bilstm.formatting import as_option
@@ -187,6 +187,16 @@ def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
     finished = [trial for trial in trials if trial.state == "finished" and trial.value is not None]
     sign = -1 if higher_is_better else 1
     return min(finished, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+
+def without_result(trials: Sequence[Trial], hint: str) -> BilstmError:
+    """The error of a search none of whose trials came to its end."""
+    failed = [trial for trial in trials if trial.state == "failed"]
+    if failed:
+        return TrainingError(
+            f"expected a trial that comes to its end, got {len(failed)} that failed: {failed[-1].note}"
+        )
+    return BilstmError("expected a trial that comes to its end in time, got none", hint=hint)
 
 
 def importance(trials: Sequence[Trial], space: Space, *, higher_is_better: bool) -> dict[str, float]:

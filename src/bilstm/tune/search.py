@@ -12,15 +12,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bilstm.errors import BilstmError, DataWarning, ParameterError, TrainingError, from_extra
+from bilstm.errors import DataWarning, ParameterError, TrainingError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension
 from bilstm.training.history import History
 from bilstm.training.progress import QUIET, describe, say
 from bilstm.tune.locks import participation
-from bilstm.tune.result import SearchResult, describe_trial
+from bilstm.tune.result import SearchResult, describe_trial, without_result
 from bilstm.tune.space import space_for
-from bilstm.tune.storage import open_storage, optuna_quiet, storage_errors
+from bilstm.tune.storage import open_storage
 from bilstm.tune.study import RunningTrial, Study, TrialPruned, delete_search
 from bilstm.tune.trials import fit_trial, objective_for, value_of
 
@@ -98,10 +98,10 @@ def tune(
     try:
         if restart:
             delete_search(place, objective, space, storage)
-        with optuna_quiet(), storage_errors(place), participation(place), open_storage(place, storage) as opened:
+        with participation(place), open_storage(place, storage) as opened:
             study = Study(objective, space, place, opened)
             _search(study, MINUTES if minutes is None and trials is None else minutes, trials, verbose)
-            result = _result(study, minutes)
+            result = _result(study)
     except BaseException:
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
@@ -113,8 +113,8 @@ def tune(
 
 def reload_result(result: SearchResult, folder: Path, storage: str | None) -> SearchResult:
     """What a search holds by now: since ``tune`` came back, others may have ended their trials."""
-    with optuna_quiet(), storage_errors(folder), open_storage(folder, storage) as opened:
-        return _result(Study(result.objective, result.space, folder, opened), None)
+    with open_storage(folder, storage) as opened:
+        return _result(Study(result.objective, result.space, folder, opened))
 
 
 def _check_limits(minutes: float | None, trials: int | None) -> None:
@@ -210,18 +210,10 @@ class _Progress:
         print(f"{text}{clear}", end=end, file=sys.stderr, flush=True)
 
 
-def _result(study: Study, minutes: float | None) -> SearchResult:
+def _result(study: Study) -> SearchResult:
     best, trials = study.best(), study.trials()
     if best is None:
-        failed = [trial for trial in trials if trial.state == "failed"]
-        if failed:
-            raise TrainingError(
-                f"expected a trial that comes to its end, got {len(failed)} that failed: {failed[-1].note}"
-            )
-        limit = MINUTES if minutes is None else minutes
-        raise BilstmError(
-            f"expected a trial that comes to its end within {limit:g} minutes, got none",
-            hint=f"the same with more minutes goes on from {study.folder}; fewer max_epochs are quicker",
-        )
+        more = f"the same with more minutes goes on from {study.folder}; fewer max_epochs are quicker"
+        raise without_result(trials, more)
     checkpoint = study.checkpoint(best.number, 0)
     return SearchResult(study.objective, study.space, trials, best, study.metric_name, study.clock.seconds, checkpoint)

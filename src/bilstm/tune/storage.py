@@ -55,7 +55,7 @@ def _cut_torn_line(file: Any) -> None:
 
 @contextlib.contextmanager
 def open_storage(folder: Path, url: str | None) -> Iterator[BaseStorage]:
-    """The journal of a folder, or the database at a URL, which is left without a connection.
+    """The journal of a folder, or the database at a URL, which is left without a connection; Optuna is quiet meanwhile.
 
     Args:
         folder: of the search.
@@ -63,17 +63,24 @@ def open_storage(folder: Path, url: str | None) -> Iterator[BaseStorage]:
 
     Raises:
         ParameterError: it is no URL of a database.
-        BilstmError: the database cannot be reached.
+        BilstmError: the database cannot be reached, or fails while it is used.
     """
-    if url is None:
-        yield JournalStorage(Journal(folder / JOURNAL))
-        return
-    database = _database(url)
-    try:
-        yield database
-    finally:
-        database.remove_session()
-        database.engine.dispose()
+    with optuna_quiet():
+        if url is None:
+            yield JournalStorage(Journal(folder / JOURNAL))
+            return
+        database = _database(url)
+        try:
+            yield database
+        except optuna.exceptions.StorageInternalError as error:
+            cause = str(error.__cause__ or error).strip().splitlines()[0]
+            raise BilstmError(
+                f"expected a database that goes on, got: {cause}",
+                hint=f"the same command goes on from {folder} when it can",
+            ) from error
+        finally:
+            database.remove_session()
+            database.engine.dispose()
 
 
 def _database(url: str) -> RDBStorage:
@@ -105,16 +112,3 @@ def optuna_quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(level)
-
-
-@contextlib.contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
-    """Turns the failure of a storage into one short message."""
-    try:
-        yield
-    except optuna.exceptions.StorageInternalError as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise BilstmError(
-            f"expected a database that goes on, got: {cause}",
-            hint=f"the same command goes on from {folder} when it can",
-        ) from error

@@ -24,7 +24,7 @@ from bilstm.tune.locks import Clock, acquired, lock, sole_access
 from bilstm.tune.result import Trial, best_of
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import default_params, trial_params
-from bilstm.tune.storage import JOURNAL, open_storage, optuna_quiet, storage_errors
+from bilstm.tune.storage import JOURNAL, open_storage
 from bilstm.tune.trials import Fit, Objective, fit_of, summary, value_of
 
 CLOCK, OWNER, BEGIN = "clock.json", "owner", "begin.lock"  # files of a search, beside its journal
@@ -183,7 +183,6 @@ class RunningTrial:
         return bool(self._reported or self.done) or self.checkpoint(len(self.done)).exists()
 
     def checkpoint(self, seed: int) -> Path:
-        """Of the fit with that seed."""
         return self.study.checkpoint(self.number, seed)
 
     def report(self, step: int, fits: Sequence[Fit]) -> None:
@@ -207,15 +206,12 @@ class RunningTrial:
         self._latest = fit_of(self.study.objective, history)
 
     def complete(self, value: float) -> None:
-        """It ran to its end."""
         self._end(TrialState.COMPLETE, value)
 
     def prune(self) -> None:
-        """It was worse than others."""
         self._end(TrialState.PRUNED)
 
     def fail(self, error: BaseException) -> None:
-        """It could not go on."""
         self._trial.set_user_attr("note", failure(error))
         self._end(TrialState.FAIL)
 
@@ -282,7 +278,7 @@ def delete_search(folder: Path, objective: Objective, space: Space, storage: str
     Raises:
         BilstmError: another process is at work on it.
     """
-    with sole_access(folder) as is_alone, optuna_quiet(), storage_errors(folder):
+    with sole_access(folder) as is_alone:
         if not is_alone:
             raise BilstmError(
                 f"The search in {folder} cannot be forgotten while another process is at work on it.",
