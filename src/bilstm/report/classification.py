@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import polars as pl
 from sklearn.metrics import confusion_matrix
 
 from bilstm.data.columns import Array
-from bilstm.data.dataset import WORD, Dataset
-from bilstm.errors import DataError
+from bilstm.data.dataset import Dataset
+from bilstm.data.text.reader import words_in
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.formatting import counted, listed, percent, shortened
 from bilstm.metrics.baselines import folds, logistic, means_of_steps
@@ -59,18 +58,18 @@ def _one_label(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str
     truth = estimator.labels_.transform(true_labels(dataset), dataset.source)
     chances = estimator.predict_proba(dataset)  # (N, K)
     classes = [str(label) for label in estimator.classes_.tolist()]
-    unit, parts = unit_of(dataset), classification_parts(truth, chances)
+    unit, parts = estimator.row_unit, classification_parts(truth, chances)
     references = _references(estimator, dataset, truth, say)
     evaluation = Evaluation(unit, counted(len(truth), unit), CLASSIFICATION, parts, references)
     guess = chances.argmax(axis=1)
     losses = log_losses(chances[np.arange(len(truth)), truth])
     blocks: list[Block] = [
         confusion(truth, guess, classes),
-        reliability(chances.max(axis=1), guess == truth, unit_of(dataset)),
+        reliability(chances.max(axis=1), guess == truth, unit),
         _by_class(truth, guess, classes),
     ]
-    found = examples(dataset, losses, chances.max(axis=1), guess == truth)
-    return Examination(evaluation, blocks, [_worst(dataset, truth, chances, classes, losses)], found, remarks)
+    chosen = examples(dataset, losses, chances.max(axis=1), guess == truth)
+    return Examination(evaluation, blocks, [_worst(dataset, unit, truth, chances, classes, losses)], chosen, remarks)
 
 
 def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list[str]]:
@@ -87,46 +86,43 @@ def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list
     if not known.any():
         estimator.labels_.transform(true_labels(dataset), dataset.source)  # which says it
     shown = listed(sorted({str(label) for label in labels[~known]}), 8)
-    said = (
-        f"{counted(int((~known).sum()), unit_of(dataset))} of {len(known):,} have a class that training never saw "
+    remark = (
+        f"{counted(int((~known).sum()), estimator.row_unit)} of {len(known):,} have a class that training never saw "
         f"({shown}). The model cannot be right there; all figures are of the others."
     )
     kept = dataset.take(known)
     if kept.ids is None:  # it stays known by its position in what the caller gave
         kept = replace(kept, ids=pl.Series("row", np.flatnonzero(known)))
-    return kept, [said]
+    return kept, [remark]
 
 
-def unit_of(dataset: Dataset) -> str:
-    """What one sequence is called: row, text or sequence."""
-    return "text" if dataset.is_language else "row" if dataset.is_table else "sequence"
-
-
-def inputs_for_logistic(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Any, str]:
-    """What a logistic regression reads of the same sequences, and that in words."""
+def _logistic(
+    estimator: BiLSTMClassifier, dataset: Dataset, truth: Array, say: Callable[[str], None]
+) -> tuple[Array, str]:
+    """What a logistic regression says of the same sequences (N, K), and how it came about."""
     if dataset.is_language:
-        words = dataset.steps[WORD].to_list()
-        pairs = zip(dataset.starts, dataset.lengths, strict=True)
-        return [words[a : a + t] for a, t in pairs], "on the words, weighed by TF-IDF"
-    matrix = estimator.features_.transform(dataset.steps, dataset.source)
-    what = "on the columns" if dataset.is_table else "on the means of the steps"
-    return means_of_steps(matrix, dataset.lengths), what
+        columns: Array | list[list[str]] = words_in(dataset)
+        what = "on the words, weighed by TF-IDF"
+    else:
+        matrix = estimator.features_.transform(dataset.steps, dataset.source)
+        columns = means_of_steps(matrix, dataset.lengths)
+        what = "on the columns" if dataset.is_table else "on the means of the steps"
+    say(f"fitting a logistic regression to compare with ({counted(len(truth), estimator.row_unit)})")
+    how = f"{what}, cross-validated on this data itself in {folds(len(truth))} folds"
+    return logistic(columns, truth, len(estimator.classes_)), how
 
 
 def _references(
     estimator: BiLSTMClassifier, dataset: Dataset, truth: Array, say: Callable[[str], None]
 ) -> list[Reference]:
-    K = len(estimator.classes_)
-    shares = np.bincount(truth, minlength=K) / len(truth)
+    shares = np.bincount(truth, minlength=len(estimator.classes_)) / len(truth)
     how = "of this data itself, with the shares of the classes as probabilities"
-    constant = classification_parts(truth, np.broadcast_to(shares, (len(truth), K)))
-    found = [Reference("the commonest class", how, constant)]
+    constant = classification_parts(truth, np.broadcast_to(shares, (len(truth), len(shares))))
+    references = [Reference("the commonest class", how, constant)]
     if folds(len(truth)) and len(np.unique(truth)) > 1:
-        columns, what = inputs_for_logistic(estimator, dataset)
-        say(f"fitting a logistic regression to compare with ({len(truth):,} {unit_of(dataset)}s)")
-        how = f"{what}, cross-validated on this data itself in {folds(len(truth))} folds"
-        found.append(Reference("logistic regression", how, classification_parts(truth, logistic(columns, truth, K))))
-    return found
+        chances, how = _logistic(estimator, dataset, truth, say)
+        references.append(Reference("logistic regression", how, classification_parts(truth, chances)))
+    return references
 
 
 def confusion(truth: Array, guess: Array, classes: list[str], what: str = "classes") -> Drawing:
@@ -184,18 +180,16 @@ def shares_of(both: int, predicted: int, true: int) -> list[str]:
     return [*(percent(figures[name]) for name in ("precision", "recall", "f1")), f"{true:,}"]
 
 
-def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
+def _worst(dataset: Dataset, unit: str, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
     rows, guess = worst_rows(losses), chances.argmax(axis=1)
     table = []
     for row, called in zip(rows, names_of(dataset, rows), strict=True):
         cells = [called, classes[truth[row]], percent(float(chances[row, truth[row]]))]
         cells += [classes[guess[row]], percent(float(chances[row, guess[row]]))]
         table.append((row, [*cells, *content(dataset, row)]))
-    if not table:
-        raise DataError(f"expected sequences, got none ({dataset.source})")
-    head = [unit_of(dataset), "true", "its probability", "predicted", "with probability", *content_head(dataset)]
+    head = [unit, "true", "its probability", "predicted", "with probability", *content_head(dataset)]
     texts = (0, 1, 3, 5) if dataset.is_language else (0, 1, 3)
-    caption = f"The {counted(len(table), unit_of(dataset))} whose true class seemed least probable"
+    caption = f"The {counted(len(table), unit)} whose true class seemed least probable"
     return worst_table(caption, head, table, texts=texts)
 
 
@@ -205,15 +199,12 @@ def _worst(dataset: Dataset, truth: Array, chances: Array, classes: list[str], l
 def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str], None]) -> Examination:
     truth, chances = estimator.label_matrix(dataset), estimator.predict_proba(dataset)  # (N, K)
     classes = [str(label) for label in estimator.classes_.tolist()]
-    unit = unit_of(dataset)
+    unit = estimator.row_unit
     constant = several_labels_parts(truth, np.broadcast_to(truth.mean(axis=0), truth.shape))
     references = [Reference("the commonest labels", "those that more than half of this data has", constant)]
     if folds(len(truth)):
-        say(f"fitting logistic regressions to compare with ({len(truth):,} {unit}s)")
-        columns, what = inputs_for_logistic(estimator, dataset)
-        how = f"one a label, {what}, cross-validated on this data itself in {folds(len(truth))} folds"
-        rule = several_labels_parts(truth, logistic(columns, truth, len(classes)))
-        references.append(Reference("logistic regression", how, rule))
+        said, how = _logistic(estimator, dataset, truth, say)
+        references.append(Reference("logistic regression", f"one a label, {how}", several_labels_parts(truth, said)))
     known = {figure.name: figure for figure in SEVERAL_LABELS}
     figures = [known[name] for name in ("f1_micro", "f1_macro", "accuracy", "log_loss")]
     parts = several_labels_parts(truth, chances)
@@ -229,11 +220,11 @@ def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable
         Table("Each label", ["label", "precision", "recall", "f1", "true ones"], rows),
         reliability(sure.ravel(), (guess == truth).ravel(), "answer"),
     ]
-    found = examples(dataset, losses, sure.min(axis=1), (guess == truth).all(axis=1))
-    return Examination(evaluation, blocks, [_worst_sets(dataset, truth, chances, classes, losses)], found)
+    chosen = examples(dataset, losses, sure.min(axis=1), (guess == truth).all(axis=1))
+    return Examination(evaluation, blocks, [_worst_sets(dataset, unit, truth, chances, classes, losses)], chosen)
 
 
-def _worst_sets(dataset: Dataset, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
+def _worst_sets(dataset: Dataset, unit: str, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
     rows, guess = worst_rows(losses), chances >= 0.5
     table = []
     for row, called in zip(rows, names_of(dataset, rows), strict=True):
@@ -241,8 +232,8 @@ def _worst_sets(dataset: Dataset, truth: Array, chances: Array, classes: list[st
         doubted = f"{classes[k]} {percent(float(chances[row, k]))}"
         cells = [called, _set(truth[row], classes), _set(guess[row], classes), doubted]
         table.append((row, [*cells, *content(dataset, row)]))
-    caption = f"The {counted(len(table), unit_of(dataset))} with the largest loss"
-    head = [unit_of(dataset), "true labels", "predicted", "furthest off", *content_head(dataset)]
+    caption = f"The {counted(len(table), unit)} with the largest loss"
+    head = [unit, "true labels", "predicted", "furthest off", *content_head(dataset)]
     return worst_table(caption, head, table, texts=(0, 1, 2, 3, 4) if dataset.is_language else (0, 1, 2, 3))
 
 

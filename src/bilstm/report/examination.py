@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.dataset import WORD, Dataset
+from bilstm.data.dataset import Dataset
+from bilstm.data.text.reader import texts_in
 from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.formatting import number, shortened
@@ -94,9 +95,9 @@ def _x_ray(estimator: BiLSTMEstimator, example: Example, in_full: bool) -> list[
     except BilstmError as error:
         return [heading, Text(f"There is no X-ray of it: {error.message}.")]
     charts = [chart for chart in ray.charts() if in_full or chart.title not in ONCE]
-    said = Text(f"{shortened(ray.title, 300)}: {shortened(ray.prediction, 600)}")
+    answer = Text(f"{shortened(ray.title, 300)}: {shortened(ray.prediction, 600)}")
     notes = [Text(f"{note[0].upper()}{note[1:]}.") for note in ray.notes if note]
-    return [heading, said, *(Drawing(chart) for chart in charts), *notes]
+    return [heading, answer, *(Drawing(chart) for chart in charts), *notes]
 
 
 def worst_rows(losses: Array, count: int = WORST) -> list[int]:
@@ -164,18 +165,10 @@ def names_of(dataset: Dataset, rows: Sequence[int]) -> list[str]:
     return [str(row) for row in rows]
 
 
-def text_of(dataset: Dataset, row: int) -> str:
-    """A sequence of words as text."""
-    if dataset.texts is not None:
-        return str(dataset.texts[row])
-    start, length = int(dataset.starts[row]), int(dataset.lengths[row])
-    return " ".join(dataset.steps[WORD][start : start + length].to_list())
-
-
 def content(dataset: Dataset, row: int) -> list[Cell | str]:
     """What a table of cases shows of a sequence: its text, its first columns, or its length."""
     if dataset.is_language:
-        return [shortened(text_of(dataset, row), 200)]
+        return [shortened(texts_in(dataset.take([row]))[0], 200)]
     if not dataset.is_table:
         return [f"{int(dataset.lengths[row]):,}"]
     values = [dataset.steps[name][row] for name in dataset.steps.columns[:MOST_COLUMNS]]

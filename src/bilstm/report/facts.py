@@ -79,32 +79,38 @@ def training(history: History) -> list[Block]:
 
 def settings(estimator: BiLSTMEstimator) -> list[Block]:
     """Every constructor parameter, those that differ from their default first."""
-    texts = described(type(estimator).__doc__ or "")
-    rows: list[tuple[bool, list[str]]] = []
-    for name, parameter in inspect.signature(type(estimator)).parameters.items():
-        if name in WATCHED:
-            continue
-        value, chosen = getattr(estimator, name), estimator.resolved(name)
-        shown = as_option(value) if value is not None or chosen is None else f"none, here {as_option(chosen)}"
-        words = [name, shown, as_option(parameter.default), texts.get(name, "")]
-        rows.append((repr(value) != repr(parameter.default), words))
-    rows.sort(key=lambda row: not row[0])  # which keeps the order of each kind
-    changed = sum(differs for differs, _ in rows)
-    said = f"Of {len(rows)} parameters {changed or 'none'} differ{'s' if changed == 1 else ''} from the default"
-    said += "; they stand first." if changed > 1 else "; it stands first." if changed else "."
+    texts, changed = described(type(estimator).__doc__ or ""), changed_parameters(estimator)
+    parameters = inspect.signature(type(estimator)).parameters
+    names = [*changed, *(name for name in parameters if name not in changed and name not in WATCHED)]
+    rows = []
+    for name in names:
+        value, resolved = getattr(estimator, name), estimator.resolved(name)
+        shown = as_option(value) if value is not None or resolved is None else f"none, here {as_option(resolved)}"
+        rows.append([name, shown, as_option(parameters[name].default), texts.get(name, "")])
+    count = len(changed)
+    differ = f"Of {len(rows)} parameters {count or 'none'} differ{'s' if count == 1 else ''} from the default"
+    differ += "; they stand first." if count > 1 else "; it stands first." if count else "."
     head = ["parameter", "value", "default", "what it is"]
-    return [Text(said), Table("Parameters", head, [words for _, words in rows], texts=(0, 1, 2, 3))]
+    return [Text(differ), Table("Parameters", head, rows, texts=(0, 1, 2, 3))]
+
+
+def changed_parameters(estimator: BiLSTMEstimator) -> dict[str, inspect.Parameter]:
+    """The constructor parameters that make the model and differ from their defaults."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(type(estimator)).parameters.items()
+        if name not in WATCHED and repr(getattr(estimator, name)) != repr(parameter.default)
+    }
 
 
 def versions(estimator: BiLSTMEstimator, file: Path | None) -> Facts:
     """Sizes, versions and the kernel."""
-    told = estimator.trained_with_
     parameters = sum(parameter.numel() for parameter in estimator.network_.parameters())
     pairs = [("weights", f"{parameters:,} numbers that were trained")]
     if file is not None and file.is_file():
         pairs.append(("model file", f"{file.name}, {number(file.stat().st_size / 1e6, 3)} MB"))
     for name in ("bilstm", "torch"):
-        then = told.get(name, "not recorded")
+        then = estimator.trained_with_.get(name, "not recorded")
         pairs.append((name, f"{metadata.version(name)} now, {then} in training"))
     pairs.append(("python", platform.python_version()))
     kernel = next((name for name, reason in explain() if reason == "runs"), "none")
@@ -128,46 +134,30 @@ def commands(estimator: BiLSTMEstimator, file: Path | None, data: str | None) ->
     """
     name = "model.bilstm" if file is None else file.name
     source = estimator.trained_with_.get("source")
-    said = "Data options that only choose columns (such as --drop, --category or --valid) are not kept in a model."
-    if source is None:
-        source, said = "DATA", f"{said} Nor is the name of its data, in a file of this age."
-    lines = []
-    if source != "X":
-        lines.append(
-            _line(
-                [
-                    "bilstm",
-                    "fit",
-                    estimator.task,
-                    source,
-                    *_data_options(estimator, source),
-                    *options(estimator),
-                    "-o",
-                    name,
-                ]
-            )
-        )
+    note = "Data options that only choose columns (such as --drop, --category or --valid) are not kept in a model."
+    if source == "X":
+        note = "The model was fitted to arrays: its own program fits it again."
+        arguments = ", ".join(f"{one}={getattr(estimator, one)!r}" for one in changed_parameters(estimator))
+        lines = [f"# {type(estimator).__name__}({arguments}).fit(X, y).save({name!r})"]
     else:
-        said = "The model was fitted to arrays: its own program fits it again."
-        lines.append(f"# {type(estimator).__name__}({_arguments(estimator)}).fit(X, y).save({name!r})")
-    shown = [] if data is None else [data]
+        if source is None:
+            source, note = "DATA", f"{note} Nor is the name of its data, in a file of this age."
+        words = ["bilstm", "fit", estimator.task, source, *_data_options(estimator, source), *options(estimator)]
+        lines = [shlex.join([*words, "-o", name])]
     if data is not None:
-        lines.append(_line(["bilstm", "evaluate", name, *shown]))
-    lines.append(_line(["bilstm", "report", name, *shown, "-o", "report.html"]))
+        lines.append(shlex.join(["bilstm", "evaluate", name, data]))
+    lines.append(shlex.join(["bilstm", "report", name, *([] if data is None else [data]), "-o", "report.html"]))
     same = "With the same data, seed and versions the model is the same, bit for bit, on one machine."
     if estimator.random_state is None:
         same = "It was trained without a fixed seed (random_state none): another run gives another model."
-    return [Code("\n".join(lines)), Text(f"{said} {same}")]
+    return [Code("\n".join(lines)), Text(f"{note} {same}")]
 
 
 def options(estimator: BiLSTMEstimator) -> list[str]:
     """Constructor parameters that differ from their defaults, as options of ``bilstm fit``."""
     words: list[str] = []
-    for name, parameter in inspect.signature(type(estimator)).parameters.items():
-        value = getattr(estimator, name)
-        if name in WATCHED or repr(value) == repr(parameter.default):
-            continue
-        option = name.replace("_", "-")
+    for name, parameter in changed_parameters(estimator).items():
+        option, value = name.replace("_", "-"), getattr(estimator, name)
         if parameter.annotation == "bool":
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
@@ -179,25 +169,8 @@ def _data_options(estimator: BiLSTMEstimator, source: str) -> list[str]:
     """Which columns were read, as far as the model knows."""
     if source in BUILTIN:
         return []
-    told = dict(estimator.read_with_)
-    words: list[str] = []
+    columns = dict(estimator.read_with_)
     if "target" in estimator.reading:
-        told.setdefault("target", json.dumps(estimator.target_names_))
-    for name, value in told.items():
-        values = json.loads(value) if name in MANY else [value]
-        words += [word for one in values for word in (f"--{name}", one)]
-    return words
-
-
-def _arguments(estimator: BiLSTMEstimator) -> str:
-    parameters = inspect.signature(type(estimator)).parameters
-    changed = [
-        name
-        for name in parameters
-        if name not in WATCHED and repr(getattr(estimator, name)) != repr(parameters[name].default)
-    ]
-    return ", ".join(f"{name}={getattr(estimator, name)!r}" for name in changed)
-
-
-def _line(words: list[str]) -> str:
-    return " ".join(shlex.quote(word) for word in words)
+        columns.setdefault("target", json.dumps(estimator.target_names_))
+    pairs = [(name, json.loads(value) if name in MANY else [value]) for name, value in columns.items()]
+    return [word for name, values in pairs for value in values for word in (f"--{name}", value)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from bilstm.data.dataset import Dataset
 from bilstm.errors import BilstmError, from_extra, record_warnings
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.formatting import number, percent
+from bilstm.formatting import listed, number, percent
 from bilstm.plotting import charts
 from bilstm.report import classification, forecasting, regression, tagging, transcription  # noqa: F401 (they register)
 from bilstm.report.blocks import Block, Heading, Section, Table, Text
@@ -87,21 +87,20 @@ def report_html(
     scripts = charts.script()  # better missed now than after the work
     file = None if file is None else Path(file)
     tell = partial(say, verbose=verbose)
-    measured, found, name = _measured(estimator, data, tell)
+    (verdict, figures, *behaviour, about_data), result, name = _measured(estimator, data, tell)
     tell("writing the page")
-    verdict, figures, *behaviour, strange = measured
     sections = [
         verdict,
         figures,
         Section("training", "How training went", training(estimator.history_)),
         *behaviour,
-        *x_rays(estimator, without_data(estimator)[1] if found is None else found.examples, tell),
-        strange,
+        *x_rays(estimator, without_data(estimator)[1] if result is None else result.examples, tell),
+        about_data,
         Section("settings", "Settings", settings(estimator)),
         Section("versions", "Sizes and versions", [versions(estimator, file)]),
         Section("again", "How to make it again", commands(estimator, file, name)),
     ]
-    title = f"{estimator.task.capitalize()}: {_what(estimator) if file is None else file.stem}"
+    title = f"{estimator.task.capitalize()}: {listed(estimator.target_names_, 3) if file is None else file.stem}"
     template = resources.files("bilstm.report") / "report.html.jinja"
     style = (resources.files("bilstm.report") / "report.css").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -139,33 +138,32 @@ def _measured(
     estimator: BiLSTMEstimator, data: Any, tell: Callable[[str], None]
 ) -> tuple[list[Section], Examination | None, str | None]:
     """Those sections, what they were made from, and the name of the data."""
-    with record_warnings() as told:
-        dataset, name = _dataset(estimator, data)
-        if dataset is not None:
-            tell(f"examining the model on {dataset.source}")
-        found = None if dataset is None else examine(estimator, dataset, tell)
-        warned = [] if dataset is None else findings(estimator, dataset)
-    same = None if dataset is None else same_as_training(estimator, dataset)
-    remarks = [*([same] if same else []), *([] if found is None else found.remarks)]
-    warned = list(dict.fromkeys([*remarks, *told, *warned]))  # each once
-    sections = [
-        _verdict(estimator, found, name, same),
-        _figures(estimator, found),
-        *_behaviour(estimator, found),
-        _data(estimator, found, warned),
-    ]
-    return sections, found, name
-
-
-def _what(estimator: BiLSTMEstimator) -> str:
-    names = list(estimator.target_names_)
-    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-
-
-def _dataset(estimator: BiLSTMEstimator, data: Any) -> tuple[Dataset | None, str | None]:
-    """Data in any form as a Dataset, and what to call it."""
     if data is None:
-        return None, None
+        blocks, _ = without_data(estimator)
+        ahead = [Section("behaviour", "What it says comes next", blocks)] if blocks else []
+        return [_verdict_without_data(estimator), _figures_of_training(estimator), *ahead, _data(estimator)], None, None
+    with record_warnings() as messages:
+        dataset, name = _dataset(estimator, data)
+        tell(f"examining the model on {dataset.source}")
+        result = examine(estimator, dataset, tell)
+        remarks = findings(estimator, dataset)
+    same = same_as_training(estimator, dataset)
+    own = verdict(result.evaluation)
+    judged = replace(own, text=result.verdict or own.text, tone="doubtful" if same else own.tone)
+    flatters = [Text(same, "warning")] if same else []
+    about: list[Block] = [Text(estimator.describe()), judged, *flatters, learned_from(estimator)]
+    sections = [
+        Section("verdict", "In short", about),
+        Section("figures", "How good it is", figures_blocks(result.evaluation)),
+        Section("behaviour", "What it does", result.blocks),
+        Section("worst", "The worst cases", result.worst),
+        _data(estimator, [*([same] if same else []), *result.remarks, *messages, *remarks]),
+    ]
+    return sections, result, name
+
+
+def _dataset(estimator: BiLSTMEstimator, data: Any) -> tuple[Dataset, str]:
+    """Data in any form as a Dataset, and what to call it."""
     if isinstance(data, (str, Path)):
         return estimator.read(data, with_targets=True), Path(data).name
     if isinstance(data, Dataset):
@@ -174,72 +172,53 @@ def _dataset(estimator: BiLSTMEstimator, data: Any) -> tuple[Dataset | None, str
     return estimator.to_dataset(X, y), "X"
 
 
-def _verdict(estimator: BiLSTMEstimator, found: Examination | None, name: str | None, same: str | None) -> Section:
-    blocks: list[Block] = [Text(estimator.describe())]
-    if found is not None:
-        said = verdict(found.evaluation)
-        said = replace(said, text=found.verdict) if found.verdict else said
-        blocks.append(replace(said, tone="doubtful") if same else said)
-        if same:
-            blocks.append(Text(same, "warning"))
-    else:
-        blocks.append(_kept(estimator))
-    return Section("verdict", "In short", [*blocks, learned_from(estimator)])
-
-
-def _kept(estimator: BiLSTMEstimator) -> Text:
-    figures = estimator.metrics_
-    if not figures:
-        return Text(
-            "Nothing was held out in training and no data was given, so nothing is known of how good it is.", "warning"
+def _verdict_without_data(estimator: BiLSTMEstimator) -> Section:
+    figures, name = estimator.metrics_, estimator.metric_name
+    if figures:
+        main = name if name in figures else next(iter(figures))
+        text = Text(
+            f"On the part of its training data that was held out to stop by, {main} was {_shown(main, figures[main])}. "
+            "That part chose the epoch, so the figure flatters; give the report data that the model has not seen.",
+            "doubtful",
         )
-    main = estimator.metric_name if estimator.metric_name in figures else next(iter(figures))
-    return Text(
-        f"On the part of its training data that was held out to stop by, {main} was {_shown(main, figures[main])}. "
-        "That part chose the epoch, so the figure flatters; give the report data that the model has not seen.",
-        "doubtful",
-    )
+    else:
+        nothing = "Nothing was held out in training and no data was given, so nothing is known of how good it is."
+        text = Text(nothing, "warning")
+    return Section("verdict", "In short", [Text(estimator.describe()), text, learned_from(estimator)])
 
 
-def _figures(estimator: BiLSTMEstimator, found: Examination | None) -> Section:
-    if found is not None:
-        return Section("figures", "How good it is", figures_blocks(found.evaluation))
+def _figures_of_training(estimator: BiLSTMEstimator) -> Section:
     rows = [[name, _shown(name, value)] for name, value in estimator.metrics_.items()]
-    blocks: list[Block] = [
-        Text(
+    blocks: list[Block] = [Text("Nothing was held out to measure it by.")]
+    if rows:
+        note = (
             "No data was given. These are the figures that training kept of its validation part, which also chose the "
             "epoch; they have no intervals, since the part itself is not in the model."
         )
-    ]
-    if rows:
-        blocks.append(Table("The validation part of training", ["figure", "value"], rows))
-    return Section("figures", "How good it is", blocks if rows else [Text("Nothing was held out to measure it by.")])
+        blocks = [Text(note), Table("The validation part of training", ["figure", "value"], rows)]
+    return Section("figures", "How good it is", blocks)
 
 
 def _shown(name: str, value: float) -> str:
     return percent(value) if name in SHARES and not math.isnan(value) else number(value)
 
 
-def _behaviour(estimator: BiLSTMEstimator, found: Examination | None) -> list[Section]:
-    if found is None:
-        blocks, _ = without_data(estimator)
-        return [Section("behaviour", "What it says comes next", blocks)] if blocks else []
-    behaviour = Section("behaviour", "What it does", found.blocks)
-    return [behaviour, Section("worst", "The worst cases", found.worst)]
-
-
-def _data(estimator: BiLSTMEstimator, found: Examination | None, warned: list[str]) -> Section:
-    told = estimator.trained_with_.get("warnings")
+def _data(estimator: BiLSTMEstimator, remarks: Sequence[str] | None = None) -> Section:
+    """What is strange about the data of the report, where there are some, and about those of training."""
     blocks: list[Block] = []
-    if found is not None:
-        blocks.append(Heading("This data"))
-        blocks += [Text(text, "warning") for text in warned] or [Text("Nothing strange was found in it.", "good")]
+    if remarks is not None:
+        blocks += [Heading("This data"), *_warnings(remarks)]
     blocks.append(Heading("The training data"))
-    if told is None:
-        blocks.append(Text("What was strange about it is not recorded in the model file."))
+    if "warnings" in estimator.trained_with_:
+        blocks += _warnings(estimator.trained_with_["warnings"])
     else:
-        blocks += [Text(text, "warning") for text in told] or [Text("Nothing strange was found in it.", "good")]
+        blocks.append(Text("What was strange about it is not recorded in the model file."))
     return Section("data", "The data", blocks)
+
+
+def _warnings(texts: Sequence[str]) -> list[Text]:
+    unique = dict.fromkeys(texts)
+    return [Text(text, "warning") for text in unique] or [Text("Nothing strange was found in it.", "good")]
 
 
 def _linked(sections: list[Section]) -> list[Section]:

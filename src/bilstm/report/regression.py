@@ -49,8 +49,8 @@ def _(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) 
         blocks.append(_by_target(truth, predicted, names))
     for k, name in enumerate(names[:TARGETS]):
         blocks += _charts(truth[:, k], predicted[:, k], name)
-    found = examples(dataset, losses, -losses, np.ones(len(truth), dtype=bool), "The most exact")
-    return Examination(evaluation, blocks, [_worst(dataset, truth, predicted, names, losses)], found)
+    chosen = examples(dataset, losses, -losses, np.ones(len(truth), dtype=bool), "The most exact")
+    return Examination(evaluation, blocks, [_worst(dataset, truth, predicted, names, losses)], chosen)
 
 
 def _evaluation(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, predicted: Array) -> Evaluation:
@@ -62,7 +62,7 @@ def _evaluation(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, pred
         what = "" if dataset.is_table else " on the means of the steps"
         how = f"cross-validated on this data itself in {folds(len(truth))} folds{what}"
         references.append(Reference("ridge regression", how, regression_parts(truth, ridge(columns, truth))))
-    unit = "row" if dataset.is_table else "sequence"
+    unit = estimator.row_unit
     figures, parts = regression_figures(truth.shape[1]), regression_parts(truth, predicted)
     return Evaluation(unit, counted(len(truth), unit), figures, parts, references)
 
