@@ -195,7 +195,7 @@ def test_the_token_comes_from_a_file_or_the_environment(tmp_path, monkeypatch):
     assert read_token(tmp_path / "token") == "another token of a file"
     (tmp_path / "empty").write_text("\n")
     for name in ("empty", "missing", "."):
-        with pytest.raises(ParameterError, match="expected a "):
+        with pytest.raises(ParameterError, match=r"holds no token|cannot be read"):
             read_token(tmp_path / name)
     monkeypatch.delenv("BILSTM_TOKEN")
     assert read_token(None) is None

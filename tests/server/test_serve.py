@@ -211,7 +211,7 @@ def test_a_head_that_comes_too_slowly_is_given_up(paths):
     "arguments, message",
     [
         (["--host", "0.0.0.0"], "error: expected a token beside --host 0.0.0.0"),
-        (["--token-file", "missing"], "error: expected a file with the token"),
+        (["--token-file", "missing"], "error: The token cannot be read from missing"),
         (["--batch", "0"], "error: expected batch to be above 0, got 0"),
     ],
 )

@@ -172,15 +172,15 @@ def data_options(task: str) -> list[inspect.Parameter]:
 
 
 def parameters_of(options: Mapping[str, Choice]) -> list[inspect.Parameter]:
-    """Options, each as its type, its default and what typer is told of it, as parameters of a command."""
+    """Options, each as its type, its default and typer's words for it, as parameters of a command."""
     return [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[kind, told],
+            annotation=Annotated[kind, info],
             default=inspect.Parameter.empty if default is ... else default,
         )
-        for name, (kind, default, told) in options.items()
+        for name, (kind, default, info) in options.items()
     ]
 
 
@@ -194,8 +194,8 @@ def model_options(task: str) -> list[inspect.Parameter]:
             options[parameter.name] = (bool, default, typer.Option(help=text))
         elif parameter.name not in NOT_OPTIONS:
             shown = "none" if default is None else True
-            told = typer.Option(parser=value_reader(kind), metavar=_metavar(kind), help=text, show_default=shown)
-            options[parameter.name] = (str, default, told)
+            info = typer.Option(parser=value_reader(kind), metavar=_metavar(kind), help=text, show_default=shown)
+            options[parameter.name] = (str, default, info)
     return parameters_of(options)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
 
+from bilstm.cli.options import Choice, optional, parameters_of
+from bilstm.cli.output import talk
 from bilstm.errors import ParameterError, from_extra
 from bilstm.server.settings import Settings
 
@@ -16,58 +19,36 @@ TOKEN = "BILSTM_TOKEN"
 NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "python_multipart")
 
 
-def serve(
-    files: Annotated[
+def setting(kind: Any, default: Any, metavar: str, text: str) -> Choice:
+    return kind, default, typer.Option(metavar=metavar, help=text)
+
+
+OPTIONS: dict[str, Choice] = {  # but for files, token_file and allow_host called as in Settings, with or without max_
+    "files": (
         list[str],
+        ...,
         typer.Argument(metavar="FILE…", help="Model files to serve; NAME=FILE serves one under another name."),
-    ],
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = DEFAULT.host,
-    port: Annotated[int, typer.Option(metavar="N", help="The port to listen on; 0 takes a free one.")] = DEFAULT.port,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--token-file", metavar="FILE", help=f"A file with the token that callers must send; or set {TOKEN}."
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host", metavar="NAME", help="A host name under which a proxy reaches this server (repeatable)."
-        ),
-    ] = None,
-    page: Annotated[
-        bool, typer.Option(help="Serve the page for people, besides the interface for programs.")
-    ] = DEFAULT.page,
-    access_log: Annotated[bool, typer.Option("--access-log", help="Write a line to stderr for every request.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Number of processor threads that one prediction may use.")
-    ] = DEFAULT.threads,
-    batch: Annotated[
-        int,
-        typer.Option(metavar="N", help="Number of rows of several requests that are predicted together; 1 for none."),
-    ] = DEFAULT.batch,
-    max_body: Annotated[
-        int, typer.Option(metavar="BYTES", help="Largest size of the body of a request.")
-    ] = DEFAULT.body,
-    max_rows: Annotated[int, typer.Option(metavar="N", help="Largest number of rows of a request.")] = DEFAULT.rows,
-    max_steps: Annotated[
-        int, typer.Option(metavar="N", help="Largest number of steps, or of words, of a row.")
-    ] = DEFAULT.steps,
-    max_characters: Annotated[
-        int, typer.Option(metavar="N", help="Largest number of characters of a text.")
-    ] = DEFAULT.characters,
-    max_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Longest sound of a request.")
-    ] = DEFAULT.seconds,
-    max_requests: Annotated[
-        int,
-        typer.Option(metavar="N", help="Number of requests at a time from all callers; further ones get status 429."),
-    ] = DEFAULT.requests,
-    max_queue: Annotated[
-        int, typer.Option(metavar="N", help="Number of predictions that may wait; further ones get status 503.")
-    ] = DEFAULT.queue,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Longest time to an answer.")] = DEFAULT.timeout,
-) -> None:
+    ),
+    "host": setting(str, DEFAULT.host, "ADDRESS", "The address to listen on."),
+    "port": setting(int, DEFAULT.port, "N", "The port to listen on; 0 takes a free one."),
+    "token_file": optional(Path, "FILE", f"A file with the token that callers must send; or set {TOKEN}."),
+    "allow_host": optional(list[str], "NAME", "A host name under which a proxy reaches this server (repeatable)."),
+    "page": (bool, DEFAULT.page, typer.Option(help="Serve the page for people, besides the interface for programs.")),
+    "access_log": (bool, False, typer.Option("--access-log", help="Write a line to stderr for every request.")),
+    "threads": setting(int | None, DEFAULT.threads, "N", "Number of processor threads that one prediction may use."),
+    "batch": setting(int, DEFAULT.batch, "N", "Number of rows that are predicted together; 1 for none."),
+    "max_body": setting(int, DEFAULT.body, "BYTES", "Largest size of the body of a request."),
+    "max_rows": setting(int, DEFAULT.rows, "N", "Largest number of rows of a request."),
+    "max_steps": setting(int, DEFAULT.steps, "N", "Largest number of steps, or of words, of a row."),
+    "max_characters": setting(int, DEFAULT.characters, "N", "Largest number of characters of a text."),
+    "max_seconds": setting(float, DEFAULT.seconds, "SECONDS", "Longest sound of a request."),
+    "max_requests": setting(int, DEFAULT.requests, "N", "Number of requests at a time; further ones get status 429."),
+    "max_queue": setting(int, DEFAULT.queue, "N", "Number of requests that may wait; further ones get status 503."),
+    "timeout": setting(float, DEFAULT.timeout, "SECONDS", "Longest time to an answer."),
+}
+
+
+def serve(files: list[str], token_file: Path | None, allow_host: list[str] | None, **options: Any) -> None:
     """Answer predictions over HTTP, and show a page for people.
 
     Listens on this machine alone unless --host says otherwise; then callers need a token. Models are loaded anew when
@@ -79,29 +60,18 @@ def serve(
     """
     for module in NEEDED:
         from_extra(module, "serve")
-    from bilstm.cli.output import talk
     from bilstm.server.models import named
     from bilstm.server.run import serve as run
 
     settings = Settings(
-        host=host,
-        port=port,
         token=read_token(token_file),
         allowed_hosts=tuple(name.lower() for name in allow_host or ()),
-        page=page,
-        access_log=access_log,
-        threads=threads,
-        batch=batch,
-        body=max_body,
-        rows=max_rows,
-        steps=max_steps,
-        characters=max_characters,
-        seconds=max_seconds,
-        requests=max_requests,
-        queue=max_queue,
-        timeout=timeout,
+        **{name.removeprefix("max_"): value for name, value in options.items()},
     )
     run(named(files), settings, talk)
+
+
+serve.__signature__ = inspect.Signature(parameters_of(OPTIONS))  # type: ignore[attr-defined]
 
 
 def read_token(path: Path | None) -> str | None:
@@ -116,7 +86,7 @@ def read_token(path: Path | None) -> str | None:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise ParameterError(f"expected a file with the token, got none that can be read ({path}: {reason})") from None
+        raise ParameterError(f"The token cannot be read from {path}: {reason}.") from None
     if not token:
-        raise ParameterError(f"expected a token, got an empty file ({path})")
+        raise ParameterError(f"The file {path} holds no token.")
     return token

@@ -198,7 +198,7 @@ def run(
 
 
 def _show(result: SearchResult, command: str, plot: Path | None, as_json: bool) -> None:
-    """All that was found: to stdout, and the figure to its file."""
+    """Print the trials and the best of them; draw them into a file."""
     from bilstm.plotting.plots import save_figure
     from bilstm.tune.plots import plot_search
 
