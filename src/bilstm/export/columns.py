@@ -23,13 +23,13 @@ def used(encoder: FeatureEncoder | None, kind: str) -> list[Column]:
 
 def described(encoder: FeatureEncoder) -> list[dict[str, Any]]:
     """What the JSON beside a graph says of columns; the order of a kind is that of its input."""
-    told: list[dict[str, Any]] = []
+    descriptions: list[dict[str, Any]] = []
     for column in encoder.columns:
         if column.kind == "number":
-            told.append({"name": column.name, "kind": "number"})
+            descriptions.append({"name": column.name, "kind": "number"})
         elif column.kind == "category":
-            told.append({"name": column.name, "kind": "category", "values": column.values})
-    return told
+            descriptions.append({"name": column.name, "kind": "category", "values": column.values})
+    return descriptions
 
 
 def encoded(
@@ -48,12 +48,12 @@ def encoded(
     blocks += _of_categories(graph, used(encoder, "category"), axes, prefix)
     parts = [part for part, _ in blocks]
     places = [place for _, places in blocks for place in places]
-    found = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=2, name=f"{prefix}columns")
+    joined = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=2, name=f"{prefix}columns")
     wanted = [(column.name, number) for column in encoder.columns for number in range(len(column.names))]
     order = [places.index(place) for place in wanted]
     if order == list(range(len(order))):
-        return found
-    return graph.add("Gather", found, graph.constant(f"{prefix}order_of_columns", np.array(order)), axis=2)
+        return joined
+    return graph.add("Gather", joined, graph.constant(f"{prefix}order_of_columns", np.array(order)), axis=2)
 
 
 Block = tuple[str, list[tuple[str, int]]]  # encoded columns, and of which column the how-many-eth each one is
@@ -64,20 +64,20 @@ def _of_numbers(
 ) -> list[Block]:
     if not columns:
         return []
-    given = graph.input(f"{prefix}numbers", "double", [*axes, len(columns)])
-    gone = graph.add("IsNaN", given, name=f"{prefix}is_missing")
+    values = graph.input(f"{prefix}numbers", "double", [*axes, len(columns)])
+    gone = graph.add("IsNaN", values, name=f"{prefix}is_missing")
     mean, scale = (np.array([getattr(column, of) for column in columns]) for of in ("mean", "scale"))
-    centred = graph.add("Sub", given, graph.constant(f"{prefix}means", mean))
+    centred = graph.add("Sub", values, graph.constant(f"{prefix}means", mean))
     scaled = graph.add("Div", centred, graph.constant(f"{prefix}scales", scale), name=f"{prefix}standardised")
     scaled = graph.add("Where", gone, graph.constant("zero_double", np.float64(0)), scaled)
     blocks = [(graph.cast(scaled, "float"), [(column.name, 0) for column in columns])]
     flags = [place for place, column in enumerate(columns) if column.flag]
     if flags and filled:
-        told = graph.input(f"{prefix}missing", "float", [*axes, len(flags)])
-        blocks.append((told, _flag_places(columns)))
+        flag = graph.input(f"{prefix}missing", "float", [*axes, len(flags)])
+        blocks.append((flag, _flag_places(columns)))
     elif flags:
-        told = graph.add("Gather", gone, graph.constant(f"{prefix}flagged_numbers", np.array(flags)), axis=2)
-        blocks.append((graph.cast(told, "float"), _flag_places(columns)))
+        flag = graph.add("Gather", gone, graph.constant(f"{prefix}flagged_numbers", np.array(flags)), axis=2)
+        blocks.append((graph.cast(flag, "float"), _flag_places(columns)))
     return blocks
 
 

@@ -20,18 +20,18 @@ def forecast(graph: Graph, network: ForecastNetwork, encoder: SeriesEncoder, his
     K, h = network.targets, network.horizon
     z = _standardised(graph, encoder, graph.input("targets", "double", ["B", history, K]))
     last = graph.part(z, 1, -1)  # (B, 1, K)
-    found = graph.add("Add", last, _linear_part(graph, network, z, last)) if network.with_linear else last
+    z_ahead = graph.add("Add", last, _linear_part(graph, network, z, last)) if network.with_linear else last
     if learns(network):
-        found = graph.add("Add", found, _learned_part(graph, network, encoder, z, last))
+        z_ahead = graph.add("Add", z_ahead, _learned_part(graph, network, encoder, z, last))
     shape = graph.add("Concat", graph.size(z, 0), graph.integers(h, K), axis=0)
-    found = graph.cast(graph.add("Expand", found, shape, name="forecast_z"), "double")  # (B, h, K)
-    graph.output("forecast", _inverse(graph, encoder, found), "double", ["B", h, K])
+    z_ahead = graph.cast(graph.add("Expand", z_ahead, shape, name="forecast_z"), "double")  # (B, h, K)
+    graph.output("forecast", _inverse(graph, encoder, z_ahead), "double", ["B", h, K])
     spread = numbers(network.spread).astype(np.float64)[:, None]  # (2, 1, h, K)
     if not spread.any():
         return []
     half = graph.add("Mul", graph.constant("spread", spread), graph.cast(_width(graph, network, z), "double"))
     for name, operator in (("low", "Sub"), ("high", "Add")):
-        bound = _inverse(graph, encoder, graph.add(operator, found, half))
+        bound = _inverse(graph, encoder, graph.add(operator, z_ahead, half))
         graph.output(name, bound, "double", [len(INTERVALS), "B", h, K])
     return list(INTERVALS)
 
@@ -47,17 +47,17 @@ def _number(graph: Graph, name: str, value: float) -> str:
 
 def _standardised(graph: Graph, encoder: SeriesEncoder, targets: str) -> str:
     """Targets in the caller's units to z, (B, T, K); the mean where nothing was known yet."""
-    seen = graph.add("Log", targets) if encoder.target_as == LOG else targets
-    z = graph.add("Sub", seen, graph.constant("target_means", encoder.mean))
+    scaled = graph.add("Log", targets) if encoder.target_as == LOG else targets
+    z = graph.add("Sub", scaled, graph.constant("target_means", encoder.mean))
     z = graph.add("Div", z, graph.constant("target_scales", encoder.scale))
     z = graph.add("Where", graph.add("IsNaN", z), graph.constant("zero_double", np.float64(0)), z)
     return graph.cast(z, "float")
 
 
 def _inverse(graph: Graph, encoder: SeriesEncoder, z: str) -> str:
-    seen = graph.add("Mul", z, graph.constant("target_scales", encoder.scale))
-    seen = graph.add("Add", seen, graph.constant("target_means", encoder.mean))
-    return graph.add("Exp", seen) if encoder.target_as == LOG else seen
+    scaled = graph.add("Mul", z, graph.constant("target_scales", encoder.scale))
+    scaled = graph.add("Add", scaled, graph.constant("target_means", encoder.mean))
+    return graph.add("Exp", scaled) if encoder.target_as == LOG else scaled
 
 
 def _changes(graph: Graph, network: ForecastNetwork, z: str) -> str:
@@ -115,10 +115,10 @@ def _learned_part(graph: Graph, network: ForecastNetwork, encoder: SeriesEncoder
 
 
 def _ahead(graph: Graph, network: ForecastNetwork, encoder: SeriesEncoder, hidden: str) -> str:
-    """What the columns known ahead say of each step to come, given what the window said, (B, h, K)."""
+    """What the columns known ahead say of each step to come, after what the window says, (B, h, K)."""
     assert network.ahead is not None
     assert encoder.ahead is not None
     future = encoded(graph, encoder.ahead, ["B", network.horizon], prefix="future_", filled=True)
-    said = graph.unsqueeze(linear(graph, network.ahead.window, hidden, "ahead_window"), 1)
-    both = graph.add("Relu", graph.add("Add", said, linear(graph, network.ahead.future, future, "ahead_future")))
+    from_window = graph.unsqueeze(linear(graph, network.ahead.window, hidden, "ahead_window"), 1)
+    both = graph.add("Relu", graph.add("Add", from_window, linear(graph, network.ahead.future, future, "ahead_future")))
     return linear(graph, network.ahead.output, both, "ahead_output")

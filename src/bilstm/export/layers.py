@@ -84,14 +84,14 @@ def lstm(graph: Graph, layer: nn.LSTM, x: str, row: Rows, name: str = "lstm") ->
 def _weights(graph: Graph, layer: nn.LSTM, k: int, name: str) -> list[str]:
     """W (D, 4H, F), R (D, 4H, H) and B (D, 8H) of a layer, or no B where it has no biases."""
     ends = ("", "_reverse") if layer.bidirectional else ("",)
-    found = [
+    weights = [
         graph.constant(f"{name}_{to}", np.stack([_gates(getattr(layer, f"{of}_l{k}{end}")) for end in ends]))
         for to, of in (("W", "weight_ih"), ("R", "weight_hh"))
     ]
     if not layer.bias:
-        return [*found, ""]
+        return [*weights, ""]
     parts = [[_gates(getattr(layer, f"bias_{of}_l{k}{end}")) for of in ("ih", "hh")] for end in ends]
-    return [*found, graph.constant(f"{name}_B", np.stack([np.concatenate(both) for both in parts]))]
+    return [*weights, graph.constant(f"{name}_B", np.stack([np.concatenate(both) for both in parts]))]
 
 
 def _gates(weight: Tensor) -> Array:
@@ -102,15 +102,17 @@ def _gates(weight: Tensor) -> Array:
 
 def numbers(tensor: Tensor) -> Array:
     """A tensor's values."""
-    found: Array = tensor.detach().cpu().numpy()
-    return found
+    values: Array = tensor.detach().cpu().numpy()
+    return values
 
 
 def linear(graph: Graph, layer: nn.Linear, x: str, name: str) -> str:
     """x (…, K) → (…, N)."""
-    found = graph.add("MatMul", x, graph.constant(f"{name}_weight", numbers(layer.weight.T)), name=f"{name}_product")
+    product = graph.add("MatMul", x, graph.constant(f"{name}_weight", numbers(layer.weight.T)), name=f"{name}_product")
     bias: Any = layer.bias
-    return found if bias is None else graph.add("Add", found, graph.constant(f"{name}_bias", numbers(bias)), name=name)
+    return (
+        product if bias is None else graph.add("Add", product, graph.constant(f"{name}_bias", numbers(bias)), name=name)
+    )
 
 
 # -- pooling -------------------------------------------------------------------------------------------------------
@@ -149,24 +151,24 @@ def pooled(graph: Graph, network: Network, read: Read, row: Rows) -> str:
 def word_vectors(graph: Graph, reader: WordReader, words: str, forms: str) -> str:
     """Which form each word is (B, T), and the forms' numbers (U, 3 + C), to vectors (B, T, F)."""
     number, vector, case = (graph.squeeze(graph.part(forms, 1, k, k + 1), 1) for k in range(COLUMNS))
-    parts = [_looked_up(graph, reader.cases, case, "cases")]
+    parts = [_embedding(graph, reader.cases, case, "cases")]
     if reader.words is not None:
-        parts.append(_looked_up(graph, reader.words, number, "word_vectors"))
+        parts.append(_embedding(graph, reader.words, number, "word_vectors"))
     if reader.corrections is not None:
-        given = graph.add("Gather", graph.constant("given_vectors", numbers(reader.vectors)), vector)
-        parts.append(graph.add("Add", given, _looked_up(graph, reader.corrections, number, "corrections")))
+        fixed = graph.add("Gather", graph.constant("given_vectors", numbers(reader.vectors)), vector)
+        parts.append(graph.add("Add", fixed, _embedding(graph, reader.corrections, number, "corrections")))
     if reader.spelling is not None and reader.characters is not None:
         characters = graph.part(forms, 1, COLUMNS)  # (U, C)
         written = graph.add("Not", graph.add("Equal", characters, graph.whole(PADDING)))
         count = graph.add("ReduceSum", graph.cast(written, "int64"), graph.integers(1), keepdims=0, name="spelled")
-        spelled = _looked_up(graph, reader.characters, characters, "characters")  # (U, C, H)
+        spelled = _embedding(graph, reader.characters, characters, "characters")  # (U, C, H)
         read = lstm(graph, reader.spelling, spelled, Rows(count, written), "spelling")
         parts.append(last_states(graph, read, "spellings"))  # (U, 2H)
     vectors = graph.add("Concat", *parts, axis=1, name="vectors_of_forms")  # (U, F)
     return graph.add("Gather", vectors, words, name="vectors_of_words")
 
 
-def _looked_up(graph: Graph, table: nn.Embedding, number: str, name: str) -> str:
+def _embedding(graph: Graph, table: nn.Embedding, number: str, name: str) -> str:
     return graph.add("Gather", graph.constant(name, numbers(table.weight)), number)
 
 

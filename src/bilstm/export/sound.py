@@ -97,8 +97,8 @@ def mel_weights(encoder: SoundEncoder) -> Array:
     left, middle, right = edges[:-2], edges[1:-1], edges[2:]
     here = mel_scale(np.arange(bins) * encoder.rate / fft_size(encoder))[:, None]
     rising, falling = (here - left) / (middle - left), (right - here) / (right - middle)
-    found: Array = np.maximum(0, np.minimum(rising, falling))
-    return found
+    weights: Array = np.maximum(0, np.minimum(rising, falling))
+    return weights
 
 
 def fft_size(encoder: SoundEncoder) -> int:

@@ -40,7 +40,7 @@ Spec = dict[str, Any]
 
 @singledispatch
 def operators(estimator: BiLSTMEstimator, graph: Graph) -> Spec:
-    """Write the operators, inputs and outputs of an estimator into a graph; gives what is said of it alone in the JSON.
+    """Write the operators, inputs and outputs of an estimator into a graph; gives what the JSON says of it alone.
 
     Raises:
         ModelFileError: it is none of the five kinds of estimator.

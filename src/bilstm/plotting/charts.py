@@ -1,19 +1,15 @@
-"""Interactive charts: figures as plain data, and one page of HTML that shows them without another host.
+"""Charts of the X-ray, the report and the page, and one page of HTML that shows them without another host.
 
-A figure is what plotly.js takes, so that the X-ray, the report and the page share one form. Knows how a chart looks in
-light and dark and how it is embedded; computes nothing that it shows.
+Knows how a chart is embedded and looks in light and dark; what is in its figure, ``interactive`` knows.
 """
 
 from __future__ import annotations
 
 import html
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from bilstm.errors import from_extra
 
@@ -27,11 +23,13 @@ class Chart:
     Args:
         title: a few words.
         note: a sentence or two for the reader, plain text; also what a screen reader says of the chart.
-        figure: ``{"data": […], "layout": {…}}`` as plotly.js takes it, of plain lists, numbers and strings.
+        figure: as :func:`bilstm.plotting.interactive.to_plotly` gives it.
         height: pixels on a wide screen.
 
     Example:
-        >>> chart = Chart("Loss", "It falls.", figure([{"type": "scatter", "y": [3.0, 2.0]}], y="loss"))
+        >>> from bilstm.plotting.description import Axis, Line, Panel
+        >>> from bilstm.plotting.interactive import to_plotly
+        >>> chart = Chart("Loss", "It falls.", to_plotly([Panel([Line([3.0, 2.0])], y=Axis("loss"))]))
         >>> chart.figure["layout"]["yaxis"]["title"]["text"]
         'loss'
     """
@@ -40,54 +38,6 @@ class Chart:
     note: str
     figure: Mapping[str, Any] = field(repr=False)
     height: int = 360
-
-
-def figure(data: Sequence[Mapping[str, Any]], *, x: str = "", y: str = "", **layout: Any) -> dict[str, Any]:
-    """A figure in the house's style.
-
-    Args:
-        data: plotly traces; arrays of numpy become lists, NaN and infinity become null.
-        x: title of the horizontal axis, plain text.
-        y: title of the vertical axis, plain text.
-        layout: further keys of plotly's layout; those of ``xaxis`` and ``yaxis`` are added to the titles.
-    """
-    axes = {
-        "xaxis": {"title": {"text": without_markup(x)}, "automargin": True, **layout.pop("xaxis", {})},
-        "yaxis": {"title": {"text": without_markup(y)}, "automargin": True, **layout.pop("yaxis", {})},
-    }
-    style = {
-        "font": {"family": FONT, "size": 13},
-        "margin": {"l": 40, "r": 16, "t": 16, "b": 40},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "hoverlabel": {"align": "left"},
-    }
-    plain: dict[str, Any] = _plain({"data": list(data), "layout": {**style, **axes, **layout}})
-    return plain
-
-
-def without_markup(text: str) -> str:
-    """A text in which plotly finds no markup: names and labels of the caller's are shown as they are.
-
-    Example:
-        >>> without_markup("<i>price</i>")
-        '&lt;i&gt;price&lt;/i&gt;'
-    """
-    return html.escape(text, quote=False)
-
-
-def _plain(value: Any) -> Any:
-    """Numbers, lists and strings as JSON can say them."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def script() -> str:
@@ -102,7 +52,7 @@ def script() -> str:
 
 def place(chart: Chart) -> str:
     """A <figure> element in which :func:`script` draws the chart."""
-    data = json.dumps(_plain(chart.figure), ensure_ascii=True, allow_nan=False)
+    data = json.dumps(chart.figure, ensure_ascii=True, allow_nan=False)
     data = data.replace("<", "\\u003c")  # nothing in it can end the element
     title, note = html.escape(chart.title), html.escape(chart.note)
     return (

@@ -33,7 +33,7 @@ class Mark:
 
     Args:
         name: in the legend; without one it is not listed there.
-        hover: what a pointer on it is told, in plotly's template language; drawn on paper it is left out.
+        hover: what is shown beside a pointer on it, in plotly's template language; on paper it is left out.
         details: what ``%{customdata}`` stands for in ``hover``, one for each point.
     """
 
@@ -167,7 +167,7 @@ class Axis:
     Args:
         title: beside it; a line break is one.
         labels: what stands at 0, 1, 2 …, where places have names.
-        scale: how numbers are written and spaced; dates are seen by themselves.
+        scale: how numbers are written and spaced; dates are recognised.
         limits: from where to where; all that is drawn without.
         is_reversed: from the top down, or from right to left.
         is_bare: no ticks and no labels.
@@ -192,7 +192,7 @@ class Panel:
         title: above it on paper; an interactive chart has a title and a note of its own.
         span: how many columns of a figure it takes.
         height: beside the others'.
-        is_compared: a pointer is told all that stands at one x.
+        is_compared: beside a pointer stands all that there is at one x.
     """
 
     marks: Sequence[Mark]

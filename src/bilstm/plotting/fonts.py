@@ -40,11 +40,11 @@ def fonts() -> dict[str, Any]:
 @cache
 def _signs() -> frozenset[int]:
     """Code points that the fonts in use can draw."""
-    found: set[int] = set()
+    signs: set[int] = set()
     for name in _families():
         path = Path(font_manager.findfont(name))
-        found |= set(font_manager.get_font(str(path)).get_charmap())
-    return frozenset(found)
+        signs |= set(font_manager.get_font(str(path)).get_charmap())
+    return frozenset(signs)
 
 
 def drawable(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import singledispatch
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 
 from bilstm.data.columns import Array
 from bilstm.formatting import clipped, unique
-from bilstm.plotting.charts import figure, without_markup
+from bilstm.plotting.charts import FONT
 from bilstm.plotting.description import (
     SCALES,
     Axis,
@@ -31,6 +33,14 @@ Trace = dict[str, Any]
 GAP = 0.08  # of the height, between panels
 FEW_TICKS = 14
 PLACES = 10  # digits of where a value stands: of steps there are many, and years have a fraction
+STYLE = {
+    "font": {"family": FONT, "size": 13},
+    "margin": {"l": 40, "r": 16, "t": 16, "b": 40},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    "hoverlabel": {"align": "left"},
+}
 MENU = {
     "x": 0,
     "xanchor": "left",
@@ -71,8 +81,7 @@ def to_plotly(shown: Sequence[Panel] | Mapping[str, Sequence[Panel]]) -> dict[st
             own = [trace | {"visible": True} for trace in own]
         traces += own
         owners += [number] * len(own)
-    panels = next(iter(choices.values()))
-    layout = _layout(panels)
+    layout = _layout(next(iter(choices.values())))
     if len(choices) > 1:
         buttons = [
             {
@@ -83,7 +92,31 @@ def to_plotly(shown: Sequence[Panel] | Mapping[str, Sequence[Panel]]) -> dict[st
             for number, label in enumerate(choices)
         ]
         layout |= {"updatemenus": [{"buttons": buttons, **MENU}], **BESIDE_A_MENU}
-    return figure(traces, x=panels[-1].x.title, y=panels[0].y.title, **layout)
+    plain: dict[str, Any] = _plain({"data": traces, "layout": STYLE | layout})
+    return plain
+
+
+def without_markup(text: str) -> str:
+    """A text in which plotly finds no markup: names and labels of the caller's are shown as they are.
+
+    Example:
+        >>> without_markup("<i>price</i>")
+        '&lt;i&gt;price&lt;/i&gt;'
+    """
+    return html.escape(text, quote=False)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, lists and strings as JSON can say them; NaN and infinity become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def _layout(panels: Sequence[Panel]) -> dict[str, Any]:
@@ -119,24 +152,24 @@ def _number(place: int) -> str:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": {"text": without_markup(axis.title).replace("\n", "<br>")}, "automargin": True}
+    keys: dict[str, Any] = {"title": {"text": without_markup(axis.title).replace("\n", "<br>")}, "automargin": True}
     if axis.labels is not None or axis.is_bare:
-        found["type"] = "category"
+        keys["type"] = "category"
     if axis.is_bare:
-        found |= {"showticklabels": False, "ticks": ""}
+        keys |= {"showticklabels": False, "ticks": ""}
     elif axis.few:
-        found["nticks"] = FEW_TICKS
+        keys["nticks"] = FEW_TICKS
     if axis.scale == "log":
-        found["type"] = "log"
+        keys["type"] = "log"
     elif axis.scale == "percent":
-        found["tickformat"] = ".0%"
+        keys["tickformat"] = ".0%"
     elif axis.scale == "whole":
-        found["tickformat"] = ",d"
+        keys["tickformat"] = ",d"
     if axis.limits is not None:
-        found["range"] = list(axis.limits)
+        keys["range"] = list(axis.limits)
     if axis.is_reversed:
-        found["autorange"] = "reversed"
-    return found
+        keys["autorange"] = "reversed"
+    return keys
 
 
 def _traces(panel: Panel, place: int, bars: set[str]) -> Iterator[Trace]:

@@ -115,7 +115,7 @@ def predicted_against_true(truth: Array, predicted: Array, name: str, unit: str 
 
 
 def scatter_panel(truth: Array, predicted: Array, name: str, suffix: str = "", rows: Values | None = None) -> Panel:
-    """Predictions over true values with the line of perfection; ``rows`` are what a pointer is told of each."""
+    """Predictions over true values with the line of perfection; ``rows`` are shown beside a pointer."""
     ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
     hover = "" if rows is None else "row %{customdata}<br>true %{x}<br>predicted %{y}<extra></extra>"
     points = Points(truth, predicted, size=4, opacity=0.7, hover=hover, details=rows)
