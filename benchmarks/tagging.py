@@ -36,7 +36,7 @@ import bilstm  # noqa: E402
 from bilstm import BiLSTMTagger, read_sentences  # noqa: E402
 from bilstm.data.batch import Sequences  # noqa: E402
 from bilstm.nn import last_kernel  # noqa: E402
-from bilstm.nn.crf import native  # noqa: E402
+from bilstm.nn.crf import kernels as crf_kernels  # noqa: E402
 from clock import by_turns  # noqa: E402
 from record import busy_cores, store  # noqa: E402
 
@@ -137,14 +137,14 @@ def seconds_in_crf() -> Iterator[list[float]]:
 
         return run
 
-    kernels = {name: getattr(native, name) for name in ("forward", "backward")}
+    kernels = {name: getattr(crf_kernels, name) for name in ("native_forward", "native_backward")}
     for name, kernel in kernels.items():
-        setattr(native, name, timed(kernel))
+        setattr(crf_kernels, name, timed(kernel))
     try:
         yield spent
     finally:
         for name, kernel in kernels.items():
-            setattr(native, name, kernel)
+            setattr(crf_kernels, name, kernel)
 
 
 def check(model: BiLSTMTagger, plain: PlainTagger, data: Any) -> None:

@@ -161,7 +161,7 @@ def test_room_for_any_lengths_is_room_enough(dropout):
     for F, H, L, D in itertools.product((1, 7), (1, 15, 16, 17, 100), (1, 3), (1, 2)):
         weights = [torch.empty(4 * H, F), torch.empty(4 * H, H)] * L * D
         for B, T in itertools.product((1, 2, 5), (1, 3, 8)):
-            given = native.Given(torch.empty(B, T, F), None, None, weights, None, [torch.empty(0)] * dropout, D)
+            given = native.Inputs(torch.empty(B, T, F), None, None, weights, None, [torch.empty(0)] * dropout, D)
             room = native.empty_reserve_for_any_lengths(given).numel()
             for lengths in ([T] * B, [1] * B, [0] * B, list(range(T))[:B] + [T] * (B - T)):
                 assert native.empty_reserve(given._replace(lengths=torch.tensor(lengths))).numel() <= room

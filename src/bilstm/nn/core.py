@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +22,6 @@ from bilstm.errors import ParameterError, did_you_mean
 KERNEL_NAMES = ("native", "torch", "equations")  # in order of preference
 _forced: ContextVar[str | None] = ContextVar("bilstm_forced_kernel", default=None)
 last: ContextVar[str | None] = ContextVar("bilstm_last_kernel", default=None)
-
-
-def native_or_equations(reason: str | None) -> str:
-    """The same for what no torch kernel knows, as a CRF: ``"native"`` or ``"equations"``, which is going to run.
-
-    Args:
-        reason: None, or in words why the native kernel cannot serve.
-
-    Raises:
-        ParameterError: BILSTM_KERNEL names no kernel.
-    """
-    name = "native" if forced_name() in (None, "native") and reason is None else "equations"
-    if not torch.compiler.is_compiling():
-        last.set(name)
-    return name
 
 
 @contextmanager
@@ -92,21 +77,53 @@ def _known(name: str, where: str) -> str:
     return name
 
 
-PLAIN = (Tensor, nn.Parameter)  # what a subclass means by its numbers, only the subclass knows
+# --- which kernel may run ---------------------------------------------------------------------------------------
 
-FLOAT32 = (torch.float32,)
 NOT_BUILT = "not built"
+FLOAT32 = (torch.float32,)
+PLAIN = (Tensor, nn.Parameter)  # what a subclass means by its numbers, only the subclass knows
 Maybe = Tensor | None
 
 
-def takes(given: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
-    """The same for bare tensors, of which the first is the input."""
+def takes(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
+    """None, or in words why the native kernel cannot take these tensors, of which the first is the input."""
     if compiled is None:
         return NOT_BUILT
-    for tensor in given:
+    for tensor in tensors:
         if tensor.dtype not in dtypes or not tensor.is_cpu or type(tensor) not in PLAIN or tensor.is_neg():
-            return foreign(tensor, dtypes) or f"takes plain tensors only, not {type(tensor).__name__}"
-    return None if given[0].numel() else "leaves a batch without rows or steps to the equations"
+            return misfit(tensor, dtypes) or f"takes plain tensors only, not {type(tensor).__name__}"
+    return None if tensors[0].numel() else "leaves a batch without rows or steps to the equations"
+
+
+def misfit(tensor: Tensor, dtypes: Sequence[torch.dtype]) -> str | None:
+    """What of a tensor's device or type the native kernel cannot take, in words."""
+    if tensor.device.type != "cpu":
+        return f"runs on a CPU, not on {tensor.device.type}"
+    return None if tensor.dtype in dtypes else f"computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def serves_eagerly(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
+    """None, or in words why the native kernel cannot compute a CRF or CTC, which have no operators for compilers."""
+    if compiled is None:
+        return NOT_BUILT
+    if watched() or transformed() or torch._C._get_tracing_state() is not None:
+        return "computes a CRF or CTC only eagerly, without transforms of torch.func"
+    return takes(tensors, dtypes)
+
+
+def native_or_equations(reason: str | None) -> str:
+    """The kernel that is going to run what torch's routines do not know, as a CRF: ``"native"`` or ``"equations"``.
+
+    Args:
+        reason: None, or in words why the native kernel cannot serve.
+
+    Raises:
+        ParameterError: BILSTM_KERNEL names no kernel.
+    """
+    name = "native" if forced_name() in (None, "native") and reason is None else "equations"
+    if not torch.compiler.is_compiling():
+        last.set(name)
+    return name
 
 
 def transformed() -> bool:
@@ -115,17 +132,11 @@ def transformed() -> bool:
 
 
 def watched() -> bool:
-    """Whether a compiler, an exporter or another mode looks on: it must be shown operators, not addresses."""
+    """Whether a compiler, an exporter or another mode looks on: it must be shown operators, not calls of C++."""
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
-def serves_eagerly(given: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
-    """The same for what is no stack of layers: a CRF, or CTC; of the tensors the first is the input."""
-    if compiled is None:
-        return NOT_BUILT
-    if watched() or transformed() or torch._C._get_tracing_state() is not None:
-        return "computes a CRF or CTC only eagerly, without transforms of torch.func"
-    return takes(given, dtypes)
+# --- the border to the compiled module --------------------------------------------------------------------------
 
 
 def isas() -> list[str]:
@@ -136,12 +147,6 @@ def isas() -> list[str]:
 def last_isa() -> str:
     """The instruction set that ran last in this process; empty before the first run."""
     return "" if compiled is None else str(compiled.last_isa())
-
-
-def foreign(tensor: Tensor, dtypes: Sequence[torch.dtype]) -> str | None:
-    if tensor.device.type != "cpu":
-        return f"runs on a CPU, not on {tensor.device.type}"
-    return None if tensor.dtype in dtypes else f"computes in float32, not in {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def packed(tensor: Maybe) -> Maybe:
@@ -167,7 +172,7 @@ def call(function: str, **arguments: object) -> int | None:
         ) from None
 
 
-def _load() -> tuple[Any, str | None]:
+def _load() -> tuple[ModuleType | None, str | None]:
     try:
         return import_module("bilstm._native"), None
     except ImportError as error:  # installed without a C++ compiler, or built for another Python

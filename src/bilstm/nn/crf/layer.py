@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bilstm.data.batch import Array
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn import core
-from bilstm.nn.crf import kernels as crf_kernels
+from bilstm.nn.crf import kernels
 from bilstm.nn.crf.equations import Chain
 from bilstm.nn.lstm.equations import valid_steps
 from bilstm.nn.lstm.layer import Lengths, row_lengths
@@ -115,7 +115,7 @@ class CRF(nn.Module):
             DataError: emissions, tags or lengths do not fit the module or each other.
         """
         chain = self._chain(emissions, lengths)
-        return crf_kernels.log_partition(chain, _checked_tags(tags, chain)).to(_precision(chain))
+        return kernels.log_partition(chain, _checked_tags(tags, chain)).to(_precision(chain))
 
     def log_partition(self, emissions: Tensor, lengths: Lengths = None) -> Tensor:
         """log Z of each row, (B,): the logarithm of the sum over all allowed sequences of exp s; −inf without one.
@@ -128,7 +128,7 @@ class CRF(nn.Module):
             DataError: as in ``forward``.
         """
         chain = self._chain(emissions, lengths)
-        return crf_kernels.log_partition(chain).to(_precision(chain))
+        return kernels.log_partition(chain).to(_precision(chain))
 
     @torch.no_grad()
     def marginals(self, emissions: Tensor, lengths: Lengths = None) -> Tensor:
@@ -145,7 +145,7 @@ class CRF(nn.Module):
             DataError: as in ``forward``.
         """
         chain = self._chain(emissions, lengths)
-        return crf_kernels.marginals(chain).to(_precision(chain))
+        return kernels.marginals(chain).to(_precision(chain))
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, lengths: Lengths = None) -> tuple[Tensor, Tensor]:
@@ -166,7 +166,7 @@ class CRF(nn.Module):
             The trap: the score is no probability. ``exp(score − log_partition)`` is one.
         """
         chain = self._chain(emissions, lengths)
-        tags, score = crf_kernels.viterbi(chain)
+        tags, score = kernels.viterbi(chain)
         return tags, score.to(_precision(chain))
 
     @torch.no_grad()
@@ -196,8 +196,8 @@ class CRF(nn.Module):
         if n < 1:
             raise ParameterError(f"expected n of at least 1, got {n} (CRF.best)")
         chain = self._chain(emissions, lengths)
-        tags, score = crf_kernels.best(chain, n)
-        log_z = crf_kernels.log_partition(chain).unsqueeze(1)
+        tags, score = kernels.best(chain, n)
+        log_z = kernels.log_partition(chain).unsqueeze(1)
         return tags, _less(score, log_z).to(_precision(chain))
 
     def log_probability(self, emissions: Tensor, lengths: Lengths, permitted: Tensor) -> Tensor:
@@ -232,8 +232,8 @@ class CRF(nn.Module):
                 f"got {str(permitted.dtype).removeprefix('torch.')} of shape {tuple(permitted.shape)}"
             )
         restricted = chain.emissions.masked_fill(~permitted.to(emissions.device), -torch.inf)
-        log_restricted = crf_kernels.log_partition(chain._replace(emissions=restricted))
-        return _less(log_restricted, crf_kernels.log_partition(chain)).to(_precision(chain))
+        log_restricted = kernels.log_partition(chain._replace(emissions=restricted))
+        return _less(log_restricted, kernels.log_partition(chain)).to(_precision(chain))
 
     def _chain(self, emissions: Tensor, lengths: Any) -> Chain:
         """Check emissions and lengths and apply the rules."""

@@ -63,36 +63,36 @@ class Search:
     hot_weight: float
 
 
-def loss(given: Texts) -> Tensor:
+def loss(texts: Texts) -> Tensor:
     """−log P(text) of each row, (B,): +inf with gradient 0 where it has no alignment.
 
     States are blank, first token, blank, …, last token, blank: S = 2U + 1 of them. A step stays, goes on by one, or
     goes on by two, past a blank between unequal tokens.
     """
-    B, T, _ = given.outputs.shape
-    valid = valid_steps(given.lengths, given.outputs)  # (B, T)
-    log_p = given.outputs.masked_fill(~valid.unsqueeze(2), 0).log_softmax(2)
-    tokens, skips = _states(given)  # (B, S) each
+    B, T, _ = texts.outputs.shape
+    valid = valid_steps(texts.lengths, texts.outputs)  # (B, T)
+    log_p = texts.outputs.masked_fill(~valid.unsqueeze(2), 0).log_softmax(2)
+    tokens, skips = _states(texts)  # (B, S) each
     own = log_p.gather(2, tokens.unsqueeze(1).expand(B, T, -1))  # (B, T, S)
     forward = torch.full_like(tokens, -inf, dtype=log_p.dtype)
     forward[:, 0] = own[:, :0, 0].sum(1)  # 0, and with a graph where there are no steps
     for here, alive in zip(own.unbind(1), valid.unsqueeze(2).unbind(1), strict=True):  # (B, S), (B, 1)
         arrived = log_sum_exp(_ways(forward, skips), 0) + here
         forward = torch.where(alive, arrived, forward)
-    log_p_text = log_sum_exp(_ends(forward, given.text_lengths), 1)
+    log_p_text = log_sum_exp(_ends(forward, texts.text_lengths), 1)
     impossible = log_p_text == -inf
     return torch.where(impossible, inf, 0 - log_p_text.masked_fill(impossible, 0))
 
 
-def _states(given: Texts) -> tuple[Tensor, Tensor]:
+def _states(texts: Texts) -> tuple[Tensor, Tensor]:
     """The token of each state (B, S), and whether it can be reached from the last state but one."""
-    B, U = given.texts.shape
-    inside = torch.arange(U, device=given.texts.device) < given.text_lengths.to(given.texts.device).unsqueeze(1)
-    texts = given.texts.masked_fill(~inside, 0)
-    tokens, skips = texts.new_zeros(B, 2 * U + 1), inside.new_zeros(B, 2 * U + 1)
-    tokens[:, 1::2] = texts
-    skips[:, 3::2] = texts[:, 1:] != texts[:, :-1]
-    return tokens.to(given.outputs.device), skips.to(given.outputs.device)
+    B, U = texts.texts.shape
+    inside = torch.arange(U, device=texts.texts.device) < texts.text_lengths.to(texts.texts.device).unsqueeze(1)
+    labels = texts.texts.masked_fill(~inside, 0)
+    tokens, skips = labels.new_zeros(B, 2 * U + 1), inside.new_zeros(B, 2 * U + 1)
+    tokens[:, 1::2] = labels
+    skips[:, 3::2] = labels[:, 1:] != labels[:, :-1]
+    return tokens.to(texts.outputs.device), skips.to(texts.outputs.device)
 
 
 def _ways(forward: Tensor, skips: Tensor) -> Tensor:
@@ -108,18 +108,18 @@ def _ends(forward: Tensor, text_lengths: Tensor) -> Tensor:
     return torch.cat([forward.gather(1, last), token], 1)
 
 
-def align(given: Texts) -> list[Alignment | None]:
+def align(texts: Texts) -> list[Alignment | None]:
     """The most probable alignment of each row, whose ``outputs`` are logarithms of probabilities; None without any.
 
     Of equals, the one that came to its states first.
     """
-    tokens, skips = _states(given)
-    found = []
-    for row, (steps, size) in enumerate(zip(given.lengths.tolist(), given.text_lengths.tolist(), strict=True)):
+    tokens, skips = _states(texts)
+    alignments = []
+    for row, (steps, size) in enumerate(zip(texts.lengths.tolist(), texts.text_lengths.tolist(), strict=True)):
         states = slice(0, 2 * size + 1)
-        own = given.outputs[row, :steps, tokens[row, states]]  # (steps, S)
-        found.append(_align_row(own, skips[row, states]))
-    return found
+        own = texts.outputs[row, :steps, tokens[row, states]]  # (steps, S)
+        alignments.append(_align_row(own, skips[row, states]))
+    return alignments
 
 
 def _align_row(own: Tensor, skips: Tensor) -> Alignment | None:
@@ -153,11 +153,11 @@ def greedy(outputs: Tensor, lengths: Tensor) -> list[list[int]]:
     return [row[here].tolist() for row, here in zip(best.cpu(), kept.cpu(), strict=True)]
 
 
-def search(log_p: Tensor, lengths: Tensor, what: Search) -> list[list[Hypothesis]]:
+def search(log_p: Tensor, lengths: Tensor, options: Search) -> list[list[Hypothesis]]:
     """The best texts of each row, best first; ``log_p`` (B, T, K) are logarithms of probabilities."""
-    worth = Worth(what)
+    worth = Worth(options)
     rows = zip(log_p.cpu(), lengths.tolist(), strict=True)
-    return [_search_row(steps[:length].tolist(), what, worth) for steps, length in rows]
+    return [_search_row(steps[:length].tolist(), options, worth) for steps, length in rows]
 
 
 class Ends(NamedTuple):
@@ -171,14 +171,14 @@ class Ends(NamedTuple):
         return _log_add(self.blank, self.token)
 
 
-def _search_row(log_p: list[list[float]], what: Search, worth: Worth) -> list[Hypothesis]:
+def _search_row(log_p: list[list[float]], options: Search, worth: Worth) -> list[Hypothesis]:
     beam: dict[Spelling, Ends] = {(): Ends(0, -inf)}
     for here in log_p:
-        grown = _step(beam, here, what.log_prune)
+        grown = _step(beam, here, options.log_prune)
         ranked = sorted(grown, key=lambda text: -(grown[text].both + worth.growing(text)))
-        beam = {text: grown[text] for text in ranked[: what.width] if grown[text].both > -inf}
-    found = [Hypothesis(text, ends.both + worth.whole(text), ends.both) for text, ends in beam.items()]
-    return sorted(found, key=lambda hypothesis: -hypothesis.score)[: what.n_best]
+        beam = {text: grown[text] for text in ranked[: options.width] if grown[text].both > -inf}
+    hypotheses = [Hypothesis(text, ends.both + worth.whole(text), ends.both) for text, ends in beam.items()]
+    return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[: options.n_best]
 
 
 def _step(beam: dict[Spelling, Ends], log_p: list[float], log_prune: float) -> dict[Spelling, Ends]:
@@ -201,14 +201,14 @@ def _step(beam: dict[Spelling, Ends], log_p: list[float], log_prune: float) -> d
 class Worth:
     """What the words of a text add to its score."""
 
-    def __init__(self, what: Search) -> None:
-        self.what = what
+    def __init__(self, options: Search) -> None:
+        self.options = options
         self.growing: Callable[[Spelling], float] = cache(self._growing)
 
     def whole(self, text: Spelling) -> float:
         """Of a text at its end."""
         words = self._words(text)
-        return self._sentence([word for word in words if word], self.what.ngrams) + self._hot(words)
+        return self._sentence([word for word in words if word], self.options.ngrams) + self._hot(words)
 
     def _growing(self, text: Spelling) -> float:
         """Of a text that goes on: its last word, where one has begun, is worth what it may become."""
@@ -216,51 +216,53 @@ class Worth:
         total = self._sentence([word for word in words if word], self._endless) + self._hot(words)
         if not begun:
             return total
-        if self.what.ngrams is not None:
-            total += self.what.ngram_weight * self._expected(begun) + self.what.word_bonus
-        shares = [len(begun) / len(hot) for hot in self.what.hot_words if hot[: len(begun)] == begun]
-        return total + self.what.hot_weight * max(shares, default=0)
+        if self.options.ngrams is not None:
+            total += self.options.ngram_weight * self._expected(begun) + self.options.word_bonus
+        shares = [len(begun) / len(hot) for hot in self.options.hot_words if hot[: len(begun)] == begun]
+        return total + self.options.hot_weight * max(shares, default=0)
 
     def _words(self, text: Spelling) -> list[Spelling]:
         """What stands between spaces, the empty words too."""
         words: list[Spelling] = [()]
         for token in text:
-            words = [*words, ()] if token == self.what.space else [*words[:-1], (*words[-1], token)]
+            words = [*words, ()] if token == self.options.space else [*words[:-1], (*words[-1], token)]
         return words
 
     def _sentence(self, words: list[Spelling], ngrams: NGrams | None) -> float:
         if ngrams is None:
             return 0.0
-        score = ngrams.score([self._numbers.get(word) for word in words], self.what.unknown_score)
-        return self.what.ngram_weight * score + self.what.word_bonus * len(words)
+        score = ngrams.score([self._numbers.get(word) for word in words], self.options.unknown_score)
+        return self.options.ngram_weight * score + self.options.word_bonus * len(words)
 
     def _hot(self, words: list[Spelling]) -> float:
-        return self.what.hot_weight * sum(word in self.what.hot_words for word in words)
+        return self.options.hot_weight * sum(word in self.options.hot_words for word in words)
 
     def _expected(self, begun: Spelling) -> float:
         """The best 1-gram that a word which begins so can become."""
-        assert self.what.ngrams is not None
-        unknown = 0 if self.what.ngrams.unknown is None else self.what.ngrams.unigrams[self.what.ngrams.unknown]
-        return self._beginnings.get(begun, float(unknown) + self.what.unknown_score)
+        assert self.options.ngrams is not None
+        unknown = (
+            0 if self.options.ngrams.unknown is None else self.options.ngrams.unigrams[self.options.ngrams.unknown]
+        )
+        return self._beginnings.get(begun, float(unknown) + self.options.unknown_score)
 
     @cached_property
     def _endless(self) -> NGrams | None:
         """The model for a sentence that goes on."""
-        return None if self.what.ngrams is None else replace(self.what.ngrams, end=None)
+        return None if self.options.ngrams is None else replace(self.options.ngrams, end=None)
 
     @cached_property
     def _numbers(self) -> dict[Spelling, int]:
         """Of every spelling the most probable word."""
-        assert self.what.ngrams is not None
-        scores = self.what.ngrams.unigrams
-        words = [(float(scores[w]), w, spelled) for w, spelled in enumerate(self.what.ngrams.spelled) if spelled]
+        assert self.options.ngrams is not None
+        scores = self.options.ngrams.unigrams
+        words = [(float(scores[w]), w, spelled) for w, spelled in enumerate(self.options.ngrams.spelled) if spelled]
         return {spelled: w for _, w, spelled in sorted(words)}
 
     @cached_property
     def _beginnings(self) -> dict[Spelling, float]:
-        assert self.what.ngrams is not None
+        assert self.options.ngrams is not None
         best: dict[Spelling, float] = defaultdict(lambda: LOWEST)
-        for score, spelled in zip(self.what.ngrams.unigrams.tolist(), self.what.ngrams.spelled, strict=True):
+        for score, spelled in zip(self.options.ngrams.unigrams.tolist(), self.options.ngrams.spelled, strict=True):
             for size in range(len(spelled or ())):
                 assert spelled is not None
                 best[spelled[: size + 1]] = max(best[spelled[: size + 1]], score)

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn import core
-from bilstm.nn.ctc import equations as ctc_equations
-from bilstm.nn.ctc import kernels as ctc_kernels
+from bilstm.nn.ctc import equations, kernels
 from bilstm.nn.ctc.equations import Alignment, Hypothesis, Search, Texts
 from bilstm.nn.ctc.ngrams import UNKNOWN_SCORE, NGrams
 from bilstm.nn.lstm.equations import valid_steps
@@ -67,10 +66,10 @@ def ctc_loss(outputs: Tensor, texts: Tensor, lengths: Lengths, text_lengths: Len
         Sequence Data with Recurrent Neural Networks, ICML.
     """
     rows = _checked_outputs(outputs, lengths)
-    given = _checked_texts(outputs, rows, texts, text_lengths)
+    checked = _checked_texts(outputs, rows, texts, text_lengths)
     precision = torch.float64 if outputs.dtype is torch.float64 else torch.float32
     single = outputs if outputs.dtype in (torch.float32, torch.float64) else outputs.float()
-    return ctc_kernels.loss(given._replace(outputs=single)).to(precision)
+    return kernels.loss(checked._replace(outputs=single)).to(precision)
 
 
 def needed_steps(text: Sequence[int]) -> int:
@@ -103,7 +102,7 @@ def greedy(outputs: Tensor, lengths: Lengths = None) -> list[list[int]]:
         >>> greedy(outputs), greedy(outputs, [3])
         ([[1, 1, 2]], [[1]])
     """
-    return ctc_equations.greedy(outputs, _checked_outputs(outputs, lengths))
+    return equations.greedy(outputs, _checked_outputs(outputs, lengths))
 
 
 @torch.no_grad()
@@ -141,7 +140,7 @@ def beam_search(
         word_bonus: β, what each word adds; with n-grams only, which alone prefer few words.
         unknown_score: what a word that the model does not know has (natural logarithm, before α): added to that of
             <unk>, if the model has one, which is that of all unknown words together.
-        hot_words: words, as tokens, that are hoped for.
+        hot_words: words, as tokens, that the search should prefer.
         hot_weight: γ, what each of them adds; given out along its tokens, and taken back where it stays unfinished.
         space: the token between words; None: the whole text is one word.
         prune: a token is not tried as the next one where it is so many times less probable than the step's best token;
@@ -189,7 +188,7 @@ def beam_search(
     search = Search(
         width, n_best, space, log_prune, ngrams, ngram_weight, word_bonus, unknown_score, hot, float(hot_weight)
     )
-    return ctc_kernels.search(_log_probabilities(outputs, rows), rows, search)
+    return kernels.search(_log_probabilities(outputs, rows), rows, search)
 
 
 @torch.no_grad()
@@ -212,13 +211,13 @@ def align(outputs: Tensor, texts: Tensor, lengths: Lengths, text_lengths: Length
     Example:
         >>> import torch
         >>> outputs = 9 * torch.eye(3)[torch.tensor([[0, 1, 1, 0, 2]])]
-        >>> found = align(outputs, torch.tensor([[1, 2]]), None, None)[0]
-        >>> found.begin, found.end, [round(p, 2) for p in found.confidence]
+        >>> alignment = align(outputs, torch.tensor([[1, 2]]), None, None)[0]
+        >>> alignment.begin, alignment.end, [round(p, 2) for p in alignment.confidence]
         ((1, 4), (3, 5), [1.0, 1.0])
     """
     rows = _checked_outputs(outputs, lengths)
-    given = _checked_texts(outputs, rows, texts, text_lengths)
-    return ctc_kernels.align(given._replace(outputs=_log_probabilities(outputs, rows), texts=given.texts.cpu()))
+    checked = _checked_texts(outputs, rows, texts, text_lengths)
+    return kernels.align(checked._replace(outputs=_log_probabilities(outputs, rows), texts=checked.texts.cpu()))
 
 
 def _checked_outputs(outputs: Tensor, lengths: Lengths) -> Tensor:

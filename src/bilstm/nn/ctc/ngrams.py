@@ -167,7 +167,7 @@ class NGrams:
             rows[sizes == n + 1, : n + 1] = table.words
         trie, nodes = trie_of(rows, sizes)
         if len(trie.label) - 1 != len(rows):
-            _say_what_is_missing(rows, sizes)
+            _raise_for_missing_prefix(rows, sizes)
         values = np.zeros((2, len(trie.label)))
         values[0, nodes] = np.concatenate([table.log_probability for table in self.tables])
         values[1, nodes] = np.concatenate([table.back_off for table in self.tables])
@@ -192,9 +192,9 @@ class NGrams:
     @cached_property
     def unigrams(self) -> Array:
         """(V,): the log-probabilities of the words as 1-grams."""
-        found = np.zeros(len(self.spelled))
-        found[self.tables[0].words[:, 0]] = self.tables[0].log_probability
-        return found
+        scores = np.zeros(len(self.spelled))
+        scores[self.tables[0].words[:, 0]] = self.tables[0].log_probability
+        return scores
 
     @cached_property
     def _known(self) -> dict[Spelling, tuple[float, float]]:
@@ -261,7 +261,7 @@ def _table(table: tuple[Array, Array, Array], n: int, V: int) -> Table:
     return Table(words.astype(np.int64), *floored)
 
 
-def _say_what_is_missing(rows: Array, sizes: Array) -> None:
+def _raise_for_missing_prefix(rows: Array, sizes: Array) -> None:
     """The beginning of an n-gram that is none itself: nothing would say how to back off from it."""
     known = {tuple(row[:n]) for row, n in zip(rows.tolist(), sizes.tolist(), strict=True)}
     missing = next(gram for gram in known if len(gram) > 1 and gram[:-1] not in known)

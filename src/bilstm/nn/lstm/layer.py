@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from bilstm.errors import DataError, ParameterError
 from bilstm.nn import core
-from bilstm.nn.lstm import equations, foreign, kernels
+from bilstm.nn.lstm import checkpoints, equations, kernels
 from bilstm.nn.lstm.equations import Call, Trace, Weights
 
 States = tuple[Tensor, Tensor]
@@ -130,7 +130,7 @@ class BiLSTM(nn.LSTM):
             >>> BiLSTM.from_state_dict(state)
             BiLSTM(8, 16, bidirectional=True)
         """
-        sizes, own = foreign.from_torch(state, prefix)
+        sizes, own = checkpoints.from_torch(state, prefix)
         layer = cls(**sizes, batch_first=batch_first, dropout=dropout)
         layer.load_state_dict(own)
         return layer
@@ -158,7 +158,7 @@ class BiLSTM(nn.LSTM):
             >>> BiLSTM.from_keras(weights), BiLSTM.from_keras(2 * weights)
             (BiLSTM(8, 16, batch_first=True), BiLSTM(8, 16, batch_first=True, bidirectional=True))
         """
-        sizes, own = foreign.from_keras(weights)
+        sizes, own = checkpoints.from_keras(weights)
         layer = cls(**sizes, batch_first=batch_first)
         layer.load_state_dict(own)
         return layer

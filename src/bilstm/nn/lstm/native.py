@@ -1,7 +1,7 @@
-"""The native kernel: tensors in, addresses out, one call of C++ for a whole stack of layers or for a CRF.
+"""The native kernel: one call of C++ for a whole stack of layers (native/lstm.hpp).
 
-The only file that imports the compiled module, and it survives its absence (``ctc_native`` calls it for CTC). Knows
-which calls the module serves and how tensors must lie in memory for it; computes nothing and knows no autograd.
+Knows which calls it serves, how tensors must lie in memory for it and what room its results take; computes nothing
+and knows no autograd.
 """
 
 from __future__ import annotations
@@ -13,23 +13,13 @@ import torch
 from torch import Tensor
 
 from bilstm.nn import core
-from bilstm.nn.core import (
-    FLOAT32,
-    NOT_BUILT,
-    Maybe,
-    call,
-    foreign,
-    packed,
-    takes,
-    transformed,
-    watched,
-)
+from bilstm.nn.core import FLOAT32, NOT_BUILT, Maybe, call, misfit, packed, takes, transformed, watched
 from bilstm.nn.lstm.equations import Call, Trace, needs_gradient, tensors
 
 Results = tuple[Tensor, Tensor, Tensor]  # output, h_n, c_n
 
 
-class Given(NamedTuple):
+class Inputs(NamedTuple):
     """A Call whose weights are one list, four or (without biases) two for each layer and direction."""
 
     input: Tensor
@@ -66,7 +56,7 @@ def serves(call: Call) -> str | None:
     if call.input.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu"):
         return _serves_bfloat16(call)
     if watched():
-        return "has no ONNX operator" if torch.onnx.is_in_onnx_export() else foreign(call.input, FLOAT32)
+        return "has no ONNX operator" if torch.onnx.is_in_onnx_export() else misfit(call.input, FLOAT32)
     return takes(tensors(call))
 
 
@@ -83,48 +73,48 @@ def _serves_bfloat16(call: Call) -> str | None:
     return takes(tensors(call), (torch.bfloat16, torch.float32))
 
 
-def infer(given: Given) -> Results:
+def infer(inputs: Inputs) -> Results:
     """Run all layers without a thought of gradients, in float32 or bfloat16."""
-    if _in_float32(given):
-        return forward(given, None)
+    if _in_float32(inputs):
+        return forward(inputs, None)
     # in float32 every bfloat16 is itself; the products may be made of bfloat16 where that is faster
-    output, h_n, c_n = forward(_widened(given), None, bfloat16=True)
+    output, h_n, c_n = forward(_widened(inputs), None, bfloat16=True)
     return output.bfloat16(), h_n.bfloat16(), c_n.bfloat16()
 
 
-def trace(given: Given) -> Trace:
+def trace(inputs: Inputs) -> Trace:
     """Each step of the run that ``infer`` makes, to the bit: i, f, g, o, c and h, (L, D, B, T, H) each."""
-    if _in_float32(given):
-        return _trace(given)
-    return Trace(*(part.bfloat16() for part in _trace(_widened(given), bfloat16=True)))
+    if _in_float32(inputs):
+        return _trace(inputs)
+    return Trace(*(part.bfloat16() for part in _trace(_widened(inputs), bfloat16=True)))
 
 
-def forward(given: Given, reserve: Maybe, bfloat16: bool = False) -> Results:
+def forward(inputs: Inputs, reserve: Maybe, bfloat16: bool = False) -> Results:
     """Run all layers; a reserve, where there is one, is filled with what backward needs of the run."""
-    output, h_n, c_n = results = empty_results(given)
-    call("forward", **_arguments(given), output=output, h_n=h_n, c_n=c_n, reserve=_in_a_row(reserve), bf16=bfloat16)
+    output, h_n, c_n = results = empty_results(inputs)
+    call("forward", **_arguments(inputs), output=output, h_n=h_n, c_n=c_n, reserve=_in_a_row(reserve), bf16=bfloat16)
     return results
 
 
-def _trace(given: Given, bfloat16: bool = False) -> Trace:
-    B, T, _, H, L, D = given.sizes
-    parts = Trace(*(given.input.new_empty(L, D, B, T, H) for _ in Trace._fields))
-    output, h_n, c_n = empty_results(given)
-    call("trace", **_arguments(given), output=output, h_n=h_n, c_n=c_n, bf16=bfloat16, **parts._asdict())
+def _trace(inputs: Inputs, bfloat16: bool = False) -> Trace:
+    B, T, _, H, L, D = inputs.sizes
+    parts = Trace(*(inputs.input.new_empty(L, D, B, T, H) for _ in Trace._fields))
+    output, h_n, c_n = empty_results(inputs)
+    call("trace", **_arguments(inputs), output=output, h_n=h_n, c_n=c_n, bf16=bfloat16, **parts._asdict())
     return parts
 
 
 def backward(
-    given: Given, results: Results, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
+    inputs: Inputs, results: Results, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
 ) -> list[Maybe]:
     """The gradients of input, h0, c0 and each weight, None where not wanted. Uses the reserve up."""
     output, h_n, c_n = results
     d_output, d_h_n, d_c_n = (None if d is None else d.resolve_neg() for d in d_results)
-    gradients = empty_gradients(given, wanted)
+    gradients = empty_gradients(inputs, wanted)
     d_input, d_h0, d_c0, *d_weights = gradients
     call(
         "backward",
-        **_arguments(given),
+        **_arguments(inputs),
         output=output,
         h_n=h_n,
         c_n=c_n,
@@ -140,32 +130,32 @@ def backward(
     return gradients
 
 
-def empty_results(given: Given) -> Results:
+def empty_results(inputs: Inputs) -> Results:
     """Room for output, h_n and c_n."""
-    B, _, _, H, L, D = given.sizes
+    B, _, _, H, L, D = inputs.sizes
     states = L * D, B, H
-    return _empty_steps(given.input, D * H), given.input.new_empty(states), given.input.new_empty(states)
+    return _empty_steps(inputs.input, D * H), inputs.input.new_empty(states), inputs.input.new_empty(states)
 
 
-def empty_gradients(given: Given, wanted: Sequence[bool]) -> list[Maybe]:
+def empty_gradients(inputs: Inputs, wanted: Sequence[bool]) -> list[Maybe]:
     """Room for the gradients of input, h0, c0 and each weight; None where not wanted."""
-    rest = zip((given.h0, given.c0, *given.weights), wanted[1:], strict=True)
+    rest = zip((inputs.h0, inputs.c0, *inputs.weights), wanted[1:], strict=True)
     return [
-        _empty_steps(given.input, given.input.shape[2]) if wanted[0] else None,
+        _empty_steps(inputs.input, inputs.input.shape[2]) if wanted[0] else None,
         *(_packed_room(tensor) if want and tensor is not None else None for tensor, want in rest),
     ]
 
 
-def empty_reserve(given: Given) -> Tensor:
+def empty_reserve(inputs: Inputs) -> Tensor:
     """Room for what backward needs of a run."""
-    return given.input.new_empty(_reserve_size(given, given.sizes, given.lengths))
+    return inputs.input.new_empty(_reserve_size(inputs, inputs.sizes, inputs.lengths))
 
 
-def empty_reserve_for_any_lengths(given: Given) -> Tensor:
+def empty_reserve_for_any_lengths(inputs: Inputs) -> Tensor:
     """The same where lengths and sizes are not known yet: its own size is a product of theirs."""
-    B, T, F, H, L, D = given.sizes
+    B, T, F, H, L, D = inputs.sizes
     # a run of n steps keeps at most n times what a run of one step keeps; the one more is for n = 0
-    return given.input.new_empty((B * T + 1, _reserve_size(given, (1, 1, int(F), int(H), L, D), None)))
+    return inputs.input.new_empty((B * T + 1, _reserve_size(inputs, (1, 1, int(F), int(H), L, D), None)))
 
 
 def _empty_steps(like: Tensor, width: int) -> Tensor:
@@ -180,19 +170,19 @@ def _packed_room(like: Tensor) -> Tensor:
     return torch.empty_like(like) if like.is_contiguous() else like.new_empty(like.shape)
 
 
-def _reserve_size(given: Given, sizes: tuple[int, int, int, int, int, int], lengths: Maybe) -> int:
+def _reserve_size(inputs: Inputs, sizes: tuple[int, int, int, int, int, int], lengths: Maybe) -> int:
     B, T, F, H, L, D = sizes
-    dropout = len(given.masks) > 0
+    dropout = len(inputs.masks) > 0
     return call("reserve_size", B=B, T=T, F=F, H=H, L=L, D=D, lengths=packed(lengths), dropout=dropout) or 0
 
 
-def _in_float32(given: Given) -> bool:
-    return given.input.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+def _in_float32(inputs: Inputs) -> bool:
+    return inputs.input.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
-def _widened(given: Given) -> Given:
-    input, h0, c0, weights, _, masks, _ = given
-    return given._replace(
+def _widened(inputs: Inputs) -> Inputs:
+    input, h0, c0, weights, _, masks, _ = inputs
+    return inputs._replace(
         input=input.float(),
         h0=None if h0 is None else h0.float(),
         c0=None if c0 is None else c0.float(),
@@ -201,17 +191,17 @@ def _widened(given: Given) -> Given:
     )
 
 
-def _arguments(given: Given) -> dict[str, object]:
+def _arguments(inputs: Inputs) -> dict[str, object]:
     """What forward, trace and backward of the module begin with."""
     return {
-        "input": _adjacent(given.input),
-        "h0": packed(given.h0),
-        "c0": packed(given.c0),
-        "weights": [weight.contiguous() for weight in given.weights],
-        "biases": given.each == 4,
-        "lengths": packed(given.lengths),
-        "masks": [_adjacent(mask) for mask in given.masks],
-        "directions": given.directions,
+        "input": _adjacent(inputs.input),
+        "h0": packed(inputs.h0),
+        "c0": packed(inputs.c0),
+        "weights": [weight.contiguous() for weight in inputs.weights],
+        "biases": inputs.each == 4,
+        "lengths": packed(inputs.lengths),
+        "masks": [_adjacent(mask) for mask in inputs.masks],
+        "directions": inputs.directions,
         "threads": torch.get_num_threads(),
     }
 

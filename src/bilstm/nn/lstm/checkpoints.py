@@ -14,12 +14,12 @@ from torch import Tensor
 
 from bilstm.errors import DataError, did_you_mean
 
-Found = tuple[dict[str, Any], dict[str, Tensor]]  # the sizes of a layer, and its state_dict
+Checkpoint = tuple[dict[str, Any], dict[str, Tensor]]  # the sizes of a layer, and its state_dict
 FIRST = "weight_ih_l0"
 ARRAYS = {2: (1, False), 3: (1, True), 4: (2, False), 6: (2, True)}  # arrays of a Keras layer: directions, biases
 
 
-def from_torch(state: Mapping[str, Any], prefix: str | None = None) -> Found:
+def from_torch(state: Mapping[str, Any], prefix: str | None = None) -> Checkpoint:
     """The one LSTM in a ``state_dict``, or that behind ``prefix``: the arguments of BiLSTM, and its state."""
     prefix = _prefix(state, prefix)
     own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -48,22 +48,22 @@ def from_torch(state: Mapping[str, Any], prefix: str | None = None) -> Found:
 
 def _prefix(state: Mapping[str, Any], prefix: str | None) -> str:
     """What stands before the names of the LSTM's weights."""
-    found = sorted(name.removesuffix(FIRST) for name in state if name == FIRST or name.endswith("." + FIRST))
+    prefixes = sorted(name.removesuffix(FIRST) for name in state if name == FIRST or name.endswith("." + FIRST))
     if prefix is not None:
         wanted = prefix if prefix.endswith(".") or not prefix else prefix + "."
-        if wanted not in found:
+        if wanted not in prefixes:
             raise DataError(
                 f"expected an LSTM behind {prefix!r}, got none",
-                hint=did_you_mean(prefix, [f.rstrip(".") for f in found]),
+                hint=did_you_mean(prefix, [f.rstrip(".") for f in prefixes]),
             )
         return wanted
-    if len(found) != 1:
-        came = f"{len(found)}: {', '.join(repr(f.rstrip('.')) for f in found[:8])}" if found else "none"
-        raise DataError(f"expected one LSTM in the state, got {came}", hint="name it with prefix=" if found else None)
-    return found[0]
+    if len(prefixes) != 1:
+        got = f"{len(prefixes)}: {', '.join(repr(f.rstrip('.')) for f in prefixes[:8])}" if prefixes else "none"
+        raise DataError(f"expected one LSTM in the state, got {got}", hint="name it with prefix=" if prefixes else None)
+    return prefixes[0]
 
 
-def from_keras(weights: Sequence[Any]) -> Found:
+def from_keras(weights: Sequence[Any]) -> Checkpoint:
     """Layers of arrays as ``get_weights`` gives them, or those of one layer: the arguments of BiLSTM, and its state.
 
     Keras' gates stand in the order i, f, c, o, which is torch's i, f, g, o. It has one bias, which becomes bias_ih.
