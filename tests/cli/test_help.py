@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from bilstm.cli import app
-from bilstm.cli.options import NOT_OPTIONS, TASKS, kind_of
+from bilstm.cli.options import NOT_OPTIONS, TASKS, estimator_class
 from bilstm.estimators.signatures import declaration, described
 
 COMMANDS = [
@@ -51,8 +51,8 @@ def test_a_mistyped_option_is_told_before_anything_is_imported(run):
 @pytest.mark.parametrize("task", TASKS)
 def test_every_constructor_parameter_is_an_option_with_its_default_and_meaning(run, task):
     _, out, _ = run("fit", task, "--help")
-    said, meanings = "".join(out.split()), described(kind_of(task).__doc__)  # lines are broken at hyphens, too
-    for name, parameter in inspect.signature(kind_of(task)).parameters.items():
+    said, meanings = "".join(out.split()), described(estimator_class(task).__doc__)  # lines are broken at hyphens, too
+    for name, parameter in inspect.signature(estimator_class(task)).parameters.items():
         if name in NOT_OPTIONS:
             continue
         option, default = name.replace("_", "-"), parameter.default
@@ -65,7 +65,7 @@ def test_every_constructor_parameter_is_an_option_with_its_default_and_meaning(r
 
 @pytest.mark.parametrize("task", TASKS)
 def test_what_the_source_text_says_of_a_constructor_is_what_python_says(task):
-    made, kind = declaration(*TASKS[task]), kind_of(task)
+    made, kind = declaration(*TASKS[task]), estimator_class(task)
     assert made.parameters == list(inspect.signature(kind).parameters.values())
     assert set(made.texts) >= {parameter.name for parameter in made.parameters} - set(NOT_OPTIONS)
     assert {name: getattr(kind, name) for name in made.attributes} == made.attributes

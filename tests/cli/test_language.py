@@ -53,6 +53,14 @@ def test_from_tagged_sentences_to_tags_in_the_form_of_the_input(run, names, tmp_
     assert "support" in run("evaluate", "ner.bilstm", names)[1]
 
 
+def test_a_table_of_words_is_tagged_as_its_text_is(run, names, tmp_path):
+    run("fit", "tagger", names, "-o", "ner.bilstm", *LANGUAGE)
+    (tmp_path / "words.jsonl").write_text(json.dumps({"tokens": ["Cy", "lives"]}) + "\n")
+    (tmp_path / "text.jsonl").write_text(json.dumps({"text": "Cy lives"}) + "\n")
+    tags = [json.loads(run("predict", "ner.bilstm", f"{name}.jsonl")[1])["tags"] for name in ("words", "text")]
+    assert tags[0] == tags[1] == ["B-PER", "O"]
+
+
 def test_entities_are_painted_on_a_terminal(run, names, typed, capsys):
     run("fit", "tagger", names, "-o", "ner.bilstm", *LANGUAGE)
     typed(b"Ann lives in Rome .\n")

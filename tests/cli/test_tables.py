@@ -267,6 +267,14 @@ def test_predictions_of_numbers_go_to_a_file_of_the_kind_that_its_name_says(run)
     assert pl.read_csv("out.tsv", separator="\t").shape == (506, 1)
 
 
+def test_a_table_does_not_come_on_standard_input(run, typed):
+    run("fit", "regressor", "boston", "-o", "m.bilstm", *QUICK)
+    typed(b"1,2\n")
+    status, out, err = run("predict", "m.bilstm", "-")
+    assert (status, out) == (1, "")
+    assert "hint: name the file instead of -" in err
+
+
 def test_debug_shows_the_traceback(run):
     for call in (["--debug", "predict", "none.bilstm", "none.csv"], ["predict", "none.bilstm", "none.csv", "--debug"]):
         with pytest.raises(bilstm.BilstmError):

@@ -13,7 +13,14 @@ from typing import Any
 
 import typer
 
-from bilstm.cli.options import add_task_commands, columns_of, data_options, kind_of, model_options, said_of
+from bilstm.cli.options import (
+    add_task_commands,
+    attributes_of,
+    columns_of,
+    data_options,
+    estimator_class,
+    model_options,
+)
 from bilstm.cli.training import run
 
 HELP = """Train a model on a file and save it.
@@ -24,15 +31,15 @@ GOES_ON = "A run that was stopped goes on where it was when the same command is 
 
 def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
     """Add `fit TASK` for every task."""
-    add_task_commands(app, "fit", HELP, arguments, lambda task: said_of(task)["summary"], _command)
+    add_task_commands(app, "fit", HELP, arguments, lambda task: attributes_of(task)["summary"], _command)
 
 
 def _command(task: str) -> Callable[..., None]:
     def command(data: str, output: Path, **options: Any) -> None:
         columns = columns_of(task, options)
-        run(kind_of(task), data, output, columns, **options)
+        run(estimator_class(task), data, output, columns, **options)
 
-    said = said_of(task)
-    command.__doc__ = f"{said['summary']}\n\nExample: bilstm fit {task} {said['fit_example']}\n\n{GOES_ON}"
+    attributes = attributes_of(task)
+    command.__doc__ = f"{attributes['summary']}\n\nExample: bilstm fit {task} {attributes['fit_example']}\n\n{GOES_ON}"
     command.__signature__ = inspect.Signature([*data_options(task), *model_options(task)])  # type: ignore[attr-defined]
     return command

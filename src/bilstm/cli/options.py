@@ -69,21 +69,21 @@ WORKER_OPTIONS = ("workers", "ray", "worker_cpus")  # how several processes fit 
 NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for these
 
 
-def kind_of(task: str) -> type[BiLSTMEstimator]:
+def estimator_class(task: str) -> type[BiLSTMEstimator]:
     """The estimator's class."""
     module, name = TASKS[task]
     kind: type[BiLSTMEstimator] = getattr(importlib.import_module(module), name)
     return kind
 
 
-def said_of(task: str) -> dict[str, Any]:
+def attributes_of(task: str) -> dict[str, Any]:
     """The literal attributes of the estimator's class, which is not imported."""
     return declaration(*TASKS[task]).attributes
 
 
 def columns_of(task: str, options: dict[str, Any]) -> Columns:
     """Those of the options that say which column of DATA is what; they are taken out."""
-    return cast("Columns", {name: options.pop(name) for name in said_of(task)["reading"]})
+    return cast("Columns", {name: options.pop(name) for name in attributes_of(task)["reading"]})
 
 
 def add_task_commands(
@@ -163,12 +163,12 @@ DATA_OPTIONS: dict[str, Choice] = {
 
 def data_options(task: str) -> list[inspect.Parameter]:
     """The options of a task that are not of its model: what is read and how, where it is saved, who works on it."""
-    said = said_of(task)
-    chosen = {"output", "valid", "restart", "log_every", *WORKER_OPTIONS, *said["reading"]}
+    attributes = attributes_of(task)
+    chosen = {"output", "valid", "restart", "log_every", *WORKER_OPTIONS, *attributes["reading"]}
     options = {name: choice for name, choice in DATA_OPTIONS.items() if name in chosen}
-    for name, text in said.get("option_help", {}).items():
+    for name, text in attributes.get("option_help", {}).items():
         options[name] = column(text)
-    return parameters_of({"data": (str, ..., typer.Argument(metavar="DATA", help=said["data_help"]))} | options)
+    return parameters_of({"data": (str, ..., typer.Argument(metavar="DATA", help=attributes["data_help"]))} | options)
 
 
 def parameters_of(options: Mapping[str, Choice]) -> list[inspect.Parameter]:
@@ -262,7 +262,7 @@ def _who_takes(option: str) -> str:
     tasks = [
         task
         for task in TASKS
-        if option in (*said_of(task).get("predict_options", ()), *said_of(task).get("backtest_options", ()))
+        if option in (*attributes_of(task).get("predict_options", ()), *attributes_of(task).get("backtest_options", ()))
     ]
     return f"a {' or a '.join(tasks)} takes it"
 

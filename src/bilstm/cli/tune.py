@@ -20,13 +20,13 @@ from bilstm.cli.options import (
     WORKER_OPTIONS,
     Choice,
     add_task_commands,
+    attributes_of,
     columns_of,
     data_options,
-    kind_of,
+    estimator_class,
     model_options,
     optional,
     parameters_of,
-    said_of,
     value_reader,
 )
 from bilstm.cli.output import check_output, talk
@@ -106,9 +106,9 @@ def _command(task: str) -> Callable[..., None]:
         fixed = [parameter.name for parameter in own if _is_given(context, parameter.name)]
         columns = columns_of(task, options)
         model = {parameter.name: options.pop(parameter.name) for parameter in own}
-        run(kind_of(task), columns, model, fixed, **options)
+        run(estimator_class(task), columns, model, fixed, **options)
 
-    example = f"Example: bilstm tune {task} {said_of(task)['tune_example']}"
+    example = f"Example: bilstm tune {task} {attributes_of(task)['tune_example']}"
     command.__doc__ = f"{SUMMARY.format(task)}\n\n{example}\n\n{ABOUT}\n\nSearched: {_searched(task)}"
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     command.__signature__ = inspect.Signature([context, *data, *parameters_of(SEARCH), *own])  # type: ignore[attr-defined]
@@ -122,7 +122,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def _searched(task: str) -> str:
     """The ranges of a task in words: ``hidden_size 16..128, …; of text hidden_size 48..192, …``."""
-    spaces = {name: value for name, value in said_of(task).items() if name.startswith("space")}
+    spaces = {name: value for name, value in attributes_of(task).items() if name.startswith("space")}
     parts = [f"{name.removeprefix('space').replace('_', ' ')} {in_words(space)}" for name, space in spaces.items()]
     return "; ".join(part.strip() for part in parts)
 
