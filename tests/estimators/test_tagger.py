@@ -15,8 +15,8 @@ import bilstm
 from bilstm import BiLSTMTagger, evaluate, read_sentences
 from bilstm.data.text.reader import from_words
 from bilstm.errors import DataError, DataWarning, ParameterError
+from bilstm.training.checkpoint import State
 from bilstm.training.history import History
-from bilstm.training.state import State
 from tests.compare import assert_close
 from tests.models import assert_same_model
 from tests.tag_schemes import in_iobes

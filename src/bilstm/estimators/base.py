@@ -475,10 +475,10 @@ class BiLSTMEstimator(Inputs, ABC):
         parameters = self.get_params(deep=False)
         # with a constant rate no epoch knows how many will follow: a finished run may be prolonged
         skipped = {*NOT_IN_FINGERPRINT, *(("max_epochs",) if self.schedule == "constant" else ())}
-        told = sorted((name, repr(value)) for name, value in parameters.items() if name not in skipped)
+        settings = sorted((name, repr(value)) for name, value in parameters.items() if name not in skipped)
         stopped_by = "" if held_out is None else held_out.fingerprint()
         weighed = hashlib.sha256(weights.tobytes()).hexdigest()
-        run = (type(self).__name__, told, self.trained_on_, stopped_by, weighed)
+        run = (type(self).__name__, settings, self.trained_on_, stopped_by, weighed)
         checkpoint = Checkpoint(Path(self.checkpoint), hashlib.sha256(repr(run).encode()).hexdigest())
         if checkpoint.epoch:
             say(f"going on after epoch {checkpoint.epoch} of {self.checkpoint}", self.verbose)

@@ -303,8 +303,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
                 return float((np.logaddexp(0, scores) - scores * targets).mean())
             return float((logsumexp(scores, axis=1) - scores[np.arange(len(scores)), targets]).mean())
 
-        found = minimize_scalar(lost, bounds=(np.log(0.05), np.log(20)), method="bounded")
-        self.temperature_ = float(np.exp(found.x)) if found.fun < lost(0.0) else 1.0
+        best = minimize_scalar(lost, bounds=(np.log(0.05), np.log(20)), method="bounded")
+        self.temperature_ = float(np.exp(best.x)) if best.fun < lost(0.0) else 1.0
         return outputs
 
     def measure(self, dataset: Dataset, outputs: Array) -> dict[str, float]:

@@ -62,7 +62,7 @@ def found_entities(
         for place in entities([classes[code] for code in codes[a : a + t]])
     ]
     chances = _probabilities(places, Sequences(outputs, dataset.lengths), codes, classes, crf)
-    found: list[list[Entity]] = [[] for _ in range(len(dataset))]
+    result: list[list[Entity]] = [[] for _ in range(len(dataset))]
     words = dataset.steps[WORD].to_list()
     for place, chance in zip(places, chances, strict=True):
         start = int(dataset.starts[place.row])
@@ -72,8 +72,8 @@ def found_entities(
             mine = words[start : start + int(dataset.lengths[place.row])]
             text, spans = " ".join(mine), joined_spans(mine)
         a, b = int(spans[place.first][0]), int(spans[place.last - 1][1])
-        found[place.row].append(Entity(text[a:b], place.type, a, b, place.first, place.last, chance))
-    return found
+        result[place.row].append(Entity(text[a:b], place.type, a, b, place.first, place.last, chance))
+    return result
 
 
 def _probabilities(
@@ -96,8 +96,8 @@ def _probabilities(
             if last < int(scores.lengths[row]):
                 permitted[m, last, follows[inside[-1]]] = False
         with torch.inference_mode():
-            found = _restricted(emissions, scores.lengths[rows], permitted, crf)
-        for k, chance in zip(chosen, found.exp().tolist(), strict=True):
+            logs = _restricted(emissions, scores.lengths[rows], permitted, crf)
+        for k, chance in zip(chosen, logs.exp().tolist(), strict=True):
             chances[k] = chance
     return chances
 

@@ -210,7 +210,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
 
     def training_data(self, X: Any, y: Any) -> Windows:
         series = training_series(X, y)
-        for found in find_leaks(
+        for leak in find_leaks(
             series.steps.to_numpy(),
             series.steps.columns,
             list(series.target_columns),
@@ -218,7 +218,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
             series.lengths,
             self.horizon,
         ):
-            warn(f"{found} ({series.source})", stacklevel=4)
+            warn(f"{leak} ({series.source})", stacklevel=4)
         self.feature_names_ = series.steps.columns
         self.n_features_in_ = len(self.feature_names_)
         self.target_names_ = list(series.target_columns)
@@ -240,7 +240,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
             )
         histories = space["history"].ends
         windows = [clone(self).set_params(history=one).validation_windows(data) for one in histories]
-        counts = {len(found) for found in windows if found is not None}
+        counts = {len(cut_windows) for cut_windows in windows if cut_windows is not None}
         if len(counts) > 1:
             raise ParameterError(
                 f"expected histories that leave the same held-out windows, got {', '.join(map(str, sorted(counts)))} "
@@ -317,12 +317,12 @@ class BiLSTMForecaster(BiLSTMEstimator):
         series = self.known_ if X is None else self.to_dataset(X, None)
         windows = cut(series, self.history, self.horizon, at_end=True)
         self._warn_of_unknown_ahead(windows)
-        found = self.forecasts_of(windows)
-        W, h = found.forecast.shape[:2]
-        columns = [] if found.series is None else [found.series.gather(np.repeat(np.arange(W), h))]
-        columns.append(found.times)
-        for k, name in enumerate(found.names):
-            columns += found.columns_of(k, name)
+        forecasts = self.forecasts_of(windows)
+        W, h = forecasts.forecast.shape[:2]
+        columns = [] if forecasts.series is None else [forecasts.series.gather(np.repeat(np.arange(W), h))]
+        columns.append(forecasts.times)
+        for k, name in enumerate(forecasts.names):
+            columns += forecasts.columns_of(k, name)
         return pl.DataFrame(columns)
 
     def prediction_columns(self, X: Any = None) -> list[pl.Series]:
@@ -464,8 +464,8 @@ class BiLSTMForecaster(BiLSTMEstimator):
             errors[view] = self._metric(held_out, self.outputs(held_out))
         del self.history_
         self.target_as_ = min(errors, key=lambda view: errors[view])
-        told = ", ".join(f"{view} {error:.4g}" for view, error in errors.items())
-        say(f"the target is seen as {self.target_as_} (MASE of the validation part: {told})", self.verbose)
+        shown = ", ".join(f"{view} {error:.4g}" for view, error in errors.items())
+        say(f"the target is seen as {self.target_as_} (MASE of the validation part: {shown})", self.verbose)
 
     def _fit_encoders(self, training: Dataset) -> None:
         assert isinstance(training, Windows)
@@ -515,12 +515,12 @@ class BiLSTMForecaster(BiLSTMEstimator):
         z = self.encoder_.standardised(training.series)  # (S, K)
         steps = range(1, self.horizon + 1)
         inside = np.concatenate([z[ends - j] - z[ends] for j in range(1, self.history)])
-        found = root_mean_squares(
+        sizes = root_mean_squares(
             [z[ends + j] - z[ends] for j in steps] + [inside, np.diff(z, axis=0)[training.covered[1:]]]
         )
-        network.sizes.copy_(torch.from_numpy(found[:-2]))
-        network.inside_size.copy_(torch.from_numpy(found[-2]))
-        network.change_size.copy_(torch.from_numpy(found[-1]))
+        network.sizes.copy_(torch.from_numpy(sizes[:-2]))
+        network.inside_size.copy_(torch.from_numpy(sizes[-2]))
+        network.change_size.copy_(torch.from_numpy(sizes[-1]))
         values, others = z, None
         if held_out is not None:
             assert isinstance(held_out, Windows)

@@ -71,11 +71,11 @@ class Forecasts:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """``mse``, ``mae``, ``rmse``, ``mase``, ``coverage_80``, ``coverage_95``, direction, baselines', ``n``."""
-        found = forecast_metrics(self.actual, self.forecast, self.baselines, self.scale, last=self.last)
+        figures = forecast_metrics(self.actual, self.forecast, self.baselines, self.scale, last=self.last)
         parts = forecast_parts(self.actual, self.forecast, list(zip(self.lows, self.highs, strict=True)))
         covered = figures_of(coverage_figures(len(self.names), INTERVALS[: len(self.lows)]), totals(parts))
-        n = found.pop("n")
-        return found | covered | {"n": n}
+        n = figures.pop("n")
+        return figures | covered | {"n": n}
 
     @property
     def verdict(self) -> str:
@@ -134,17 +134,17 @@ class Forecasts:
         for k, name in enumerate(self.names):
             frame = frame.with_columns(self.columns_of(k, name))
             actual = pl.Series(f"{name}", self.actual[:, :, k].ravel()).fill_nan(None)
-            others = [pl.Series(f"{name} {rule}", found[:, :, k].ravel()) for rule, found in self.baselines.items()]
+            others = [pl.Series(f"{name} {rule}", values[:, :, k].ravel()) for rule, values in self.baselines.items()]
             frame = frame.with_columns([actual, *others])
         return frame
 
     def columns_of(self, k: int, name: str) -> list[pl.Series]:
         """Forecast and bounds of one target as named columns of W·h rows."""
-        found = [pl.Series(f"predicted_{name}", self.forecast[:, :, k].ravel())]
+        columns = [pl.Series(f"predicted_{name}", self.forecast[:, :, k].ravel())]
         for percent, low, high in zip(INTERVALS, self.lows, self.highs, strict=False):
-            found.append(pl.Series(f"{name}_low_{percent}", low[:, :, k].ravel()))
-            found.append(pl.Series(f"{name}_high_{percent}", high[:, :, k].ravel()))
-        return found
+            columns.append(pl.Series(f"{name}_low_{percent}", low[:, :, k].ravel()))
+            columns.append(pl.Series(f"{name}_high_{percent}", high[:, :, k].ravel()))
+        return columns
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
@@ -157,17 +157,17 @@ class Forecasts:
             raise DataError("expected at least one fold, got none")
         first = parts[0]
         rows = {"actual": 0, "forecast": 0, "lows": 1, "highs": 1, "last": 0, "starts": 0, "folds": 0}
-        found = {f.name: getattr(first, f.name) for f in fields(cls)}
-        found |= {
+        values = {f.name: getattr(first, f.name) for f in fields(cls)}
+        values |= {
             name: np.concatenate([getattr(part, name) for part in parts], axis=axis) for name, axis in rows.items()
         }
-        found |= {name: pl.concat([getattr(part, name) for part in parts]) for name in ("origins", "times")}
+        values |= {name: pl.concat([getattr(part, name) for part in parts]) for name in ("origins", "times")}
         if first.series is not None:
-            found["series"] = pl.concat([part.series for part in parts if part.series is not None])
-        found["baselines"] = {
+            values["series"] = pl.concat([part.series for part in parts if part.series is not None])
+        values["baselines"] = {
             name: np.concatenate([part.baselines[name] for part in parts]) for name in first.baselines
         }
-        return cls(**found)
+        return cls(**values)
 
 
 def supported_share(added: Array, missed: Array, horizon: int) -> float:
@@ -190,5 +190,5 @@ def widths(errors: Array, share: float) -> Array:
     counts = np.sum(~np.isnan(errors), axis=0)
     ordered = np.sort(errors, axis=0)  # NaN last
     places = np.clip(np.ceil((counts + 1) * share).astype(int), 1, np.maximum(counts, 1)) - 1
-    found: Array = np.take_along_axis(ordered, places[None], axis=0)[0]
-    return np.nan_to_num(found)
+    widest: Array = np.take_along_axis(ordered, places[None], axis=0)[0]
+    return np.nan_to_num(widest)

@@ -92,13 +92,13 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
         else:
             if y is None:
-                told = f"{type(self).__name__} requires y to be passed, but the target y is None"
-                raise DataError(f"expected targets beside X, got none ({told})")
+                reason = f"{type(self).__name__} requires y to be passed, but the target y is None"
+                raise DataError(f"expected targets beside X, got none ({reason})")
             dataset = self._from_arrays(X, y, reset=True)
         self._adopt(dataset)
         if len(dataset) < 2:
-            found = f"n_samples = {len(dataset)} ({dataset.source})"
-            raise DataError(f"expected at least 2 sequences to learn from, got {found}")
+            samples = f"n_samples = {len(dataset)} ({dataset.source})"
+            raise DataError(f"expected at least 2 sequences to learn from, got {samples}")
         dataset.check_lengths()
         return dataset
 
@@ -131,8 +131,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             return self._from_language(X, y)
         dataset = Dataset.from_arrays(X, y)
         if not dataset.feature_names:
-            told = f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required"
-            raise DataError(f"expected at least one column, got none ({told}; X)")
+            reason = f"0 feature(s) (shape=({len(dataset)}, 0)) while a minimum of 1 is required"
+            raise DataError(f"expected at least one column, got none ({reason}; X)")
         return dataset
 
     def _from_language(self, X: Any, y: Any) -> Dataset:
@@ -234,8 +234,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         dataset = self._from_arrays(X, y, reset=False)
         if len(dataset.feature_names) != self.n_features_in_:
             count, known = len(dataset.feature_names), self.n_features_in_
-            told = f"X has {count} features, but {type(self).__name__} is expecting {known} features as input"
-            raise DataError(f"expected {known} columns as in training, got {count} ({told})")
+            reason = f"X has {count} features, but {type(self).__name__} is expecting {known} features as input"
+            raise DataError(f"expected {known} columns as in training, got {count} ({reason})")
         return dataset.renamed(self.feature_names_)
 
     def with_targets(self, dataset: Dataset) -> Dataset:

@@ -112,11 +112,11 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     if header["format"] < 3 and (corrected := network.state_dict().get(CORRECTIONS)) is not None:
         tensors = {CORRECTIONS: torch.zeros(corrected.shape)} | tensors
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    if expected != found:
-        wrong = next(key for key in sorted(expected | found) if expected.get(key) != found.get(key))
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if expected != shapes:
+        wrong = next(key for key in sorted(expected | shapes) if expected.get(key) != shapes.get(key))
         raise ModelFileError(
-            f"expected weights {wrong} of shape {expected.get(wrong)}, got {found.get(wrong)}: the file is damaged"
+            f"expected weights {wrong} of shape {expected.get(wrong)}, got {shapes.get(wrong)}: the file is damaged"
         )
     if any(tensor.dtype != torch.float32 for tensor in tensors.values()):
         raise ModelFileError("expected weights in float32, got another kind: the file is damaged")

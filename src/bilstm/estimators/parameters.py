@@ -112,7 +112,7 @@ LIMITS: dict[str, Limit] = {
 }
 
 
-def store(estimator: Any, arguments: dict[str, Any]) -> None:
+def store(estimator: object, arguments: dict[str, Any]) -> None:
     """What a constructor does: keep its arguments under their own names, unchanged and unchecked."""
     for name, value in arguments.items():
         if name not in ("self", "__class__"):

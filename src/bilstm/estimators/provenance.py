@@ -61,9 +61,9 @@ def restored(saved: Any) -> dict[str, Any]:
     """The same from a model file: what is not of its kind is left out, and so is what an older file lacks."""
     if not isinstance(saved, Mapping):
         return {}
-    found = {name: saved[name] for name, kind in KINDS.items() if isinstance(saved.get(name), kind)}
-    if not math.isfinite(found.get("seconds", 0.0)):
-        del found["seconds"]
-    if "warnings" in found:
-        found["warnings"] = [str(text) for text in found["warnings"]][:MOST_WARNINGS]
-    return found
+    known = {name: saved[name] for name, kind in KINDS.items() if isinstance(saved.get(name), kind)}
+    if not math.isfinite(known.get("seconds", 0.0)):
+        del known["seconds"]
+    if "warnings" in known:
+        known["warnings"] = [str(text) for text in known["warnings"]][:MOST_WARNINGS]
+    return known

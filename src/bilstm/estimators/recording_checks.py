@@ -38,7 +38,7 @@ def extract_features(
     recordings: Recordings, encoder: SoundEncoder, features: SoundCache, verbose: int = 0
 ) -> list[Finding]:
     """Read every recording once and keep its features; say which cannot be read, are silent, too short or clipped."""
-    found = []
+    findings = []
     names = recordings.names
     for row in counted(range(len(recordings)), "reading", verbose):
         name, sound = names[row], recordings.sounds[row]
@@ -46,14 +46,14 @@ def extract_features(
         try:
             mel = encoder.mel_of(_watched(sound_blocks(sound, encoder.rate, name=name), encoder.rate, faults))
         except DataError as error:
-            found.append(Finding(row, name, error.message, True))
+            findings.append(Finding(row, name, error.message, True))
             continue
         fault = _worst(faults)
         if fault is not None:
-            found.append(Finding(row, name, fault.words, fault.is_unusable))
+            findings.append(Finding(row, name, fault.words, fault.is_unusable))
         if fault is None or not fault.is_unusable:
             keep(features, (key_of(sound), SAME), mel)
-    return found
+    return findings
 
 
 def _watched(blocks: Iterable[Array], rate: int, faults: list[Fault | None]) -> Iterator[Array]:
@@ -72,7 +72,7 @@ def _worst(faults: Sequence[Fault | None]) -> Fault | None:
 
 def check_texts(recordings: Recordings, encoder: SoundEncoder, features: SoundCache) -> list[Finding]:
     """Which texts are empty or too long for the steps of their recordings, and which recordings are too long."""
-    found = empty_texts(recordings)
+    findings = empty_texts(recordings)
     texts, names, fewest = recordings.texts_said, recordings.names, steps_needed(recordings)
     for row, (text, name, needed) in enumerate(zip(texts, names, fewest, strict=True)):
         key = key_of(recordings.sounds[row]), SAME
@@ -81,11 +81,11 @@ def check_texts(recordings: Recordings, encoder: SoundEncoder, features: SoundCa
         if not plain(text):
             continue
         if seconds > LONGEST:
-            found.append(Finding(row, name, f"{seconds:.0f} s long; cut it, training takes {LONGEST:.0f} s", True))
+            findings.append(Finding(row, name, f"{seconds:.0f} s long; cut it, training takes {LONGEST:.0f} s", True))
         elif steps is not None and needed > steps:
             what = f"its text of {len(plain(text))} characters needs {needed} steps, its {seconds:.2f} s have {steps}"
-            found.append(Finding(row, name, what, True))
-    return found
+            findings.append(Finding(row, name, what, True))
+    return findings
 
 
 def empty_texts(recordings: Recordings) -> list[Finding]:
@@ -100,28 +100,28 @@ def steps_needed(recordings: Recordings) -> Array:
     return np.array([needed_steps(text) for text in texts], dtype=np.int64)
 
 
-def report_findings(found: Sequence[Finding], count: int, source: Source, strict: bool) -> None:
-    """Tell what was found: as a warning, or as an error where anything useless must not pass.
+def report_findings(findings: Sequence[Finding], count: int, source: Source, strict: bool) -> None:
+    """Tell what is wrong: as a warning, or as an error where anything useless must not pass.
 
     Raises:
         DataError: ``strict``, and a recording is useless.
     """
-    found = sorted(found)  # by row
-    useless = [finding for finding in found if finding.is_useless]
-    for findings, verdict in ((useless, "cannot be used"), ([f for f in found if not f.is_useless], "may be bad")):
-        if not findings:
+    findings = sorted(findings)  # by row
+    useless = [finding for finding in findings if finding.is_useless]
+    for some, verdict in ((useless, "cannot be used"), ([f for f in findings if not f.is_useless], "may be bad")):
+        if not some:
             continue
-        lines = [f"  {finding.name}: {finding.what}" for finding in findings[:MOST_LINES]]
-        if len(findings) > MOST_LINES:
-            lines.append(f"  and {len(findings) - MOST_LINES} more")
-        rows = len({finding.row for finding in findings})
+        lines = [f"  {finding.name}: {finding.what}" for finding in some[:MOST_LINES]]
+        if len(some) > MOST_LINES:
+            lines.append(f"  and {len(some) - MOST_LINES} more")
+        rows = len({finding.row for finding in some})
         message = "\n".join([f"{rows} of {count} recordings {verdict} ({source}):", *lines])
-        if strict and findings is useless:
+        if strict and some is useless:
             raise DataError(message, hint="mend them or leave them out; without strict they are left out")
         warn(message, stacklevel=2)
 
 
-def usable(found: Sequence[Finding], count: int) -> Array:
+def usable(findings: Sequence[Finding], count: int) -> Array:
     """Positions of the recordings that nothing makes useless."""
-    useless = {finding.row for finding in found if finding.is_useless}
+    useless = {finding.row for finding in findings if finding.is_useless}
     return np.array([row for row in range(count) if row not in useless], dtype=np.int64)

@@ -197,16 +197,16 @@ class BiLSTMTagger(LanguageEstimator):
         outputs = self.outputs(dataset)
         if self.crf_layer is None:
             raise ParameterError("expected a model with a CRF for the best sequences, got crf=False")
-        found: list[list[tuple[list[str], float]]] = [[] for _ in range(len(dataset))]
+        result: list[list[tuple[list[str], float]]] = [[] for _ in range(len(dataset))]
         for batch in _padded(outputs, dataset.lengths):
             tags, logs = self.crf_layer.best(batch.values, batch.lengths, n)
             for row, length, paths, chances in zip(batch.rows, batch.lengths, tags, logs.exp(), strict=True):
-                found[int(row)] = [
+                result[int(row)] = [
                     (self.classes_[path[: int(length)].numpy()].tolist(), float(chance))
                     for path, chance in zip(paths, chances, strict=True)
                     if chance > 0
                 ]
-        return found
+        return result
 
     def entities(self, X: Any) -> list[list[Entity]]:
         """The entities of each sentence, with their place in the text and their exact probability.
@@ -366,12 +366,12 @@ class BiLSTMTagger(LanguageEstimator):
         rules = self._rules()
         filler = self.classes_.tolist()[0 if rules is None else int(_stands_alone(*rules).argmax())]
         known = set(self.classes_.tolist())
-        found = [tag if tag in known else filler for tag in tags]
+        learnable = [tag if tag in known else filler for tag in tags]
         if self.scheme_ is None:
-            return found
-        valid, broken = repair(found, self.scheme_)
-        found = valid if broken else found
-        return found if known.issuperset(found) else [filler] * len(found)
+            return learnable
+        valid, broken = repair(learnable, self.scheme_)
+        learnable = valid if broken else learnable
+        return learnable if known.issuperset(learnable) else [filler] * len(learnable)
 
     def _head(self) -> int:
         return len(self.classes_)

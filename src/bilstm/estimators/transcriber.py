@@ -275,10 +275,10 @@ class BiLSTMTranscriber(BiLSTMEstimator):
 
     def _transcribed(self, recordings: Recordings, decoding: Decoding, strict: bool) -> list[Transcript]:
         decoder = self.decoder(decoding)
-        scores, found = self.scores(recordings, decoding.look_ahead)
+        scores, findings = self.scores(recordings, decoding.look_ahead)
         if strict:
-            report_findings([f for f in found if f.is_useless], len(recordings), recordings.source, strict=True)
-        notes = {finding.row: finding.what for finding in reversed(found)}
+            report_findings([f for f in findings if f.is_useless], len(recordings), recordings.source, strict=True)
+        notes = {finding.row: finding.what for finding in reversed(findings)}
         heard = decoder.transcripts([one for one in scores if one is not None])
         parts = iter(heard)
         transcripts = [Transcript("", 0.0) if one is None else next(parts) for one in scores]
@@ -333,11 +333,11 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         recordings = self.with_targets(self.to_dataset(X, y))
         how = Decoding(**decoding)
         decoder = self.decoder(how)
-        scores, found = self.scores(recordings, how.look_ahead)
-        report_findings(found + empty_texts(recordings), len(recordings), recordings.source, self.strict)
+        scores, findings = self.scores(recordings, how.look_ahead)
+        report_findings(findings + empty_texts(recordings), len(recordings), recordings.source, self.strict)
         if strange := self.characters_.unknown(recordings.texts_said):
-            told = ", ".join(map(repr, sorted(strange)))
-            warn(f"the texts have characters that the model cannot write: {told} ({recordings.source})", stacklevel=2)
+            shown = ", ".join(map(repr, sorted(strange)))
+            warn(f"the texts have characters that the model cannot write: {shown} ({recordings.source})", stacklevel=2)
         return _compared(recordings, scores, decoder)
 
     # -- hooks ---------------------------------------------------------------------------------------------

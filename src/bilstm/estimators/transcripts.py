@@ -230,12 +230,12 @@ class Decoder:
 
     def _readings(self, scores: Sequence[Array]) -> list[list[Reading]]:
         """Numbers of characters with the logarithm of their probability, best first, for each recording."""
-        found: list[list[Reading]] = []
+        readings: list[list[Reading]] = []
         how = self.decoding
         for rows in _together(scores):
             outputs, lengths = _padded([scores[row] for row in rows])
             if how.is_greedy:
-                found += [[(one, math.nan)] for one in greedy(outputs, lengths)]
+                readings += [[(one, math.nan)] for one in greedy(outputs, lengths)]
                 continue
             width = max(how.beam, how.alternatives + 1)
             for hypotheses in beam_search(
@@ -253,8 +253,8 @@ class Decoder:
                 texts: dict[str, tuple[Sequence[int], float]] = {}  # some differ in their white space alone
                 for one in hypotheses:
                     texts.setdefault(plain(self.characters.inverse(one.tokens)), (one.tokens, one.log_probability))
-                found.append(list(texts.values())[: how.alternatives + 1])
-        return found
+                readings.append(list(texts.values())[: how.alternatives + 1])
+        return readings
 
     def _words(
         self, numbers: Sequence[int], begin: Sequence[int], end: Sequence[int], sure: Sequence[float]

@@ -1,22 +1,47 @@
-"""Writes a training run down after every epoch and takes it up again. Knows tensors; not what they train."""
+"""The state of a training run after an epoch, and the file it is kept in, from which a killed run goes on.
+
+Knows tensors; not what they train.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from bilstm.errors import ModelFileError
 from bilstm.files import tensor_file
 from bilstm.training import workers
 from bilstm.training.history import History
 
-if TYPE_CHECKING:
-    from bilstm.training.state import State
-
-
 VERSION = 3
+
+
+class State:
+    """All that an epoch leaves to the next: weights, the best ones so far, the optimiser, the history."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.history = history
+        self.epoch = 0
+        self.best: dict[str, Tensor] | None = None
+        self.best_value = math.inf, math.inf  # the lower the better: minus the metric where it decides; the loss
+        self.best_epoch = 0
+
+    @property
+    def epochs_since_best(self) -> int:
+        return self.epoch - self.best_epoch
+
+    def keep_if_best(self, metric: float, loss: float) -> None:
+        """Keep these weights if the metric is higher than before; where it is NaN or equal, if the loss is lower."""
+        value = 0.0 if math.isnan(metric) else -metric, loss
+        if value < self.best_value:
+            self.best_value, self.best_epoch = value, self.epoch
+            self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
 
 
 class Checkpoint:
@@ -34,9 +59,9 @@ class Checkpoint:
         self.path = path
         self.fingerprint = fingerprint
         self.facts: dict[str, Any] | None
-        found: tuple[dict[str, Any] | None, dict[str, Tensor]]
-        found = self._read() if workers.is_first() and path.exists() else (None, {})
-        self.facts, self.tensors = workers.from_first(found)  # others may be on machines that lack the file
+        saved: tuple[dict[str, Any] | None, dict[str, Tensor]]
+        saved = self._read() if workers.is_first() and path.exists() else (None, {})
+        self.facts, self.tensors = workers.from_first(saved)  # others may be on machines that lack the file
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         path, fingerprint = self.path, self.fingerprint

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from bilstm.data.batch import ALL, Batch, Sequences, unsorted, unsorted_steps
 from bilstm.errors import TrainingError
 from bilstm.training import workers
-from bilstm.training.checkpoint import Checkpoint
+from bilstm.training.checkpoint import Checkpoint, State
 from bilstm.training.history import History
-from bilstm.training.state import State
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
@@ -177,9 +176,9 @@ def train(
         }
         if validation is not None:
             outputs, each = measure(network, validation, loss, device)  # (N, K), (N,)
-            found = float((each * validation.weights).sum() / validation.weights.sum())
+            mean_loss = float((each * validation.weights).sum() / validation.weights.sum())
             figure = math.nan if metric is None else metric(outputs.numpy())
-            row |= workers.from_first({"validation_loss": found, "metric": figure})
+            row |= workers.from_first({"validation_loss": mean_loss, "metric": figure})
             guard_validation(epoch, row["validation_loss"])
             state.keep_if_best(row["metric"] if keep_best_metric else math.nan, row["validation_loss"])
         state.history.add(**row, seconds=time.perf_counter() - started)

@@ -99,11 +99,11 @@ def _live(max_epochs: int) -> Iterator[Show]:
 
 def counted(items: Sequence[Item], what: str, verbose: int) -> Iterator[Item]:
     """The items one by one; work that takes longer than some seconds says how far it has come."""
-    told = time.monotonic()
+    last_said = time.monotonic()
     for done, item in enumerate(items):
         yield item
-        if verbose and time.monotonic() - told > (1.0 if sys.stderr.isatty() else QUIET):
-            told = time.monotonic()
+        if verbose and time.monotonic() - last_said > (1.0 if sys.stderr.isatty() else QUIET):
+            last_said = time.monotonic()
             end = "\r" if sys.stderr.isatty() else "\n"
             print(f"{what}: {done + 1} of {len(items)}", end=end, file=sys.stderr, flush=True)
 

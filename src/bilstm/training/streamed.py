@@ -184,8 +184,8 @@ class Streamed:
             return
         own = self.stream.shard(workers.rank(), count)
         batches = self._read(own, len(range(batch_size)[workers.share()]) or 1, seed, ALL)
-        while workers.total(len((found := next(batches, EMPTY))[0])):
-            yield found
+        while workers.total(len((batch := next(batches, EMPTY))[0])):
+            yield batch
 
     def _read(self, stream: Stream, batch_size: int, seed: int, share: slice) -> Iterator[tuple[Batch, Tensor, Tensor]]:
         last_said, done = time.monotonic(), 0

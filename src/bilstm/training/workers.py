@@ -43,9 +43,9 @@ def total(value: float) -> float:
     """The sum of what each worker gives."""
     if count() == 1:
         return value
-    found = torch.tensor(value, dtype=torch.float64)
-    dist.all_reduce(found)
-    return float(found)
+    summed = torch.tensor(value, dtype=torch.float64)
+    dist.all_reduce(summed)
+    return float(summed)
 
 
 def add_up(sums: Tensor) -> None:
@@ -64,19 +64,19 @@ def from_first(value: Item) -> Item:
     """What the first worker gives."""
     if count() == 1:
         return value
-    told: list[Any] = [value]
-    dist.broadcast_object_list(told, src=0)
-    found: Item = told[0]
-    return found
+    values: list[Any] = [value]
+    dist.broadcast_object_list(values, src=0)
+    first: Item = values[0]
+    return first
 
 
 def gathered(items: list[Item]) -> list[Item]:
     """The items of all workers, those of the first one first."""
     if count() == 1:
         return items
-    found: list[Any] = [None] * count()
-    dist.all_gather_object(found, items)
-    return [item for part in found for item in part]
+    parts: list[Any] = [None] * count()
+    dist.all_gather_object(parts, items)
+    return [item for part in parts for item in part]
 
 
 def wait() -> None:
@@ -100,8 +100,8 @@ class Average:
     def __init__(self, numbers: Tensor, *, shared: bool = True) -> None:
         self.numbers = numbers
         can = count() > 1 and numbers.device.type == "cpu" and numbers.dtype == torch.float32
-        found = _shared_memory(2 * count() * len(numbers)) if shared and can else None
-        self.boards = None if found is None else found.view(2, count(), len(numbers))
+        memory = _shared_memory(2 * count() * len(numbers)) if shared and can else None
+        self.boards = None if memory is None else memory.view(2, count(), len(numbers))
         self.turn = 0
 
     def __call__(self, weight: float) -> float:
@@ -125,7 +125,7 @@ class Average:
 
 def _shared_memory(size: int) -> Tensor | None:
     """Float32 numbers (size,) that every worker sees; None where they are not all on one machine, or it has no room."""
-    path, found = None, None
+    path, memory = None, None
     if is_first():
         with suppress(OSError):  # no such folder (it is Linux's), or no room
             handle, path = tempfile.mkstemp(prefix="bilstm-", dir="/dev/shm")  # for this user's processes only
@@ -137,11 +137,11 @@ def _shared_memory(size: int) -> Tensor | None:
             os.close(handle)
     path = from_first(path)
     if path is not None and os.path.exists(path):
-        found = torch.from_file(path, shared=True, size=size)
-    all_see = total(found is not None) == count()
+        memory = torch.from_file(path, shared=True, size=size)
+    all_see = total(memory is not None) == count()
     if is_first() and path is not None:
         os.unlink(path)  # the memory lives as long as somebody has it open: nothing is left behind by a kill
-    return found if all_see else None
+    return memory if all_see else None
 
 
 @contextmanager
