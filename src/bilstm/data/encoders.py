@@ -146,12 +146,12 @@ class FeatureEncoder:
         return np.concatenate(blocks, axis=1) if blocks else np.zeros((steps.height, 0), np.float32)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         return [asdict(column) for column in self.columns]
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> FeatureEncoder:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         encoder = cls([Column(**column) for column in columns])
         if not encoder.names:
             raise DataError("expected at least one encoded column, got none")
@@ -271,12 +271,12 @@ class TargetScaler:
         return scaled.astype(np.float64) * self.scale + self.mean
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         return {"names": self.names, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TargetScaler:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         scaler = cls(**data)
         if not scaler.names or not scaler.mean.shape == scaler.scale.shape == (len(scaler.names),):
             raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
@@ -350,12 +350,12 @@ class LabelEncoder:
         return self.classes[codes]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         return {"classes": self.classes.tolist(), "dtype": str(self.classes.dtype)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LabelEncoder:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         dtype = np.dtype(data["dtype"])
         classes = np.array(data["classes"], dtype=dtype)
         if dtype.kind not in "OUbiuf" or classes.ndim != 1 or len(classes) < 2:

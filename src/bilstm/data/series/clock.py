@@ -204,12 +204,12 @@ class Clock:
         return times.cast(pl.Date) if self.step >= DAY and bool((times == times.dt.truncate("1d")).all()) else times
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Clock:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         return cls(
             str(data["unit"]), int(data["count"]), float(data["step"]), int(data["day"]), zoned=bool(data["zoned"])
         )

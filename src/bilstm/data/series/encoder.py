@@ -132,7 +132,7 @@ class SeriesEncoder:
         return np.exp(values) if self.target_as == LOG else values
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         return {
             "target_as": self.target_as,
             "goals": self.target_columns,
@@ -146,7 +146,7 @@ class SeriesEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SeriesEncoder:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         names = ("columns", "ahead")
         encoders = {name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in names}
         rest = {name: value for name, value in data.items() if name != "goals"}

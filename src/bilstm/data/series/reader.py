@@ -173,7 +173,7 @@ class Series(Dataset):
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Series:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         times = pl.Series(data["time"], data["times"])
         return cls(
             steps=pl.DataFrame(data["columns"], schema=dict.fromkeys(data["columns"], pl.Float64)),

@@ -176,13 +176,13 @@ class SoundEncoder:
         return FeatureStream(self)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         named = {name: getattr(self, name) for name in ("rate", "mels", "stack", "normalise")}
         return named | {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SoundEncoder:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         encoder = cls(**data)
         if not encoder.mean.shape == encoder.scale.shape == (encoder.mels,):
             raise DataError(f"expected {encoder.mels} means and scales of bands, got other numbers of them")

@@ -146,13 +146,13 @@ class WordEncoder:
         return word.lower() if self.lowercase else word
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         names = ("words", "counts", "characters", "vector_words", "vector_size", "lowercase")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WordEncoder:
-        """The other way."""
+        """The same from the plain values of :meth:`to_json`."""
         encoder = cls(**data)
         named = [*encoder.words, *encoder.characters, *encoder.vector_words]
         if not all(isinstance(name, str) for name in named) or len(encoder.words) != len(encoder.counts):
@@ -266,7 +266,7 @@ class CharacterEncoder:
         return {character for text in texts for character in plain(text)} - set(self.characters)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Plain values, for JSON."""
         return {"characters": self.characters}
 
     @classmethod

@@ -200,7 +200,7 @@ def read_lines(source: str | Path | bytes) -> Dataset:
         DataError: the file is missing or empty, or not UTF-8; says in which line.
 
     Example:
-        >>> read_lines(b"so good\nbad").lengths.tolist()
+        >>> read_lines(b"so good\\nbad").lengths.tolist()
         [2, 1]
     """
     name = "-" if isinstance(source, bytes) else str(source)
