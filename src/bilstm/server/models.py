@@ -219,20 +219,20 @@ def named(files: Iterable[str | Path]) -> dict[str, Path]:
         >>> named(["models/boston.bilstm", "old=models/boston.1.bilstm"])["old"].name
         'boston.1.bilstm'
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for file in files:
         name, equals, path = str(file).partition("=")
         if not equals or os.path.exists(file):
             path = str(file)
             name = Path(path).name.removesuffix(".bilstm")
         name = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "model"
-        if name in found:
+        if name in paths:
             raise ParameterError(
                 f"expected models of different names, got two called {name!r}",
-                hint=f"name them: first={found[name]} second={path}",
+                hint=f"name them: first={paths[name]} second={path}",
             )
-        found[name] = Path(path)
-    return found
+        paths[name] = Path(path)
+    return paths
 
 
 def mark_of(path: Path) -> Mark | None:

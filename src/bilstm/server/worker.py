@@ -10,9 +10,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -29,13 +29,11 @@ class Closed(Exception):
     """A worker that takes nothing any more: another model stands in its place, or the server ends."""
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
+class Job(NamedTuple):
     """The checked rows of one request, and where their predictions are awaited."""
 
     rows: Sequence[Any]
-    answer: asyncio.Future[list[dict[str, Any]]]
-    loop: asyncio.AbstractEventLoop
+    answer: Future[list[dict[str, Any]]]
 
 
 class Worker:
@@ -45,7 +43,7 @@ class Worker:
         name: of the model, for the log.
         format: of its rows and predictions.
         settings: the limits.
-        on_batch: told how many rows a batch has and how many seconds it took.
+        on_batch: called with the rows of each batch and the seconds that it took.
     """
 
     def __init__(
@@ -81,15 +79,14 @@ class Worker:
                 "try again in a moment",
                 headers={"retry-after": "1"},
             )
-        loop = asyncio.get_running_loop()
-        job = Job(rows, loop.create_future(), loop)
+        job = Job(rows, Future())
         with self._lock:
             if self._is_closed:
                 raise Closed(self.name)
             self._jobs.put(job)
         try:
             async with asyncio.timeout(self.settings.timeout):
-                return await job.answer
+                return await asyncio.wrap_future(job.answer)
         except TimeoutError:
             raise RequestError(
                 504,
@@ -118,12 +115,11 @@ class Worker:
             outcomes = self._outcomes(jobs)
             if self.on_batch is not None:  # before the answers: who has one finds it counted
                 self.on_batch(sum(len(job.rows) for job in jobs), time.perf_counter() - started)
-            for loop in {job.loop for job in jobs}:
-                mine = [pair for pair in zip(jobs, outcomes, strict=True) if pair[0].loop is loop]
-                try:
-                    loop.call_soon_threadsafe(_settle, mine)
-                except RuntimeError:  # the loop has ended; nobody waits any more
-                    log.debug("nobody waits for %s", self.name)
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    job.answer.set_exception(outcome)
+                else:
+                    job.answer.set_result(outcome)
 
     def _next_batch(self) -> list[Job] | None:
         """All that waits, as far as it fits together; None at the end."""
@@ -145,13 +141,13 @@ class Worker:
                 break
             jobs.append(job)
             count += len(job.rows)
-        return [job for job in jobs if not job.answer.done()]
+        return [job for job in jobs if job.answer.set_running_or_notify_cancel()]  # others were given up
 
     def _outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Predictions of each job or what went wrong with it; nobody's mistake is another's."""
-        prepared = [self._tried(lambda job=job: self.format.prepare(job.rows)) for job in jobs]  # type: ignore[misc]
+        prepared = [self._tried(self.format.prepare, job.rows) for job in jobs]
         good = [rows for rows in prepared if isinstance(rows, list)]
-        together = self._tried(lambda: self.format.predict([row for rows in good for row in rows])) if good else []
+        together = self._tried(self.format.predict, [row for rows in good for row in rows]) if good else []
         outcomes: list[Outcome] = []
         place = 0
         for rows in prepared:
@@ -163,25 +159,14 @@ class Worker:
             elif len(good) == 1:
                 outcomes.append(together)
             else:
-                outcomes.append(self._tried(lambda rows=rows: self.format.predict(rows)))  # type: ignore[misc]
+                outcomes.append(self._tried(self.format.predict, rows))
         return outcomes
 
-    def _tried(self, work: Callable[[], list[Any]]) -> Outcome:
+    def _tried(self, work: Callable[[Any], list[Any]], rows: Any) -> Outcome:
         try:
-            return work()
+            return work(rows)
         except BilstmError as error:
             return error
         except Exception as error:  # the thread goes on, whatever a model does
             log.exception("model %s: %s", self.name, type(error).__name__)
             return error
-
-
-def _settle(pairs: Sequence[tuple[Job, Outcome]]) -> None:
-    """Hand outcomes to who awaits them; in the thread of their loop."""
-    for job, outcome in pairs:
-        if job.answer.done():  # given up, its time is over
-            continue
-        if isinstance(outcome, BaseException):
-            job.answer.set_exception(outcome)
-        else:
-            job.answer.set_result(outcome)

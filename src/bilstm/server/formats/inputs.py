@@ -102,16 +102,6 @@ def _(estimator: LanguageEstimator, settings: Settings) -> InputFormat:
     return TableRows(estimator) if estimator.is_table_ else SequenceRows(estimator, settings)
 
 
-@input_format.register
-def _(estimator: BiLSTMForecaster, settings: Settings) -> InputFormat:
-    return SeriesRows(estimator, settings)
-
-
-@input_format.register
-def _(estimator: BiLSTMTranscriber, settings: Settings) -> InputFormat:
-    return SoundRows(estimator, settings)
-
-
 def check_steps(count: int, most: int, where: str) -> None:
     """Refuse a row that is too long."""
     if count > most:
@@ -223,6 +213,7 @@ class TextRows(InputFormat):
         )
 
 
+@input_format.register(BiLSTMForecaster)
 class SeriesRows(InputFormat):
     """One series a row: a list of records with their times; or null for the training series."""
 
@@ -282,6 +273,7 @@ def _column(field: Field, values: Sequence[Any], where: str) -> pl.Series:
     return pl.Series(field.name, values, dtype=pl.String if isinstance(values[0], str) else pl.Float64)
 
 
+@input_format.register(BiLSTMTranscriber)
 class SoundRows(InputFormat):
     """One sound file a row: WAV, FLAC, OGG, MP3 or AIFF."""
 
@@ -316,7 +308,7 @@ class SoundRows(InputFormat):
         return np.concatenate(blocks)
 
     def size(self, row: Array) -> int:
-        return 0  # nothing that is counted as steps
+        return 0  # sound is not counted in steps
 
     def gather(self, rows: Sequence[Array]) -> list[tuple[Array, int]]:
         return [(row, self.rate) for row in rows]

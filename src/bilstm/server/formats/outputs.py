@@ -46,31 +46,7 @@ def output_format(estimator: BiLSTMEstimator) -> OutputFormat:
     raise ParameterError(f"The server has no format for the predictions of {type(estimator).__name__}.")
 
 
-@output_format.register
-def _(estimator: BiLSTMRegressor) -> OutputFormat:
-    return Numbers(estimator)
-
-
-@output_format.register
-def _(estimator: BiLSTMClassifier) -> OutputFormat:
-    return Labels(estimator)
-
-
-@output_format.register
-def _(estimator: BiLSTMTagger) -> OutputFormat:
-    return Tags(estimator)
-
-
-@output_format.register
-def _(estimator: BiLSTMForecaster) -> OutputFormat:
-    return Forecasts(estimator)
-
-
-@output_format.register
-def _(estimator: BiLSTMTranscriber) -> OutputFormat:
-    return Transcripts(estimator)
-
-
+@output_format.register(BiLSTMRegressor)
 class Numbers:
     """A number for each target."""
 
@@ -84,6 +60,7 @@ class Numbers:
         return [{"values": dict(zip(self.names, row, strict=True))} for row in values.tolist()]
 
 
+@output_format.register(BiLSTMClassifier)
 class Labels:
     """A label, its probability, and the probabilities of all."""
 
@@ -117,6 +94,7 @@ class Labels:
         }
 
 
+@output_format.register(BiLSTMTagger)
 class Tags:
     """A tag for every word with its probability, and the entities where tags are of that kind."""
 
@@ -163,6 +141,7 @@ class Tags:
         return [[one._asdict() | {"probability": _clamped(one.probability)} for one in row] for row in entities]
 
 
+@output_format.register(BiLSTMForecaster)
 class Forecasts:
     """The steps to come, each with its time, its value and the bounds of its intervals."""
 
@@ -204,6 +183,7 @@ class Forecasts:
         return {"value": columns[f"predicted_{name}"][n]} | bounds
 
 
+@output_format.register(BiLSTMTranscriber)
 class Transcripts:
     """Text, words with their times, confidence, and what is odd about the recording."""
 

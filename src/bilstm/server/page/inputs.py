@@ -124,31 +124,18 @@ class InputForm(ABC, Generic[Estimator]):
 
 
 @singledispatch
-def input_form(estimator: BiLSTMEstimator) -> type[InputForm[Any]]:
+def input_form(
+    estimator: BiLSTMEstimator, settings: Settings, on_request: OnRequest, on_error: OnError
+) -> InputForm[Any]:
     """The form that fits what an estimator reads; by default rows or sequences of numbers and categories."""
-    return TableForm if estimator.is_table_ else SequenceForm
+    form = TableForm if estimator.is_table_ else SequenceForm
+    return form(estimator, settings, on_request, on_error)
 
 
 @input_form.register
-def _(estimator: BiLSTMClassifier) -> type[InputForm[Any]]:
-    if estimator.is_language_:
-        return TextForm
-    return TableForm if estimator.is_table_ else SequenceForm
-
-
-@input_form.register
-def _(estimator: BiLSTMTagger) -> type[InputForm[Any]]:
-    return SentenceForm
-
-
-@input_form.register
-def _(estimator: BiLSTMForecaster) -> type[InputForm[Any]]:
-    return SeriesForm
-
-
-@input_form.register
-def _(estimator: BiLSTMTranscriber) -> type[InputForm[Any]]:
-    return SoundForm
+def _(estimator: BiLSTMClassifier, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
+    form = TextForm if estimator.is_language_ else TableForm if estimator.is_table_ else SequenceForm
+    return form(estimator, settings, on_request, on_error)
 
 
 # --- rows of numbers and categories ---------------------------------------------------------------------------
@@ -264,6 +251,7 @@ class TextForm(InputForm[LanguageEstimator]):
         await self.submit()
 
 
+@input_form.register(BiLSTMTagger)
 class SentenceForm(TextForm):
     """The same, with an example in which there are names."""
 
@@ -279,6 +267,7 @@ AFTER_TRAINING, NEWER = "After training", "After newer values"
 MOST_CELLS = 4000  # of the end of training, to be shown in the box
 
 
+@input_form.register(BiLSTMForecaster)
 class SeriesForm(InputForm[BiLSTMForecaster]):
     """The steps after training need no input."""
 
@@ -338,6 +327,7 @@ class Microphone(Element, component="microphone.js"):
         self.props["most"] = most
 
 
+@input_form.register(BiLSTMTranscriber)
 class SoundForm(InputForm[BiLSTMTranscriber]):
     """A file is transcribed as soon as it is there."""
 

@@ -170,7 +170,7 @@ def _(estimator: BiLSTMTagger, request: Request, prediction: Prediction, row: in
     if entities is None:
         classes = estimator.classes_.tolist()
         pieces = [
-            {"text": word, "type": tag, "told": f"{tag}, {percent(share)}", "color": classes.index(tag) % COLORS}
+            {"text": word, "type": tag, "title": f"{tag}, {percent(share)}", "color": classes.index(tag) % COLORS}
             for word, tag, share in words
         ]
         widgets.draw_html("marked", [spaced for piece in pieces for spaced in (piece, {"text": " "})])
@@ -201,14 +201,16 @@ def _marked(text: str, entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
         about = f"{entity['type']}, {percent(entity['probability'])}"
         pieces.append({"text": text[end : entity["start"]]})
         inside = text[entity["start"] : entity["end"]]
-        pieces.append({"text": inside, "type": entity["type"], "told": about, "color": color})
+        pieces.append({"text": inside, "type": entity["type"], "title": about, "color": color})
         end = entity["end"]
     return [*pieces, {"text": text[end:]}]
 
 
 @draw_prediction.register
 def _(estimator: BiLSTMTranscriber, request: Request, prediction: Prediction, row: int, on_pick: OnPick) -> None:
-    widgets.draw_html("said", prediction["text"], f"{percent(prediction['confidence'])} sure of exactly this text")
+    widgets.draw_html(
+        "transcript", prediction["text"], f"{percent(prediction['confidence'])} sure of exactly this text"
+    )
     if prediction.get("note"):
         widgets.draw_html("note", prediction["note"])
     if prediction["words"]:

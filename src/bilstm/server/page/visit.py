@@ -154,7 +154,7 @@ class Visit:
         with ui.element("div").classes("two"):
             with widgets.card("Input") as card:
                 widgets.heading(2, "Input")
-                form = input_form(self.estimator)(self.estimator, self.settings, self.ask, self.show_error)
+                form = input_form(self.estimator, self.settings, self.ask, self.show_error)
                 form.draw(card)
             with widgets.card("Prediction"):
                 with ui.element("div").classes("row"):
