@@ -188,7 +188,7 @@ class Panel:
     """A pair of axes and what is drawn between them, the first mark at the bottom.
 
     Args:
-        marks: at least one.
+        marks: without any, only the title is shown.
         title: above it on paper; an interactive chart has a title and a note of its own.
         span: how many columns of a figure it takes.
         height: beside the others'.

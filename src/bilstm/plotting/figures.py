@@ -112,6 +112,8 @@ def _draw_panel(axes: Axes, panel: Panel, width: float, height: float) -> None:
         if Bars not in kinds:
             axes.grid(color="0.9", linewidth=0.8)
             axes.set_axisbelow(True)
+    if not panel.marks:
+        axes.set_axis_off()
     _set_up(axes, "x", panel.x, width, panel)
     _set_up(axes, "y", panel.y, height, panel)
     if lying:
