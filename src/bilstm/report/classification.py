@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -66,7 +66,7 @@ def _one_label(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str
     blocks: list[Block] = [
         confusion(truth, guess, classes),
         reliability(chances.max(axis=1), guess == truth, unit),
-        _by_class(truth, guess, classes),
+        class_table("Each class", "class", class_report(classes, *counts_of(truth, guess, len(classes)))),
     ]
     chosen = examples(dataset, losses, chances.max(axis=1), guess == truth)
     return Examination(evaluation, blocks, [_worst(dataset, unit, truth, chances, classes, losses)], chosen, remarks)
@@ -161,23 +161,32 @@ def reliability(sure: Array, right: Array, unit: str) -> Drawing:
     return Drawing(Chart("Reliability", note, to_plotly([curve, amounts]), height=420))
 
 
-def _by_class(truth: Array, guess: Array, classes: list[str]) -> Table:
-    rows = []
-    for k, name in enumerate(classes):
-        both, predicted, true = (int(part.sum()) for part in ((truth == k) & (guess == k), guess == k, truth == k))
-        rows.append([shortened(name, 80), *shares_of(both, predicted, true)])
-    return Table("Each class", ["class", "precision", "recall", "f1", "true ones"], rows)
+def class_table(caption: str, kind: str, report: Mapping[str, Mapping[str, float]]) -> Table:
+    """Precision, recall, f1 and how many there truly are, of each class.
 
-
-def shares_of(both: int, predicted: int, true: int) -> list[str]:
-    """Precision, recall, f1 and how many there truly are, as text.
-
-    Example:
-        >>> shares_of(3, 4, 6)
-        ['75 %', '50 %', '60 %', '6']
+    Args:
+        caption: of the table.
+        kind: what a class is called: class, label, tag, type.
+        report: of each class what :func:`bilstm.metrics.predictions.precision_recall` gives.
     """
-    figures = precision_recall(both, predicted, true, undefined=math.nan)
-    return [*(percent(figures[name]) for name in ("precision", "recall", "f1")), f"{true:,}"]
+    columns = ("precision", "recall", "f1")
+    rows = [
+        [shortened(name, 80), *(percent(row[column]) for column in columns), f"{row['support']:,}"]
+        for name, row in report.items()
+    ]
+    return Table(caption, [kind, *columns, "true ones"], rows)
+
+
+def class_report(names: Sequence[str], both: Array, predicted: Array, true: Array) -> dict[str, dict[str, float]]:
+    """What there is to say of each class, from how often it is rightly predicted, predicted, and true, (K,) each."""
+    counts = np.column_stack([both, predicted, true]).tolist()
+    return {name: precision_recall(*row, undefined=math.nan) for name, row in zip(names, counts, strict=True)}
+
+
+def counts_of(truth: Array, guess: Array, K: int) -> tuple[Array, Array, Array]:
+    """How often each class number is rightly predicted, predicted, and true."""
+    both, predicted, true = (np.bincount(codes, minlength=K) for codes in (truth[truth == guess], guess, truth))
+    return both, predicted, true
 
 
 def _worst(dataset: Dataset, unit: str, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
@@ -212,12 +221,10 @@ def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable
     losses = log_losses(np.where(truth, chances, 1 - chances)).mean(axis=1)
     guess = chances >= 0.5
     sure = np.maximum(chances, 1 - chances)
-    rows = [
-        [shortened(name, 80), *shares_of(*(int(part[:, k].sum()) for part in (guess & truth, guess, truth)))]
-        for k, name in enumerate(classes)
-    ]
     blocks: list[Block] = [
-        Table("Each label", ["label", "precision", "recall", "f1", "true ones"], rows),
+        class_table(
+            "Each label", "label", class_report(classes, *(part.sum(axis=0) for part in (truth & guess, guess, truth)))
+        ),
         reliability(sure.ravel(), (guess == truth).ravel(), "answer"),
     ]
     chosen = examples(dataset, losses, sure.min(axis=1), (guess == truth).all(axis=1))

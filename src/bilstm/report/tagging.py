@@ -12,12 +12,13 @@ from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.text.tags import entities, scheme_of
 from bilstm.estimators.tagger import BiLSTMTagger
-from bilstm.formatting import counted, percent, shortened
+from bilstm.formatting import counted, shortened
 from bilstm.metrics.baselines import commonest_tags, folds
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.tags import ENTITIES, TAGS, Tags, entity_report, tag_parts, type_confusion
-from bilstm.report.blocks import Block, Drawing, Heading, Piece, Sentence, Sentences, Table, Text
-from bilstm.report.classification import confusion, confusion_chart, shares_of
+from bilstm.plotting.description import thinned
+from bilstm.report.blocks import Block, Drawing, Heading, Piece, Sentence, Sentences, Text
+from bilstm.report.classification import class_report, class_table, confusion, confusion_chart, counts_of
 from bilstm.report.examination import Examination, case_anchor, examine, examples, names_of, worst_rows
 
 SHOWN = 8  # sentences, evenly chosen
@@ -33,45 +34,29 @@ def _(estimator: BiLSTMTagger, dataset: Dataset, say: Callable[[str], None]) -> 
     predicted = estimator.tags_of(estimator.decode(outputs, dataset.lengths), dataset.lengths)
     truth = estimator.split_tags(dataset.tags.to_series(), dataset.lengths)
     words = estimator.split_tags(dataset.steps[WORD], dataset.lengths)
-    scheme = scheme_of([*truth, *predicted])
-    evaluation = _evaluation(words, truth, predicted, scheme is not None, say)
-    surprise = _surprise(estimator, dataset, outputs, truth)
+    typed = scheme_of([*truth, *predicted]) is not None
+    legend = legend_of(truth, predicted, typed)
     wrong = np.array([sum(a != b for a, b in zip(t, p, strict=True)) for t, p in zip(truth, predicted, strict=True)])
-    has = np.array([any(tag != "O" for tag in tags) for tags in truth])
-    legend = legend_of(truth, predicted, scheme is not None)
-    rows = worst_rows(np.where(wrong > 0, wrong + surprise / (1 + surprise.max()), np.nan))
-    worst = Sentences(legend, [_shown(dataset, words, truth, predicted, legend, scheme, row, wrong) for row in rows])
-    said = f"The {counted(len(rows), 'sentence')} with the most mistakes." if rows else "There is no sentence with one."
-    blocks = _blocks(estimator, truth, predicted, scheme is not None)
-    chosen = _spread(np.flatnonzero(has) if has.any() else np.arange(len(truth)))
-    some = [_shown(dataset, words, truth, predicted, legend, scheme, row, wrong, False) for row in chosen]
-    shown: list[Block] = [Heading("Some sentences"), Sentences(legend, some)]
-    sure = np.where(has, -surprise / np.maximum(dataset.lengths, 1), -np.inf)  # one without an entity is no feat
-    losses = np.where(dataset.lengths > 0, surprise / np.maximum(dataset.lengths, 1) + wrong, np.nan)
-    found = examples(dataset, losses, sure, wrong == 0)
-    return Examination(evaluation, [*shown, *blocks], [Text(said), *([worst] if rows else [])], found)
 
+    def sentence(row: int, anchor: str = "") -> Sentence:
+        remark = "no mistake" if not wrong[row] else f"{counted(int(wrong[row]), 'tag')} of {len(truth[row]):,} wrong"
+        name = f"sentence {names_of(dataset, [row])[0]}"
+        return marked(words[row], truth[row], predicted[row], legend, typed, name, remark, anchor)
 
-def _shown(
-    dataset: Dataset,
-    words: Tags,
-    truth: Tags,
-    predicted: Tags,
-    legend: Sequence[tuple[str, int]],
-    scheme: str | None,
-    row: int,
-    wrong: Array,
-    linked: bool = True,
-) -> Sentence:
-    remark = "no mistake" if not wrong[row] else f"{counted(int(wrong[row]), 'tag')} of {len(truth[row]):,} wrong"
-    name = f"sentence {names_of(dataset, [row])[0]}"
-    anchor = case_anchor(row) if linked else ""
-    return marked(words[row], truth[row], predicted[row], legend, scheme is not None, name, remark, anchor)
-
-
-def _spread(rows: Array) -> list[int]:
-    places = np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int))
-    return [int(row) for row in rows[places]]
+    tagged = np.array([any(tag != "O" for tag in tags) for tags in truth])
+    some = np.flatnonzero(tagged) if tagged.any() else np.arange(len(truth))
+    shown = Sentences(legend, [sentence(int(row)) for row in some[thinned(len(some), SHOWN)]])
+    surprise = _surprise(estimator, dataset, outputs, truth)
+    worst = worst_rows(np.where(wrong > 0, wrong + surprise / (1 + surprise.max()), np.nan))
+    cases: list[Block] = [Text("There is no sentence with one.")]
+    if worst:
+        title = Text(f"The {counted(len(worst), 'sentence')} with the most mistakes.")
+        cases = [title, Sentences(legend, [sentence(row, case_anchor(row)) for row in worst])]
+    each = surprise / np.maximum(dataset.lengths, 1)
+    sure = np.where(tagged, -each, -np.inf)  # one without an entity is no feat
+    chosen = examples(dataset, np.where(dataset.lengths > 0, each + wrong, np.nan), sure, wrong == 0)
+    blocks = [Heading("Some sentences"), shown, *_blocks(estimator, truth, predicted, typed)]
+    return Examination(_evaluation(words, truth, predicted, typed, say), blocks, cases, chosen)
 
 
 def _surprise(estimator: BiLSTMTagger, dataset: Dataset, outputs: Array, truth: Tags) -> Array:
@@ -79,10 +64,10 @@ def _surprise(estimator: BiLSTMTagger, dataset: Dataset, outputs: Array, truth: 
     chances = estimator.marginals(outputs, dataset.lengths)
     codes = {tag: code for code, tag in enumerate(estimator.classes_.tolist())}
     flat = np.array([codes.get(tag, -1) for tags in truth for tag in tags], dtype=np.int64)
-    given = np.where(flat < 0, 0.0, chances[np.arange(len(flat)), np.maximum(flat, 0)]) if len(flat) else np.zeros(0)
+    known = np.where(flat < 0, 0.0, chances[np.arange(len(flat)), np.maximum(flat, 0)]) if len(flat) else np.zeros(0)
     owner = np.repeat(np.arange(len(dataset)), dataset.lengths)
-    found: Array = np.bincount(owner, weights=-np.log(np.maximum(given, FLOOR)), minlength=len(dataset))
-    return found
+    sums: Array = np.bincount(owner, weights=-np.log(np.maximum(known, FLOOR)), minlength=len(dataset))
+    return sums
 
 
 def _evaluation(words: Tags, truth: Tags, predicted: Tags, typed: bool, say: Callable[[str], None]) -> Evaluation:
@@ -105,24 +90,11 @@ def _blocks(estimator: BiLSTMTagger, truth: Tags, predicted: Tags, typed: bool) 
         names = sorted({tag for tags in [*truth, *predicted] for tag in tags} | set(estimator.classes_.tolist()))
         codes = {name: code for code, name in enumerate(names)}
         flat = [np.array([codes[tag] for tags in part for tag in tags], dtype=int) for part in (truth, predicted)]
-        rows = [
-            [
-                name,
-                *shares_of(
-                    *(int(part.sum()) for part in ((flat[0] == k) & (flat[1] == k), flat[1] == k, flat[0] == k))
-                ),
-            ]
-            for k, name in enumerate(names)
-        ]
-        table = Table("Each tag", ["tag", "precision", "recall", "f1", "true ones"], rows)
+        table = class_table("Each tag", "tag", class_report(names, *counts_of(flat[0], flat[1], len(names))))
         return [confusion(flat[0], flat[1], names, "tags"), table]
     report = entity_report(truth, predicted)
-    rows = [
-        [kind, *(percent(row[name]) for name in ("precision", "recall", "f1")), f"{row['support']:,}"]
-        for kind, row in report.items()
-    ]
     return [
-        Table("Each type of entity", ["type", "precision", "recall", "f1", "true ones"], rows),
+        class_table("Each type of entity", "type", report),
         _type_confusion(type_confusion(truth, predicted), list(report)),
     ]
 
@@ -143,7 +115,7 @@ COLOURS = 7  # that can be told apart; further types have none, only their label
 MOST_WORDS = 150  # of a sentence that are shown
 
 
-def legend_of(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], typed: bool) -> list[tuple[str, int]]:
+def legend_of(truth: Tags, predicted: Tags, typed: bool) -> list[tuple[str, int]]:
     """Types of entities, or tags, with the number of their colour, commonest first.
 
     Example:
@@ -207,37 +179,37 @@ Span = tuple[int, int, str, str]  # first word, one past the last, what is said,
 
 
 def _entity_spans(words: Sequence[str], truth: Sequence[str], predicted: Sequence[str]) -> list[Span]:
-    true, said = entities(truth), entities(predicted)
-    exact, found, end = set(true), [], 0
-    for kind, first, last in sorted(said, key=lambda span: span[1]):
-        meets = [_told(span, words, first, last) for span in true if span[1] < last and first < span[2]]
-        other = "" if (kind, first, last) in exact else " + ".join(meets) or "none"
-        found += [*_missed(true, said, end, first), (first, last, kind, other)]
+    true, guessed = entities(truth), entities(predicted)
+    spans: list[Span] = []
+    end = 0
+    for kind, first, last in sorted(guessed, key=lambda span: span[1]):
+        met = [_beside(span, words, first, last) for span in true if span[1] < last and first < span[2]]
+        other = "" if (kind, first, last) in true else " + ".join(met) or "none"
+        spans += [*_missed(true, guessed, end, first), (first, last, kind, other)]
         end = last
-    return [*found, *_missed(true, said, end, len(truth))]
+    return [*spans, *_missed(true, guessed, end, len(truth))]
 
 
-def _told(span: tuple[str, int, int], words: Sequence[str], first: int, last: int) -> str:
+def _beside(span: tuple[str, int, int], words: Sequence[str], first: int, last: int) -> str:
     """A true entity beside a predicted one that it meets: its type, and its words where these are others."""
     kind, start, stop = span
     return kind if (start, stop) == (first, last) else f"{kind} “{shortened(joined(words[start:stop]), 60)}”"
 
 
-def _missed(true: list[tuple[str, int, int]], said: list[tuple[str, int, int]], start: int, stop: int) -> list[Span]:
+def _missed(true: list[tuple[str, int, int]], guessed: list[tuple[str, int, int]], start: int, stop: int) -> list[Span]:
     """The words between two predicted entities, cut at the true ones that no predicted one meets."""
-    found: list[Span] = []
+    spans: list[Span] = []
     for kind, first, last in true:
-        free = start <= first and last <= stop and not any(a < last and first < b for _, a, b in said)
-        if free:
-            found += [(start, first, "", "")] if first > start else []
-            found.append((first, last, "", kind))
+        if start <= first and last <= stop and not any(a < last and first < b for _, a, b in guessed):
+            spans += [(start, first, "", "")] if first > start else []
+            spans.append((first, last, "", kind))
             start = last
-    return [*found, *([(start, stop, "", "")] if stop > start else [])]
+    return [*spans, *([(start, stop, "", "")] if stop > start else [])]
 
 
 def _word_spans(truth: Sequence[str], predicted: Sequence[str]) -> list[Span]:
     pairs = zip(truth, predicted, strict=True)
-    return [(place, place + 1, said, "" if true == said else true) for place, (true, said) in enumerate(pairs)]
+    return [(place, place + 1, tag, "" if true == tag else true) for place, (true, tag) in enumerate(pairs)]
 
 
 def joined(words: Sequence[str]) -> str:

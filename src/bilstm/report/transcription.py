@@ -23,7 +23,7 @@ from bilstm.formatting import counted, shortened
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.transcripts import TRANSCRIPTS, transcript_parts
 from bilstm.plotting.charts import Chart
-from bilstm.plotting.description import ORANGE, Axis, HeatMap, Line, Mark, Panel, Texts
+from bilstm.plotting.description import ORANGE, Axis, HeatMap, Line, Mark, Panel, Texts, thinned
 from bilstm.plotting.interactive import to_plotly
 from bilstm.report.blocks import Alignment, Alignments, Block, Drawing, Heading, Pair, Table, Text
 from bilstm.report.examination import Examination, case_anchor, examine, examples, worst_rows
@@ -36,18 +36,17 @@ MOST_WORDS = 120  # of a transcript that are shown
 def _(estimator: BiLSTMTranscriber, dataset: Dataset, say: Callable[[str], None]) -> Examination:
     say(f"listening to {counted(len(dataset), 'recording')}")
     recordings, heard = _scores(estimator, estimator.with_targets(dataset))
-    found = estimator.decoder(Decoding()).transcripts(heard)
+    transcripts = estimator.decoder(Decoding()).transcripts(heard)
     greedy = [plain(text) for text in estimator.decoder(Decoding(beam=1)).texts(heard)]
-    said, understood = [plain(text) for text in recordings.texts_said], [plain(one.text) for one in found]
+    said, understood = [plain(text) for text in recordings.texts_said], [plain(one.text) for one in transcripts]
     compared = [pairs_of(truth, text) for truth, text in zip(said, understood, strict=True)]
     (sums,), names = transcript_parts(said, understood), recordings.names
-    sure = np.array([math.log(max(one.confidence, 1e-300)) / max(len(one.text), 1) for one in found])
+    sure = np.array([math.log(max(one.confidence, 1e-300)) / max(len(one.text), 1) for one in transcripts])
     losses = sums[:, 0] / sums[:, 1] - 1e-6 * sure  # of texts with as many mistakes the least sure
-    shown = np.unique(np.linspace(0, len(said) - 1, min(SHOWN, len(said))).round().astype(int))
     typical = int(np.argsort(losses, kind="stable")[len(losses) // 2])
     blocks: list[Block] = [
         Heading("Some transcripts, each below what was said"),
-        Alignments([_alignment(names[row], compared[row], sums[row], "") for row in shown]),
+        Alignments([_alignment(names[row], compared[row], sums[row], "") for row in thinned(len(said), SHOWN)]),
         *_confusions(compared),
         spectrum(estimator, recordings.sounds[typical], names[typical], heard[typical], understood[typical]),
     ]
