@@ -179,8 +179,10 @@ def class_table(caption: str, kind: str, report: Mapping[str, Mapping[str, float
 
 def class_report(names: Sequence[str], both: Array, predicted: Array, true: Array) -> dict[str, dict[str, float]]:
     """What there is to say of each class, from how often it is rightly predicted, predicted, and true, (K,) each."""
-    counts = np.column_stack([both, predicted, true]).tolist()
-    return {name: precision_recall(*row, undefined=math.nan) for name, row in zip(names, counts, strict=True)}
+    return {
+        name: precision_recall(int(b), int(p), int(t), undefined=math.nan)
+        for name, b, p, t in zip(names, both, predicted, true, strict=True)
+    }
 
 
 def counts_of(truth: Array, guess: Array, K: int) -> tuple[Array, Array, Array]:
@@ -221,10 +223,9 @@ def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable
     losses = log_losses(np.where(truth, chances, 1 - chances)).mean(axis=1)
     guess = chances >= 0.5
     sure = np.maximum(chances, 1 - chances)
+    counts = [part.sum(axis=0) for part in (truth & guess, guess, truth)]
     blocks: list[Block] = [
-        class_table(
-            "Each label", "label", class_report(classes, *(part.sum(axis=0) for part in (truth & guess, guess, truth)))
-        ),
+        class_table("Each label", "label", class_report(classes, *counts)),
         reliability(sure.ravel(), (guess == truth).ravel(), "answer"),
     ]
     chosen = examples(dataset, losses, sure.min(axis=1), (guess == truth).all(axis=1))
