@@ -80,7 +80,7 @@ def dealt_stream():
         seen.extend(place.tolist())
         return iter([boston().take(place)])
 
-    dealt = Stream(stream(9).places, remember)
+    dealt = Stream(stream(9).shards, remember)
     encoder = BiLSTMRegressor(**PLAIN, batch_size=16).fit(stream(9))
     supply = Streamed(dealt, 120, encoder._examples)
     batches = [len(batch) for batch, _, _ in supply.batches(16, seed=1)]
