@@ -148,7 +148,7 @@ def fma_peak(threads: int) -> float:
 def shares(row: dict[str, Any], peak: float) -> dict[str, float]:
     """What share of the peak each contender puts to use; nothing where the peak is not known."""
     rates = {name: row["gflop"] / milliseconds * 1000 for name, milliseconds in row["ms"].items()}
-    return {name: round(rate / peak, 3) for name, rate in rates.items()} if peak else {}
+    return rounded({name: rate / peak for name, rate in rates.items()}) if peak else {}
 
 
 def show(row: dict[str, Any], peak: float) -> None:
