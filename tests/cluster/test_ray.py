@@ -104,7 +104,7 @@ def test_an_address_where_nobody_answers_is_told_at_once(tmp_path):
 def test_a_number_of_workers_that_is_none_is_an_error(run, words):
     status, _, err = run(*FIT, "-o", "m.bilstm", "--workers", words)
     assert status == 2
-    assert "expected a number of workers, or two like 2..8" in err
+    assert "--workers takes a number of at least 1, or two such as 2..8" in err
 
 
 def test_without_ray_one_line_says_what_to_install(run, monkeypatch):

@@ -125,4 +125,4 @@ def workers_of(words: str) -> int | tuple[int, int]:
         return numbers[0]
     if len(numbers) == 2 and 1 <= numbers[0] <= numbers[1]:
         return numbers[0], numbers[1]
-    raise ParameterError(f"--workers takes a number, or two such as 2..8; {words!r} is neither.")
+    raise ParameterError(f"--workers takes a number of at least 1, or two such as 2..8; got {words!r}.")
