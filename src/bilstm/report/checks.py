@@ -90,8 +90,8 @@ def _copies(dataset: Dataset) -> list[str]:
     if not again:
         return []
     verb = "repeats" if again == 1 else "repeat"
-    said = f"{counted(again, unit)} of {len(dataset):,} {verb} the input of another."
-    return [f"{said} Copies count more than once, and a rule that is cross-validated here may have seen them."]
+    remark = f"{counted(again, unit)} of {len(dataset):,} {verb} the input of another."
+    return [f"{remark} Copies count more than once, and a rule that is cross-validated here may have seen them."]
 
 
 def _missing(steps: pl.DataFrame) -> list[str]:
@@ -103,17 +103,17 @@ def _missing(steps: pl.DataFrame) -> list[str]:
 
 
 def _foreign(estimator: BiLSTMEstimator, steps: pl.DataFrame) -> list[str]:
-    found, unused = [], []
+    remarks, unused = [], []
     for column in estimator.features_.columns:
         if column.kind == "left out" or column.name not in steps.columns:
             unused.append(column.name)
             continue
         series = steps[column.name]
-        said = _new_values(column, series) if column.kind == "category" else _far(column, series)
-        found += [said] if said else []
-    more = [f"So it is in {len(found) - MOST} more columns."] if len(found) > MOST else []
+        remark = _new_values(column, series) if column.kind == "category" else _far(column, series)
+        remarks += [remark] if remark else []
+    more = [f"So it is in {len(remarks) - MOST} more columns."] if len(remarks) > MOST else []
     left = [f"The model leaves out {listed(unused, MOST)}."] if unused else []
-    return found[:MOST] + more + left
+    return remarks[:MOST] + more + left
 
 
 def _new_values(column: Column, series: pl.Series) -> str | None:
@@ -143,20 +143,20 @@ def _far(column: Column, series: pl.Series) -> str | None:
 
 def _of_words(estimator: LanguageEstimator, dataset: Dataset) -> list[str]:
     words = dataset.steps[WORD]
-    found = []
+    remarks = []
     empty = int((dataset.lengths == 0).sum())
     if empty:
         verb = "has" if empty == 1 else "have"
-        found.append(f"{counted(empty, 'text')} of {len(dataset):,} {verb} no words.")
+        remarks.append(f"{counted(empty, 'text')} of {len(dataset):,} {verb} no words.")
     if len(words):
         ids, forms = estimator.words_.transform(words)
         unknown = forms[ids[:, 0], 0] == 0
         share = float(unknown.mean())
         tail = "; of these the model knows their letters and vectors only" if share else ""
-        said = f"{percent(share)} of the words were not seen (often enough) in training{tail}."
-        found.append(said + (" That is a lot: the data may be of another kind." if share > NEW_WORDS else ""))
+        remark = f"{percent(share)} of the words were not seen (often enough) in training{tail}."
+        remarks.append(remark + (" That is a lot: the data may be of another kind." if share > NEW_WORDS else ""))
     if dataset.tags is not None:
         new = sorted(set(dataset.tags.to_series().unique().to_list()) - set(estimator.classes_.tolist()))
         if new:
-            found.append(f"Tags that training never saw count as mistakes: {listed(new, MOST)}.")
-    return found
+            remarks.append(f"Tags that training never saw count as mistakes: {listed(new, MOST)}.")
+    return remarks

@@ -46,29 +46,29 @@ def _(estimator: BiLSTMForecaster, dataset: Dataset, say: Callable[[str], None])
     if not len(windows):
         raise DataError(f"expected steps that can be forecast, got none ({dataset.source})")
     say(f"judging {len(windows):,} forecasts")
-    found = estimator.forecasts(windows)
-    if np.isnan(found.actual).all():
+    forecasts = estimator.forecasts(windows)
+    if np.isnan(forecasts.actual).all():
         raise DataError(f"expected known values behind a window of history, got none ({dataset.source})")
-    losses = _losses(found)
-    panels = [(row, k) for row in _last_rows(found) for k in range(len(found.names))][:PANELS]
-    drawn: list[Block] = [fan_chart(windows.series, found, row, k) for row, k in panels]
-    remarks = [f"{_capital(found.follows_last)}."] if found.follows_last else []
+    losses = _losses(forecasts)
+    panels = [(row, k) for row in _last_rows(forecasts) for k in range(len(forecasts.names))][:PANELS]
+    drawn: list[Block] = [fan_chart(windows.series, forecasts, row, k) for row, k in panels]
+    remarks = [f"{_capital(forecasts.follows_last)}."] if forecasts.follows_last else []
     return Examination(
-        _evaluation(found),
-        [*drawn, by_step(found), *coverage(found)],
-        [_worst(found, losses)],
+        _evaluation(forecasts),
+        [*drawn, by_step(forecasts), *coverage(forecasts)],
+        [_worst(forecasts, losses)],
         _examples(windows, losses),
         remarks,
-        f"{_capital(found.verdict)}.",
+        f"{_capital(forecasts.verdict)}.",
     )
 
 
 @without_data.register
 def _(estimator: BiLSTMForecaster) -> tuple[list[Block], list[Example]]:
     windows = cut(estimator.known_, estimator.history, estimator.horizon, at_end=True)
-    found = estimator.forecasts_of(windows)
-    panels = [(row, k) for row in range(len(found)) for k in range(len(found.names))][:PANELS]
-    drawn: list[Block] = [fan_chart(windows.series, found, row, k, ahead=True) for row, k in panels]
+    forecasts = estimator.forecasts_of(windows)
+    panels = [(row, k) for row in range(len(forecasts)) for k in range(len(forecasts.names))][:PANELS]
+    drawn: list[Block] = [fan_chart(windows.series, forecasts, row, k, ahead=True) for row, k in panels]
     return drawn, [Example("The steps that come next", None, 0)]
 
 
@@ -76,31 +76,33 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _evaluation(found: Forecasts) -> Evaluation:
+def _evaluation(forecasts: Forecasts) -> Evaluation:
     """Figures of forecasts and of their baselines, block by block."""
-    K = len(found.names)
-    known = {figure.name: figure for figure in forecast_figures(K, found.scale)}
+    K = len(forecasts.names)
+    known = {figure.name: figure for figure in forecast_figures(K, forecasts.scale)}
     order = ("mase", "mae", "rmse") if K > 1 else ("mae", "rmse", "mase")  # of different sizes only mase compares
-    figures = [*(known[name] for name in order), *coverage_figures(K, INTERVALS[: len(found.lows)])]
-    blocks = _blocks(found.starts, found.horizon)
+    figures = [*(known[name] for name in order), *coverage_figures(K, INTERVALS[: len(forecasts.lows)])]
+    blocks = _blocks(forecasts.starts, forecasts.horizon)
 
     def parts(forecast: Array, intervals: Sequence[tuple[Array, Array] | None]) -> list[Array]:
         sums = []
-        for part in forecast_parts(found.actual, forecast, intervals):
+        for part in forecast_parts(forecasts.actual, forecast, intervals):
             sums.append(np.zeros((int(blocks[-1]) + 1, K)))
             np.add.at(sums[-1], blocks, part)
         return sums
 
-    none = [None] * len(found.lows)
+    none = [None] * len(forecasts.lows)
     references = [
         Reference(name, RULES.get(name, "a simple rule"), parts(values, none))
-        for name, values in found.baselines.items()
+        for name, values in forecasts.baselines.items()
     ]
-    mine = parts(found.forecast, list(zip(found.lows, found.highs, strict=True)))
-    count = f"{counted(len(found), 'forecast')} of {counted(found.horizon, 'step')}"
-    if found.horizon == 1:
+    mine = parts(forecasts.forecast, list(zip(forecasts.lows, forecasts.highs, strict=True)))
+    count = f"{counted(len(forecasts), 'forecast')} of {counted(forecasts.horizon, 'step')}"
+    if forecasts.horizon == 1:
         return Evaluation("forecast", count, figures, mine, references)
-    what = f"A block is {BLOCK * found.horizon} forecasts in a row of one series: forecasts that overlap err together."
+    what = (
+        f"A block is {BLOCK * forecasts.horizon} forecasts in a row of one series: forecasts that overlap err together."
+    )
     return Evaluation("block", count, figures, mine, references, what)
 
 
@@ -113,28 +115,33 @@ def _blocks(starts: Array, horizon: int) -> Array:
     return numbers
 
 
-def _losses(found: Forecasts) -> Array:
+def _losses(forecasts: Forecasts) -> Array:
     """The mean absolute error of each forecast in units of MASE, (W,); NaN where nothing came."""
-    error = np.abs(found.forecast - found.actual) / np.where(found.scale > 0, found.scale, 1.0)
+    error = np.abs(forecasts.forecast - forecasts.actual) / np.where(forecasts.scale > 0, forecasts.scale, 1.0)
     known = ~np.isnan(error)
     counts = known.sum(axis=(1, 2))
     means = np.where(known, error, 0).sum(axis=(1, 2)) / np.maximum(counts, 1)
     return np.where(counts > 0, means, np.nan)
 
 
-def _last_rows(found: Forecasts) -> list[int]:
+def _last_rows(forecasts: Forecasts) -> list[int]:
     """The last forecast of each of the first series."""
-    return [int(np.flatnonzero(found.starts == start)[-1]) for start in np.unique(found.starts)[:PANELS]]
+    return [int(np.flatnonzero(forecasts.starts == start)[-1]) for start in np.unique(forecasts.starts)[:PANELS]]
 
 
-def _worst(found: Forecasts, losses: Array) -> Table:
+def _worst(forecasts: Forecasts, losses: Array) -> Table:
     rows = []
     for row in worst_rows(losses):
-        error = np.abs(found.forecast[row] - found.actual[row])
+        error = np.abs(forecasts.forecast[row] - forecasts.actual[row])
         step, k = np.unravel_index(int(np.nanargmax(error)), error.shape)
-        said, came = float(found.forecast[row, step, k]), float(found.actual[row, step, k])
-        when = written_time(found.times[row * found.horizon + int(step)])
-        cells = [written_time(found.origins[row]), number(float(losses[row])), when, panel_name(found, row, int(k))]
+        said, came = float(forecasts.forecast[row, step, k]), float(forecasts.actual[row, step, k])
+        when = written_time(forecasts.times[row * forecasts.horizon + int(step)])
+        cells = [
+            written_time(forecasts.origins[row]),
+            number(float(losses[row])),
+            when,
+            panel_name(forecasts, row, int(k)),
+        ]
         rows.append((row, [*cells, number(said), number(came)]))
     head = ["made", "scaled error", "worst step", "of", "forecast", "came"]
     caption = f"The {counted(len(rows), 'forecast')} with the largest errors, in units of MASE"
@@ -184,69 +191,74 @@ FANS = 8  # forecasts in a chart
 STEPS = 500  # of a series in a chart
 
 
-def fan_chart(series: Series, found: Forecasts, row: int, k: int, ahead: bool = False) -> Drawing:
+def fan_chart(series: Series, forecasts: Forecasts, row: int, k: int, ahead: bool = False) -> Drawing:
     """The end of a series with the forecasts that were made in it, the last of them at ``row``.
 
     Args:
         series: that the forecasts are of.
-        found: the forecasts.
+        forecasts: the forecasts.
         row: the last one that is drawn.
         k: which target.
         ahead: whether these are of steps that have not come yet.
     """
-    mine = np.flatnonzero(found.starts[: row + 1] == found.starts[row])
-    made = mine[::-1][: FANS * found.horizon : found.horizon][::-1]
-    marks = [_known(series, found, int(made[0]), k), *fan_marks([fan(found, int(window), k) for window in made])]
+    mine = np.flatnonzero(forecasts.starts[: row + 1] == forecasts.starts[row])
+    made = mine[::-1][: FANS * forecasts.horizon : forecasts.horizon][::-1]
+    marks = [
+        _known(series, forecasts, int(made[0]), k),
+        *fan_marks([fan(forecasts, int(window), k) for window in made]),
+    ]
     note = "The end of what training knew, what the model says comes next, and how sure it is."
     if not ahead:
-        how_many, apart = counted(len(made), "forecast"), counted(found.horizon, "step")
+        how_many, apart = counted(len(made), "forecast"), counted(forecasts.horizon, "step")
         note = f"The last {how_many}, {apart} apart, each made with what was known when it begins, over what came."
-    name = panel_name(found, row, k)
-    panel = Panel(marks, Axis(series.times.name), Axis(found.names[k]))
+    name = panel_name(forecasts, row, k)
+    panel = Panel(marks, Axis(series.times.name), Axis(forecasts.names[k]))
     return Drawing(Chart(name, note, to_plotly([panel]), height=380))
 
 
-def panel_name(found: Forecasts, row: int, k: int) -> str:
+def panel_name(forecasts: Forecasts, row: int, k: int) -> str:
     """The target, and the series where they have names."""
-    return found.names[k] if found.series is None else f"{found.names[k]} of {found.series[row]}"
+    return forecasts.names[k] if forecasts.series is None else f"{forecasts.names[k]} of {forecasts.series[row]}"
 
 
-def _known(series: Series, found: Forecasts, first: int, k: int) -> Line:
+def _known(series: Series, forecasts: Forecasts, first: int, k: int) -> Line:
     """What is known of the series around these forecasts: as much before the first as they are long."""
-    owner = int(np.searchsorted(series.starts, found.starts[first], side="right")) - 1
+    owner = int(np.searchsorted(series.starts, forecasts.starts[first], side="right")) - 1
     rows = np.arange(int(series.starts[owner]), int(series.starts[owner] + series.lengths[owner]))
-    origin = int((series.times.gather(rows) <= found.origins[first]).sum())
-    before = max(2 * FANS * found.horizon, 40)
+    origin = int((series.times.gather(rows) <= forecasts.origins[first]).sum())
+    before = max(2 * FANS * forecasts.horizon, 40)
     rows = rows[max(0, origin - before) :]
-    most = max(STEPS, (FANS + 2) * found.horizon)  # no forecast is left without what came
+    most = max(STEPS, (FANS + 2) * forecasts.horizon)  # no forecast is left without what came
     known = rows[~np.isnan(series.target_matrix[rows, k])][-most:]
     times = series.times.gather(known).to_numpy()
     return Line(series.target_matrix[known, k], times, name="known", colour=GREY)
 
 
-def by_step(found: Forecasts) -> Drawing:
+def by_step(forecasts: Forecasts) -> Drawing:
     """The mean absolute error at each step ahead, of the model and of simple rules."""
-    scale = np.where(found.scale > 0, found.scale, 1.0) if len(found.names) > 1 else 1.0
-    rules = {name: np.abs(values - found.actual) / scale for name, values in found.baselines.items()}
-    lines = [Line(_by_step(np.abs(found.forecast - found.actual) / scale), width=3, marker=4, name="this model")]
+    scale = np.where(forecasts.scale > 0, forecasts.scale, 1.0) if len(forecasts.names) > 1 else 1.0
+    rules = {name: np.abs(values - forecasts.actual) / scale for name, values in forecasts.baselines.items()}
+    lines = [
+        Line(_by_step(np.abs(forecasts.forecast - forecasts.actual) / scale), width=3, marker=4, name="this model")
+    ]
     for colour, (name, error) in zip(cycle(PALETTE[1:]), rules.items(), strict=False):
         lines.append(Line(_by_step(error), colour=colour, dash="dot", marker=4, name=name))
-    title = "mean absolute error" + (", scaled" if len(found.names) > 1 else "")
+    title = "mean absolute error" + (", scaled" if len(forecasts.names) > 1 else "")
     note = "The further ahead, the harder; a model is worth its while where its line lies below the others."
     highest = max((float(np.max(line.y)) for line in lines), default=1.0)
     return _steps_chart("Error by step ahead", note, lines, Axis(title, limits=(0, 1.05 * highest)))
 
 
-def coverage(found: Forecasts) -> list[Block]:
+def coverage(forecasts: Forecasts) -> list[Block]:
     """How often what came lay within the intervals, at each step ahead."""
-    if not len(found.lows):
+    if not len(forecasts.lows):
         return [Text("The model has no intervals: nothing was held out in training to measure them on.")]
-    known = ~np.isnan(found.actual)
+    known = ~np.isnan(forecasts.actual)
     lines = []
-    for percent, low, high, colour in zip(INTERVALS, found.lows, found.highs, (ORANGE, BLUE), strict=True):
-        inside = np.where(known, (found.actual >= low) & (found.actual <= high), np.nan)
+    for percent, low, high, colour in zip(INTERVALS, forecasts.lows, forecasts.highs, (ORANGE, BLUE), strict=True):
+        inside = np.where(known, (forecasts.actual >= low) & (forecasts.actual <= high), np.nan)
         lines.append(Line(_by_step(inside), colour=colour, marker=4, name=f"{percent} % interval"))
-        lines.append(Line([percent / 100] * found.horizon, colour=colour, dash="dash", width=1))
+        lines.append(Line([percent / 100] * forecasts.horizon, colour=colour, dash="dash", width=1))
     note = "How often what came lay within the intervals; dashed is what was promised. Below it they are too narrow."
     axis = Axis("share within", scale="percent", limits=(0, 1.03))
     return [_steps_chart("Coverage by step ahead", note, lines, axis)]
