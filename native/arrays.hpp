@@ -38,8 +38,8 @@ struct Exchange {  // DLPackExchangeAPI, version 1 (dlpack.h)
 
 struct Torch {  // torch.Tensor, and how to ask one where its numbers lie
     PyTypeObject* tensor;
-    const Exchange* exchange = nullptr;  // since torch 2.10; takes some 20 ns
-    PyObject* to_dlpack;                 // before; takes some 500 ns
+    const Exchange* exchange = nullptr;  // since torch 2.10; some 90 ns a tensor, its checks included
+    PyObject* to_dlpack;                 // before; some 250 ns more
 
     Torch() {
         const nb::object type = nb::module_::import_("torch").attr("Tensor");
