@@ -1,7 +1,7 @@
 """Three hundred years of sunspots: a forecaster, the walk forward that judges it, and the years to come."""
 
 from bilstm import BiLSTMForecaster, load, sunspots
-from bilstm.plotting.plots import forecasts, save_figure
+from bilstm.report.plots import forecasts, save_figure
 
 series = sunspots()
 model = BiLSTMForecaster(history=33, horizon=5, season=11, hidden_size=32, max_epochs=6)

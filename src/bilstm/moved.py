@@ -22,7 +22,7 @@ MOVED = {
     "bilstm.data.invented": "bilstm.demo.invented",
     "bilstm.data.tones": "bilstm.demo.tones",
     "bilstm.nn.equations": "bilstm.nn.lstm.equations",
-    "bilstm.plots": "bilstm.plotting.plots",
+    "bilstm.plots": "bilstm.report.plots",
     "bilstm.workers": "bilstm.training.workers",
 }
 

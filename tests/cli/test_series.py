@@ -11,7 +11,7 @@ import pytest
 
 import bilstm
 from bilstm.data.series.clock import Clock
-from bilstm.plotting.plots import forecasts
+from bilstm.report.plots import forecasts
 from tests.compare import assert_close
 from tests.processes import stopped
 from tests.tables import rows_of

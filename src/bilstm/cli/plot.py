@@ -33,7 +33,8 @@ def plot(
     Example: bilstm plot boston.bilstm test.csv -o predictions.png
     """
     from bilstm.estimators.loading import load
-    from bilstm.plotting.plots import predictions, save_figure
+    from bilstm.plotting.figures import save_figure
+    from bilstm.report.plots import predictions
 
     model = load(file)
     if data is None and model.needs_data:

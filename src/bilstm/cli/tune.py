@@ -199,7 +199,7 @@ def run(
 
 def _show(result: SearchResult, command: str, plot: Path | None, as_json: bool) -> None:
     """Print the trials and the best of them; draw them into a file."""
-    from bilstm.plotting.plots import save_figure
+    from bilstm.plotting.figures import save_figure
     from bilstm.tune.plots import plot_search
 
     if plot is not None:

@@ -29,7 +29,8 @@ from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.metrics.predictions import evaluate, regression_metrics
-from bilstm.plotting.plots import confusion, forecasts, predicted_against_true, save_figure, transcript
+from bilstm.plotting.figures import save_figure
+from bilstm.report.plots import confusion, forecasts, predicted_against_true, transcript
 
 Say = Callable[[str], None]
 CLASSIC_EPOCHS = 10_000

@@ -30,7 +30,7 @@ from bilstm.metrics.predictions import (
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import ORANGE, Axis, Bars, Line, Panel
 from bilstm.plotting.interactive import to_plotly
-from bilstm.plotting.plots import confusion_panel
+from bilstm.plotting.panels import confusion_panel
 from bilstm.report.blocks import Block, Drawing, Table
 from bilstm.report.examination import (
     Examination,

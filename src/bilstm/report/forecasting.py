@@ -23,9 +23,9 @@ from bilstm.metrics.forecasts import coverage_figures, forecast_figures, forecas
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import BLUE, GREY, ORANGE, PALETTE, Axis, Line, Panel
 from bilstm.plotting.interactive import to_plotly
-from bilstm.plotting.plots import fan, fan_marks
 from bilstm.report.blocks import Block, Drawing, Table, Text
 from bilstm.report.examination import Examination, Example, case_anchor, examine, without_data, worst_rows, worst_table
+from bilstm.report.plots import fan, fan_marks
 
 PANELS = 4  # series and targets that are drawn
 # horizons in a block that the bootstrap draws: forecasts less than one apart share steps, and the ends of a block tear

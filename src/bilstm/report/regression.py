@@ -17,7 +17,7 @@ from bilstm.metrics.predictions import regression_figures, regression_metrics, r
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import Axis, Panel, Points, Rule, thinned
 from bilstm.plotting.interactive import to_plotly
-from bilstm.plotting.plots import errors_panel, scatter_panel
+from bilstm.plotting.panels import errors_panel, scatter_panel
 from bilstm.report.blocks import Block, Drawing, Table
 from bilstm.report.examination import (
     MOST_COLUMNS,

@@ -1,4 +1,4 @@
-"""What estimators say, as panels and figures. Knows what is drawn; computes nothing that a report would print."""
+"""What estimators say, as figures of matplotlib. Knows what is drawn; needs none of the libraries that a page needs."""
 
 from __future__ import annotations
 
@@ -28,30 +28,25 @@ from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.plotting.description import (
     BLUE,
-    GREY,
     PALETTE,
     RED,
     Axis,
     Band,
-    Bars,
     HeatMap,
     Line,
     Mark,
     Panel,
-    Points,
-    Rule,
     Span,
     Texts,
-    Values,
 )
 from bilstm.plotting.figures import save_figure, to_matplotlib
+from bilstm.plotting.panels import confusion_panel, errors_panel, scatter_panel
 
 __all__ = ["confusion", "forecasts", "predicted_against_true", "predictions", "save_figure", "transcript"]
 
 KNOWN, CAME, FORECAST = "#3b3b3b", RED, BLUE
 MOST_FANS = 12  # forecasts of the past that a panel shows
 MOST_PANELS = 6  # series and targets that a figure shows
-MOST_WRITTEN = 20  # classes up to which a confusion matrix has its counts written
 
 
 @singledispatch
@@ -114,22 +109,6 @@ def predicted_against_true(truth: Array, predicted: Array, name: str, unit: str 
     return to_matplotlib([[left, right]], size=(10, 4.5))
 
 
-def scatter_panel(truth: Array, predicted: Array, name: str, suffix: str = "", rows: Values | None = None) -> Panel:
-    """Predictions over true values with the line of perfection; ``rows`` are shown beside a pointer."""
-    ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
-    hover = "" if rows is None else "row %{customdata}<br>true %{x}<br>predicted %{y}<extra></extra>"
-    points = Points(truth, predicted, size=4, opacity=0.7, hover=hover, details=rows)
-    perfect = Line(ends, ends, name="perfect", colour=GREY, width=1)
-    return Panel([perfect, points], Axis(f"true {name}{suffix}"), Axis(f"predicted {name}{suffix}"))
-
-
-def errors_panel(errors: Array, suffix: str = "") -> Panel:
-    """How many rows have an error of which size."""
-    counts, edges = np.histogram(errors, bins=int(np.clip(2 * np.sqrt(len(errors)), 5, 40)))
-    bars = Bars(counts, (edges[:-1] + edges[1:]) / 2, width=float(edges[1] - edges[0]))
-    return Panel([bars, Rule(0.0)], Axis(f"predicted − true{suffix}"), Axis("rows"))
-
-
 def confusion(truth: Array, predicted: Array, classes: Array) -> Figure:
     """How often each true class (row) was taken for each class (column).
 
@@ -143,24 +122,6 @@ def confusion(truth: Array, predicted: Array, classes: Array) -> Figure:
     counts = confusion_matrix(truth, predicted, labels=classes)
     size = max(4.0, 0.45 * len(classes) + 2)
     return to_matplotlib([[confusion_panel(counts, [str(label) for label in classes])]], size=(size + 1, size))
-
-
-def confusion_panel(counts: Array, names: Sequence[str]) -> Panel:
-    """Counts (K, K) of true classes in rows that were taken for those in columns, coloured by the share of the row."""
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    written = np.where(counts > 0, counts.astype(str), "").tolist() if len(names) <= MOST_WRITTEN else None
-    heat = HeatMap(
-        shares,
-        "share",
-        0,
-        1,
-        scale="share",
-        scale_title="share of the true class",
-        written=written,
-        hover="true %{y}, taken for %{x}: %{customdata} (%{z:.1%} of the true ones)<extra></extra>",
-        details=counts,
-    )
-    return Panel([heat], Axis("predicted", names), Axis("true", names, is_reversed=True))
 
 
 def forecasts(estimator: BiLSTMForecaster, series: Series | None = None) -> Figure:
