@@ -15,16 +15,7 @@ import polars as pl
 
 from bilstm.data.columns import as_column
 from bilstm.data.dataset import Dataset, without_none
-from bilstm.data.source import (
-    JSON_LINES,
-    PARQUET,
-    TABLES,
-    Source,
-    check_columns,
-    check_rows,
-    has_suffix,
-    header_of,
-)
+from bilstm.data.source import JSON_LINES, PARQUET, TABLES, Source, check_columns, check_rows, has_suffix, header_of
 from bilstm.data.stream import Stream
 from bilstm.data.tables.chunks import PIECE, Chunk, Shard, parquet, read_chunks, shards_of, whole_groups
 from bilstm.data.tables.reader import no_target, table_of, typed_frame, warn_of_order
