@@ -1,7 +1,4 @@
-"""When the steps of series are: how far they lie apart, which times come next, what of the calendar matters.
-
-Knows time stamps; knows nothing of values. How stamps are written, ``stamps`` knows.
-"""
+"""When the steps of series are: how far they lie apart, which times come next, what of the calendar matters."""
 
 from __future__ import annotations
 
@@ -23,6 +20,8 @@ NEAR = 0.02  # by how much of a step numbers may differ from it: years such as 1
 MINUTE, HOUR, DAY, WEEK = 60, 3600, 86400, 604800
 MICROSECONDS = 1_000_000
 WORDS = ((WEEK, "week"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1, "second"))
+# of steps shorter than the first number, the seconds after which things come again; of weeks nothing does
+CYCLES = ((10, MINUTE), (5 * MINUTE, HOUR), (DAY, DAY), (DAY + 1, WEEK), (WEEK, 0), (2 * WEEK + 1, 52 * WEEK))
 SHORTEST_MONTH = 27  # days between two month starts, less one hour for a change of clocks
 NEAR_MONTH_END = 4  # the last or first working day of a month lies among so many days
 ONE_DAY = np.timedelta64(1, "D")
@@ -31,15 +30,6 @@ ONE_DAY = np.timedelta64(1, "D")
 @dataclass(frozen=True)
 class Clock:
     """The step of series, found from their times.
-
-    Args:
-        unit: ``number`` (years, counters), ``fixed`` (seconds that do not change), ``business day``, ``month``,
-            ``year``, or ``irregular``.
-        count: months or years in a step; a quarter is 3 months.
-        step: for numbers their step; else the seconds of one (of months and years the median's).
-        day: of months and years, the day of the month on which steps fall, 31 for its end; of business days, the first
-            of the two that are free, 1 for Monday.
-        zoned: whether the times are UTC, since they came with offsets, or as somebody's clock showed them.
 
     Example:
         >>> ends = pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]).str.to_datetime()
@@ -50,11 +40,11 @@ class Clock:
         ['1999-04-30', '1999-05-31']
     """
 
-    unit: str
-    count: int = 1
-    step: float = 1.0
-    day: int = 1
-    zoned: bool = False
+    unit: str  # one of UNITS: of numbers such as years and counters; of seconds that do not change; …
+    count: int = 1  # months or years in a step; a quarter is 3 months
+    step: float = 1.0  # of numbers their step; else the seconds of one, of months and years the median's
+    day: int = 1  # of the month on which steps fall, 31 for its end; the first free business day, 1 for Monday
+    zoned: bool = False  # whether the times are UTC, since they came with offsets, or as somebody's clock showed them
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -64,16 +54,10 @@ class Clock:
 
     @classmethod
     def of(cls, times: Sequence[pl.Series], zoned: bool = False) -> Clock:
-        """Find the step of series.
+        """Find the step of series from the times of each, ascending, Datetime or Float64.
 
-        Args:
-            times: for each series its times, ascending, Datetime or Float64.
-            zoned: whether they carried offsets, see :func:`bilstm.data.series.timestamps.read_times`.
-
-        Returns:
-            Clock: months where days of the month are stable (or all among the last or first four); business days where
-            two days of every week are absent; fixed where nine tenths of the differences are the median; else
-            irregular.
+        It is months where days of the month are stable (or all among the last or first four), business days where two
+        days of every week are absent, fixed where nine tenths of the differences are the median, else irregular.
         """
         numbers = [series.to_physical().to_numpy() for series in times]
         steps = np.concatenate([np.diff(values) for values in numbers]) if numbers else np.zeros(0)
@@ -86,15 +70,10 @@ class Clock:
             return _of_numbers(steps, float(middle))
         seconds = float(middle) / MICROSECONDS
         stamps = [values.view("M8[us]") for values in numbers]
-        clock = None
-        if seconds >= (SHORTEST_MONTH * DAY):
-            clock = _of_months(stamps, seconds, zoned)
-        elif abs(seconds - DAY) <= HOUR:
-            clock = _of_business_days(stamps, zoned)
-        if clock is not None:
-            return clock
-        is_fixed = (steps == middle).mean() >= MOST
-        return cls("fixed" if is_fixed else "irregular", step=seconds, zoned=zoned)
+        clock = cls("fixed" if (steps == middle).mean() >= MOST else "irregular", step=seconds, zoned=zoned)
+        if seconds >= SHORTEST_MONTH * DAY:
+            return _of_months(stamps, seconds, zoned) or clock
+        return (_of_business_days(stamps, zoned) if abs(seconds - DAY) <= HOUR else None) or clock
 
     @property
     def months(self) -> int:
@@ -125,26 +104,13 @@ class Clock:
         if self.months:
             cycle, step = 12.0, float(self.months)
         elif self.unit == "fixed":
-            cycles = (
-                (10, MINUTE),
-                (5 * MINUTE, HOUR),
-                (DAY, DAY),
-                (DAY + 1, WEEK),
-                (WEEK, 0),
-                (2 * WEEK + 1, 52 * WEEK),
-            )
-            cycle, step = next((cycle for end, cycle in cycles if self.step < end), 0), self.step
+            cycle, step = next((cycle for end, cycle in CYCLES if self.step < end), 0), self.step
         else:
             return None
         return int(cycle / step) if cycle % step == 0 and cycle / step >= 2 else None
 
     def after(self, last: Any, n: int) -> pl.Series:
-        """The next ``n`` times after ``last``, (n,): weekends are skipped, months keep their day or their end.
-
-        Args:
-            last: one element of a series of times: a datetime, or a number.
-            n: how many.
-        """
+        """The next ``n`` times after ``last``, (n,): weekends are skipped, months keep their day or their end."""
         if isinstance(last, (int, float, np.number)):
             return self.shifted(pl.Series("time", [float(last)]).new_from_index(0, n), np.arange(1, n + 1))
         if isinstance(last, datetime.datetime) and last.tzinfo is not None:
@@ -189,14 +155,7 @@ class Clock:
         return float(np.ptp(times.to_physical().to_numpy())) / MICROSECONDS / (365.25 * DAY)
 
     def plain(self, times: pl.Series) -> pl.Series:
-        """Times as they are best written: whole numbers as such, days without a time of day, UTC as such.
-
-        Args:
-            times: (S,), Datetime or Float64.
-
-        Returns:
-            (S,) Int64 or Float64; Date where steps are a day or longer and all times are midnight; else Datetime.
-        """
+        """Times as they are best written: whole numbers as such, days without a time of day, UTC as such."""
         if times.dtype == pl.Float64:
             return times.cast(pl.Int64) if bool((times == times.round()).all()) else times
         if self.zoned:
@@ -204,12 +163,10 @@ class Clock:
         return times.cast(pl.Date) if self.step >= DAY and bool((times == times.dt.truncate("1d")).all()) else times
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Clock:
-        """The same from the plain values of :meth:`to_json`."""
         return cls(
             str(data["unit"]), int(data["count"]), float(data["step"]), int(data["day"]), zoned=bool(data["zoned"])
         )
@@ -220,15 +177,9 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
 
     .. math:: \\sin(2\\pi p), \\cos(2\\pi p), \\quad p = \\text{place in the day, week or year} \\in [0, 1)
 
-    Args:
-        times: (S,), Datetime or Float64.
-        clock: their clock.
-        span_years: years that the training data covers; the place in the year is learned from two or more.
-
-    Returns:
-        (S, 0 to 6) Float64: ``hour sin``, ``hour cos`` for steps shorter than a day; ``weekday sin``, ``weekday cos``
-        for steps of a day or shorter; ``year sin``, ``year cos`` for steps shorter than a year, if
-        ``span_years`` is 2 or more. Without columns for numbers.
+    The columns, (S, 0 to 6), are ``hour sin`` and ``hour cos`` for steps shorter than a day, ``weekday`` for a day or
+    shorter, and ``year`` for steps shorter than a year, if the training data covers two ``span_years`` or more. Numbers
+    have none.
 
     Example:
         >>> hours = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 2), "6h", eager=True)
@@ -239,7 +190,6 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
         return pl.DataFrame()
     stamps = times.to_physical().to_numpy().view("M8[us]")
     days, years = stamps.astype("M8[D]"), stamps.astype("M8[Y]")
-    year_days = (years + 1).astype("M8[D]") - years.astype("M8[D]")
     seconds = np.inf if clock.months else clock.step
     phases = {}
     if seconds < DAY:
@@ -247,12 +197,11 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
     if seconds <= DAY:
         phases["weekday"] = _weekday(days) / 7
     if span_years >= 2 and clock.months < 12:
-        phases["year"] = (days - years.astype("M8[D]")) / year_days
-    columns = {}
-    for name, phase in phases.items():
-        columns[f"{name} sin"] = np.sin(2 * np.pi * phase)
-        columns[f"{name} cos"] = np.cos(2 * np.pi * phase)
-    return pl.DataFrame(columns)
+        first, last = years.astype("M8[D]"), (years + 1).astype("M8[D]")
+        phases["year"] = (days - first) / (last - first)
+    waves = {"sin": np.sin, "cos": np.cos}
+    turns = {name: 2 * np.pi * phase for name, phase in phases.items()}
+    return pl.DataFrame({f"{name} {wave}": f(turn) for name, turn in turns.items() for wave, f in waves.items()})
 
 
 def _of_numbers(steps: Array, middle: float) -> Clock:

@@ -1,7 +1,4 @@
-"""Series to numbers and back: targets, scaled columns, the calendar. Fitted on training windows only.
-
-Knows columns and clocks; does not know networks.
-"""
+"""Series to numbers and back: targets, scaled columns, the calendar. Fitted on training windows only."""
 
 from __future__ import annotations
 
@@ -32,33 +29,23 @@ class SeriesEncoder:
     A missing number becomes the last known one of its series, before the first known one the mean; where the training
     steps lacked values of a column, a further one says so. Means and deviations are those of the steps that training
     windows or what they forecast touch.
-
-    Args:
-        target_as: ``level``, ``difference`` (both: z of the values) or ``log-return`` (z of their logarithms).
-        target_columns: names of the targets.
-        mean: of each target (or its logarithm) in training, (K,).
-        scale: its deviation, (K,).
-        columns: the encoder of all columns that are not targets, or None without any.
-        ahead: the encoder of columns that are known ahead, or None without any.
-        span_years: how long the training series last; 0 leaves the calendar out.
-        flagged: targets that training had gaps in.
     """
 
     def __init__(
         self,
-        target_as: str,
+        target_as: str,  # one of VIEWS; of level and difference the values are standardised, else their logarithms
         target_columns: list[str],
-        mean: Any = (),
-        scale: Any = (),
-        columns: FeatureEncoder | None = None,
-        ahead: FeatureEncoder | None = None,
-        span_years: float = 0.0,
-        flagged: list[str] | None = None,
+        mean: Any = (),  # of each target (or its logarithm) in training, (K,)
+        scale: Any = (),  # its deviation, (K,)
+        columns: FeatureEncoder | None = None,  # of all columns that are not targets
+        ahead: FeatureEncoder | None = None,  # of columns that are known ahead
+        span_years: float = 0.0,  # how long the training series last; 0 leaves the calendar out
+        flagged: Sequence[str] = (),  # targets that training had gaps in
     ) -> None:
         self.target_as, self.target_columns = target_as, target_columns
         self.mean, self.scale = np.asarray(mean, dtype=np.float64), np.asarray(scale, dtype=np.float64)
         self.columns, self.ahead = columns, ahead
-        self.span_years, self.flagged = span_years, flagged or []
+        self.span_years, self.flagged = span_years, list(flagged)
 
     @classmethod
     def fit(cls, windows: Windows, target_as: str, *, use_calendar: bool) -> SeriesEncoder:
@@ -132,28 +119,25 @@ class SeriesEncoder:
         return np.exp(values) if self.target_as == LOG else values
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         return {
             "target_as": self.target_as,
             "goals": self.target_columns,
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
-            "columns": None if self.columns is None else self.columns.to_json(),
-            "ahead": None if self.ahead is None else self.ahead.to_json(),
+            "columns": self.columns and self.columns.to_json(),
+            "ahead": self.ahead and self.ahead.to_json(),
             "span_years": self.span_years,
             "flagged": self.flagged,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SeriesEncoder:
-        """The same from the plain values of :meth:`to_json`."""
         names = ("columns", "ahead")
         encoders = {name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in names}
         rest = {name: value for name, value in data.items() if name != "goals"}
         encoder = cls(target_columns=data["goals"], **(rest | encoders))
-        if not encoder.target_columns or not encoder.mean.shape == encoder.scale.shape == (
-            len(encoder.target_columns),
-        ):
+        count = len(encoder.target_columns)
+        if count == 0 or not encoder.mean.shape == encoder.scale.shape == (count,):
             raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
         if encoder.target_as not in VIEWS:
             raise DataError(f"expected targets viewed as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")

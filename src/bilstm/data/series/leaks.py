@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import polars as pl
+from scipy import linalg, stats
 
 from bilstm.data.columns import Array
-from bilstm.errors import DataError, did_you_mean
+from bilstm.data.source import ARRAYS, check_columns
 
 # rows looked at: whole series, or blocks of them from all over the data; fewer where many targets meet many columns
 _ROWS, _BLOCK, _WORK = 20_000, 1_000, 2e8
@@ -20,6 +21,7 @@ _KNOWS, _SUPPORTS = 0.8, 0.5
 _SAME, _EXACT = 0.99, 1 - 1e-6  # correlation of changes from which a column is the target; is it exactly
 _LEAST = 50  # rows; fewer say nothing
 _FEW = 10  # changes; fewer do not show that two columns are one
+_DEPENDENT = 1e-9  # the share of the largest singular value below which a direction is none of its own
 _ROUNDING = 1e-6  # of a column, what remains of it after its explanation that is nothing but rounding
 
 
@@ -30,37 +32,14 @@ def find_leaks(
 
     .. math:: |\\mathrm{corr}(x_t, \\; y_{t+j} - y_t \\mid y_t, \\ldots, y_{t-5})| > 0.8 \\quad\\text{for some } j
 
-    is what a column x must not reach: what it knows of the change to come beyond the target's own past.
-
-    Args:
-        values: (S, C), all series one below the other, NaN where missing.
-        names: of the columns.
-        targets: names of the columns to be forecast.
-        future: names of the columns whose values are known ahead.
-        lengths: of the series.
-        horizon: steps to be forecast.
-
-    Returns:
-        list: one sentence for each fault, which names the column; empty where nothing was found.
-
-    Raises:
-        DataError: a name of targets or future is not among names.
+    is what a column x must not reach: what it knows of the change to come beyond the target's own past. ``values`` are
+    (S, C), all series one below the other, NaN where missing. Each sentence is about one fault, and names the column.
 
     The trap: this is statistics over at most 20,000 rows. A column that really leads the target looks like one that
     was shifted, and a column that knows only a little of the future is not found.
-
-    Example:
-        >>> price = np.random.default_rng(0).normal(size=300).cumsum()
-        >>> table = np.column_stack([price[:-1], price[1:]])
-        >>> for sentence in find_leaks(table, ["price", "signal"], ["price"], [], np.array([299]), 1):
-        ...     print(sentence)
-        column 'signal' knows the future of 'price': it tells the change over the next 1 step (correlation 1.00 beyond \
-the last 6 values of 'price'); if it was computed from later rows (a shift, a centred mean), leave it out
     """
     index = {name: place for place, name in enumerate(names)}
-    for name in (*targets, *future):
-        if name not in index:
-            raise DataError(f"expected a column {name!r}, got none of that name", hint=did_you_mean(name, names))
+    check_columns([*targets, *future], names, ARRAYS)
     rows, block = _sample(np.asarray(lengths), len(names) * max(len(targets), 1))
     table = _standard(np.asarray(values, dtype=np.float64)[rows])
     leads = min(max(horizon, _FEWEST), _MOST)
@@ -128,7 +107,7 @@ def _knowing(
     if whole.sum() < _LEAST:
         return []
     own, columns = past[whole], np.nan_to_num(_carried(table[:, [index[n] for n in others]], block)[now][whole])
-    basis = _basis(own)
+    basis = linalg.orth(own, rcond=_DEPENDENT)
     change, news = _rest(to_come[whole], basis), _rest(columns, basis)
     correlations = _correlation(news, change)  # (columns, leads)
     result = []
@@ -151,18 +130,15 @@ def _knowing(
 def _equal(column: Array, target: Array, block: Array, name: str, target_name: str, reach: int) -> list[str]:
     """A sentence if a column known ahead is the target, at the same step or shifted within the horizon."""
     if _agreement(column, target, block)[0] > _SAME:
-        return [
-            f"column {name!r} is said to be known ahead, but is {target_name!r} itself: "
-            "leave it out or do not call it so"
-        ]
-    for shift in [s for lag in range(1, reach + 1) for s in (lag, -lag) if s < reach]:
-        if _news_agreement(column, target, block, shift) > _SAME:
-            steps = f"{abs(shift)} step{'s' if abs(shift) > 1 else ''} {'later' if shift > 0 else 'earlier'}"
-            return [
-                f"column {name!r} is said to be known ahead, but {steps} it is {target_name!r}: "
-                "leave it out or do not call it so"
-            ]
-    return []
+        what = f"is {target_name!r} itself"
+    else:
+        shifts = (s for lag in range(1, reach + 1) for s in (lag, -lag) if s < reach)
+        shift = next((s for s in shifts if _news_agreement(column, target, block, s) > _SAME), 0)
+        if shift == 0:
+            return []
+        steps = f"{abs(shift)} step{'s' if abs(shift) > 1 else ''} {'later' if shift > 0 else 'earlier'}"
+        what = f"{steps} it is {target_name!r}"
+    return [f"column {name!r} is said to be known ahead, but {what}: leave it out or do not call it so"]
 
 
 def _agreement(column: Array, target: Array, block: Array) -> tuple[float, float]:
@@ -185,7 +161,10 @@ def _news_agreement(column: Array, target: Array, block: Array, shift: int) -> f
     if whole.sum() < _LEAST:
         return 0.0
     ones = np.ones((int(whole.sum()), 1))
-    news = [_rest(part[:, :1], _basis(np.hstack([ones, part[:, 1:]]))) for part in (now[whole], then[whole])]
+    news = [
+        _rest(part[:, :1], linalg.orth(np.hstack([ones, part[:, 1:]]), rcond=_DEPENDENT))
+        for part in (now[whole], then[whole])
+    ]
     return abs(float(_correlation(*news)[0, 0]))
 
 
@@ -232,19 +211,8 @@ def _alone(column: Array, block: Array) -> bool | None:
 
 def _carried(columns: Array, block: Array) -> Array:
     """Gaps take the last known value of their block; those at its beginning stay."""
-    if not np.isnan(columns).any():
-        return columns
-    rows = np.arange(len(columns))[:, None]
-    last = np.maximum.accumulate(np.where(np.isnan(columns), -1, rows), axis=0)
-    first = np.searchsorted(block, block)[:, None]
-    return np.where(last >= first, np.take_along_axis(columns, np.maximum(last, 0), axis=0), np.nan)
-
-
-def _basis(columns: Array) -> Array:
-    """An orthonormal basis of what columns span; near-dependent directions are left out."""
-    vectors, sizes, _ = np.linalg.svd(columns, full_matrices=False)
-    basis: Array = vectors[:, sizes > sizes[0] * 1e-9]
-    return basis
+    frame = pl.from_numpy(columns).fill_nan(None)
+    return frame.select(pl.all().forward_fill().over(pl.Series(block))).fill_null(np.nan).to_numpy()
 
 
 def _rest(columns: Array, basis: Array) -> Array:

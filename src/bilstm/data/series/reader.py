@@ -1,7 +1,6 @@
 """Reads series: numbers, step after step, with the clock of their times.
 
-Knows which columns are targets, which are known ahead, in which order rows must stand, and where steps are missing.
-Does not scale, fill in values or cut windows; how times are written and lie apart, ``stamps`` and ``clock`` know.
+Knows which columns are targets or known ahead, in which order rows must stand, and where steps are missing.
 """
 
 from __future__ import annotations
@@ -40,25 +39,16 @@ class Series(Dataset):
     known ahead (``future``). Rows behind the last known target, in which only columns known ahead are filled, stay
     where they are.
 
-    Args:
-        times: the time of every step, (S,), Datetime or Float64, ascending in each series.
-        clock: their step.
-        target_columns: names of the columns to forecast.
-        future: names of the columns known ahead.
-
-    Raises:
-        DataError: there is not a time for every step.
-
     Example:
         >>> data = read_series(np.arange(5.0))
         >>> data.target_columns, data.lengths.tolist(), data.clock.name, data.take([0]).times.to_list()
         (('y',), [5], 'step of 1', [0.0, 1.0, 2.0, 3.0, 4.0])
     """
 
-    times: pl.Series
+    times: pl.Series  # of every step, (S,), Datetime or Float64, ascending in each series
     clock: Clock
-    target_columns: tuple[str, ...]
-    future: tuple[str, ...] = ()
+    target_columns: tuple[str, ...]  # to forecast
+    future: tuple[str, ...] = ()  # columns known ahead
     per_step: ClassVar[tuple[str, ...]] = (*Dataset.per_step, "times")
 
     def __post_init__(self) -> None:
@@ -173,7 +163,6 @@ class Series(Dataset):
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Series:
-        """The same from the plain values of :meth:`to_json`."""
         times = pl.Series(data["time"], data["times"])
         return cls(
             steps=pl.DataFrame(data["columns"], schema=dict.fromkeys(data["columns"], pl.Float64)),

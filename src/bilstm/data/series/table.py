@@ -1,7 +1,4 @@
-"""The columns that series are read from: files, frames and arrays as one frame, and what each column is for.
-
-Knows types, names and places of rows; knows nothing of time, but which column may hold it.
-"""
+"""The columns that series are read from: files, frames and arrays as one frame, and what each column is for."""
 
 from __future__ import annotations
 
@@ -25,17 +22,11 @@ TIME_NAMES = (("date", "datetime", "time", "timestamp", "ds"), ("day", "month", 
 
 @dataclass(frozen=True)
 class Table:
-    """What series are read from.
+    """What series are read from."""
 
-    Args:
-        frame: its columns with the types it has; of CSV all text.
-        source: where they came from.
-        is_array: whether its columns have names of ours.
-    """
-
-    frame: pl.DataFrame
+    frame: pl.DataFrame  # its columns with the types it has; of CSV all text
     source: Source
-    is_array: bool = False
+    is_array: bool = False  # whether its columns have names of ours
 
     def column(self, name: str, kind: str = "") -> pl.Series:
         """A column as Float64 or String."""
@@ -67,11 +58,8 @@ class Table:
     ) -> tuple[pl.DataFrame, list[str], list[str]]:
         """The columns of numbers, targets first, those known ahead last; and the names of both.
 
-        Args:
-            targets: their names; none for the only column of numbers.
-            future: columns known ahead.
-            features: columns of the past; None for all that hold numbers.
-            others: columns that are neither.
+        Without ``targets`` it is the only column of numbers, without ``features`` all that hold numbers; ``others`` are
+        neither.
         """
         _check_apart(targets, future, others, self.source)
         named = [*targets, *future, *(features or ())]
@@ -83,11 +71,8 @@ class Table:
         if not targets:
             targets = [self._only_target([n for n in read if n not in text and n not in named])]
         empty = [name for name, column in read.items() if column.dtype != pl.String and not column.count()]
-        for name in targets:
-            if name in empty:
-                raise DataError(
-                    f"expected values of target {name!r}, got none in {self.frame.height} rows ({self.source})"
-                )
+        for name in (name for name in targets if name in empty):
+            raise DataError(f"expected values of target {name!r}, got none in {self.frame.height} rows ({self.source})")
         if features is None:
             left_out = {"are text": text, "hold no values": [name for name in empty if name not in named]}
             for what, names in left_out.items():
@@ -113,11 +98,7 @@ class Table:
 
 
 def open_table(data: Any) -> Table:
-    """A file, a frame or an array as a :class:`Table`.
-
-    Raises:
-        DataError: the file cannot be read, or the array has not one or two dimensions.
-    """
+    """A file, a frame or an array as a :class:`Table`."""
     if isinstance(data, (str, Path)):
         return Table(read_raw(Path(data)), Source.of_file(data))
     if isinstance(data, pl.Series):
@@ -135,11 +116,7 @@ def open_table(data: Any) -> Table:
 
 
 def time_column(table: Table, names: Sequence[str]) -> str | None:
-    """Which of the columns ``names`` holds the times: the only one of dates, or the only one called so; or None.
-
-    Raises:
-        DataError: there are several.
-    """
+    """Which of the columns ``names`` holds the times: the only one of dates, or the only one called so; or None."""
     columns = {name: table.frame[name] for name in names}
     dates = [n for n, c in columns.items() if isinstance(c.dtype, (pl.Date, pl.Datetime)) or looks_like_times(c)]
     called = [[name for name in names if name.lower() in known] for known in TIME_NAMES]
@@ -170,12 +147,9 @@ def _numbers(data: Any) -> Array:
 
 def _check_apart(targets: Sequence[str], future: Sequence[str], others: Collection[str | None], source: Source) -> None:
     names = [*targets, *future]
-    for name in names:
-        if names.count(name) > 1 or name in others:
-            raise DataError(
-                f"expected different columns for targets, times, groups and what is known ahead, got {name!r} for two "
-                f"of them ({source})"
-            )
+    for name in (name for name in names if names.count(name) > 1 or name in others):
+        expected = "different columns for targets, times, groups and what is known ahead"
+        raise DataError(f"expected {expected}, got {name!r} for two of them ({source})")
 
 
 def _from_pandas(X: Any) -> pl.DataFrame:
@@ -186,10 +160,8 @@ def _from_pandas(X: Any) -> pl.DataFrame:
         X = X.reset_index(names="time" if X.index.name is None else X.index.name)
     is_date = [_is_date(X.iloc[:, i]) for i in range(X.shape[1])]
     others = as_frame(X.loc[:, [not date for date in is_date]])
-    columns = []
-    for i, name in enumerate(map(str, X.columns)):
-        columns.append(_dates(name, X.iloc[:, i]) if is_date[i] else others[name])
-    return pl.DataFrame(columns)
+    names = map(str, X.columns)
+    return pl.DataFrame([_dates(n, X.iloc[:, i]) if is_date[i] else others[n] for i, n in enumerate(names)])
 
 
 def _is_date(column: Any) -> bool:

@@ -1,7 +1,4 @@
-"""What a written time stamp says: ISO dates, days and months in either order, names of months, offsets, plain numbers.
-
-Knows how times are written, one stamp at a time and over a whole column; steps between them are of ``clock``.
-"""
+"""What a written time stamp says: ISO dates, days and months in either order, names of months, offsets, numbers."""
 
 from __future__ import annotations
 
@@ -39,18 +36,10 @@ QUARTER_MONTHS = {"@1": "01", "@2": "04", "@3": "07", "@4": "10"}
 
 
 def read_times(column: pl.Series, at: Callable[[int], str] = ARRAYS.at) -> tuple[pl.Series, bool]:
-    """Read a column of time stamps.
+    """Read a column of time stamps, text, dates, dates with times, or numbers.
 
-    Args:
-        column: text, dates, dates with times, or numbers.
-        at: tells where a row (0 = first) stands, for messages.
-
-    Returns:
-        the times, as ``Datetime("us")`` or, for numbers such as years and counters, Float64; and whether they carried
-        offsets or time zones: then they are UTC, else as written.
-
-    Raises:
-        DataError: a stamp is missing, cannot be read, or stands with an offset among others without.
+    Gives the times, as ``Datetime("us")`` or, for numbers such as years and counters, Float64; and whether they carried
+    offsets or time zones: then they are UTC, else as written.
 
     The trap: 1/2/1999 is read month first or day first, whichever reads every stamp and leaves them in order; where
     both do, month first, with a DataWarning.
@@ -135,10 +124,7 @@ def _rewritten(text: pl.Series) -> pl.Series:
 
 
 def _read_as(text: pl.Series, order: str) -> tuple[pl.Series, int | None]:
-    """The times of stamps that may be written in several ways; and the first row that cannot be read, if there is one.
-
-    Every way is found by the first stamp that none before has read.
-    """
+    """The times of stamps in several forms, each found by the first stamp that is not read yet; the row that fails."""
     times = pl.Series(text.name, [None], dtype=TIME).new_from_index(0, len(text))
     tried: set[str] = set()
     while times.null_count():

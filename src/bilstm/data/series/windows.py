@@ -1,7 +1,4 @@
-"""Windows of a series: what was known at a moment, and what came after it. Nothing here looks past that moment.
-
-Knows where windows begin and end; does not scale, encode or forecast.
-"""
+"""Windows of a series: what was known at a moment, and what came after it. Nothing here looks past that moment."""
 
 from __future__ import annotations
 
@@ -26,16 +23,10 @@ class Windows(Dataset):
 
     Window n is made of the steps ``ends[n] − history + 1 … ends[n]``; the steps ``ends[n] + 1 … ends[n] + horizon`` are
     what is to be forecast. It is cut by :func:`cut`.
-
-    Args:
-        series: what they are windows of.
-        ends: row of ``steps`` of the last known step of each window, (W,).
-        history: steps of a window.
-        horizon: steps to come.
     """
 
     series: Series
-    ends: Array
+    ends: Array  # row of ``steps`` of the last known step of each window, (W,)
     history: int
     horizon: int
 
@@ -118,20 +109,10 @@ class Windows(Dataset):
 
 
 def cut(series: Series, history: int, horizon: int, *, at_end: bool = False) -> Windows:
-    """All windows of all series that have ``horizon`` steps behind them; or the last one of each series.
+    """All windows of all series that have ``horizon`` steps behind them; or ``at_end`` the last one of each series.
 
-    Args:
-        series: one or many.
-        history: steps of a window.
-        horizon: steps to come.
-        at_end: the window that ends at the last step with a known target of each series.
-
-    Returns:
-        Windows: in the order of the series and in time. Their series is longer by ``horizon`` steps without values, so
-            that what stands behind a window is always of its own series.
-
-    Raises:
-        DataError: no series is long enough.
+    They stand in the order of the series and in time. Their series is longer by ``horizon`` steps without values, so
+    that what stands behind a window is always of its own series.
     """
     series = series.prolonged(horizon)
     known = series.is_known
@@ -145,18 +126,14 @@ def cut(series: Series, history: int, horizon: int, *, at_end: bool = False) -> 
             last = start + steps - 1
             ends.append(np.arange(last if at_end else start + history - 1, last + 1 if at_end else last - horizon + 1))
     if longest < needed:
-        coming = "" if at_end else f" + horizon {horizon}"
+        made_of = f"history {history}" if at_end else f"history {history} + horizon {horizon}"
         raise DataError(
-            f"expected a series of at least {needed} steps (history {history}{coming}), "
-            f"got {longest} ({series.source})",
+            f"expected a series of at least {needed} steps ({made_of}), got {longest} ({series.source})",
             hint="choose a shorter history or horizon, or bring a longer series",
         )
     if short:
-        warn(
-            f"{short} of {len(series.lengths)} series have fewer than {needed} steps and are left out "
-            f"({series.source})",
-            stacklevel=3,
-        )
+        counts = f"{short} of {len(series)} series have fewer than {needed} steps"
+        warn(f"{counts} and are left out ({series.source})", stacklevel=3)
     return windows_at(series, np.concatenate(ends), history, horizon)
 
 
