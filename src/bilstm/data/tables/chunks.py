@@ -26,37 +26,18 @@ Chunk = tuple[int, pl.DataFrame]  # which row of the file its first one is; the 
 
 
 class Shard(NamedTuple):
-    """Rows of a file that follow each other and can be read without the others.
-
-    Args:
-        path: the file.
-        groups: the row groups of a Parquet file; None for a file that is read from its beginning to its end.
-        first: which row of the file its first one is.
-        rows: how many of a Parquet file are read at once.
-        size: how many bytes of another file are.
-        held: bytes that reading it holds in memory beside what is read at once, about.
-    """
+    """Rows of a file that follow each other and can be read without the others."""
 
     path: Path
-    groups: tuple[int, ...] | None = None
-    first: int = 0
-    rows: int = MOST_ROWS
-    size: int = PIECE // TEXT_SHARE
-    held: int = 0
+    groups: tuple[int, ...] | None = None  # of Parquet; None for a file that is read from its beginning to its end
+    first: int = 0  # which row of the file its first one is
+    rows: int = MOST_ROWS  # of a Parquet file that are read at once
+    size: int = PIECE // TEXT_SHARE  # bytes of another file that are
+    held: int = 0  # bytes that reading holds in memory beside these, about
 
 
 def shards_of(path: Path, *, together: bool, piece: int) -> list[Shard]:
-    """The shards of a file: of Parquet so many row groups as make about a piece; with ``together`` all as one.
-
-    Args:
-        path: the file.
-        together: whether what stands in it belongs together.
-        piece: bytes of a piece, about.
-
-    Raises:
-        DataError: a damaged Parquet file.
-        ExtraError: pyarrow is not installed.
-    """
+    """The shards of a file: of Parquet row groups of about ``piece`` bytes together; with ``together`` all as one."""
     if not has_suffix(path, PARQUET):
         return [Shard(path, size=piece // TEXT_SHARE)]
     about = parquet(path).metadata
@@ -79,15 +60,7 @@ def shards_of(path: Path, *, together: bool, piece: int) -> list[Shard]:
 
 
 def read_chunks(shard: Shard, columns: Sequence[str] | None = None) -> Iterator[Chunk]:
-    """The rows of a shard in their order, some at a time, with the types that the file has itself.
-
-    Args:
-        shard: of a file.
-        columns: of Parquet only these are read, where the file has them; None for all.
-
-    Raises:
-        DataError: the file is damaged, not UTF-8, or has a record that does not end.
-    """
+    """The rows of a shard in their order, some at a time, with the file's own types; of Parquet only ``columns``."""
     if shard.groups is not None:
         frames = _parquet_frames(shard, columns)
     elif has_suffix(shard.path, JSON_LINES):
@@ -102,22 +75,17 @@ def read_chunks(shard: Shard, columns: Sequence[str] | None = None) -> Iterator[
 
 
 def whole_groups(chunks: Iterator[Chunk], group: str, path: Path) -> Iterator[Chunk]:
-    """The same rows, cut so that no sequence of a long table is split: the last one waits for what follows.
-
-    Raises:
-        DataError: the rows of a sequence do not follow each other, or a sequence is too long to be held.
-    """
+    """The same rows, cut so that no sequence of a long table is split: the last one waits for what follows."""
     waiting: pl.DataFrame | None = None
     start = 0
     for first, frame in chunks:
-        if waiting is None:
-            start, rows = first, frame
-        else:
-            rows = pl.concat([waiting, frame])
+        start, rows = (first, frame) if waiting is None else (start, pl.concat([waiting, frame]))
         runs = rows[group].rle_id()
         cut = int(runs.search_sorted(runs[-1]))
         if cut:
-            _check_apart(rows[:cut], group, path)
+            names = rows[:cut, group].rle().struct.field("value")
+            if names.n_unique() < len(names):
+                raise interrupted(group, names.filter(names.is_duplicated())[0], str(path))
             yield start, rows[:cut]
         waiting, start = rows[cut:], start + cut
         if waiting.estimated_size() > 16 * PIECE:
@@ -130,12 +98,6 @@ def whole_groups(chunks: Iterator[Chunk], group: str, path: Path) -> Iterator[Ch
         yield start, waiting
 
 
-def _check_apart(rows: pl.DataFrame, group: str, path: Path) -> None:
-    names = rows[group].rle().struct.field("value")
-    if names.n_unique() < len(names):
-        raise interrupted(group, names.filter(names.is_duplicated())[0], str(path))
-
-
 def interrupted(group: str, name: Any, where: str) -> DataError:
     """The rows of a sequence are not next to each other."""
     return DataError(
@@ -145,12 +107,7 @@ def interrupted(group: str, name: Any, where: str) -> DataError:
 
 
 def parquet(path: Path) -> Any:
-    """An open Parquet file.
-
-    Raises:
-        DataError: it is none.
-        ExtraError: pyarrow is not installed.
-    """
+    """An open Parquet file."""
     module = from_extra("pyarrow.parquet", "stream")
     arrow = from_extra("pyarrow", "stream")
     try:

@@ -1,7 +1,4 @@
-"""A folder of tables as a Stream: which files, the same columns in all of them, tables or texts or tagged sentences.
-
-Knows files and columns; how a file is cut into rows `chunks` knows, how rows become a Dataset the readers know.
-"""
+"""A folder of tables as a Stream: which files, the same columns in all of them, tables or texts or tagged sentences."""
 
 from __future__ import annotations
 
@@ -144,16 +141,13 @@ class Layout:
 
     def read(self, shard: Shard) -> Iterator[Dataset]:
         """A shard of the Stream to its Datasets."""
-        chunks = read_chunks(shard, self.columns)
+        path, chunks = shard.path, read_chunks(shard, self.columns)
         if self.group is not None:
-            chunks = whole_groups(self._typed(chunks, shard.path), self.group, shard.path)
+            sources = ((Source.of_file(path, first), frame) for first, frame in chunks)
+            typed = ((s.first, typed_frame(self._selected(frame, s), s, self.kinds)) for s, frame in sources)
+            chunks = whole_groups(typed, self.group, path)
         for first, frame in chunks:
-            yield self.dataset(Source.of_file(shard.path, first), frame)
-
-    def _typed(self, chunks: Iterator[Chunk], path: Path) -> Iterator[Chunk]:
-        for first, frame in chunks:
-            source = Source.of_file(path, first)
-            yield first, typed_frame(self._selected(frame, source), source, self.kinds)
+            yield self.dataset(Source.of_file(path, first), frame)
 
     def dataset(self, source: Source, frame: pl.DataFrame) -> Dataset:
         """Rows of a file that follow each other as a Dataset."""
@@ -166,10 +160,14 @@ class Layout:
             target = self.targets[0]
             data = texts_of(frame, source, text=self.text, target=target, kind=self.kinds.get(target, ""))
             assert data.targets is not None
-            _check_present(data.targets.to_series(), source)
+            missing = data.targets[target].is_null()
+            if missing.any() and not isinstance(data.targets.dtypes[0], pl.List):
+                raise no_target(target, source.at(int(missing.arg_true()[0])))
             return data
         typed = typed_frame(frame, source, self.kinds)
-        _check_finite(typed, source)
+        is_infinite = typed.select(pl.col(pl.Float64).is_infinite().any())
+        for name in (name for name in is_infinite.columns if is_infinite[name][0]):
+            check_rows(typed[name].is_infinite(), source.at, f"finite numbers in column {name!r}", "infinity")
         return table_of(typed, source, targets=self.targets, group=self.group, order=self.order)
 
     def _selected(self, frame: pl.DataFrame, source: Source) -> pl.DataFrame:
@@ -198,26 +196,17 @@ def _files(folder: str | Path) -> list[Path]:
     files = sorted(path for path in paths if path.is_file() and has_suffix(path, TABLES) and path.stat().st_size)
     if not files:
         here = sorted(path.name for path in root.parent.iterdir()) if root.parent.is_dir() else []
-        raise DataError(
-            f"expected Parquet, CSV or JSON lines files, got none ({folder})",
-            hint="a folder holds tables; other data is read from one file"
-            if root.is_dir()
-            else did_you_mean(root.name, here),
-        )
+        of_folder = "a folder holds tables; other data is read from one file"
+        hint = of_folder if root.is_dir() else did_you_mean(root.name, here)
+        raise DataError(f"expected Parquet, CSV or JSON lines files, got none ({folder})", hint=hint)
     for path in files:
-        if _kind_of_file(path) != _kind_of_file(files[0]):
+        if any(has_suffix(path, kind) != has_suffix(files[0], kind) for kind in (PARQUET, JSON_LINES)):
             raise DataError(f"expected files of one kind, got {files[0].name} and {path.name} ({folder})")
     return files
 
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
-
-
-def _kind_of_file(path: Path) -> str:
-    if has_suffix(path, PARQUET):
-        return "Parquet"
-    return "JSON lines" if has_suffix(path, JSON_LINES) else "CSV"
 
 
 def _rows(path: Path) -> Iterator[Chunk]:
@@ -259,17 +248,6 @@ def _holds(column: pl.Series) -> str:
     if column.dtype == pl.Boolean:
         return "truth values"
     return "numbers" if as_column(column).dtype == pl.Float64 else "text"
-
-
-def _check_finite(frame: pl.DataFrame, source: Source) -> None:
-    is_infinite = frame.select(pl.col(pl.Float64).is_infinite().any())
-    for name in (name for name in is_infinite.columns if is_infinite[name][0]):
-        check_rows(frame[name].is_infinite(), source.at, f"finite numbers in column {name!r}", "infinity")
-
-
-def _check_present(target: pl.Series, source: Source) -> None:
-    if target.null_count() and not isinstance(target.dtype, pl.List):
-        raise no_target(target.name, source.at(int(target.is_null().arg_true()[0])))
 
 
 def _digest(files: Sequence[Path], folder: Path, layout: Layout) -> str:

@@ -1,7 +1,4 @@
-"""Reads CSV, Parquet and JSON lines: one row a sequence, or a long table grouped into sequences.
-
-Knows files, columns, line numbers and what counts as missing. Does not scale or encode.
-"""
+"""Reads CSV, Parquet and JSON lines: one row a sequence, or a long table grouped into sequences."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.source import (
     DAMAGED,
     JSON_LINES,
+    PARQUET,
     Source,
     check_columns,
     check_rows,
@@ -121,11 +119,7 @@ def table_of(
 
 
 def read_frame(path: str | Path, kinds: Mapping[str, str] = NO_KINDS) -> pl.DataFrame:
-    """Read a file as it is: Float64 for columns of numbers, String for all others.
-
-    Raises:
-        DataError: as in :func:`read_table`.
-    """
+    """Read a file as it is: Float64 for columns of numbers, String for all others."""
     return typed_frame(read_raw(Path(path)), Source.of_file(path), kinds)
 
 
@@ -139,13 +133,19 @@ def typed_frame(frame: pl.DataFrame, source: Source, kinds: Mapping[str, str]) -
 
 
 def read_raw(path: Path) -> pl.DataFrame:
-    """Read a file with the types that it has itself: every column of a CSV file is text.
-
-    Raises:
-        DataError: the file is missing, empty, damaged or not UTF-8.
-    """
+    """Read a file with the types that it has itself: every column of a CSV file is text."""
     existing_file(path, "a table")
-    frame = _read_typed(path) if Source.of_file(path).has_types else _read_csv(path)
+    try:
+        if has_suffix(path, JSON_LINES):
+            with open_bytes(path) as file:
+                frame = pl.read_ndjson(file.read(), infer_schema_length=None)
+        elif has_suffix(path, PARQUET):
+            frame = pl.read_parquet(path)
+        else:
+            header_of(path)
+            frame = parsed_csv(path, separator_of(path))
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
+        raise unreadable(path, error) from None
     if frame.height == 0:
         raise DataError(f"expected rows below the header, got none ({path})")
     return frame
@@ -175,14 +175,6 @@ def _as_truth(text: pl.Series) -> pl.Series | None:
     return words.eq("true").cast(pl.Float64)
 
 
-def _read_csv(path: Path) -> pl.DataFrame:
-    header_of(path)
-    try:
-        return parsed_csv(path, separator_of(path))
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
-        raise unreadable(path, error) from None
-
-
 def parsed_csv(source: Path | bytes, separator: str) -> pl.DataFrame:
     """Every column of CSV as text."""
     frame = pl.read_csv(source, separator=separator, infer_schema=False, null_values=None)
@@ -210,16 +202,6 @@ def _as_number(text: pl.Series, source: Source, *, forced: bool) -> pl.Series:
         )
     check_rows(values.is_infinite(), source.at, f"a finite number in column {text.name!r}", text)
     return values
-
-
-def _read_typed(path: Path) -> pl.DataFrame:
-    try:
-        if has_suffix(path, JSON_LINES):
-            with open_bytes(path) as file:
-                return pl.read_ndjson(file.read(), infer_schema_length=None)
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, *DAMAGED) as error:
-        raise unreadable(path, error) from None
 
 
 def _grouped(frame: pl.DataFrame, group: str, order: str | None, source: Source) -> pl.DataFrame:
