@@ -40,24 +40,16 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its values on ``device``; lengths and rows stay on the CPU."""
-        moved = {
-            name: tensor.to(device)
-            for name, tensor in (("values", self.values), ("forms", self.forms), ("future", self.future))
-            if tensor is not None
-        }
-        return replace(self, **moved)
+        tensors = {name: getattr(self, name) for name in ("values", "forms", "future")}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None})
 
 
 class Sequences:
     """Encoded sequences of a whole data set, of which batches are cut.
 
-    Args:
-        matrix: all steps of all sequences, one below the other, (S, F) float32; of words (S, 1) int64.
-        lengths: (N,) integers, zeros allowed.
-        forms: what the numbers of words stand for, (U, C) integers, or None.
-        starts: row of ``matrix`` at which each sequence begins, (N,), so that sequences may overlap; by default one
-            follows the other.
-        future: what is known of the steps behind each sequence, in the order of the sequences, or None.
+    ``matrix`` holds all steps one below the other: (S, F) float32, of words (S, 1) int64, rows of ``forms`` (U, C).
+    ``starts`` (N,), where each sequence begins, lets them overlap; by default one follows the other.
+    ``future`` is what is known of the steps behind each sequence, in the same order.
     """
 
     def __init__(
@@ -105,10 +97,7 @@ class Sequences:
         return values
 
     def in_order(self, batch_size: int, share: slice = ALL) -> Iterator[Batch]:
-        """Every sequence once, sorted by length so that little is padded; ``rows`` says where each belongs.
-
-        Of each batch only the ``share``, where there is any.
-        """
+        """Every sequence once, sorted by length so that little is padded; of each batch the ``share``, if not empty."""
         order = torch.argsort(self.lengths, descending=True, stable=True)
         first = 0
         while first < len(order):
@@ -119,10 +108,7 @@ class Sequences:
                 yield self.batch(own)
 
     def shuffled(self, batch_size: int, generator: torch.Generator, share: slice = ALL) -> Iterator[Batch]:
-        """Every sequence once in random order; where lengths differ, neighbours in length share a batch.
-
-        Of each batch only the ``share``, be it empty.
-        """
+        """Every sequence once in random order, like lengths together; of each batch the ``share``, be it empty."""
         order = torch.randperm(len(self), generator=generator)
         if int(self.lengths.min()) == int(self.lengths.max()):
             yield from (self.batch(rows[share]) for rows in torch.split(order, batch_size))

@@ -16,15 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def as_column(values: pl.Series, kind: str = "") -> pl.Series:
-    """A column as Float64 or String.
-
-    Args:
-        values: of any simple type.
-        kind: ``number``, ``category``, or empty: then the type decides.
-
-    Raises:
-        DataError: the column holds lists, structures or other things that are neither.
-    """
+    """A column as Float64 or String, as ``kind`` says, ``number`` or ``category``; without one, as its type does."""
     if values.dtype.is_nested() or values.dtype == pl.Object:
         raise DataError(f"expected numbers or text in column {values.name!r}, got {values.dtype}")
     if kind == "category":

@@ -103,9 +103,8 @@ class Dataset:
     @property
     def kinds(self) -> dict[str, str]:
         """How its columns were read, ``number`` or ``category``, for a second file like it."""
-        frames = [self.steps] if self.targets is None else [self.steps, self.targets]
-        pairs = [pair for frame in frames for pair in zip(frame.columns, frame.dtypes, strict=True)]
-        return {name: "category" if dtype == pl.String else "number" for name, dtype in pairs}
+        schema = self.steps.schema if self.targets is None else {**self.steps.schema, **self.targets.schema}
+        return {name: "category" if dtype == pl.String else "number" for name, dtype in schema.items()}
 
     @property
     def is_table(self) -> bool:
@@ -191,13 +190,7 @@ class Dataset:
 
 
 def joined(parts: Sequence[D]) -> D:
-    """Datasets with the same columns as one, its sequences in their order.
-
-    Example:
-        >>> part = Dataset.from_arrays(np.zeros((2, 1)), np.array([1, 2]))
-        >>> joined([part, part]).target_values.tolist()
-        [1, 2, 1, 2]
-    """
+    """Datasets with the same columns as one, its sequences in their order."""
     if len(parts) == 1:
         return parts[0]
     names = (*parts[0].per_sequence, *parts[0].per_step)
@@ -254,11 +247,10 @@ def _steps_and_lengths(X: Any, source: Source) -> tuple[pl.DataFrame, Array]:
 def _ragged(X: Sequence[Any], source: Source) -> tuple[pl.DataFrame, Array]:
     arrays = [np.asarray(sequence) for sequence in X]
     widths = [array.shape[1] if array.ndim == 2 else -1 for array in arrays]
-    for position, array in enumerate(arrays):
-        if array.ndim != 2 or widths[position] != widths[0]:
-            raise DataError(
-                f"expected sequences of shape (T, {widths[0]}), got {array.shape} ({source}, sequence {position})"
-            )
+    for position, (array, width) in enumerate(zip(arrays, widths, strict=True)):
+        if width < 0 or width != widths[0]:
+            shapes = f"expected sequences of shape (T, {widths[0]}), got {array.shape}"
+            raise DataError(f"{shapes} ({source}, sequence {position})")
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
     return numbered_frame(np.concatenate(arrays), source), lengths
 

@@ -1,11 +1,11 @@
 """Values to numbers and back: features, numeric targets, labels. Fitted on training rows only.
 
-Each encoder is a plain object with ``fit``, ``transform``, ``inverse`` where there is one, and a JSON form. Data too
-large for memory is learned from piece by piece, by ``update``; ``fit`` is the update of everything.
+Data too large for memory is learned from piece by piece, by ``update``; ``fit`` is the update of everything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, as_column, as_text
-from bilstm.data.source import ARRAYS, Source
+from bilstm.data.source import ARRAYS, Source, check_columns
 from bilstm.errors import DataError, did_you_mean, warn
 
 MOST_CATEGORIES = 20  # a text column with more values than this must repeat each of them at least twice
@@ -28,13 +28,6 @@ class Moments:
         v = (n_a v_a + n_b v_b) / n + \\delta^2 \\, n_a n_b / n^2
 
     Of numbers in one piece they are numpy's own, bit for bit, which those of scikit-learn's ``partial_fit`` are not.
-
-    Example:
-        >>> moments = Moments()
-        >>> for piece in ([1.0, 2.0], [6.0]):
-        ...     moments.update(np.array(piece))
-        >>> float(moments.mean), round(float(moments.deviation) ** 2, 4)
-        (3.0, 4.6667)
 
     Source: Chan, Golub and LeVeque 1983.
     """
@@ -97,8 +90,8 @@ class FeatureEncoder:
         [[1.0, 0.0, 0.0, 0.0]]
     """
 
-    def __init__(self, columns: list[Column] | None = None) -> None:
-        self.columns = columns or []
+    def __init__(self, columns: Sequence[Column] = ()) -> None:
+        self.columns = list(columns)
         self._values: list[_Values] = []  # what the columns have shown so far, while pieces come in
 
     @property
@@ -134,24 +127,16 @@ class FeatureEncoder:
 
     def transform(self, steps: pl.DataFrame, source: Source | str = "X") -> Array:
         """Steps (S, F) to float32 (S, F'); columns are found by name, others ignored."""
-        names = set(steps.columns)
-        for column in self.columns:
-            if column.kind != "left out" and column.name not in names:
-                raise DataError(
-                    f"expected a column {column.name!r}, got none ({source})",
-                    hint=did_you_mean(column.name, steps.columns),
-                )
         used = [column for column in self.columns if column.kind != "left out"]
+        check_columns([column.name for column in used], steps.columns, source)
         blocks = [_encode(column, steps[column.name], source) for column in used]
         return np.concatenate(blocks, axis=1) if blocks else np.zeros((steps.height, 0), np.float32)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain values, for JSON."""
         return [asdict(column) for column in self.columns]
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> FeatureEncoder:
-        """The same from the plain values of :meth:`to_json`."""
         encoder = cls([Column(**column) for column in columns])
         if not encoder.names:
             raise DataError("expected at least one encoded column, got none")
@@ -237,11 +222,7 @@ def finite(series: pl.Series, source: Source | str) -> Array:
 
 
 class TargetScaler:
-    """Standardises numeric targets (N, K) and takes predictions back into the caller's units.
-
-    Raises:
-        DataError: a target is text, missing, infinite, or the same in every row.
-    """
+    """Standardises numeric targets (N, K) and takes predictions back into the caller's units."""
 
     def __init__(self, names: list[str] | None = None, mean: Any = (), scale: Any = ()) -> None:
         self.names = names or []
@@ -271,12 +252,10 @@ class TargetScaler:
         return scaled.astype(np.float64) * self.scale + self.mean
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         return {"names": self.names, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TargetScaler:
-        """The same from the plain values of :meth:`to_json`."""
         scaler = cls(**data)
         if not scaler.names or not scaler.mean.shape == scaler.scale.shape == (len(scaler.names),):
             raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
@@ -316,11 +295,7 @@ class LabelEncoder:
         return self
 
     def update(self, labels: Array, source: Source | str = "y") -> None:
-        """Learn from more labels (N,).
-
-        Raises:
-            DataError: pieces add up to more different labels than can be classes.
-        """
+        """Learn from more labels (N,)."""
         if not len(self.classes):
             self.fit(labels)
             return
@@ -350,12 +325,10 @@ class LabelEncoder:
         return self.classes[codes]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         return {"classes": self.classes.tolist(), "dtype": str(self.classes.dtype)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LabelEncoder:
-        """The same from the plain values of :meth:`to_json`."""
         dtype = np.dtype(data["dtype"])
         classes = np.array(data["classes"], dtype=dtype)
         if dtype.kind not in "OUbiuf" or classes.ndim != 1 or len(classes) < 2:

@@ -32,11 +32,6 @@ csv.field_size_limit(sys.maxsize)  # a long text is no error
 class Source:
     """Where data came from, made by what reads it.
 
-    Args:
-        text: what messages call it: a path as it was given, the name of a data set, ``X`` for arrays.
-        path: the file, or None.
-        first: which row of the file, or of the whole, the first row of this data is; 0 is the first below the header.
-
     Example:
         >>> source = Source.of_file("data/houses.parquet")
         >>> str(source), source.name, source.is_file, source.at(3)
@@ -45,9 +40,9 @@ class Source:
         ('X, row 3', False)
     """
 
-    text: str = "X"
+    text: str = "X"  # what messages call it: a path as it was given, the name of a data set, X for arrays
     path: Path | None = None
-    first: int = 0
+    first: int = 0  # row of the file, or of the whole, that is the first of this data; 0 is the first below the header
 
     @classmethod
     def of_file(cls, path: str | Path, first: int = 0) -> Source:
@@ -69,7 +64,6 @@ class Source:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file."""
         return self.path is not None
 
     @property
@@ -92,19 +86,12 @@ ARRAYS = Source()
 
 
 def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
-    """Whether a file is called by one of the suffixes, also where it is compressed."""
+    """Whether a file has one of the suffixes, also where it is compressed."""
     return path.name.lower().removesuffix(".gz").endswith(tuple(suffixes))
 
 
 def existing_file(path: str | Path, what: str) -> Path:
-    """The path of a file that is there and holds something.
-
-    Args:
-        path: as the user gave it.
-        what: what the file should hold, for the message: ``a table``.
-
-    Raises:
-        DataError: there is nothing at the path (the hint names the nearest neighbour), or a folder, or an empty file.
+    """The path of a file that is there and holds something; ``what`` it should hold, the message says.
 
     Example:
         >>> existing_file(".", "a table")
@@ -187,15 +174,7 @@ def _first_long_line(path: Path) -> int:
 def check_rows(
     wrong: pl.Series, at: Callable[[int], str], expected: str, got: str | pl.Series = "none", hint: str | None = None
 ) -> None:
-    """Raise a DataError that names the first row where a mask is true.
-
-    Args:
-        wrong: truth values, (S,).
-        at: says where a row stands, as :meth:`Source.at` does.
-        expected: what there should be.
-        got: what there is instead; of a Series, (S,), its value in that row.
-        hint: what to do.
-    """
+    """Raise a DataError that names the first row where a mask (S,) is true, and what ``got``, (S,), has there."""
     if wrong.any():
         row = int(wrong.arg_true()[0])
         value = got if isinstance(got, str) else repr(got[row])
@@ -204,14 +183,12 @@ def check_rows(
 
 def check_different(columns: Sequence[str], where: object) -> None:
     """Raise a DataError if two columns have one name."""
-    repeated = [name for name, count in Counter(columns).items() if count > 1]
-    if repeated:
-        raise DataError(f"expected different column names, got {min(repeated)!r} twice ({where})")
+    for name in sorted(name for name, count in Counter(columns).items() if count > 1):
+        raise DataError(f"expected different column names, got {name!r} twice ({where})")
 
 
-def check_columns(names: Sequence[str], columns: Sequence[str], source: Source) -> None:
+def check_columns(names: Sequence[str], columns: Sequence[str], source: Source | str) -> None:
     """Raise a DataError, which names the nearest neighbour, for the first of ``names`` that is no column."""
     known = set(columns)
-    for name in names:
-        if name not in known:
-            raise DataError(f"expected a column {name!r}, got none ({source})", hint=did_you_mean(name, columns))
+    for name in (name for name in names if name not in known):
+        raise DataError(f"expected a column {name!r}, got none ({source})", hint=did_you_mean(name, columns))

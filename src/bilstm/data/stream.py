@@ -64,17 +64,13 @@ class Stream:
             seed: draws the order of the shards and mixes those that are read side by side; None keeps their order.
         """
         split, below = self.held_out
-        for draws, piece in self.drawn(split, seed):
-            kept = piece if below == 0 else piece.take(draws >= below)
-            if len(kept):
-                yield kept
+        pieces = (piece if below == 0 else piece.take(draws >= below) for draws, piece in self.drawn(split, seed))
+        yield from filter(len, pieces)
 
     def drawn(self, split: int, seed: int | None = None) -> Iterator[tuple[Array, Dataset]]:
-        """Every piece, what is held out too, with a number in [0, 1) for each of its sequences.
+        """Every piece, what is held out too, with a number in [0, 1) for each of its sequences, drawn by ``split``.
 
-        Args:
-            split: the seed of these numbers; they are the same in whatever order the pieces come, and in every share.
-            seed: as in :meth:`pieces`.
+        The numbers are the same in whatever order the pieces come, and in every share.
         """
         waiting = list(zip(range(len(self.shards)) if self.numbers is None else self.numbers, self.shards, strict=True))
         generator = None if seed is None else np.random.default_rng((SHARDS, seed))
@@ -111,22 +107,10 @@ class Stream:
 
 
 def shuffle_buffer(pieces: Iterator[Dataset], batch_size: int, seed: int, buffer: int) -> Iterator[Dataset]:
-    """The sequences of the pieces, mixed by a buffer: when it is full, a random half of it comes out.
+    """The sequences of the pieces, mixed by a buffer of some bytes: when it is full, a random half of it comes out.
 
     Which sequences come out together is drawn; among each other they keep their order, which is quicker to copy, for
-    batches are drawn from them at random.
-
-    Args:
-        pieces: in whatever order they come.
-        batch_size: each chunk but the last holds a multiple of it.
-        seed: draws the order.
-        buffer: bytes of the sequences that are held for mixing.
-
-    Example:
-        >>> data = Dataset.from_arrays(np.arange(20.0)[:, None])
-        >>> chunks = list(shuffle_buffer((data.take([row]) for row in range(20)), 2, seed=0, buffer=64))
-        >>> sorted(value for chunk in chunks for value in chunk.steps["x0"])[-3:], len(chunks[0])
-        ([17.0, 18.0, 19.0], 4)
+    batches are drawn from them at random. Each chunk but the last holds a multiple of ``batch_size``.
     """
     generator = np.random.default_rng(seed)
     held: list[Dataset] = []
