@@ -204,3 +204,16 @@ def test_every_public_name_has_a_docstring_with_an_example_or_a_source():
         assert len(text) > 40, name
         if name not in ("Batch",):
             assert "Example" in text or "Source" in text, f"{name} shows no example"
+
+
+@pytest.mark.parametrize(
+    # Chinese has no blanks to break a line at
+    "page",
+    [page for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"] if "zh" not in page.name],
+    ids=lambda page: f"{page.parent.name}/{page.name}",
+)
+def test_lines_of_prose_are_at_most_120_characters_long(page):
+    text = re.sub(r"<!-- figures.*?<!-- end", "", page.read_text(), flags=re.DOTALL)  # benchmarks/pages.py writes these
+    prose = re.sub(r"^( *)```.*?^\1```", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [re.sub(r"\]\([^)]*\)|https?://\S+", "", line) for line in prose.splitlines()]
+    assert not [line for line in lines if len(line) > 120 and not line.lstrip().startswith(("|", "!["))]
