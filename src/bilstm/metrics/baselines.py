@@ -45,43 +45,32 @@ def _parts(count: int) -> Iterator[tuple[Array, Array]]:
 
 
 def ridge(columns: Array, targets: Array) -> Array:
-    """What a ridge regression says of each row, fitted to the others in ten folds.
-
-    Args:
-        columns: (N, F).
-        targets: (N, K).
-    """
+    """What a ridge regression of columns (N, F) on targets (N, K) says of each row, fitted to the other folds."""
     predicted = np.empty(targets.shape)
     for learned, asked in _parts(len(columns)):
         model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-        predicted[asked] = (
-            model.fit(columns[learned], targets[learned]).predict(columns[asked]).reshape(-1, *targets.shape[1:])
-        )
+        said = model.fit(columns[learned], targets[learned]).predict(columns[asked])
+        predicted[asked] = said.reshape(-1, *targets.shape[1:])
     return predicted
 
 
 def logistic(columns: Array | Sequence[Sequence[str]], truth: Array, classes: int) -> Array:
-    """Probabilities (N, K) of a logistic regression, fitted to the other rows in ten folds.
+    """Probabilities (N, K) of a logistic regression, fitted to the other folds.
 
-    Args:
-        columns: numbers (N, F); or of each text its words, which are weighed by TF-IDF, alone and in pairs.
-        truth: numbers of classes (N,), or which labels each row has, (N, K) of truth values.
-        classes: K.
+    ``columns`` are numbers (N, F), or of each text its words, which TF-IDF weighs alone and in pairs; ``truth`` is
+    numbers of classes (N,), or which labels each row has, (N, K) of truth values.
     """
     words = not isinstance(columns, np.ndarray)
     rows: Array = np.array([" ".join(one) for one in columns], dtype=object) if words else np.asarray(columns)
-    found = np.zeros((len(truth), classes))
+    chances = np.zeros((len(truth), classes))
     for learned, asked in _parts(len(truth)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one that has not converged, or a label that no row has, is still a rule
             model = _classifier(words, truth[learned])
             model.fit(rows[learned], truth[learned])
-            chances = np.asarray(model.predict_proba(rows[asked]))
-        if truth.ndim == 2:
-            found[asked] = chances
-        else:
-            found[np.ix_(asked, model.classes_)] = chances
-    return found
+            known = np.arange(classes) if truth.ndim == 2 else model.classes_
+            chances[np.ix_(asked, known)] = model.predict_proba(rows[asked])
+    return chances
 
 
 def _classifier(words: bool, truth: Array) -> Any:
@@ -97,34 +86,24 @@ def _classifier(words: bool, truth: Array) -> Any:
 
 
 def commonest_tags(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Of each word the tag that it has most often in the other sentences; of an unknown one the commonest tag.
-
-    Example:
-        >>> commonest_tags([["Rome"], ["is"]] * 20, [["B-LOC"], ["O"]] * 20)[:2]
-        [['B-LOC'], ['O']]
-    """
-    found: list[list[str]] = [[] for _ in sentences]
+    """Of each word the tag that it has most often in the other folds; of an unknown one the commonest tag."""
+    result: list[list[str]] = [[] for _ in sentences]
     for learned, asked in _parts(len(sentences)):
         counts: dict[str, Counter[str]] = {}
         every: Counter[str] = Counter()
         for row in learned:
+            every.update(tags[row])
             for word, tag in zip(sentences[row], tags[row], strict=True):
                 counts.setdefault(word, Counter())[tag] += 1
-                every[tag] += 1
         usual = every.most_common(1)[0][0]
         best = {word: tally.most_common(1)[0][0] for word, tally in counts.items()}
         for row in asked:
-            found[row] = [best.get(word, usual) for word in sentences[row]]
-    return found
+            result[row] = [best.get(word, usual) for word in sentences[row]]
+    return result
 
 
 def means_of_steps(steps: Array, lengths: Array) -> Array:
-    """The mean of each sequence's steps, (N, F); of a table the rows themselves.
-
-    Example:
-        >>> means_of_steps(np.array([[1.0], [3.0], [5.0]]), np.array([2, 1])).tolist()
-        [[2.0], [5.0]]
-    """
+    """The mean of each sequence's steps, (N, F); of a table the rows themselves."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
     sums = np.zeros((len(lengths), steps.shape[1]))
     np.add.at(sums, owner, steps)

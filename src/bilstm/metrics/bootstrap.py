@@ -38,36 +38,22 @@ def resamples_for(units: int) -> int:
 
 
 def resampled_sums(sums: Any, resamples: int, seed: int = 0) -> Array:
-    """Sums over sequences drawn with replacement: what a figure of merit is computed from, again and again.
+    """Sums (R, S) over sequences drawn with replacement, of what each sequence adds (N, S); Efron and Tibshirani 1993.
 
     .. math:: S_r = \\sum_{n=1}^{N} s_{i_{rn}}, \\quad i_{rn} \\sim \\mathrm{Uniform}\\{1 \\dots N\\}
-
-    Args:
-        sums: what each sequence adds, (N, S), an array or a sparse matrix.
-        resamples: R.
-        seed: of the draws.
-
-    Returns:
-        (R, S) float64.
-
-    Source: Efron and Tibshirani 1993.
-
-    Example:
-        >>> resampled_sums(np.ones((5, 1)), 3).ravel().tolist()
-        [5.0, 5.0, 5.0]
     """
     table = sparse.csr_array(sums).T.tocsr()  # (S, N): most of what is counted is 0
     units = table.shape[1]
     generator = np.random.default_rng(seed)
     parts = []
-    for first in range(0, resamples, max(1, TOGETHER // units)):
-        size = min(max(1, TOGETHER // units), resamples - first)
+    most = max(1, TOGETHER // units)
+    for first in range(0, resamples, most):
+        size = min(most, resamples - first)
         drawn = generator.integers(0, units, (size, units))
         places = drawn + units * np.arange(size)[:, None]
         counts = np.bincount(places.ravel(), minlength=size * units).reshape(size, units)
         parts.append((table @ counts.T.astype(np.float64)).T)
-    found: Array = np.concatenate(parts)
-    return found
+    return np.concatenate(parts)
 
 
 def interval(values: Array) -> Interval:

@@ -7,7 +7,7 @@ Each figure is written once, as a function of what sequences add up to: of all o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,23 +23,14 @@ Parts = Sequence[Any]  # what each sequence adds: arrays (N,) or (N, k), or spar
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of merit.
+    """One figure of merit."""
 
-    Args:
-        name: as ``bilstm evaluate`` calls it.
-        words: what it is, for a reader.
-        of: from sums over sequences (…, S) to the figure (…).
-        higher_is_better: or lower.
-        is_share: of a whole, to be shown in per cent.
-        has_interval: false where resamples are biased, so that neither interval nor judgement would be sound.
-    """
-
-    name: str
-    words: str
-    of: Callable[[Array], Array]
+    name: str  # as ``bilstm evaluate`` calls it
+    words: str  # what it is, for a reader
+    of: Callable[[Array], Array]  # from sums over sequences (…, S) to the figure (…)
     higher_is_better: bool = False
-    is_share: bool = False
-    has_interval: bool = True
+    is_share: bool = False  # of a whole, to be shown in per cent
+    has_interval: bool = True  # false where resamples are biased, so that neither interval nor judgement were sound
 
     def better(self, one: float, other: float) -> bool:
         """Whether ``one`` is better than ``other``."""
@@ -82,44 +73,28 @@ def mean_of(values: Array, used: Array) -> Array:
 
 @dataclass(frozen=True)
 class Reference:
-    """What stands beside a model on the same sequences, and what these add to the sums.
-
-    Args:
-        name: of it.
-        note: what it is, for a reader.
-        parts: of the sums.
-        is_baseline: whether it is a simple rule that the model must beat, rather than a variant of the model.
-    """
+    """What stands beside a model on the same sequences, and what these add to the sums."""
 
     name: str
-    note: str
+    note: str  # what it is, for a reader
     parts: Parts
-    is_baseline: bool = True
+    is_baseline: bool = True  # a simple rule that the model must beat, rather than a variant of the model
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model and its references add to the sums, sequence by sequence.
+    """What a model and its references add to the sums, sequence by sequence."""
 
-    Args:
-        unit: what is drawn in a resample, in the singular: row, sentence, recording, block.
-        count: how many of what the figures are of, in words.
-        figures: the first is the one that a verdict is about.
-        parts: what each unit adds to the sums.
-        references: beside the model.
-        unit_is: what a unit is, in a sentence, where its name does not say it.
-    """
-
-    unit: str
-    count: str
+    unit: str  # what is drawn in a resample, in the singular: row, sentence, recording, block
+    count: str  # how many of what the figures are of, in words
     figures: Sequence[Figure]
-    parts: Parts
-    references: Sequence[Reference] = field(default_factory=tuple)
-    unit_is: str = ""
+    parts: Parts  # what each unit adds to the sums
+    references: Sequence[Reference] = ()
+    unit_is: str = ""  # what a unit is, in a sentence, where its name does not say it
 
     @property
     def units(self) -> int:
-        """How many there are."""
+        """How many sequences, or other units, there are."""
         return int(self.parts[0].shape[0])
 
     @property

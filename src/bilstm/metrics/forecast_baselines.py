@@ -13,35 +13,20 @@ from bilstm.errors import DataError, ParameterError
 # penalties as multiples of the mean eigenvalue of the Gram matrix: from none to speak of, past any use, to infinity,
 # where the map is the last value
 _PENALTIES = np.append(10.0 ** np.arange(-7.0, 4.5, 0.5), np.inf)
-
-
 # 16 MiB of float64: what the windows of one chunk take, whatever the number of windows
 _CHUNK = 2**21
 
 
 def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, season: int | None) -> dict[str, Array]:
-    """Forecasts that need no fitting: ``last value``, ``drift`` and, with a season, ``seasonal naive``.
+    """Forecasts (W, h, K) that need no fitting: ``last value``, ``drift`` and, with a season, ``seasonal naive``.
 
     .. math:: \\hat y_{n+k} = y_n, \\qquad \\hat y_{n+k} = y_n + k \\, \\frac{y_n - y_1}{n - 1},
         \\qquad \\hat y_{n+k} = y_{n + k - m \\lceil k / m \\rceil}
 
-    Args:
-        values: all steps of all series one below the other, (S, K), NaN where missing: there the last known value of
-            the series counts; before the first known one, that, if it is not after the origin.
-        ends: row of the last known step of each window, (W,).
-        starts: row of the first step of the series that each window belongs to, (W,).
-        horizon: steps to forecast, h.
-        season: m, its length in steps; None where there is none.
-
-    Returns:
-        dict: name to forecasts (W, h, K) in the units of values. Where a series is not yet a season old, seasonal naive
-            is the last value; NaN where a series has no known value up to the origin.
-
-    Raises:
-        ParameterError: horizon or season is below 1.
-        DataError: a window ends outside of values or before its series starts.
-
-    The trap: nothing looks after its origin; a series that begins with a gap has no forecast inside it.
+    Values are all steps of all series one below the other, (S, K); ``ends`` are the rows of the last known step of each
+    window, ``starts`` those of the first step of its series, (W,); m is the season in steps. A missing value (NaN) is
+    the last known one of its series, or else the first known one, if it is not after the origin; otherwise the forecast
+    is NaN. Where a series is not yet a season old, seasonal naive is the last value.
 
     Source: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.2.
 
@@ -72,16 +57,11 @@ def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, sea
 
 @dataclass(frozen=True, eq=False)
 class LinearBaseline:
-    """Ridge regression from a target's last ``history`` values to its next ``horizon``; all targets share one map.
+    """Ridge regression from a target's last H = ``history`` values to its next ``horizon``; all targets share one map.
 
     .. math:: \\hat y_{n+k} = y_n + \\sum_i w_{ik} (y_{n-H+i} - y_n) + s \\, b_k
 
     The window's last value is subtracted first, so that weights of zero are the last value.
-
-    Args:
-        weights: w and below them b, (history + 1, horizon); b in units of scale.
-        penalty: α of the ridge on windows divided by scale, as scikit-learn counts it; infinite: the last value.
-        scale: what divides each target before it shares the map, (K,).
 
     Source: Hoerl and Kennard 1970; the subtraction as in NLinear, Zeng, Chen, Zhang and Xu 2023.
 
@@ -92,9 +72,9 @@ class LinearBaseline:
         True
     """
 
-    weights: Array
-    penalty: float
-    scale: Array
+    weights: Array  # w and below them b, (history + 1, horizon); b in units of scale
+    penalty: float  # of the ridge on windows divided by scale, as scikit-learn counts it; infinite: the last value
+    scale: Array  # what divides each target before it shares the map, (K,)
 
     @property
     def history(self) -> int:
@@ -117,24 +97,14 @@ class LinearBaseline:
         validation_ends: Array | None = None,
         scale: Array | None = None,
     ) -> LinearBaseline:
-        """Fit to the windows that end at ``ends``; memory does not grow with their number.
+        """Fit to the windows, each of one series, whose last known rows are ``ends``, (W,), in bounded memory.
 
-        Args:
-            values: (S, K), NaN where missing; see :func:`naive_forecasts`.
-            ends: row of the last known step of each training window, (W,); the window's ``history`` rows up to it and
-                ``horizon`` rows after it must be of one series.
-            history: values per window.
-            horizon: steps to forecast.
-            validation_ends: windows whose mean squared error chooses the penalty; without, the last tenth of ``ends``
-                is held out for that, and the map then fitted to all of them.
-            scale: (K,); by default the standard deviation of each target over the rows of the training windows.
+        The mean squared error of the windows at ``validation_ends`` chooses the penalty; without them the last tenth of
+        ``ends`` is held out for that, and the map then fitted to all of them. ``scale``, (K,), is by default the
+        standard deviation of each target over the rows of the training windows.
 
-        Raises:
-            ParameterError: history or horizon is below 1.
-            DataError: a window begins before the first row or ends after the last.
-
-        The trap: a window's gaps are filled from within the window, and windows whose next values are not all known
-        are left out; where nothing remains to fit, the map is the last value.
+        The trap: a window's gaps are filled from within the window, and windows whose next values are not all known are
+        left out; where nothing remains to fit, the map is the last value.
         """
         if history < 1 or horizon < 1:
             raise ParameterError(f"expected history and horizon of at least 1, got {history} and {horizon}")
@@ -147,9 +117,8 @@ class LinearBaseline:
             early = ends[ends + horizon < held[0]] if len(held) else ends[:0]  # no value is in both parts
             before = _Moments.of(values, early, history, horizon, scale)
             after = _Moments.of(values, held, history, horizon, scale)
-            whole = (
-                before + after + _Moments.of(values, ends[len(early) : len(ends) - len(held)], history, horizon, scale)
-            )
+            between = ends[len(early) : len(ends) - len(held)]
+            whole = before + after + _Moments.of(values, between, history, horizon, scale)
         else:
             whole = before = _Moments.of(values, ends, history, horizon, scale)
             after = _Moments.of(values, validation_ends, history, horizon, scale)
@@ -164,13 +133,7 @@ class LinearBaseline:
     def predict(self, values: Array, ends: Array) -> Array:
         """The next steps after each of ``ends``, (W, horizon, K), in the units of values.
 
-        Args:
-            values: (S, K), NaN where missing.
-            ends: rows, (W,); only the ``history`` rows up to each are read, unless all of them are missing: then the
-                last known row before.
-
-        Raises:
-            DataError: a window begins before the first row or ends after the last, or K is not that of the fit.
+        Only the ``history`` rows up to each are read, unless all of them are missing: then the last known row before.
         """
         if values.shape[1] != len(self.scale):
             raise DataError(f"expected {len(self.scale)} targets, got {values.shape[1]}")
@@ -202,8 +165,7 @@ class _Known:
         """(N, K) for rows (N,) of the series that start at starts; NaN where nothing is known up to ends, (N,)."""
         before, after = self.before[rows], self.after[starts]
         places = np.where(before < starts[:, None], after, before)
-        found = np.take_along_axis(self.values, places, axis=0)
-        return np.where(places > ends[:, None], np.nan, found)
+        return np.where(places > ends[:, None], np.nan, np.take_along_axis(self.values, places, axis=0))
 
 
 @dataclass(frozen=True)
@@ -289,8 +251,7 @@ def _filled(windows: Array) -> Array:
         return windows
     places = np.maximum.accumulate(np.where(known, np.arange(windows.shape[-1]), -1), axis=-1)
     places = np.where(places < 0, known.argmax(axis=-1)[..., None], places)
-    found: Array = np.take_along_axis(windows, places, axis=-1)
-    return found
+    return np.take_along_axis(windows, places, axis=-1)
 
 
 def _spread(values: Array, ends: Array, history: int, horizon: int) -> Array:

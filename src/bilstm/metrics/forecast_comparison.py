@@ -47,7 +47,7 @@ def compared(
     scale: Array | None = None,
     starts: Array | None = None,
 ) -> Comparison:
-    """Whether a forecast errs less than a baseline, or may just have been lucky.
+    """Whether a forecast errs less than a baseline, or may just have been lucky; arrays are (W, h, K).
 
     .. math:: \\frac{\\bar d}{\\sqrt{V / n}} \\sqrt{\\frac{n + 1 - 2h + h (h - 1) / n}{n}} \\sim t_{n/h - 1},
         \\qquad V = \\gamma_0 + 2 \\sum_{j=1}^{h-1} \\gamma_j
@@ -56,17 +56,9 @@ def compared(
     these are weighted by 1 − j / h. At h = 1 this is the test as published; for more steps it was published with n − 1
     degrees of freedom, which calls luck better or worse in 16 % of cases where n is four times h, and these in 6 %.
 
-    Args:
-        actual: (W, h, K), one window for every step of time.
-        forecast: of the same shape.
-        baseline: of the same shape.
-        horizon: h, by which the errors of windows overlap.
-        scale: (K,), divides the errors of each target; with that of :func:`mase_scale` the difference is that of
-            ``mase``, without one that of ``mae``.
-        starts: the series that each window belongs to, as any number, (W,); autocovariances then do not cross series.
-
-    Raises:
-        DataError: the shapes differ.
+    ``scale``, (K,), divides the errors of each target: with that of :func:`mase_scale` the difference is that of
+    ``mase``, without one that of ``mae``. Autocovariances do not cross series, which ``starts``, (W,), tells apart by
+    any number.
 
     The trap: with no more known windows than h nothing can be said: the interval is infinite, p_value 1.
 
@@ -96,20 +88,13 @@ def compared(
 
 
 def lag_of(actual: Array, forecast: Array, last: Array, most: int = 5) -> Lag:
-    """By how many steps a forecast of the next step runs behind what it forecasts.
+    """By how many steps, ``most`` at most, a forecast of the next step runs behind what it forecasts.
 
     .. math:: \\arg\\max_j \\; \\mathrm{corr}(f_t - f_{t-1}, \\; y_{t-j} - y_{t-j-1}), \\qquad j = 0 \\ldots
 
-    A forecast that is the last value has lag 1 and correlation 1.
-
-    Args:
-        actual: (W,), (W, K) or (W, h, K), one window for every step of time; of h steps the first is taken.
-        forecast: of the same shape.
-        last: the last known value of each window, (W,) or (W, K).
-        most: the largest lag looked at.
-
-    Returns:
-        Lag: of several targets the mean correlation; lag 0 and NaN where fewer than 30 pairs are known.
+    A forecast that is the last value has lag 1 and correlation 1. Arrays are (W,), (W, K) or (W, h, K), of which the
+    first step is taken; ``last`` is the last known value of each window. Of several targets it is the mean correlation;
+    lag 0 and NaN where fewer than 30 pairs are known.
 
     The trap: windows follow each other where the last value of one is the actual value of the one before; pairs across
     any other place are left out, so that windows several steps apart give NaN.
@@ -121,12 +106,12 @@ def lag_of(actual: Array, forecast: Array, last: Array, most: int = 5) -> Lag:
     """
     actual, forecast = (values[:, 0] if values.ndim == 3 else values for values in (actual, forecast))
     actual, forecast, last = (values.reshape(len(values), -1) for values in (actual, forecast, last))
-    found = np.array([_correlations(*columns, most) for columns in zip(actual.T, forecast.T, last.T, strict=True)])
-    found = means(found, ~np.isnan(found), axis=0)
-    if np.isnan(found).all():
+    of_targets = np.array([_correlations(*columns, most) for columns in zip(actual.T, forecast.T, last.T, strict=True)])
+    correlations = means(of_targets, ~np.isnan(of_targets), axis=0)
+    if np.isnan(correlations).all():
         return Lag(0, float("nan"), float("nan"))
-    lag = int(np.nanargmax(found))
-    return Lag(lag, float(found[lag]), float(found[0]))
+    lag = int(np.nanargmax(correlations))
+    return Lag(lag, float(correlations[lag]), float(correlations[0]))
 
 
 def means(values: Array, known: Array, axis: int | tuple[int, ...]) -> Array:
@@ -138,11 +123,7 @@ def means(values: Array, known: Array, axis: int | tuple[int, ...]) -> Array:
 
 
 def check_shapes(actual: Array, *others: Array) -> None:
-    """Raise unless all have the shape of actual: windows, steps, targets.
-
-    Raises:
-        DataError: the first that differs.
-    """
+    """Raise a DataError unless all have the shape of actual: windows, steps, targets."""
     for other in others:
         if other.shape != actual.shape or actual.ndim != 3:
             raise DataError(f"expected forecasts of shape (windows, steps, targets) {actual.shape}, got {other.shape}")
@@ -173,10 +154,8 @@ def _correlations(actual: Array, forecast: Array, last: Array, most: int) -> lis
         here, there = moved[lag:], change[: len(change) - lag]
         pairs = ~np.isnan(here) & ~np.isnan(there) & (run[lag:] == run[: len(run) - lag])
         x, y = here[pairs], there[pairs]
-        if len(x) < _PAIRS or x.std() == 0 or y.std() == 0:
-            result.append(float("nan"))
-        else:
-            result.append(float(np.corrcoef(x, y)[0, 1]))
+        is_clear = len(x) >= _PAIRS and x.std() != 0 and y.std() != 0
+        result.append(float(np.corrcoef(x, y)[0, 1]) if is_clear else float("nan"))
     return result
 
 
@@ -196,6 +175,5 @@ def _long_variance(deviations: Array, starts: Array, horizon: int, count: int) -
         together = starts[lag:] == starts[:-lag]
         products.append(float((deviations[lag:] * deviations[:-lag])[together].sum()) / count)
     plain = products[0] + 2 * sum(products[1:])
-    if plain > 0:
-        return plain
-    return max(products[0] + 2 * sum((1 - j / horizon) * p for j, p in enumerate(products) if j), 0.0)
+    weighted = products[0] + 2 * sum((1 - j / horizon) * p for j, p in enumerate(products) if j)
+    return plain if plain > 0 else max(weighted, 0.0)

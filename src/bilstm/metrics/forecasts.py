@@ -19,13 +19,9 @@ from bilstm.metrics.forecast_comparison import Comparison, Lag, check_shapes, me
 
 # a forecast follows an earlier value if its changes agree with that one's at least so well ...
 _FOLLOWS = 0.5
-
-
 # ... and so much better than with those of the same step
 _CLEARER = 0.1
 _COLUMNS = ("mae", "rmse", "mase", "mse")
-
-
 # names of baselines that do not stand well behind "the"
 _SPOKEN = {"seasonal naive": "seasonal naive forecast"}
 
@@ -37,34 +33,16 @@ def forecast_metrics(
 
     .. math:: \\mathrm{MASE} = \\frac{1}{K} \\sum_k \\frac{\\mathrm{MAE}_k}{s_k}
 
-    Args:
-        actual: (W, h, K), in the caller's units.
-        forecast: of the same shape.
-        baselines: name to forecasts of the same shape; their figures are called ``last value mae`` and so on.
-        scale: s, what the naive forecast errs by in the training part, (K,): :func:`mase_scale`.
-        last: the last known value of each window, (W, K).
+    with s, (K,), of :func:`mase_scale`. Arrays are (W, h, K), ``last``, the last known value of each window, is (W, K);
+    figures of baselines are called ``last value mae`` and so on. Each figure is the mean of the targets; ``mase``
+    leaves out targets that were constant in training. ``direction`` is the share of right signs of the change from
+    ``last`` to the last step, ``direction_low`` and ``direction_high`` its 95 % interval; ``direction_first…`` the same
+    of the first step. ``n`` counts windows with a known value. Figures of nothing are NaN.
 
-    Returns:
-        dict: each figure is taken for each target, and the mean of the targets; ``mase`` leaves out targets that were
-            constant in training. ``direction`` is the share of right signs of the change from ``last`` to the last
-            step, ``direction_low`` and ``direction_high`` its 95 % interval; ``direction_first``,
-            ``direction_first_low``, ``direction_first_high`` the same for the first step. ``n`` counts windows with a
-            known value. Figures of nothing are NaN.
-
-    Raises:
-        DataError: the shapes differ.
-
-    The trap: unchanged actual values have no direction and are left out; a forecast of no change is not right.
-    Windows that overlap are not independent: the interval of the last step counts W / h of them.
+    The trap: unchanged actual values have no direction and are left out; a forecast of no change is not right. Windows
+    that overlap are not independent: the interval of the last step counts W / h of them.
 
     Source: MASE, Hyndman and Koehler 2006; the interval, Wilson 1927.
-
-    Example:
-        >>> actual = np.array([[[2.0]], [[4.0]]])
-        >>> naive = {"last value": actual - 1}
-        >>> found = forecast_metrics(actual, actual + 0.5, naive, np.ones(1), last=actual[:, 0] - 1)
-        >>> found["mae"], found["last value mae"], found["direction"], found["n"]
-        (0.5, 1.0, 1.0, 2)
     """
     check_shapes(actual, forecast, *baselines.values())
     known = ~np.isnan(actual)
@@ -78,19 +56,11 @@ def forecast_metrics(
 
 
 def mase_scale(values: Array, lengths: Array, season: int | None) -> Array:
-    """What the naive forecast of one step, or of one season, errs by: the unit of MASE.
+    """What the naive forecast of one step, or of one season, errs by, (K,): the unit of MASE; NaN of too short series.
 
     .. math:: s = \\mathrm{mean} \\, |y_t - y_{t-m}|
 
-    Args:
-        values: the training part, all series one below the other, (S, K); pairs with NaN are left out.
-        lengths: of the series.
-        season: m in steps; None is 1.
-
-    Returns:
-        (K,): in the units of values; NaN where no series is longer than a season.
-
-    Source: Hyndman and Koehler 2006.
+    over all series one below the other, (S, K), of these lengths; m is the season in steps. Hyndman and Koehler 2006.
 
     Example:
         >>> mase_scale(np.array([[1.0], [3.0], [2.0], [50.0], [50.0]]), np.array([3, 2]), None).tolist()
@@ -126,15 +96,8 @@ def lag_sentence(lag: Lag) -> str | None:
 def verdict(metrics: dict[str, float], comparisons: dict[str, Comparison], figure: str = "mae") -> str:
     """One sentence: is the model better than the best of the baselines, by how much, and is that more than luck?
 
-    Args:
-        metrics: of :func:`forecast_metrics`.
-        comparisons: of :func:`compared`, by the names of the baselines.
-        figure: ``mae``; of several targets ``mase``, and then compared with its scale.
-
-    Returns:
-        str: ``better`` and ``worse`` only where the interval of the comparison leaves out zero.
-
-    The trap: figure and the scale of the comparisons must belong together, or the interval is of something else.
+    It says ``better`` and ``worse`` only where the interval of the comparison leaves out zero. The trap: the figure
+    (``mae``; of several targets ``mase``) and the scale of the comparisons must belong together.
 
     Example:
         >>> verdict({"mae": 0.31, "drift mae": 0.35}, {"drift": Comparison(-0.04, -0.056, -0.028, 1e-6)})
@@ -156,10 +119,7 @@ def verdict(metrics: dict[str, float], comparisons: dict[str, Comparison], figur
 
 
 def forecast_table(metrics: dict[str, float]) -> str:
-    """The figures of the model and of the baselines below each other, for a reader.
-
-    Args:
-        metrics: of :func:`forecast_metrics`.
+    """The figures of the model and of the baselines, as :func:`forecast_metrics` names them, below each other.
 
     Example:
         >>> figures = {"mae": 1.0, "rmse": 1.5, "mase": 0.5, "mse": 2.25}
@@ -180,15 +140,9 @@ def forecast_table(metrics: dict[str, float]) -> str:
 def forecast_parts(
     actual: Array, forecast: Array, intervals: Sequence[tuple[Array, Array] | None] = ()
 ) -> Sequence[Array]:
-    """What each window adds for each target: squared and absolute errors, how many, how many within each interval.
+    """What each window adds for each target, (W, K): squared and absolute errors, how many, how many in each interval.
 
-    Args:
-        actual: (W, h, K).
-        forecast: of the same shape.
-        intervals: lower and upper ends, of the same shape; None of one that the forecast does not have.
-
-    Returns:
-        (W, K) each.
+    Intervals are pairs of lower and upper ends, (W, h, K); None of one that the forecast does not have.
     """
     known = ~np.isnan(actual)
     error = np.where(known, forecast - actual, 0.0)
@@ -200,12 +154,7 @@ def forecast_parts(
 
 
 def forecast_figures(targets: int, scale: Array) -> list[Figure]:
-    """``mse``, ``mae``, ``rmse`` and ``mase`` of these sums: of each target, and the mean of the targets.
-
-    Args:
-        targets: K.
-        scale: of :func:`mase_scale`, (K,).
-    """
+    """``mse``, ``mae``, ``rmse`` and ``mase`` of these sums: of each target, and the mean of the targets."""
     over = " (mean over the targets)" if targets > 1 else ""
     K, scaled = targets, scale > 0
     unit = np.where(scaled, scale, 1.0)
@@ -214,12 +163,6 @@ def forecast_figures(targets: int, scale: Array) -> list[Figure]:
         """A mean error of every target (…, K), and of which there is one."""
         counts = sums[..., 2 * K : 3 * K]
         return sums[..., kind * K : (kind + 1) * K] / np.maximum(counts, 1), counts > 0
-
-    def mse(sums: Array) -> Array:
-        return mean_of(*each(sums, 0))
-
-    def mae(sums: Array) -> Array:
-        return mean_of(*each(sums, 1))
 
     def rmse(sums: Array) -> Array:
         squared, known = each(sums, 0)
@@ -230,26 +173,19 @@ def forecast_figures(targets: int, scale: Array) -> list[Figure]:
         return mean_of(absolute / unit, known & scaled)
 
     return [
-        Figure("mse", f"mean squared error{over}", mse),
-        Figure("mae", f"mean absolute error{over}", mae),
+        Figure("mse", f"mean squared error{over}", lambda sums: mean_of(*each(sums, 0))),
+        Figure("mae", f"mean absolute error{over}", lambda sums: mean_of(*each(sums, 1))),
         Figure("rmse", f"root mean squared error{over}", rmse),
         Figure("mase", f"mean absolute error by that of the naive forecast in training{over}", mase),
     ]
 
 
 def coverage_figures(targets: int, intervals: Sequence[int]) -> list[Figure]:
-    """The shares of what came within intervals, of the same sums.
-
-    Args:
-        targets: K.
-        intervals: what each is called, in per cent.
-    """
-    K = targets
+    """The shares of what came within intervals, which are called by their per cent, of the same sums."""
 
     def inside(sums: Array, place: int) -> Array:
-        shares: Array = sums[..., (3 + place) * K : (4 + place) * K].sum(axis=-1) / sums[..., 2 * K : 3 * K].sum(
-            axis=-1
-        )
+        kinds = np.stack(np.split(sums, sums.shape[-1] // targets, axis=-1)).sum(axis=-1)
+        shares: Array = kinds[3 + place] / kinds[2]
         return shares
 
     return [
@@ -276,11 +212,8 @@ def _direction(name: str, actual: Array, forecast: Array, last: Array, overlap: 
     z = float(stats.norm.ppf(0.975))
     middle = (share + z**2 / (2 * windows)) / (1 + z**2 / windows)
     reach = z / (1 + z**2 / windows) * np.sqrt(share * (1 - share) / windows + (z / (2 * windows)) ** 2)
-    return {
-        name: share,
-        f"{name}_low": max(float(middle - reach), 0.0),
-        f"{name}_high": min(float(middle + reach), 1.0),
-    }
+    low, high = max(float(middle - reach), 0.0), min(float(middle + reach), 1.0)
+    return {name: share, f"{name}_low": low, f"{name}_high": high}
 
 
 def _apart(one: float, other: float) -> tuple[str, str]:

@@ -41,15 +41,10 @@ def evaluate(estimator: Measurable, dataset: Any) -> dict[str, float]:
 
 
 def regression_metrics(truth: Array, predicted: Array) -> dict[str, float]:
-    """``rmse``, ``mae``, ``r2`` and ``n``; several targets are averaged with equal weight.
+    """``rmse``, ``mae``, ``r2`` and ``n`` of values (N,) or (N, K); several targets are averaged with equal weight.
 
-    Args:
-        truth: (N,) or (N, K), in the caller's units.
-        predicted: of the same shape.
-
-    Returns:
-        dict: r2 is NaN for fewer than two rows, where it means nothing; of a target that does not vary it is 1 without
-            an error, or else 0, as scikit-learn has it.
+    r2 is NaN for fewer than two rows; of a target that does not vary it is 1 without an error, or else 0, as in
+    scikit-learn.
     """
     truth, predicted = truth.reshape(len(truth), -1), predicted.reshape(len(truth), -1)
     sums = totals(regression_parts(truth, predicted))
@@ -72,13 +67,8 @@ def regression_figures(targets: int) -> list[Figure]:
     return [
         Figure("rmse", f"root mean squared error{over}", lambda sums: np.sqrt(_mean_errors(sums, 0)).mean(axis=-1)),
         Figure("mae", f"mean absolute error{over}", lambda sums: _mean_errors(sums, 1).mean(axis=-1)),
-        Figure("r2", f"share of the variance explained{over}", _r2, higher_is_better=True),
+        Figure("r2", f"share of the variance explained{over}", lambda sums: _explained(sums).mean(axis=-1), True),
     ]
-
-
-def _r2(sums: Array) -> Array:
-    mean: Array = _explained(sums).mean(axis=-1)
-    return mean
 
 
 def _mean_errors(sums: Array, kind: int) -> Array:
@@ -101,16 +91,9 @@ def _explained(sums: Array) -> Array:
 
 
 def classification_metrics(truth: Array, probabilities: Array, classes: Array) -> dict[str, float]:
-    """``accuracy``, ``f1_macro``, ``log_loss``, ``calibration_error`` and ``n``.
+    """``accuracy``, ``f1_macro``, ``log_loss``, ``calibration_error`` and ``n``, of labels (N,) and chances (N, K).
 
-    Args:
-        truth: labels (N,); each is one of ``classes``.
-        probabilities: (N, K), columns in the order of ``classes``.
-        classes: sorted labels (K,).
-
-    Returns:
-        dict: f1_macro is the mean over the classes that occur in truth or prediction; ``calibration_error`` that of
-            :func:`calibration_error`.
+    ``classes`` are sorted, (K,); f1_macro is the mean over those that occur in truth or prediction.
     """
     parts = classification_parts(np.searchsorted(classes, truth), probabilities)
     return figures_of(CLASSIFICATION, totals(parts)) | {"n": len(truth)}
@@ -141,17 +124,15 @@ def classification_parts(truth: Array, probabilities: Array) -> Parts:
     return [np.ones(N), right, log_losses(probabilities[rows, truth]), _gaps(confidence, right, BINS), *counts]
 
 
-def _class_counts(sums: Array) -> tuple[Array, ...]:
-    """How often each class is true, predicted, and both."""
-    first = 3 + BINS
-    K = (sums.shape[-1] - first) // 3
-    return tuple(sums[..., first + k * K : first + (k + 1) * K] for k in range(3))
-
-
 def _f1_macro(sums: Array) -> Array:
-    true, predicted, both = _class_counts(sums)
-    whole = true + predicted
-    return mean_of(2 * both / np.maximum(whole, 1), whole > 0)
+    true, predicted, both = np.split(sums[..., 3 + BINS :], 3, axis=-1)
+    return mean_of(f1_of(true, predicted, both), true + predicted > 0)
+
+
+def f1_of(true: Array, predicted: Array, both: Array) -> Array:
+    """2 · both / (true + predicted); 0 where there is neither."""
+    f1: Array = 2 * both / np.maximum(true + predicted, 1)
+    return f1
 
 
 def _calibration_error(sums: Array) -> Array:
@@ -173,18 +154,11 @@ CLASSIFICATION = (
 
 
 def calibration_error(confidence: Array, right: Array, bins: int = BINS) -> float:
-    """How far stated probabilities are from the shares that come true: the expected calibration error.
+    """The expected calibration error: how far stated probabilities (N,) are from the shares that come true.
 
     .. math:: \\mathrm{ECE} = \\sum_b \\frac{n_b}{N} \\, |\\mathrm{accuracy}_b - \\mathrm{confidence}_b|
 
-    over bins of equal width.
-
-    Args:
-        confidence: the probability of each prediction, (N,), in 0 … 1.
-        right: whether each came true, (N,).
-        bins: how many.
-
-    Source: Naeini, Cooper and Hauskrecht 2015; Guo, Pleiss, Sun and Weinberger 2017.
+    over bins of equal width. Naeini, Cooper and Hauskrecht 2015; Guo, Pleiss, Sun and Weinberger 2017.
 
     Example:
         >>> calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([True, True, True, False]))
@@ -210,14 +184,9 @@ def _gaps(confidence: Array, right: Array, bins: int) -> Any:
 
 
 def several_labels_metrics(truth: Array, probabilities: Array) -> dict[str, float]:
-    """Metrics where a sequence may have several labels: ``accuracy`` counts whole sets of labels.
+    """Metrics where a sequence may have several labels, (N, K): ``accuracy`` counts whole sets of labels.
 
-    Args:
-        truth: which labels each sequence has, (N, K) of truth values.
-        probabilities: of each label, (N, K).
-
-    Returns:
-        dict: accuracy, f1_macro (mean over labels), f1_micro, log_loss (mean over labels), calibration_error, n.
+    f1_macro, log_loss and calibration_error are means over the labels, f1_micro is of all of them together.
     """
     result = figures_of(SEVERAL_LABELS, totals(several_labels_parts(truth, probabilities)))
     answers = np.where(truth, probabilities, 1 - probabilities)
@@ -235,15 +204,12 @@ def several_labels_parts(truth: Array, probabilities: Array) -> Parts:
 
 
 def _f1_of_labels(sums: Array) -> Array:
-    true, predicted, both = np.split(sums[..., 3:], 3, axis=-1)
-    mean: Array = (2 * both / np.maximum(true + predicted, 1)).mean(axis=-1)
+    mean: Array = f1_of(*np.split(sums[..., 3:], 3, axis=-1)).mean(axis=-1)
     return mean
 
 
 def _f1_micro(sums: Array) -> Array:
-    true, predicted, both = (part.sum(axis=-1) for part in np.split(sums[..., 3:], 3, axis=-1))
-    f1: Array = 2 * both / np.maximum(true + predicted, 1)
-    return f1
+    return f1_of(*(part.sum(axis=-1) for part in np.split(sums[..., 3:], 3, axis=-1)))
 
 
 SEVERAL_LABELS = (
@@ -255,13 +221,7 @@ SEVERAL_LABELS = (
 
 
 def precision_recall(both: int, predicted: int, true: int, undefined: float = 0.0) -> dict[str, float]:
-    """``precision``, ``recall``, ``f1`` and ``support`` (how many there truly are) of one class.
-
-    Args:
-        both: how many are rightly predicted.
-        predicted: how many are predicted.
-        true: how many there are.
-        undefined: what a quotient by zero is.
+    """``precision``, ``recall``, ``f1`` and ``support`` of a class, from how many are both, predicted, and true.
 
     Example:
         >>> precision_recall(3, 4, 6)

@@ -7,30 +7,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bilstm.data.columns import Array
 from bilstm.data.text.tags import entities, scheme_of
 from bilstm.errors import DataError
 from bilstm.metrics.figures import Figure, Parts, figures_of, ratio, share, totals
-from bilstm.metrics.predictions import precision_recall
+from bilstm.metrics.predictions import f1_of, precision_recall
 
 Tags = Sequence[Sequence[str]]
 
 
 def tagging_metrics(truth: Tags, predicted: Tags) -> dict[str, float]:
-    """``accuracy`` over words; where tags are BIO or IOBES ``f1``, ``precision``, ``recall``; ``n`` and ``tokens``.
+    """``accuracy`` over words; ``f1``, ``precision``, ``recall`` where tags are BIO or IOBES; ``n`` and ``tokens``.
 
     precision = found / predicted, recall = found / true, f1 = 2·found / (predicted + true), counted over all entities;
-    an entity is found if type, beginning and end agree. Broken tags are read as
-    :func:`bilstm.data.text.tags.entities` does.
-
-    Args:
-        truth: the tags of every sentence.
-        predicted: of the same lengths.
-
-    Returns:
-        dict: ``n`` counts sentences; a quotient by zero is 0, as seqeval has it; accuracy of no words is NaN.
-
-    Raises:
-        DataError: the lengths differ.
+    an entity is found if type, beginning and end agree. Broken tags are read as :func:`bilstm.data.text.tags.entities`
+    does; a quotient by zero is 0, as in seqeval; accuracy of no words is NaN.
 
     The trap: accuracy compares tags as they are spelt, so bring truth and prediction into one scheme first.
 
@@ -55,62 +46,41 @@ def tag_parts(truth: Tags, predicted: Tags, typed: bool) -> Parts:
     return [np.array(rows, dtype=np.float64).reshape(-1, 5)]
 
 
+def _f1(sums: Array) -> Array:
+    return f1_of(*(sums[..., kind] for kind in (2, 3, 4)))
+
+
 TAGS = (share("accuracy", "share of words with the right tag", ratio(1, 0)),)
 ENTITIES = (
-    Figure(
-        "f1",
-        "f1 of entities, right only if type, beginning and end agree",
-        lambda sums: 2 * sums[..., 4] / np.maximum(sums[..., 2] + sums[..., 3], 1),
-        higher_is_better=True,
-    ),
+    Figure("f1", "f1 of entities, right only if type, beginning and end agree", _f1, higher_is_better=True),
     share("precision", "share of the found entities that are right", ratio(4, 3, 1)),
     share("recall", "share of the true entities that are found", ratio(4, 2, 1)),
 )
 
 
 def entity_report(truth: Tags, predicted: Tags) -> dict[str, dict[str, float]]:
-    """``precision``, ``recall``, ``f1`` and ``support`` (true entities) of every type, counted as in the whole.
+    """``precision``, ``recall``, ``f1`` and ``support`` (true entities) of every type, sorted, counted as in the whole.
 
-    Args:
-        truth: the BIO or IOBES tags of every sentence.
-        predicted: of the same lengths.
-
-    Returns:
-        dict: by type, sorted; a type that was only predicted has support 0.
-
-    Raises:
-        DataError: the lengths differ, or a tag is neither O nor a prefix with or without a type.
+    A type that was only predicted has support 0.
 
     Example:
         >>> entity_report([["B-PER", "O"]], [["B-PER", "B-LOC"]])["LOC"]
         {'precision': 0.0, 'recall': 0.0, 'f1': 0.0, 'support': 0}
     """
     _check_lengths(truth, predicted)
-    both: Counter[str] = Counter()
-    true: Counter[str] = Counter()
-    guessed: Counter[str] = Counter()
+    both, true, guessed = Counter[str](), Counter[str](), Counter[str]()
     for tags, others in zip(truth, predicted, strict=True):
         here, there = set(entities(tags)), set(entities(others))
-        for counts, found in ((true, here), (guessed, there), (both, here & there)):
-            counts.update(kind for kind, _, _ in found)
+        for counts, spans in ((true, here), (guessed, there), (both, here & there)):
+            counts.update(kind for kind, _, _ in spans)
     return {kind: precision_recall(both[kind], guessed[kind], true[kind]) for kind in sorted(true | guessed)}
 
 
 def type_confusion(truth: Tags, predicted: Tags) -> dict[tuple[str, str], int]:
-    """How often entities of one type were taken for another, or for none.
+    """How often entities of one type were taken for another, or for none, by (true type, predicted type), sorted.
 
     Entities of the same extent are set beside each other. A true one without such a partner counts as (its type,
     ``O``), missed; a predicted one as (``O``, its type), spurious: an entity with a wrong end is both.
-
-    Args:
-        truth: the BIO or IOBES tags of every sentence.
-        predicted: of the same lengths.
-
-    Returns:
-        dict: counts by (true type, predicted type), sorted; pairs that do not occur are left out.
-
-    Raises:
-        DataError: the lengths differ, or a tag is neither O nor a prefix with or without a type.
 
     Example:
         >>> type_confusion([["B-PER", "O", "B-LOC"]], [["B-ORG", "B-ORG", "O"]])
@@ -119,7 +89,7 @@ def type_confusion(truth: Tags, predicted: Tags) -> dict[tuple[str, str], int]:
     _check_lengths(truth, predicted)
     counts: Counter[tuple[str, str]] = Counter()
     for tags, others in zip(truth, predicted, strict=True):
-        true, guessed = _by_extent(tags), _by_extent(others)
+        true, guessed = ({(first, end): kind for kind, first, end in entities(part)} for part in (tags, others))
         counts.update((true.get(extent, "O"), guessed.get(extent, "O")) for extent in true | guessed)
     return dict(sorted(counts.items()))
 
@@ -144,10 +114,6 @@ def entity_tables(truth: Tags, predicted: Tags) -> str:
         taken = "".join(f"{counts.get((true, guess), '.'):>10}" for guess in kinds)
         lines.append(f"{true:<{width}} {taken}")
     return "\n".join(lines)
-
-
-def _by_extent(tags: Sequence[str]) -> dict[tuple[int, int], str]:
-    return {(first, end): kind for kind, first, end in entities(tags)}
 
 
 def _check_lengths(truth: Tags, predicted: Tags) -> None:

@@ -12,22 +12,13 @@ from bilstm.metrics.figures import Figure, Parts, figures_of, ratio, share, tota
 
 
 def transcript_metrics(truth: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
-    """``wer``, ``cer`` and ``n``: edits of words, and of characters, as shares of those of the truth.
+    """``wer``, ``cer``, ``exact`` and ``n``: edits of words, and of characters, as shares of those of the truth.
 
     .. math:: \\mathrm{WER} = \\frac{S + D + I}{N}
 
     with S substitutions, D deletions and I insertions in the cheapest way to make the N words of all true texts into
-    the predicted ones. White space is made plain first; capitals and punctuation count.
-
-    Args:
-        truth: what was said, (N,); no text is empty.
-        predicted: what was understood, (N,).
-
-    Returns:
-        dict: also ``exact``, the share of texts without a mistake.
-
-    Raises:
-        DataError: different numbers of texts, none at all, or a true text without words.
+    the predicted ones. White space is made plain first; capitals and punctuation count. ``exact`` is the share of texts
+    without a mistake; a true text without words is an error.
 
     The trap: the rates may pass 1, since words can be inserted without end.
 
@@ -67,13 +58,7 @@ TRANSCRIPTS = (
 
 
 def transcript_alignment(truth: Sequence[str], predicted: Sequence[str], names: Sequence[str] | None = None) -> str:
-    """The texts with a mistake, true and predicted words one above the other: S, D and I mark the edits.
-
-    Args:
-        truth: what was said, (N,).
-        predicted: what was understood, (N,).
-        names: of the recordings, (N,), or None.
-    """
+    """The texts with a mistake, true and predicted words one above the other: S, D and I mark the edits."""
     jiwer = from_extra("jiwer", "audio")
     truth, predicted = _checked(truth, predicted)
     parts = []
