@@ -32,21 +32,10 @@ class SoundEncoder:
               m_t = \\frac{1}{T} \\sum_s x_s \\text{ (utterance)}
 
     x is Kaldi's log-mel filterbank: Povey windows of 25 ms every 10 ms that lie within the recording as a whole,
-    without dither; energies below 1.2e-7 (some −90 dBFS) count as that. :math:`n_0` = 100 frames, μ and σ are
+    without dither; energies below 1.2e-7 (some −90 dBFS) count as that. :math:`n_0` = 100 frames, μ and σ, (mels,), are
     those of the training recordings. ``stack`` frames next to each other form one step; the last step is filled up by
-    repeating the last frame.
-
-    Args:
-        rate: of the waveforms, in Hz.
-        mels: bands of a frame.
-        stack: frames of a step.
-        normalise: ``running`` uses only what has been heard, so that sound can be encoded as it arrives; ``utterance``
-            needs the whole.
-        mean: μ of each band, (mels,); learned by ``fit``.
-        scale: σ of each band, (mels,); learned by ``fit``.
-
-    Raises:
-        ParameterError: an argument is out of its range.
+    repeating the last frame. The running mean uses only what has been heard, so that sound can be encoded as it
+    arrives.
 
     Example:
         >>> encoder = SoundEncoder(rate=8000, mels=20, stack=3)
@@ -109,14 +98,7 @@ class SoundEncoder:
         return round(seconds / self.step_seconds)
 
     def fit(self, mels: Iterable[Array]) -> Self:
-        """Learn μ and σ from the raw log-mel frames of training recordings, in one pass.
-
-        Args:
-            mels: arrays (T_i, mels), as :meth:`mel` gives them.
-
-        Raises:
-            DataError: no frame at all, or arrays of another shape.
-        """
+        """Learn μ and σ from the raw log-mel frames (T_i, mels) of training recordings, in one pass."""
         moments = _Moments(self.mels, self.normalise)
         for mel in mels:
             moments.add(self._checked(mel))
@@ -162,11 +144,7 @@ class SoundEncoder:
         return self.stacked(self.normalised(mel))
 
     def stream(self) -> FeatureStream:
-        """Encode a waveform while it arrives.
-
-        Raises:
-            ParameterError: ``normalise`` is ``utterance``.
-        """
+        """Encode a waveform while it arrives, which ``normalise='utterance'`` cannot."""
         if self.normalise != "running":
             raise ParameterError(
                 f"expected normalise='running' for a stream, got {self.normalise!r}",
@@ -176,13 +154,11 @@ class SoundEncoder:
         return FeatureStream(self)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         named = {name: getattr(self, name) for name in ("rate", "mels", "stack", "normalise")}
         return named | {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SoundEncoder:
-        """The same from the plain values of :meth:`to_json`."""
         encoder = cls(**data)
         if not encoder.mean.shape == encoder.scale.shape == (encoder.mels,):
             raise DataError(f"expected {encoder.mels} means and scales of bands, got other numbers of them")
@@ -202,12 +178,7 @@ class SoundEncoder:
 
 
 def mel_scale(hertz: Any) -> Any:
-    """Where a frequency lies on the scale on which all bands are equally wide.
-
-    Example:
-        >>> round(float(mel_scale(1000.0)))
-        1000
-    """
+    """Where a frequency lies on the scale on which all bands are equally wide."""
     return MEL_SCALE * np.log1p(hertz / MEL_BREAK)
 
 
@@ -232,12 +203,7 @@ class FeatureStream:
         self._has_ended = False
 
     def push(self, samples: Array) -> Array:
-        """Take further samples (n,), any number of them, and give the steps that are whole now, (m, stack · mels).
-
-        Raises:
-            DataError: samples of another shape, or that are no finite numbers.
-            ParameterError: the stream has ended.
-        """
+        """Take further samples (n,), any number of them, and give the steps that are whole now, (m, stack · mels)."""
         if self._has_ended:
             raise ParameterError("expected samples before the end of the stream, got some behind it")
         frames = np.concatenate([self._rest, self._running.removed(self._frames.push(samples))])

@@ -44,9 +44,9 @@ CROWDED, CROWDED_SHARE = 1.25, 5e-3  # has them: speech 0.5 times as many as bel
 
 @dataclass(frozen=True)
 class SoundFacts:
-    """What a recording says of itself: rate in Hz, number of channels, length in seconds."""
+    """What a recording says of itself."""
 
-    rate: int
+    rate: int  # Hz
     channels: int
     seconds: float
 
@@ -63,21 +63,11 @@ class Fault:
 
 
 def read_sound(source: Sound, rate: int, *, name: str | None = None, array_rate: float | None = None) -> Array:
-    """Read one recording as a single channel at one rate, channels averaged.
+    """Read one recording as float32 (T',) in ±1 at one rate, channels averaged; memory holds the result and a block.
 
-    Args:
-        source: path, bytes or binary file object of a WAV, FLAC, OGG, MP3 or AIFF file; a waveform (T,) or
-            (T, channels) of floats in ±1, int16 or int32; or a pair (waveform, rate in Hz).
-        rate: of the result, in Hz.
-        name: what error messages call it; by default its path.
-        array_rate: rate of a waveform that comes without one; by default ``rate``.
-
-    Returns:
-        float32 (T',) in ±1; T' is T · rate / own rate, rounded. While it is read, memory holds the result and a block.
-
-    Raises:
-        DataError: no such file; an empty one; not sound; one that breaks off; samples that are no numbers; no samples.
-        ExtraError: the extra ``audio`` is not installed.
+    ``source`` is a path, bytes or a binary file object of a WAV, FLAC, OGG, MP3 or AIFF file; a waveform (T,) or (T,
+    channels) of floats in ±1, int16 or int32; or a pair (waveform, rate in Hz). Messages call it ``name``, by default
+    its path; ``array_rate`` is that of a waveform that comes without one, by default ``rate``.
 
     The trap: an MP3 file without a header that tells its length may break off unnoticed.
 
@@ -107,20 +97,7 @@ def sound_blocks(
     name: str | None = None,
     array_rate: float | None = None,
 ) -> Iterator[Array]:
-    """Read one recording block by block; together the blocks are what :func:`read_sound` gives, bit for bit.
-
-    Args:
-        source: as for :func:`read_sound`.
-        rate: of the result, in Hz.
-        seconds: length of a block, about: resampling moves its ends.
-        name: what error messages call it.
-        array_rate: rate of a waveform that comes without one.
-
-    Yields:
-        float32 (T_i,), none of them empty.
-
-    Raises:
-        DataError: as :func:`read_sound`, when the fault is met.
+    """Read one recording in blocks of about so many seconds; together they are bit for bit what ``read_sound`` gives.
 
     Example:
         >>> [len(block) for block in sound_blocks(np.zeros(20_000), 8000, seconds=1)]
@@ -134,15 +111,7 @@ def sound_blocks(
 
 
 def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
-    """Bring a waveform that comes in chunks to another rate; the same samples come however it is cut.
-
-    Args:
-        chunks: (T_i,) in ±1, one behind the other.
-        rate: of the chunks, in Hz.
-        to: rate of the result, in Hz.
-
-    Raises:
-        DataError: samples that are no floats, where the rates differ.
+    """Bring a waveform that comes in chunks, (T_i,) in ±1, to another rate; the same samples come however it is cut.
 
     Example:
         >>> sum(len(chunk) for chunk in resampled([np.zeros(100), np.zeros(60)], 16_000, 8000))
@@ -165,18 +134,7 @@ def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
 
 
 def sound_facts(source: Sound, *, name: str | None = None, array_rate: float | None = None) -> SoundFacts:
-    """Rate, channels and length of a recording, from its header.
-
-    Args:
-        source: as for :func:`read_sound`.
-        name: what error messages call it.
-        array_rate: rate in Hz of a waveform that comes without one.
-
-    Returns:
-        SoundFacts: the length is what the file announces.
-
-    Raises:
-        DataError: as :func:`read_sound`, but for faults that only reading finds; a waveform without a rate.
+    """Rate, channels and length of a recording, as its header announces them.
 
     Example:
         >>> sound_facts((np.zeros((8000, 2)), 8000))
@@ -187,16 +145,11 @@ def sound_facts(source: Sound, *, name: str | None = None, array_rate: float | N
 
 
 def fault_of(waveform: Array, rate: int) -> Fault | None:
-    """What makes a recording useless or doubtful, or None.
+    """What makes a waveform (T,) useless or doubtful, or None.
 
-    Args:
-        waveform: (T,) in ±1.
-        rate: in Hz.
-
-    Returns:
-        Fault: unusable is what is shorter than one window (25 ms) or silent: all samples within 60 dB below full
-        scale of each other. Doubtful is what is clipped: more than 0.1 % of the samples stand in runs at full scale,
-        or after resampling near it.
+    Unusable is what is shorter than one window (25 ms) or silent: all samples within 60 dB below full scale of each
+    other. Doubtful is what is clipped: more than 0.1 % of the samples stand in runs at full scale, or after resampling
+    near it.
 
     The trap: resampling to half the rate hides mild clipping, less than about 3 % of the samples.
 

@@ -37,21 +37,14 @@ class Recordings(Dataset):
     ``steps`` has the one column ``sound``, names as text; ``targets`` the one column ``text``, or is None. Though each
     has one step, they are no table: ``is_table`` is false, as it is for words.
 
-    Args:
-        sounds: what :func:`bilstm.data.sound.reader.read_sound` reads, (N,): paths, bytes, or pairs (waveform, rate).
-        groups: what each recording belongs to, (N,), for instance who speaks; a validation part takes whole groups.
-
-    Raises:
-        DataError: there is not a sound for every step.
-
     Example:
         >>> data = from_sounds([np.zeros(8000), np.zeros(4000)], ["yes", "no"], rate=8000)
         >>> len(data), data.is_table, data.take([1]).targets["text"].to_list(), data.names
         (2, False, ['no'], ['X[0]', 'X[1]'])
     """
 
-    sounds: tuple[Sound, ...]
-    groups: pl.Series | None = None
+    sounds: tuple[Sound, ...]  # what `read_sound` reads, (N,)
+    groups: pl.Series | None = None  # what each belongs to, for instance who speaks: a validation part takes whole ones
     per_step: ClassVar[tuple[str, ...]] = (*Dataset.per_step, "sounds", "groups")
 
     def __post_init__(self) -> None:
@@ -61,7 +54,6 @@ class Recordings(Dataset):
 
     @property
     def is_table(self) -> bool:
-        """False: what a step stands for is no row of numbers."""
         return False
 
     @property
@@ -71,11 +63,7 @@ class Recordings(Dataset):
 
     @property
     def texts_said(self) -> list[str]:
-        """What is said in each, (N,).
-
-        Raises:
-            DataError: that is not known.
-        """
+        """What is said in each, (N,); a DataError where that is not known."""
         if self.targets is None:
             raise DataError(f"expected recordings with their texts, got none ({self.source})")
         return self.targets[TEXT].to_list()
@@ -132,19 +120,9 @@ def read_recordings(
 
 
 def from_sounds(X: Any, y: Any = None, rate: int | None = None, source: Source | str = ARRAYS) -> Recordings:
-    """Take what a program holds: a list of sounds, and of what is said in them.
+    """Take what a program holds: a list of sounds (see ``read_sound``) or an array (N, T), and what is said in them.
 
-    Args:
-        X: list of paths, bytes or binary file objects of sound files, waveforms (T,) or (T, channels), or pairs
-            (waveform, rate in Hz); or an array (N, T).
-        y: N texts, or None.
-        rate: of waveforms that come without one, in Hz.
-        source: what error messages call this data.
-
-    Raises:
-        DataError: a single sound; a waveform without a rate; another number of texts than of sounds; no texts.
-
-    The trap: a file object is read at once into memory.
+    ``rate`` is that of waveforms that come without one, in Hz. The trap: a file object is read at once into memory.
 
     Example:
         >>> from_sounds(np.zeros((3, 8000)), rate=8000).names
@@ -172,11 +150,7 @@ def from_sounds(X: Any, y: Any = None, rate: int | None = None, source: Source |
 def most_common_rate(recordings: Recordings) -> int:
     """The sample rate that most recordings have, in Hz, at most 16,000.
 
-    Args:
-        recordings: of which a thousand, evenly spaced, are asked; one that cannot be read has no say.
-
-    Raises:
-        DataError: none of them can be read; it says why the first cannot.
+    A thousand of them, evenly spaced, are asked; one that cannot be read has no say.
 
     Example:
         >>> most_common_rate(from_sounds(np.zeros((3, 8000)), rate=8000))

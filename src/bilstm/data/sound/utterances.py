@@ -24,16 +24,7 @@ SAME = 1.0  # a recording's own speed
 
 
 class Utterances(Sequences):
-    """Recordings of a data set whose features are fetched when a batch is cut.
-
-    Args:
-        keys: one for each recording, (N,); its features at its own speed are in ``features``.
-        features: log-mel features by key and speed; those of other speeds are added.
-        encoder: scales and stacks them.
-        at_speed: reads the features of the recording at a position, played at another speed.
-        speeds: in training each recording is played at one of them, drawn anew in every epoch.
-        needed: steps that each recording must have at least, (N,): too high a speed is not taken then.
-    """
+    """Recordings of a data set whose features are fetched when a batch is cut."""
 
     def __init__(
         self,
@@ -45,12 +36,13 @@ class Utterances(Sequences):
         speeds: Sequence[float] = (SAME,),
         needed: Array | None = None,
     ) -> None:
-        self.keys = keys
-        self.features = features
+        self.keys = keys  # one for each recording, (N,)
+        self.features = features  # log-mel, by key and speed; those of other speeds than its own are added
         self.encoder = encoder
-        self.at_speed = at_speed
-        self.speeds = speeds
+        self.at_speed = at_speed  # reads the features of the recording at a position, played at another speed
+        self.speeds = speeds  # in training each recording is played at one of them, drawn anew in every epoch
         self.lengths = torch.tensor([encoder.steps(len(features.get((key, SAME)))) for key in keys], dtype=torch.int64)
+        # steps that each recording must have at least, (N,): too high a speed is not taken then
         self.needed = torch.zeros_like(self.lengths) if needed is None else torch.from_numpy(needed)
         self.speed_of = torch.ones(len(keys))
 
@@ -101,11 +93,8 @@ class SoundCache:
     They are kept as float32, exactly as they came, for what is trained on and what is predicted from must be the same
     numbers: 16 kB a second of sound with 40 bands, half of what 16-bit sound at 16 kHz takes. (float16 would lose up to
     0.004, a thousandth of a deviation.) Where the system allows it, the file has no name and vanishes with the process,
-    however that ends.
-
-    Args:
-        folder: where the file lies; by default where the system keeps temporary files (``TMPDIR``), which on some
-            systems is memory.
+    however that ends. It lies in ``folder``, by default where the system keeps temporary files (``TMPDIR``), which on
+    some systems is memory.
 
     Example:
         >>> cache = SoundCache()
@@ -125,15 +114,10 @@ class SoundCache:
         return len(self._places)
 
     def has(self, key: Hashable) -> bool:
-        """Whether there are features under this key."""
         return key in self._places
 
     def add(self, key: Hashable, mel: Array) -> None:
-        """Keep features (T, F), as float32, under a key that has none yet.
-
-        Raises:
-            DataError: the key has features; they are no matrix; the disk is full.
-        """
+        """Keep features (T, F), as float32, under a key that has none yet."""
         if mel.ndim != 2:
             raise DataError(f"expected features (T, F), got an array of shape {mel.shape} ({key})")
         data = memoryview(np.ascontiguousarray(mel, dtype=np.float32).tobytes())
@@ -153,11 +137,7 @@ class SoundCache:
             self._end = self._file.tell()
 
     def get(self, key: Hashable) -> Array:
-        """The features under a key, float32 (T, F), a copy of the caller's own.
-
-        Raises:
-            KeyError: there are none.
-        """
+        """The features under a key, float32 (T, F), a copy of the caller's own."""
         place, shape = self._places[key]
         result = np.empty(shape, dtype=np.float32)
         rest = memoryview(result.data).cast("B") if result.size else memoryview(b"")
@@ -182,18 +162,7 @@ class SoundCache:
 
 
 def at_speed(waveform: Array, rate: int, factor: float) -> Array:
-    """A recording spoken faster or slower, its pitch with it: the same sound as if its rate were another.
-
-    Args:
-        waveform: (T,) of floats.
-        rate: in Hz.
-        factor: 1.1 is a tenth faster; the result has about T / 1.1 samples.
-
-    Returns:
-        float32 (T / factor,), at the same rate.
-
-    Raises:
-        ParameterError: a factor that is not between a quarter and four.
+    """A recording (T,) spoken ``factor`` times as fast, its pitch with it, at the same rate: float32 (T / factor,).
 
     Example:
         >>> at_speed(np.zeros(11_000, np.float32), 8000, 1.1).shape

@@ -35,22 +35,13 @@ class NGramTable(NamedTuple):
 
 @dataclass(frozen=True)
 class Arpa:
-    """A back-off model as it stands in a file.
+    """A back-off model as it stands in a file."""
 
-    Args:
-        words: the V words of the 1-grams in their order, the marks <s>, </s> and <unk> among them; their places are
-            their numbers.
-        tables: of the 1-grams, the 2-grams, …
-        start: the number of <s> (in any case), None where the model has none.
-        end: the number of </s>.
-        unknown: the number of <unk>.
-    """
-
-    words: list[str]
-    tables: list[NGramTable]
-    start: int | None
-    end: int | None
-    unknown: int | None
+    words: list[str]  # of the 1-grams in their order, the marks among them; their places are their numbers
+    tables: list[NGramTable]  # of the 1-grams, the 2-grams, …
+    start: int | None  # the number of <s> (in any case), None where the model has none
+    end: int | None  # of </s>
+    unknown: int | None  # of <unk>
 
 
 class _Lines:
@@ -83,20 +74,9 @@ class _Lines:
 
 
 def read_arpa(path: str | Path) -> Arpa:
-    """Read an ARPA file; what stands before the line ``\\data\\`` is skipped, as are empty lines.
+    """Read an ARPA file in UTF-8; what stands before the line ``\\data\\`` is skipped, as are empty lines.
 
-    Args:
-        path: of the file, plain or compressed by gzip, in UTF-8.
-
-    Returns:
-        Words, tables of n-grams and the numbers of the marks.
-
-    Raises:
-        DataError: no such file, or a file that is no ARPA text (a binary one of KenLM), was cut, or whose sections,
-            counts, numbers or words are wrong; with the line.
-
-    Note:
-        The trap: words are compared letter by letter. A model of ``FIVE`` does not know ``five``: change ``words``.
+    The trap: words are compared letter by letter. A model of ``FIVE`` does not know ``five``: change ``words``.
 
     Example:
         >>> import tempfile

@@ -33,21 +33,14 @@ ADDED = "Predicted="  # how the added column is called in CoNLL-U's MISC
 
 @dataclass(frozen=True)
 class Sentences:
-    """The words of a file in their order, and where they stand.
+    """The words of a file in their order, and where they stand."""
 
-    Args:
-        words: all S words, sentence after sentence.
-        tags: their S tags; None where the file was read without.
-        lengths: (N,) int64, words of every sentence, each at least 1.
-        lines: (S,) int64, the line of the file that a word stands on; the first is 1.
-        spaces: (S,) bool, whether a blank follows the word in the text. Only CoNLL-U knows (``SpaceAfter=No``; none
-            inside a word of several such as ``do|n't``); elsewhere True.
-    """
-
-    words: list[str]
-    tags: list[str] | None
-    lengths: Array
-    lines: Array
+    words: list[str]  # all S words, sentence after sentence
+    tags: list[str] | None  # None where the file was read without
+    lengths: Array  # (N,) int64, words of every sentence, each at least 1
+    lines: Array  # (S,) int64, the line of the file that a word stands on; the first is 1
+    # (S,) bool, whether a blank follows the word in the text. Only CoNLL-U knows (``SpaceAfter=No``; none inside a word
+    # of several such as ``do|n't``); elsewhere True
     spaces: Array
 
 
@@ -77,23 +70,11 @@ class _File:
 
 
 def read_conll(path: str | Path, *, tag: str | int | None = None, with_tags: bool = True) -> Sentences:
-    """Read sentences, one word a line, from a column file or from CoNLL-U.
+    """Read sentences, one word a line, from a column file or from CoNLL-U, in UTF-8, also packed.
 
-    CoNLL-U is what is called ``.conllu`` or has ten columns between tabs with numbers in the first; its comments,
-    word ranges (``1-2``) and empty nodes (``8.1``) are skipped. In other files ``#`` is a word.
-
-    Args:
-        path: a file in UTF-8, also packed (``.gz``).
-        tag: the column of the tags, 1 for the first; by default the last one. In CoNLL-U also ``upos`` (the default)
-            or ``xpos``.
-        with_tags: False for words alone; then one column is enough.
-
-    Returns:
-        Sentences: words, tags, lengths, line numbers, and blanks after words.
-
-    Raises:
-        DataError: the file is missing, empty, damaged, or not UTF-8; a line has another number of columns than the
-            first; there is no such column; a tag is missing.
+    CoNLL-U is what is called ``.conllu`` or has ten columns between tabs with numbers in the first; its comments, word
+    ranges (``1-2``) and empty nodes (``8.1``) are skipped. In other files ``#`` is a word. ``tag`` is the number of the
+    column of tags, 1 for the first, by default the last one; in CoNLL-U also ``upos`` (the default) or ``xpos``.
 
     The trap: the last column of a file that has words only holds words, so such a file is an error unless
     ``with_tags=False``.
@@ -140,18 +121,10 @@ def read_conll(path: str | Path, *, tag: str | int | None = None, with_tags: boo
 def write_with_column(path: str | Path, values: Sequence[str], out: TextIO) -> None:
     """Write a file that :func:`read_conll` reads once more, with one more column behind every word.
 
-    All else stays as it is: comments, blank lines, ends of lines, the byte order mark. The column stands behind a tab
-    in files with tabs or with one column, behind a blank in others. In CoNLL-U it goes into MISC as ``Predicted=``,
-    in place of one that is there already; a ``|`` in it, which MISC would split at, is written ``\\p``.
-
-    Args:
-        path: the file.
-        values: one for each word, in the order of the file.
-        out: what to write to; opened with ``newline=""`` and in UTF-8 it repeats the file byte for byte.
-
-    Raises:
-        DataError: as in :func:`read_conll`; there are not as many values as words; a value is empty or holds what
-            separates columns or lines.
+    All else stays as it is: comments, blank lines, ends of lines, the byte order mark, if ``out`` is opened with
+    ``newline=""`` and in UTF-8. The column stands behind a tab in files with tabs or with one column, behind a blank in
+    others. In CoNLL-U it goes into MISC as ``Predicted=``, in place of one that is there already; a ``|`` in it, which
+    MISC would split at, is written ``\\p``.
 
     Example:
         >>> import sys

@@ -32,16 +32,8 @@ class WordEncoder:
     """Encodes words: which word of the vocabulary, which pre-trained vector, which case, which characters.
 
     A word that was seen fewer than ``min_count`` times is unknown, so that the network learns what an unknown word
-    means. With ``lowercase`` the vocabulary has one entry for *The* and *the*; case and characters still differ.
-
-    Args:
-        words: the vocabulary; its first word has the number 1.
-        counts: how often each was seen in training.
-        characters: the first has the number 2.
-        vector_words: words that have a pre-trained vector; the first has the number 1.
-        vectors: their vectors (V, D), or None once they are in a network.
-        vector_size: D; 0 without vectors.
-        lowercase: whether words are looked up in lower case.
+    means. With ``lowercase`` the vocabulary has one entry for *The* and *the*; case and characters still differ. Words
+    and vectors are numbered from 1, characters from 2; ``vectors``, (V, D), is None once they are in a network.
 
     Example:
         >>> encoder = WordEncoder().fit({"The": 1, "cat": 1, "the": 1, "dog": 1}, min_count=2)
@@ -81,14 +73,10 @@ class WordEncoder:
         vectors: str | Path | None = None,
         extra_vectors: int = 0,
     ) -> Self:
-        """Learn vocabulary and characters from the words of the training sentences.
+        """Learn vocabulary and characters from how often each word of the training sentences comes, spelled as it is.
 
-        Args:
-            spelled: how often each word comes, spelled as it is.
-            min_count: how often a word must be seen to be known.
-            lowercase: whether *The* and *the* are one entry.
-            vectors: a file of pre-trained vectors, or None.
-            extra_vectors: how many frequent words of that file are kept beside those of the training words.
+        ``vectors`` is a file of pre-trained ones, of which ``extra_vectors`` frequent words are kept beside those of
+        the training words.
         """
         self.lowercase = lowercase
         counts: Counter[str] = Counter()
@@ -146,13 +134,11 @@ class WordEncoder:
         return word.lower() if self.lowercase else word
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         names = ("words", "counts", "characters", "vector_words", "vector_size", "lowercase")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WordEncoder:
-        """The same from the plain values of :meth:`to_json`."""
         encoder = cls(**data)
         named = [*encoder.words, *encoder.characters, *encoder.vector_words]
         if not all(isinstance(name, str) for name in named) or len(encoder.words) != len(encoder.counts):
@@ -164,9 +150,6 @@ class WordEncoder:
 
 class WordCounts:
     """How often each word comes, in bounded memory: where there are too many, the rarest are forgotten.
-
-    Args:
-        most: different words that are kept.
 
     Example:
         >>> words = WordCounts(most=3)
@@ -236,7 +219,6 @@ class CharacterEncoder:
     characters: list[str]
 
     def fit(self, texts: Iterable[str]) -> Self:
-        """Take the characters of training texts."""
         self.characters = sorted({character for text in texts for character in plain(text)})
         self._number()
         return self
@@ -258,7 +240,6 @@ class CharacterEncoder:
         return [self.numbers[character] for character in plain(text) if character in self.numbers]
 
     def inverse(self, numbers: Sequence[int]) -> str:
-        """The text of numbers."""
         return "".join(self.characters[number - 1] for number in numbers)
 
     def unknown(self, texts: Iterable[str]) -> set[str]:
@@ -266,16 +247,10 @@ class CharacterEncoder:
         return {character for text in texts for character in plain(text)} - set(self.characters)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
         return {"characters": self.characters}
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> CharacterEncoder:
-        """Bring back what ``to_json`` said.
-
-        Raises:
-            DataError: a character is none, or is there twice.
-        """
         encoder = cls()
         encoder.characters = [str(character) for character in saved["characters"]]
         if any(len(character) != 1 for character in encoder.characters):

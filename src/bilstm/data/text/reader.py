@@ -69,9 +69,6 @@ WORDS = re.compile(
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Where the words of a text stand: first character and the one past the last, in order, without overlap.
 
-    Args:
-        text: any text; blanks belong to no word, everything else does.
-
     Example:
         >>> text = "Dr. Wu didn't pay 3.5 % 在北京!!!"
         >>> [text[a:b] for a, b in word_spans(text)]
@@ -81,20 +78,7 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 
 def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source: Source | str = ARRAYS) -> Dataset:
-    """Texts as a Dataset of words; a missing text has none.
-
-    Args:
-        texts: (N,) strings.
-        targets: one row a text, or None.
-        source: what error messages call this data.
-
-    Raises:
-        DataError: something that is neither text nor missing.
-
-    Example:
-        >>> from_texts(["so good", ""]).lengths.tolist()
-        [2, 0]
-    """
+    """Texts as a Dataset of words; a missing text has none. Messages call the data ``source``."""
     source = Source.of(source)
     whole: list[str] = []
     for row, text in enumerate(texts):
@@ -194,15 +178,7 @@ def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dat
 
 
 def read_lines(source: str | Path | bytes) -> Dataset:
-    """Read texts, one a line, from a UTF-8 file, or from the bytes of one, as they come on standard input.
-
-    Raises:
-        DataError: the file is missing or empty, or not UTF-8; says in which line.
-
-    Example:
-        >>> read_lines(b"so good\\nbad").lengths.tolist()
-        [2, 1]
-    """
+    """Read texts, one a line, from a UTF-8 file, or from the bytes of one, as they come on standard input."""
     name = "-" if isinstance(source, bytes) else str(source)
     raw = source if isinstance(source, bytes) else existing_file(source, "lines of text").read_bytes()
     try:
@@ -216,12 +192,9 @@ def read_lines(source: str | Path | bytes) -> Dataset:
 
 
 def texts_of(frame: pl.DataFrame, source: Source, *, text: str, target: str | None, kind: str = "target") -> Dataset:
-    """Rows of a file of texts as a Dataset.
+    """Rows of a file, all or some that follow each other, as a Dataset of texts.
 
-    Args:
-        frame: as :func:`bilstm.data.tables.reader.read_raw` gives them: all of them, or some that follow each other.
-        source: the file.
-        kind: how the target is read, ``target``, ``number`` or ``category``.
+    ``kind`` says how the target is read: ``target``, ``number`` or ``category``.
     """
     check_columns([text, *([target] if target else [])], frame.columns, source)
     targets = None

@@ -21,15 +21,11 @@ NO_TYPE = "_"  # how seqeval calls the type of a bare B or I
 
 
 def scheme_of(sentences: Sequence[Sequence[str]]) -> str | None:
-    """The scheme that the tags of a whole file follow.
+    """The scheme that the tags of a whole file follow, sentence by sentence: ``bio``, ``iob1``, ``iobes`` or None.
 
-    Args:
-        sentences: tags, sentence by sentence.
-
-    Returns:
-        str: ``bio`` (every entity begins with B; also called IOB2), ``iob1`` (B only between neighbours of one type),
-        ``iobes`` (also BILOU and BMES); None where any tag is not O, a prefix and a type (``B-PER``), or, in a
-        file that has no types, a bare prefix; or where there is neither O, B nor S.
+    In ``bio`` (also called IOB2) every entity begins with B, in ``iob1`` only one behind a neighbour of its type; BILOU
+    and BMES count as ``iobes``. It is None where any tag is not O, a prefix and a type (``B-PER``), or, in a file that
+    has no types, a bare prefix; or where there is neither O, B nor S.
 
     The trap: one sentence tells too little (``I-PER`` is IOB1, broken BIO or broken IOBES), so ask for the whole file.
     Where BIO and IOB1 are both broken, the scheme with fewer broken entities is named.
@@ -46,16 +42,7 @@ def scheme_of(sentences: Sequence[Sequence[str]]) -> str | None:
 
 
 class Evidence:
-    """What speaks for each scheme, gathered from the sentences of a file in as many pieces as they come; see
-    :func:`scheme_of`.
-
-    Example:
-        >>> evidence = Evidence()
-        >>> for piece in ([["B-PER", "O"]], [["O", "S-PER"]]):
-        ...     evidence.add(piece)
-        >>> evidence.scheme
-        'iobes'
-    """
+    """What speaks for each scheme of :func:`scheme_of`, gathered in as many pieces as sentences come."""
 
     def __init__(self) -> None:
         self.tags: set[str] = set()
@@ -63,7 +50,6 @@ class Evidence:
         self.inner_begins = self.needless_begins = 0  # what valid BIO has none of; what valid IOB1 has none of
 
     def add(self, sentences: Iterable[Sequence[str]]) -> None:
-        """Look at more sentences."""
         for tags in sentences:
             self.tags.update(tags)
             before = ("O", "")
@@ -104,19 +90,10 @@ def mended(sentences: Iterable[Sequence[str]], scheme: str) -> tuple[list[str], 
 
 
 def entities(tags: Sequence[str]) -> list[Span]:
-    """The entities of one sentence, in BIO, IOB1 or IOBES, valid or broken.
+    """The entities of one sentence, (type, first word, one past the last), in BIO, IOB1 or IOBES, valid or broken.
 
-    An entity begins at B, at S, and at any I or E that follows O, E, S or another type; it goes on as long as I or E
-    of its type follow without beginning one.
-
-    Args:
-        tags: of one sentence.
-
-    Returns:
-        list: (type, first word, one past the last); the type of a bare ``B`` is ``_``.
-
-    Raises:
-        DataError: a tag is neither O nor a prefix with or without a type.
+    An entity begins at B, at S, and at any I or E that follows O, E, S or another type; it goes on as long as I or E of
+    its type follow without beginning one. The type of a bare ``B`` is ``_``.
 
     Example:
         >>> entities(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
@@ -128,21 +105,10 @@ def entities(tags: Sequence[str]) -> list[Span]:
 
 
 def repair(tags: Sequence[str], scheme: str = "bio") -> tuple[list[str], int]:
-    """One sentence in valid BIO or IOBES, and how many of its tags were broken.
+    """One sentence in valid BIO or IOBES, and how many of its tags were broken; ``scheme`` is that of the whole file.
 
     The entities stay those that :func:`entities` reads. In BIO an I that begins an entity becomes B; in IOBES broken
     entities are cut anew. IOB1 becomes BIO, and BILOU and BMES take the letters of IOBES: neither is a repair.
-
-    Args:
-        tags: of one sentence.
-        scheme: what :func:`scheme_of` said of the whole file.
-
-    Returns:
-        tuple: the valid tags, and the count of tags that had to change.
-
-    Raises:
-        DataError: a tag does not belong to the scheme.
-        ParameterError: there is no such scheme.
 
     Example:
         >>> repair(["I-PER", "I-PER", "O"])
@@ -157,14 +123,10 @@ def repair(tags: Sequence[str], scheme: str = "bio") -> tuple[list[str], int]:
 
 
 def valid_transitions(names: Sequence[str]) -> tuple[Array, Array, Array] | None:
-    """Which tag may follow which in valid BIO or IOBES: exactly the sequences that :func:`repair` finds nothing in.
+    """Which of K tags may follow which in valid BIO or IOBES: the sequences that :func:`repair` finds nothing in.
 
-    Args:
-        names: (K,) the different tags that a model knows, in its order, of repaired sentences.
-
-    Returns:
-        tuple: allowed (K, K), true where tag j may follow tag i; first (K,), true for tags that may begin a sentence;
-        last (K,), for those that may end one. None where the tags follow no scheme.
+    Allowed (K, K) is true where tag j may follow tag i; first (K,) for tags that may begin a sentence, last (K,) for
+    those that may end one. None where the tags follow no scheme.
 
     The trap: a set without O or single-word tags (``B`` and ``E`` alone, say) leaves sentences of some lengths without
     any valid path; and tags of IOB1 are judged as BIO, so convert them first.

@@ -17,23 +17,9 @@ from bilstm.errors import DataError
 
 
 def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tuple[list[str], Array]:
-    """Read the vectors of the needed words, and those of the first words of the file.
+    """Read the vectors, (V, D) float32, of the needed words and of the ``most`` first, most frequent, words of a file.
 
-    Args:
-        path: a ``.txt`` or ``.vec`` file, also ``.gz``, with a header line or without.
-        needed: words whose vectors are wanted, as they are written in the file.
-        most: how many words of the file are taken though nobody has asked for them, counted from its beginning,
-            where the frequent ones stand.
-
-    Returns:
-        (words, vectors): the words found, in the order of the file, and their vectors (V, D) float32.
-
-    Raises:
-        DataError: the file is missing, not UTF-8, a line has another number of dimensions, or something that is no
-            number; names the line.
-
-    Example:
-        >>> words, vectors = read_vectors("glove.6B.50d.txt.gz", {"paris"})  # doctest: +SKIP
+    They stand in the order of the file, a ``.txt`` or ``.vec``, also packed, with a header line or without.
     """
     path = existing_file(path, "word vectors")
     words: list[str] = []
