@@ -25,54 +25,40 @@ from bilstm.server.settings import Settings, is_loopback
 
 OPEN = ("/healthz", "/readyz", "/login")  # answered without the token
 COOKIE = "bilstm_session"
-SAME = ("same-origin", "none")  # of Sec-Fetch-Site: from this very server, or typed by the user
 
 
 class AccessControl:
     """Refuses callers by their Host (400), by the page that they come from (403), or without the token (401)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
-        self.settings = settings
+        self.app, self.settings = app, settings
         self.sessions = None if settings.token is None else Sessions(settings.token, settings.session)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a caller through, or not."""
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
         try:
-            self._check(scope)
+            if scope["type"] in ("http", "websocket"):
+                self._check(scope)
         except RequestError as error:
             if error.status == 401 and _is_page_visit(scope):
                 await RedirectResponse("/login", 303)(scope, receive, send)
             else:
-                await send_error(scope, send, error)
+                await send_error(scope, receive, send, error)
             return
         await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
-        if self.settings.is_local and not self._is_known(host):
-            raise RequestError(
-                400,
-                f"expected a Host of this machine, got {host[:100]!r}",
-                "call it localhost or 127.0.0.1; --allow-host names others",
-            )
+        name = hostname(host)
+        # other names than this machine's lead here only when a name server lies
+        if self.settings.is_local and not is_loopback(name) and name.lower() not in self.settings.allowed_hosts:
+            hint = "call it localhost or 127.0.0.1; --allow-host names others"
+            raise RequestError(400, f"expected a Host of this machine, got {host[:100]!r}", hint)
         _check_origin(scope, headers, host)
         if self.sessions is not None and scope["path"] not in OPEN and not self.sessions.knows(headers):
-            raise RequestError(
-                401,
-                "expected the token, got none that is right",
-                "send the header Authorization: Bearer TOKEN; browsers sign in at /login",
-                headers={"www-authenticate": "Bearer"},
-            )
-
-    def _is_known(self, host: str) -> bool:
-        """Whether a Host is a name of this machine: other names lead here only when a name server lies."""
-        name = hostname(host)
-        return is_loopback(name) or name.lower() in self.settings.allowed_hosts
+            hint = "send the header Authorization: Bearer TOKEN; browsers sign in at /login"
+            asks = {"www-authenticate": "Bearer"}
+            raise RequestError(401, "expected the token, got none that is right", hint, headers=asks)
 
 
 class Sessions:
@@ -130,17 +116,15 @@ def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
     if origin is None:
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
         is_link = is_read and headers.get(b"sec-fetch-mode") == b"navigate"
-        if headers.get(b"sec-fetch-site", b"none").decode("latin-1") not in SAME and not is_link:
+        # same-origin is this very server, none is typed by the user
+        if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none") and not is_link:
             raise RequestError(403, "expected a request from this server's own pages, got one from another site")
         return
     came = origin.decode("latin-1")
     scheme, _, place = came.partition("://")
     if scheme not in ("http", "https") or place.lower() != host.lower():
-        raise RequestError(
-            403,
-            f"expected a request from this server's own pages, got one from {came[:100]!r}",
-            "use it from a program",
-        )
+        message = f"expected a request from this server's own pages, got one from {came[:100]!r}"
+        raise RequestError(403, message, "use it from a program")
 
 
 def _is_page_visit(scope: Scope) -> bool:
@@ -181,14 +165,8 @@ def login_routes(settings: Settings) -> list[Route]:
             await asyncio.sleep(PAUSE)
             return _page("<p role='alert'>That is not the token.</p>\n", 401)
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            COOKIE,
-            sessions.new(),
-            max_age=int(sessions.seconds),
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
+        is_secure, seconds = request.url.scheme == "https", int(sessions.seconds)
+        answer.set_cookie(COOKIE, sessions.new(), max_age=seconds, httponly=True, samesite="strict", secure=is_secure)
         return answer
 
     async def sign_out(request: Request) -> Response:

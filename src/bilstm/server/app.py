@@ -25,11 +25,7 @@ from bilstm.server.settings import Settings
 
 
 def create_app(models: Models, settings: Settings) -> Starlette:
-    """The application for some models.
-
-    Args:
-        models: loaded; they are closed when the application ends.
-        settings: limits and choices.
+    """The application for some models, which are closed when it ends.
 
     The trap: the page keeps its state in the process, so that only one application of a process can have it.
     """

@@ -9,20 +9,13 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from bilstm.errors import BilstmError
 
 
 class RequestError(BilstmError):
-    """A request that is not answered as it asked to be.
-
-    Args:
-        status: of the response.
-        message: what was expected and what came.
-        hint: what the caller can do about it.
-        field: which part of the request is wrong, for instance ``rows[2].rooms``; None for all of it.
-        headers: further ones of the response.
+    """A request that is not answered as it asked to be; ``field`` is its part that is wrong, None for all of it.
 
     Example:
         >>> print(RequestError(422, "expected a number, got 'x'", field="rows[0].rooms"))
@@ -39,9 +32,7 @@ class RequestError(BilstmError):
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message, hint)
-        self.status = status
-        self.field = field
-        self.headers = headers or {}
+        self.status, self.field, self.headers = status, field, headers or {}
 
     def __reduce__(self) -> Any:
         return BilstmError, (self.message, self.hint)
@@ -74,14 +65,10 @@ def error_response(error: RequestError) -> Response:
     return Response(error_json(error), error.status, error.headers, "application/json")
 
 
-async def send_error(scope: Scope, send: Send, error: BaseException) -> None:
+async def send_error(scope: Scope, receive: Receive, send: Send, error: BaseException) -> None:
     """Answer a request with an error, or close a websocket that was not accepted."""
     error = as_request_error(error)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
-        return
-    body = error_json(error)
-    headers: list[Any] = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    else:
+        await error_response(error)(scope, receive, send)

@@ -15,7 +15,6 @@ from bilstm.server.settings import Settings
 
 API = "/v1/"
 CLOSE = {"connection": "close"}  # what else the caller would send is not read
-CLOSE_PAIR = (b"connection", b"close")
 SMALL = 64 * 2**10  # bytes of an unread body for which a connection is kept all the same
 SLACK = 10.0  # seconds beside those of body and answer, for the caller to take the answer
 
@@ -24,40 +23,35 @@ class Limits:
     """Refuses bodies that are too large (413) or too slow (408), and requests that are too many at a time (429)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
-        self.settings = settings
+        self.app, self.settings = app, settings
         self.in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through with its body counted."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request = _LimitedRequest(self.settings, scope, receive, send)
         if request.error is not None:
-            await send_error(scope, send, request.error)
+            await send_error(scope, receive, send, request.error)
         elif not scope["path"].startswith(API):
             await request.run(self.app)
         elif self.in_progress >= self.settings.requests:
             message = f"expected at most {self.settings.requests} requests at a time, got one more"
             error = RequestError(429, message, "try again in a moment", headers={"retry-after": "1"})
-            await send_error(scope, request.send, error)
+            await send_error(scope, receive, request.send, error)
         else:
             self.in_progress += 1
             try:
-                await self._in_time(request)
+                # until the answer is taken: a caller who does not read it frees the place of the next
+                async with asyncio.timeout(self.settings.body_timeout + self.settings.timeout + SLACK) as limit:
+                    await request.run(self.app)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                hint = "try again when there is less to do"  # begun responses are cut off: uvicorn closes these
+                await request.send_error(RequestError(504, "expected an answer in time, got none", hint))
             finally:
                 self.in_progress -= 1
-
-    async def _in_time(self, request: _LimitedRequest) -> None:
-        """The whole request until its answer is taken: a caller who does not read it frees the place of the next."""
-        try:
-            async with asyncio.timeout(self.settings.body_timeout + self.settings.timeout + SLACK) as limit:
-                await request.run(self.app)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            await request.give_up()
 
 
 class _LimitedRequest:
@@ -66,9 +60,7 @@ class _LimitedRequest:
     def __init__(self, settings: Settings, scope: Scope, receive: Receive, send: Send) -> None:
         self.settings = settings
         self.error: RequestError | None = None
-        self._scope = scope
-        self._receive = receive
-        self._send = send
+        self._scope, self._receive, self._send = scope, receive, send
         self._bytes = 0
         self._has_begun = False
         self._announced = self._length()
@@ -84,8 +76,9 @@ class _LimitedRequest:
             elif name != b"content-length":
                 continue
             elif not value.isdigit():
-                message = "expected content-length to be a number, got something else"
-                self.error = RequestError(400, message, headers=CLOSE)
+                self.error = RequestError(
+                    400, "expected content-length to be a number, got something else", headers=CLOSE
+                )
             elif len(value) > 18 or int(value) > self.settings.body:
                 self.error = self._too_large()
             else:
@@ -98,17 +91,13 @@ class _LimitedRequest:
         except RequestError:
             if self.error is None:
                 raise
-        await self._send_error(self.error)
+        if self.error is not None:
+            await self.send_error(self.error)
 
-    async def give_up(self) -> None:
-        """Say that the time is over; where the response has begun, uvicorn closes the connection."""
-        hint = "try again when there is less to do"
-        await self._send_error(RequestError(504, "expected an answer in time, got none", hint))
-
-    async def _send_error(self, error: RequestError | None) -> None:
-        if error is not None and not self._has_begun:
+    async def send_error(self, error: RequestError) -> None:
+        if not self._has_begun:
             self._has_begun = True
-            await send_error(self._scope, self._send, error)
+            await send_error(self._scope, self._receive, self._send, error)
 
     async def receive(self) -> Message:
         """The next part of the body."""
@@ -118,8 +107,7 @@ class _LimitedRequest:
             async with asyncio.timeout_at(self._end):
                 message = await self._receive()
         except TimeoutError:
-            seconds = self.settings.body_timeout
-            text = f"expected the whole body within {seconds:g} seconds, got a part of it"
+            text = f"expected the whole body within {self.settings.body_timeout:g} seconds, got a part of it"
             self.error = RequestError(408, text, headers=CLOSE)
             raise self.error from None
         if message["type"] == "http.request":
@@ -135,7 +123,7 @@ class _LimitedRequest:
         if self.error is not None and not self._has_begun:
             return
         if not self._has_begun and not self._is_whole and self._announced > SMALL:
-            message = {**message, "headers": [*message["headers"], CLOSE_PAIR]}
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         self._has_begun = True
         await self._send(message)
 

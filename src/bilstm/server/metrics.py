@@ -56,10 +56,6 @@ class Metrics:
 
         return count
 
-    def watch_queue(self, model: str, length: Callable[[], float]) -> None:
-        """Ask for the length of a model's queue whenever the figures are read."""
-        self.queue.labels(model).set_function(length)
-
     def text(self) -> bytes:
         """All figures as Prometheus reads them."""
         return generate_latest(self.registry)

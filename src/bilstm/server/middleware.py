@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,13 +27,14 @@ PAGE_POLICY = (
     b"img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; "
     b"connect-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )
-HEADERS: list[tuple[bytes, bytes]] = [
+HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"same-origin"),  # with less, a browser calls the origin of our own forms null
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"microphone=(self), camera=(), geolocation=()"),
+    (b"cache-control", b"no-store"),
 ]
 OWN_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/login")
 
@@ -43,69 +43,55 @@ class Monitoring:
     """Counts and logs every request, adds security headers, and answers what nobody else has caught."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
-        self.app = app
-        self.settings = settings
-        self.metrics = metrics
+        self.app, self.settings, self.metrics = app, settings, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request or websocket."""
-        if scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
             return
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        response = _Response(scope, send)
-        started = time.perf_counter()
-        self.metrics.in_progress.inc()
-        try:
-            await self.app(scope, receive, response.send)
-        except Exception:  # whatever it is, the caller hears of it in the shape of all errors
-            log.exception("%s %s", scope["method"], scope.get("raw_path", b"").decode("latin-1"))
-            if not response.status:
-                await send_error(scope, response.send, RuntimeError())
-        finally:
-            self.metrics.in_progress.dec()
-            self._count(scope, response.status, time.perf_counter() - started)
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self.app(scope, receive, send)
         except Exception:
-            log.exception("websocket %s", scope.get("raw_path", b"").decode("latin-1"))
+            if scope["type"] != "websocket":
+                raise
+            log.exception("websocket %s", _raw_path(scope))
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0  # until the response begins
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message.get("headers", ()))
+                has = {name.lower() for name, _ in headers}
+                wanted = [*HEADERS, (b"content-security-policy", policy_of(scope["path"]))]
+                message = {**message, "headers": headers + [pair for pair in wanted if pair[0] not in has]}
+            await send(message)
+
+        started = time.perf_counter()
+        self.metrics.in_progress.inc()
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception:  # whatever it is, the caller hears of it in the shape of all errors
+            log.exception("%s %s", scope["method"], _raw_path(scope))
+            if not status:
+                await send_error(scope, receive, send_with_headers, RuntimeError())
+        finally:
+            self.metrics.in_progress.dec()
+            self._count(scope, status, time.perf_counter() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        route = route_of(scope["path"])
-        self.metrics.answered(route, scope["method"], status, seconds)
+        self.metrics.answered(route_of(scope["path"]), scope["method"], status, seconds)
         if self.settings.access_log:
-            client = (scope.get("client") or ("-", 0))[0]
-            path = scope.get("raw_path", b"").decode("latin-1")
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            line = f"{stamp} {client} {scope['method']} {path} {status} {1000 * seconds:.1f} ms"
+            client, stamp = (scope.get("client") or ("-", 0))[0], time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            line = f"{stamp} {client} {scope['method']} {_raw_path(scope)} {status} {1000 * seconds:.1f} ms"
             print(line, file=sys.stderr, flush=True)
 
 
-class _Response:
-    """A response on its way out, with its status and the headers that it lacks."""
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope = scope
-        self._send = send
-        self.status = 0
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers: list[Any] = list(message.get("headers", ()))
-            has = {name.lower() for name, _ in headers}
-            headers += [pair for pair in HEADERS if pair[0] not in has]
-            path = self.scope["path"]
-            if b"content-security-policy" not in has:
-                headers.append((b"content-security-policy", policy_of(path)))
-            if b"cache-control" not in has:
-                headers.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": headers}
-        await self._send(message)
+def _raw_path(scope: Scope) -> str:
+    path: bytes = scope.get("raw_path", b"")
+    return path.decode("latin-1")
 
 
 def policy_of(path: str) -> bytes:

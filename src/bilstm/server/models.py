@@ -34,25 +34,15 @@ Mark = tuple[int, int, int, int]  # what tells one state of a file from another
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A model that answers.
+    """A model that answers."""
 
-    Args:
-        name: in addresses.
-        path: of its file.
-        estimator: the fitted model.
-        format: of its rows and predictions.
-        worker: the thread that predicts.
-        loaded_at: when it was loaded, UTC.
-        mark: the state of the file that it was loaded from.
-    """
-
-    name: str
+    name: str  # in addresses
     path: Path
     estimator: BiLSTMEstimator
     format: Format
     worker: Worker
-    loaded_at: datetime
-    mark: Mark
+    loaded_at: datetime  # in UTC
+    mark: Mark  # of the file when it was loaded
 
     async def predict(self, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
         """A prediction for each row, in their order, through the same queue as every request.
@@ -111,7 +101,7 @@ class Models:
         try:
             for name, path in files.items():
                 self._served[name] = self._load(name, path)
-                self.metrics.watch_queue(name, partial(self.waiting, name))
+                self.metrics.queue.labels(name).set_function(partial(self.waiting, name))
         except BaseException:
             self.close()
             raise
@@ -121,16 +111,11 @@ class Models:
         return list(self._served)
 
     def get(self, name: str) -> Served:
-        """The model of that name, as it was loaded last.
-
-        Raises:
-            RequestError: there is none (404); says which there are.
-        """
-        try:
+        """The model of that name, as it was loaded last."""
+        if name in self._served:
             return self._served[name]
-        except KeyError:
-            hint = did_you_mean(name[:100], self._served)
-            raise RequestError(404, f"expected a model, got {name[:100]!r}", hint, field="name") from None
+        hint = did_you_mean(name[:100], self._served)
+        raise RequestError(404, f"expected a model, got {name[:100]!r}", hint, field="name")
 
     def waiting(self, name: str) -> int:
         """How many requests wait for the model of that name."""
@@ -185,10 +170,9 @@ class Models:
         """Let every model predict once, so that the first request is as quick as the next."""
         for name in self.names():
             served = self.get(name)
-            if not (examples := served.format.inputs.examples):
-                continue
             try:
-                await served.predict(examples)
+                if served.format.inputs.examples:
+                    await served.predict(served.format.inputs.examples)
             except Exception as error:  # others may do better than the example
                 log.warning("model %s does not predict its own example: %s", name, error)
 

@@ -42,7 +42,7 @@ TASKS = [kind.task for kind in output_format.registry if issubclass(kind, BiLSTM
 def document(models: Models, settings: Settings) -> dict[str, Any]:
     """The whole description, for the models as they are loaded now."""
     served = [models.get(name) for name in models.names()]
-    paths: dict[str, Any] = {_path(one): {"post": _predict(one, settings)} for one in served}
+    paths = {f"/v1/models/{quote(one.name, safe='')}/predict": {"post": _predict(one, settings)} for one in served}
     description: dict[str, Any] = {
         "openapi": "3.0.3",
         "info": {
@@ -60,63 +60,53 @@ def document(models: Models, settings: Settings) -> dict[str, Any]:
     return description
 
 
-def _path(served: Served) -> str:
-    """Where a model predicts."""
-    return f"/v1/models/{quote(served.name, safe='')}/predict"
-
-
 def _predict(served: Served, settings: Settings) -> dict[str, Any]:
-    answer = object_schema({"predictions": list_schema(served.format.outputs.schema)})
-    targets = ", ".join(served.estimator.target_names_) or "text"
-    return {
-        "summary": f"{served.name}: {served.estimator.task} of {targets}",
-        "operationId": f"predict_{served.name}",
-        "tags": ["predict"],
-        "requestBody": {"required": True, "content": _content(served, settings)},
-        "responses": {"200": _answer("A prediction for each row, in their order.", answer), **_refusals(PREDICTING)},
-    }
-
-
-def _content(served: Served, settings: Settings) -> dict[str, Any]:
-    inputs = served.format.inputs
+    inputs, estimator = served.format.inputs, served.estimator
     rows = list_schema(inputs.schema) | {"minItems": 1, "maxItems": settings.rows}
     if JSON in inputs.media:
-        return {JSON: {"schema": object_schema({"rows": rows}), "example": {"rows": inputs.examples}}}
-    form = {"type": "object", "required": ["sound"], "properties": {"sound": rows}}
-    others = [kind for kind in inputs.media if kind != MULTIPART]
-    return {MULTIPART: {"schema": form}} | {kind: {"schema": inputs.schema} for kind in others}
+        content = {JSON: {"schema": object_schema({"rows": rows}), "example": {"rows": inputs.examples}}}
+    else:
+        form = {"type": "object", "required": ["sound"], "properties": {"sound": rows}}
+        content = {kind: {"schema": form if kind == MULTIPART else inputs.schema} for kind in inputs.media}
+    predictions = object_schema({"predictions": list_schema(served.format.outputs.schema)})
+    return _operation(
+        f"{served.name}: {estimator.task} of {', '.join(estimator.target_names_) or 'text'}",
+        f"predict_{served.name}",
+        _answer("A prediction for each row, in their order.", predictions),
+        PREDICTING,
+        "predict",
+    ) | {"requestBody": {"required": True, "content": content}}
 
 
 def _facts(served: list[Served]) -> dict[str, Any]:
     """The routes that say what there is and how it goes."""
-    names = {"type": "string", "enum": [one.name for one in served]}
+    names = TEXT | {"enum": [one.name for one in served]}
     parameters = [{"name": "name", "in": "path", "required": True, "schema": names}]
     model = {"$ref": "#/components/schemas/Model"}
-    models = object_schema({"models": list_schema(model)})
-    state = object_schema({"status": TEXT})
+    all_models = _answer("All models.", object_schema({"models": list_schema(model)}))
+    one_model = _operation("One model", "model", _answer("What is known of it.", model), (*READING, 404))
+    state = _answer("It does.", object_schema({"status": TEXT}))
+    is_open: dict[str, Any] = {"security": []}  # answered without the token
     figures = {"description": "Figures for Prometheus.", "content": {"text/plain": {"schema": TEXT}}}
-    one_model = _get("One model", "model", _answer("What is known of it.", model), also=(404,))
     return {
-        "/v1/models": {"get": _get("The models", "models", _answer("All models.", models))},
+        "/v1/models": {"get": _operation("The models", "models", all_models)},
         "/v1/models/{name}": {"get": one_model | {"parameters": parameters}},
-        "/healthz": {"get": _get("Whether the server runs", "health", _answer("It does.", state)) | {"security": []}},
-        "/readyz": {"get": _get("Whether it predicts", "ready", _answer("It does.", state)) | {"security": []}},
-        "/metrics": {"get": _get("Figures", "metrics", figures)},
+        "/healthz": {"get": _operation("Whether the server runs", "health", state) | is_open},
+        "/readyz": {"get": _operation("Whether it predicts", "ready", state) | is_open},
+        "/metrics": {"get": _operation("Figures", "metrics", figures)},
     }
 
 
-def _get(summary: str, operation: str, answer: dict[str, Any], also: tuple[int, ...] = ()) -> dict[str, Any]:
-    responses = {"200": answer, **_refusals((*READING, *also))}
-    return {"summary": summary, "operationId": operation, "tags": ["server"], "responses": responses}
+def _operation(
+    summary: str, name: str, answer: dict[str, Any], refusals: tuple[int, ...] = READING, tag: str = "server"
+) -> dict[str, Any]:
+    error = {"$ref": "#/components/schemas/Error"}
+    refused = {str(one): _answer(f"{HTTPStatus(one).phrase}: {REFUSED[one]}", error) for one in sorted(refusals)}
+    return {"summary": summary, "operationId": name, "tags": [tag], "responses": {"200": answer, **refused}}
 
 
 def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {JSON: {"schema": schema}}}
-
-
-def _refusals(statuses: tuple[int, ...]) -> dict[str, Any]:
-    error = {"$ref": "#/components/schemas/Error"}
-    return {str(one): _answer(f"{HTTPStatus(one).phrase}: {REFUSED[one]}", error) for one in sorted(statuses)}
 
 
 MODEL = object_schema(

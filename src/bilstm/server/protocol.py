@@ -14,7 +14,6 @@ from bilstm.server.errors import RequestError, error_json
 from bilstm.server.settings import Settings
 
 ON_ITS_WAY = 0.5  # seconds for the requests of callers who cannot know yet that the server ends
-BETWEEN = 4  # bytes of ": " and the end of the line
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -38,14 +37,12 @@ class LimitedProtocol(HttpToolsProtocol):
         """Wait for the first head, unless there are too many connections."""
         super().connection_made(transport)
         if len(self.connections) > self.settings.connections:
-            most = self.settings.connections
-            message = f"expected at most {most} connections, got one more"
+            message = f"expected at most {self.settings.connections} connections, got one more"
             self._refuse(RequestError(503, message, "try again in a moment", headers={"retry-after": "1"}))
-            return
-        self._await_head()
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
         self._stop_waiting()
         super().connection_lost(exc)
 
@@ -67,9 +64,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
         self._stop_waiting()
-        counted = len(self.url) + sum(len(name) + len(value) + BETWEEN for name, value in self.headers)
+        counted = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
         self._is_too_large = counted > self.settings.header
         if self._is_too_large:
             raise ValueError("the head is too large")  # the parser ends, and send_400_response answers
@@ -93,12 +89,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, in the shape of all errors."""
         if self._is_too_large:
-            most = self.settings.header
-            message = f"expected a request's head of at most {most} bytes, got more"
-            error = RequestError(431, message, "send fewer headers")
+            message = f"expected a request's head of at most {self.settings.header} bytes, got more"
+            self._refuse(RequestError(431, message, "send fewer headers"))
         else:
-            error = RequestError(400, "expected a request of HTTP/1.1, got something else")
-        self._refuse(error)
+            self._refuse(RequestError(400, "expected a request of HTTP/1.1, got something else"))
 
     def _await_head(self) -> None:
         self._stop_waiting()
@@ -113,8 +107,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         if not self.transport.is_closing():
-            seconds = self.settings.head_timeout
-            self._refuse(RequestError(408, f"expected a request's head within {seconds:g} seconds, got none"))
+            message = f"expected a request's head within {self.settings.head_timeout:g} seconds, got none"
+            self._refuse(RequestError(408, message))
 
     def _refuse(self, error: RequestError) -> None:
         self._stop_waiting()
@@ -123,8 +117,3 @@ class LimitedProtocol(HttpToolsProtocol):
         head = "".join(f"{name}: {value}\r\n" for name, value in (headers | error.headers).items())
         self.transport.write(STATUS_LINE[error.status] + head.encode() + b"\r\n" + body)
         self.transport.close()
-
-
-def protocol_for(settings: Settings) -> type[LimitedProtocol]:
-    """The protocol with the limits of some settings."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"settings": settings})

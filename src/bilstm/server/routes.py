@@ -1,27 +1,35 @@
-"""The routes of the API and of its description. Knows addresses; what models need to predict, others know."""
+"""The routes of the API and of its description, and what stands in bodies: JSON, sound, or parts of a form.
+
+Knows addresses and kinds of bodies; what rows mean and what models need to predict, others know.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import math
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from bilstm.errors import ExtraError, from_extra
-from bilstm.server.bodies import rows_of
-from bilstm.server.errors import RequestError
-from bilstm.server.formats.inputs import JSON
+from bilstm.errors import ExtraError, did_you_mean, from_extra
+from bilstm.server.errors import RequestError, invalid
+from bilstm.server.formats.inputs import JSON, MULTIPART
+from bilstm.server.formats.values import LIKELY, kind_of
 from bilstm.server.metrics import METHODS
 from bilstm.server.models import Models
 from bilstm.server.openapi import document
-from bilstm.server.settings import Settings
+from bilstm.server.settings import LARGE, Settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -29,21 +37,18 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def route(path: str, **endpoints: Endpoint) -> Route:
     """A route with an endpoint for each method; other methods get 405 in the shape of all errors.
 
-    Starlette's own 405 is not used: the page behind these routes takes every path, and would be asked first.
-
-    Args:
-        path: with its variable parts in braces.
-        endpoints: by method: ``GET=…``, ``POST=…``; GET answers HEAD too.
+    GET answers HEAD too. Starlette's own 405 is not used: the page behind these routes takes every path, and would be
+    asked first.
     """
-    allowed = sorted({*endpoints, *(("HEAD",) if "GET" in endpoints else ())})
-    by_method = {"HEAD": endpoints.get("GET"), **endpoints}
+    if "GET" in endpoints:
+        endpoints.setdefault("HEAD", endpoints["GET"])
 
     async def respond(request: Request) -> Response:
-        endpoint = by_method.get(request.method)
-        if endpoint is None:
-            message = f"expected {' or '.join(allowed)}, got {request.method[:20]}"
-            raise RequestError(405, message, headers={"allow": ", ".join(allowed)})
-        return await endpoint(request)
+        if request.method in endpoints:
+            return await endpoints[request.method](request)
+        allowed = sorted(endpoints)
+        message = f"expected {' or '.join(allowed)}, got {request.method[:20]}"
+        raise RequestError(405, message, headers={"allow": ", ".join(allowed)})
 
     every_method = Route(path, respond)
     every_method.methods = None
@@ -135,3 +140,58 @@ def _file_content(name: str) -> bytes:
     from_extra("swagger_ui_bundle", "serve")
     folder = Path(importlib.import_module("swagger_ui_bundle").swagger_ui_path)
     return (folder / name).read_bytes()
+
+
+# --- what stands in the body of a request to predict; nothing of it is ever taken for the name of a file -----------
+
+
+async def rows_of(request: Request, media: tuple[str, ...], settings: Settings) -> Any:
+    """The rows of a request whose body is of one of the kinds ``media``; else refused with 415, 400 or 422."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in media:
+        message = f"expected a content-type of {' or '.join(media)}, got {repr(kind[:100]) if kind else 'none'}"
+        raise RequestError(415, message, headers={"accept": ", ".join(media)})
+    try:
+        if kind == MULTIPART:
+            return await _parts(request, settings)
+        body = await request.body()
+    except ClientDisconnect:  # nobody reads the answer
+        raise RequestError(400, "expected the whole body, got a part of it") from None
+    if kind != JSON:
+        return [body]
+    return _rows(await asyncio.to_thread(_parsed, body) if len(body) > LARGE else _parsed(body))
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"expected JSON, got something else ({error.msg}; line {error.lineno}, column {error.colno})"
+        raise RequestError(400, message, 'send {"rows": […]}') from None
+
+
+def _rows(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise invalid(f"expected an object, got {kind_of(value)}", None, 'send {"rows": […]}')
+    if "rows" not in value:
+        names = [name[:LIKELY] for name in islice(value, LIKELY)]
+        hint = did_you_mean("rows", names) if names else 'send {"rows": […]}'
+        raise invalid("expected rows, got none", "rows", hint)
+    others = [name for name in value if name != "rows"]
+    if others:
+        raise invalid(f"expected rows alone, got {others[0][:100]!r} too", others[0][:100])
+    return value["rows"]
+
+
+async def _parts(request: Request, settings: Settings) -> list[bytes]:
+    """The files of a form's fields called ``sound``; what they are called on the caller's disk does not matter."""
+    try:
+        async with request.form(max_files=settings.rows, max_fields=settings.rows, max_part_size=settings.body) as form:
+            parts = form.getlist("sound")
+            sounds = [await part.read() for part in parts if isinstance(part, UploadFile)]
+    except (MultiPartException, HTTPException) as error:
+        reason = getattr(error, "message", None) or getattr(error, "detail", "")
+        raise RequestError(400, f"expected a form of {MULTIPART}, got one that cannot be read ({reason})") from None
+    if len(sounds) < len(parts) or not sounds:
+        raise invalid("expected files in fields called 'sound', got none", "sound", "curl -F sound=@recording.wav …")
+    return sounds

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from bilstm.errors import BilstmError, DataError
 from bilstm.server.app import create_app
 from bilstm.server.models import Models
-from bilstm.server.protocol import protocol_for
+from bilstm.server.protocol import LimitedProtocol
 from bilstm.server.settings import Settings
 
 LARGEST_MESSAGE = 2**20  # bytes of a websocket's message; the page's are small, files come by HTTP
@@ -29,15 +29,8 @@ WAITING = 1024  # connections that wait to be accepted
 def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], None]) -> None:
     """Load models and answer until SIGTERM or SIGINT; SIGHUP loads the models anew.
 
-    Args:
-        files: paths of model files by name.
-        settings: limits and choices.
-        say: called with a line that says where the server listens.
-
-    Raises:
-        ModelFileError: a model cannot be loaded.
-        DataError: the address cannot be taken.
-        BilstmError: the server cannot start.
+    ``say`` is called with a line that says where the server listens. A BilstmError where a model cannot be loaded, the
+    address cannot be taken, or the server cannot start.
     """
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("bilstm").setLevel(logging.INFO)
@@ -74,7 +67,7 @@ def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], No
 def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=protocol_for(settings),
+        http=type("Protocol", (LimitedProtocol,), {"settings": settings}),
         ws_max_size=LARGEST_MESSAGE,
         lifespan="on",
         log_config=None,
@@ -137,8 +130,6 @@ def _listener(settings: Settings) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise DataError(
-            f"cannot listen at {settings.host}:{settings.port}: {error.strerror}",
-            hint="choose another --port; --port 0 takes a free one",
-        ) from None
+        hint = "choose another --port; --port 0 takes a free one"
+        raise DataError(f"cannot listen at {settings.host}:{settings.port}: {error.strerror}", hint) from None
     return listener

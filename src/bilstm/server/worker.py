@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -39,20 +40,13 @@ class Job(NamedTuple):
 class Worker:
     """Predicts for one model, batch after batch, in a thread of its own.
 
-    Args:
-        name: of the model, for the log.
-        format: of its rows and predictions.
-        settings: the limits.
-        on_batch: called with the rows of each batch and the seconds that it took.
+    ``on_batch`` is called with the rows of each batch and the seconds that it took.
     """
 
     def __init__(
         self, name: str, format: Format, settings: Settings, on_batch: Callable[[int, float], None] | None = None
     ) -> None:
-        self.name = name
-        self.format = format
-        self.settings = settings
-        self.on_batch = on_batch
+        self.name, self.format, self.settings, self.on_batch = name, format, settings, on_batch
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()  # nothing comes into the queue behind its end
         self._is_closed = False
@@ -66,19 +60,10 @@ class Worker:
         return self._jobs.qsize()
 
     async def predict(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """Predictions of checked rows, in their order.
-
-        Raises:
-            RequestError: the queue is full (503), the time is over (504), or a row cannot be read (422).
-            Closed: :meth:`close` was called before; nothing was done.
-        """
+        """Predictions of checked rows, in their order; Closed, with nothing done, after :meth:`close`."""
         if self.waiting >= self.settings.queue:
-            raise RequestError(
-                503,
-                f"expected at most {self.settings.queue} requests waiting for {self.name!r}, got one more",
-                "try again in a moment",
-                headers={"retry-after": "1"},
-            )
+            message = f"expected at most {self.settings.queue} requests waiting for {self.name!r}, got one more"
+            raise RequestError(503, message, "try again in a moment", headers={"retry-after": "1"})
         job = Job(rows, Future())
         with self._lock:
             if self._is_closed:
@@ -88,12 +73,9 @@ class Worker:
             async with asyncio.timeout(self.settings.timeout):
                 return await asyncio.wrap_future(job.answer)
         except TimeoutError:
-            raise RequestError(
-                504,
-                f"expected an answer within {self.settings.timeout:g} seconds, got none",
-                "send fewer or shorter rows, or try again when there is less to do",
-                headers={"retry-after": "5"},
-            ) from None
+            message = f"expected an answer within {self.settings.timeout:g} seconds, got none"
+            hint = "send fewer or shorter rows, or try again when there is less to do"
+            raise RequestError(504, message, hint, headers={"retry-after": "5"}) from None
 
     def close(self) -> None:
         """End the thread once all that waits is answered; returns at once."""
@@ -148,19 +130,12 @@ class Worker:
         prepared = [self._tried(self.format.prepare, job.rows) for job in jobs]
         good = [rows for rows in prepared if isinstance(rows, list)]
         together = self._tried(self.format.predict, [row for rows in good for row in rows]) if good else []
-        outcomes: list[Outcome] = []
-        place = 0
-        for rows in prepared:
-            if not isinstance(rows, list):
-                outcomes.append(rows)
-            elif isinstance(together, list):
-                outcomes.append(together[place : place + len(rows)])
-                place += len(rows)
-            elif len(good) == 1:
-                outcomes.append(together)
-            else:
-                outcomes.append(self._tried(self.format.predict, rows))
-        return outcomes
+        if isinstance(together, list):
+            left = iter(together)
+            return [list(islice(left, len(rows))) if isinstance(rows, list) else rows for rows in prepared]
+        if len(good) == 1:
+            return [together if isinstance(rows, list) else rows for rows in prepared]
+        return [self._tried(self.format.predict, rows) if isinstance(rows, list) else rows for rows in prepared]
 
     def _tried(self, work: Callable[[Any], list[Any]], rows: Any) -> Outcome:
         try:

@@ -20,24 +20,14 @@ from bilstm.server.settings import Settings
 
 @dataclass(frozen=True)
 class Format:
-    """The rows that a model takes and the predictions that it gives.
-
-    Args:
-        inputs: rows in.
-        outputs: predictions out.
-        settings: the limits.
-    """
+    """The rows that a model takes and the predictions that it gives."""
 
     inputs: InputFormat
     outputs: OutputFormat
     settings: Settings
 
     def check(self, rows: Any) -> list[Any]:
-        """Rows of one request, each looked at.
-
-        Raises:
-            RequestError: they are none, too many, or one is of the wrong kind; it names the field.
-        """
+        """Rows of one request, each looked at; the error names the row and its field."""
         if not isinstance(rows, list):
             raise invalid(f"expected a list of rows, got {kind_of(rows)}", "rows", 'send {"rows": […]}')
         if not rows:
@@ -49,11 +39,7 @@ class Format:
         return [self.inputs.check(row, f"rows[{n}]") for n, row in enumerate(rows)]
 
     def prepare(self, rows: Sequence[Any]) -> list[Any]:
-        """Checked rows of one request, ready for a batch.
-
-        Raises:
-            RequestError: a row cannot be read, or is too long.
-        """
+        """Checked rows of one request, ready for a batch."""
         prepared, usage = [], Usage()
         for n, row in enumerate(rows):
             where = f"rows[{n}]"

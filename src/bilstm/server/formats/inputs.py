@@ -27,7 +27,7 @@ from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.server.errors import RequestError, invalid
-from bilstm.server.formats.values import Field, Record, iso_times, kind_of
+from bilstm.server.formats.values import TEXT, Field, Record, iso_times, kind_of, list_schema
 from bilstm.server.settings import Settings
 
 JSON = "application/json"
@@ -42,17 +42,11 @@ Values = list[Any]  # of one record, in the order of the columns
 
 @dataclass
 class Usage:
-    """What one request has taken so far, all its rows together.
+    """What one request has taken so far, all its rows together."""
 
-    Args:
-        steps: or words.
-        seconds: of sound.
-        since: when its first row was begun, on the clock of ``time.monotonic``.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    since: float = field(default_factory=time.monotonic)
+    steps: int = 0  # or words
+    seconds: float = 0.0  # of sound
+    since: float = field(default_factory=time.monotonic)  # when the first row was begun
 
 
 class InputFormat(ABC):
@@ -69,12 +63,7 @@ class InputFormat(ABC):
 
     @abstractmethod
     def check(self, row: Any, where: str) -> Any:
-        """A row as it is kept in the queue; a quick look that refuses what is of the wrong kind.
-
-        Args:
-            row: as JSON says it, or bytes.
-            where: what errors call it.
-        """
+        """A row, of JSON or bytes, as it is kept in the queue; a quick look that refuses what is of the wrong kind."""
 
     def prepare(self, row: Any, where: str, usage: Usage) -> Any:
         """A checked row as it goes into a batch; this may take a while, which is added to ``usage``."""
@@ -92,14 +81,9 @@ class InputFormat(ABC):
 @singledispatch
 def input_format(estimator: BiLSTMEstimator, settings: Settings) -> InputFormat:
     """The format of the rows that a fitted estimator reads; by default rows of numbers and categories."""
-    return TableRows(estimator) if estimator.is_table_ else SequenceRows(estimator, settings)
-
-
-@input_format.register
-def _(estimator: LanguageEstimator, settings: Settings) -> InputFormat:
-    if estimator.is_language_:
+    if isinstance(estimator, LanguageEstimator) and estimator.is_language_:
         return TextRows(estimator, settings)
-    return TableRows(estimator) if estimator.is_table_ else SequenceRows(estimator, settings)
+    return (TableRows if estimator.is_table_ else SequenceRows)(estimator, settings)
 
 
 def check_steps(count: int, most: int, where: str) -> None:
@@ -109,41 +93,15 @@ def check_steps(count: int, most: int, where: str) -> None:
         raise invalid(f"expected at most {most} steps or words in a row, got {count}", where, hint)
 
 
-class TableRows(InputFormat):
-    """One record a row."""
-
-    def __init__(self, estimator: BiLSTMEstimator) -> None:
-        self.record = Record([Field.of(column) for column in estimator.features_.columns if column.kind != "left out"])
-        self.fields = self.record.fields
-        self.schema = self.record.schema
-        self.examples = [self.record.example]
-
-    def count(self, row: Any) -> int:
-        return 1
-
-    def check(self, row: Any, where: str) -> list[Values]:
-        return [self.record.check(row, where)]
-
-    def gather(self, rows: Sequence[list[Values]]) -> Dataset:
-        steps = [step for row in rows for step in row]
-        columns = [
-            pl.Series(field.name, values, dtype=pl.Float64 if field.kind == "number" else pl.String)
-            for field, values in zip(self.fields, zip(*steps, strict=True), strict=True)
-        ]
-        return Dataset(steps=pl.DataFrame(columns), lengths=np.array([len(row) for row in rows]), source=SOURCE)
-
-
-class SequenceRows(TableRows):
+class SequenceRows(InputFormat):
     """A list of records a row: a sequence of several steps."""
 
     def __init__(self, estimator: BiLSTMEstimator, settings: Settings) -> None:
-        super().__init__(estimator)
         self.most = settings.steps
+        self.record = Record([Field.of(column) for column in estimator.features_.columns if column.kind != "left out"])
+        self.fields = self.record.fields
+        self.schema = list_schema(self.record.schema) | {"minItems": 1, "maxItems": self.most}
         self.examples = [[self.record.example] * 3]
-        self.schema = {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.schema}
-
-    def count(self, row: Any) -> int:
-        return InputFormat.count(self, row)
 
     def check(self, row: Any, where: str) -> list[Values]:
         if not isinstance(row, list):
@@ -152,6 +110,25 @@ class SequenceRows(TableRows):
             raise invalid("expected a sequence of at least one step, got none", where)
         check_steps(len(row), self.most, where)
         return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
+
+    def gather(self, rows: Sequence[list[Values]]) -> Dataset:
+        columns = zip(*(step for row in rows for step in row), strict=True)
+        steps = [_column(field, values, "rows") for field, values in zip(self.fields, columns, strict=True)]
+        return Dataset(steps=pl.DataFrame(steps), lengths=np.array([len(row) for row in rows]), source=SOURCE)
+
+
+class TableRows(SequenceRows):
+    """One record a row: a sequence of one step."""
+
+    def __init__(self, estimator: BiLSTMEstimator, settings: Settings) -> None:
+        super().__init__(estimator, settings)
+        self.schema, self.examples = self.record.schema, [self.record.example]
+
+    def count(self, row: Any) -> int:
+        return 1
+
+    def check(self, row: Any, where: str) -> list[Values]:
+        return [self.record.check(row, where)]
 
 
 class Sentence(NamedTuple):
@@ -167,10 +144,9 @@ class TextRows(InputFormat):
 
     def __init__(self, estimator: LanguageEstimator, settings: Settings) -> None:
         self.settings = settings
-        text = {"type": "string", "maxLength": settings.characters}
-        word = {"type": "string", "minLength": 1, "maxLength": settings.characters}
-        words = {"type": "array", "maxItems": settings.steps, "items": word, "description": "Nothing is cut then."}
-        self.schema = {"anyOf": [text, words]}
+        text = TEXT | {"maxLength": settings.characters}
+        words = list_schema(text | {"minLength": 1}) | {"maxItems": settings.steps}
+        self.schema = {"anyOf": [text, words | {"description": "Nothing is cut then."}]}
         known = [word for word in estimator.words_.words if any(map(str.isalpha, word))]  # frequent ones first
         self.examples = [" ".join(known[:6]) or "text"]
 
@@ -225,8 +201,8 @@ class SeriesRows(InputFormat):
         self.fields = _series_fields(known, time, group)
         self.record = Record(self.fields, frozenset(known.future) | frozenset(known.target_columns))
         about = f"At least {self.history} steps in their order; null goes on from the end of the training series."
-        steps = {"minItems": 1, "maxItems": self.most, "items": self.record.schema}
-        self.schema = {"type": "array", "nullable": True, "description": about, **steps}
+        size = {"minItems": 1, "maxItems": self.most}
+        self.schema = list_schema(self.record.schema) | size | {"nullable": True, "description": about}
         self.examples = [None]
 
     def check(self, row: Any, where: str) -> list[Any] | None:
@@ -242,8 +218,8 @@ class SeriesRows(InputFormat):
     def prepare(self, row: list[Any] | None, where: str, usage: Usage) -> pl.DataFrame | None:
         if row is None:
             return None
-        columns = zip(*row, strict=True)
-        return pl.DataFrame([_column(f, values, where) for f, values in zip(self.fields, columns, strict=True)])
+        columns = zip(self.fields, zip(*row, strict=True), strict=True)
+        return pl.DataFrame([_column(field, values, where) for field, values in columns])
 
     def size(self, row: pl.DataFrame | None) -> int:
         return self.history if row is None else row.height
@@ -264,13 +240,10 @@ def _series_fields(known: Series, time: str | None, group: str | None) -> list[F
 
 
 def _column(field: Field, values: Sequence[Any], where: str) -> pl.Series:
-    if field.kind == "number":
-        return pl.Series(field.name, values, dtype=pl.Float64)
-    if field.kind == "category":
-        return pl.Series(field.name, values, dtype=pl.String)
-    if len({isinstance(value, str) for value in values}) > 1:
+    is_text = field.kind == "category" or (field.kind == "time" and isinstance(values[0], str))
+    if field.kind == "time" and any(isinstance(value, str) != is_text for value in values):
         raise invalid(f"expected times all as text or all as numbers, got both in {field.name!r}", where)
-    return pl.Series(field.name, values, dtype=pl.String if isinstance(values[0], str) else pl.Float64)
+    return pl.Series(field.name, values, dtype=pl.String if is_text else pl.Float64)
 
 
 @input_format.register(BiLSTMTranscriber)
@@ -282,8 +255,7 @@ class SoundRows(InputFormat):
     def __init__(self, estimator: BiLSTMTranscriber, settings: Settings) -> None:
         self.rate: int = estimator.sound_.rate
         self.settings = settings
-        self.schema = {"type": "string", "format": "binary"}
-        self.examples = []
+        self.schema, self.examples = TEXT | {"format": "binary"}, []
 
     def check(self, row: Any, where: str) -> bytes:
         if not isinstance(row, (bytes, bytearray, memoryview)):

@@ -38,11 +38,7 @@ class OutputFormat(Protocol):
 
 @singledispatch
 def output_format(estimator: BiLSTMEstimator) -> OutputFormat:
-    """The format of the predictions of a fitted estimator.
-
-    Raises:
-        ParameterError: the server does not know how to answer for such an estimator.
-    """
+    """The format of the predictions of a fitted estimator."""
     raise ParameterError(f"The server has no format for the predictions of {type(estimator).__name__}.")
 
 
@@ -87,11 +83,7 @@ class Labels:
     def _several(self, row: list[float]) -> dict[str, Any]:
         chosen = [label for label, probability in zip(self.labels, row, strict=True) if probability >= 0.5]
         together = float(np.prod([max(probability, 1 - probability) for probability in row]))
-        return {
-            "labels": chosen,
-            "probability": together,
-            "probabilities": dict(zip(self.names, row, strict=True)),
-        }
+        return {"labels": chosen, "probability": together, "probabilities": dict(zip(self.names, row, strict=True))}
 
 
 @output_format.register(BiLSTMTagger)
@@ -101,23 +93,15 @@ class Tags:
     def __init__(self, estimator: BiLSTMTagger) -> None:
         self.estimator = estimator
         self.classes: list[str] = estimator.classes_.tolist()
-        place = {"type": "integer", "minimum": 0}
-        entity = {
-            "text": TEXT,
-            "type": TEXT,
-            "start": place | {"description": "Its first character."},
-            "end": place | {"description": "The one past its last."},
-            "first": place | {"description": "Its first word."},
-            "last": place | {"description": "The one past its last."},
-            "probability": PROBABILITY,
-        }
-        properties = {
-            "words": list_schema(TEXT),
-            "tags": list_schema(TEXT | {"enum": self.classes}),
-            "probabilities": list_schema(PROBABILITY),
-        }
-        entities = {} if estimator.scheme_ is None else {"entities": list_schema(object_schema(entity))}
-        self.schema = object_schema(properties | entities)
+        tags, shares = list_schema(TEXT | {"enum": self.classes}), list_schema(PROBABILITY)
+        properties = {"words": list_schema(TEXT), "tags": tags, "probabilities": shares}
+        if estimator.scheme_ is not None:
+            place, past = {"type": "integer", "minimum": 0}, "The one past its last."
+            letters = {"start": place | {"description": "Its first character."}, "end": place | {"description": past}}
+            words = {"first": place | {"description": "Its first word."}, "last": place | {"description": past}}
+            entity = {"text": TEXT, "type": TEXT, **letters, **words, "probability": PROBABILITY}
+            properties["entities"] = list_schema(object_schema(entity))
+        self.schema = object_schema(properties)
 
     def predict(self, data: Dataset) -> list[dict[str, Any]]:
         """``{"words", "tags", "probabilities", "entities"}`` of each sentence; the network runs once for all."""

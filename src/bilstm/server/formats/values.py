@@ -44,6 +44,10 @@ def object_schema(properties: dict[str, Any], optional: Collection[str] = ()) ->
     return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
 
 
+def _bounds(low: float, high: float) -> dict[str, Any]:
+    return {"minimum": low, "maximum": high} if math.isfinite(low) else {}
+
+
 def list_schema(items: dict[str, Any]) -> dict[str, Any]:
     """The schema of a list of values of one schema."""
     return {"type": "array", "items": items}
@@ -62,31 +66,22 @@ FARTHEST = 1e6  # deviations from the training mean: far beyond any data, and fa
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a record.
-
-    Args:
-        name: of the column.
-        kind: ``number``, ``category`` or ``time``.
-        low, high: bounds of a number.
-        example: a value that is likely.
-        about: a sentence for the reader of the schema.
-    """
+    """One value of a record."""
 
     name: str
-    kind: str
-    low: float = -math.inf
+    kind: str  # number, category or time
+    low: float = -math.inf  # bounds of a number
     high: float = math.inf
     example: Any = None
-    about: str = ""
+    about: str = ""  # a sentence for the reader of the schema
 
     @classmethod
     def of(cls, column: Column) -> Field:
         """The field of an encoded column."""
         if column.kind == "category":
             shown = ", ".join(map(repr, column.values[:8])) + (", …" if len(column.values) > 8 else "")
-            return cls(
-                column.name, "category", example=usual(column), about=f"One of {shown}; others count as unknown."
-            )
+            about = f"One of {shown}; others count as unknown."
+            return cls(column.name, "category", example=usual(column), about=about)
         width = FARTHEST * column.scale
         about = f"In training {column.mean:.6g} on average, with a deviation of {column.scale:.6g}."
         return cls(column.name, "number", column.mean - width, column.mean + width, usual(column), about)
@@ -96,9 +91,8 @@ class Field:
         """Of one value, in OpenAPI 3.0."""
         about = {"description": self.about} if self.about else {}
         if self.kind == "number":
-            bounds = {} if math.isinf(self.low) else {"minimum": self.low, "maximum": self.high}
-            return {"type": "number", "nullable": True, **bounds, **about}
-        texts = [{"type": "string", "maxLength": LONGEST_NAME}, {"type": "number"}]
+            return NUMBER_OR_NULL | _bounds(self.low, self.high) | about
+        texts = [TEXT | {"maxLength": LONGEST_NAME}, NUMBER]
         if self.kind == "time":
             return {"anyOf": texts, **about}
         return {"anyOf": [*texts, {"type": "boolean"}], "nullable": True, **about}
@@ -124,11 +118,9 @@ class Field:
             hint = "write numbers without quotes" if isinstance(value, str) else "null stands for one that is not known"
             raise invalid(f"expected a number, got {quoted(value)}", where, hint)
         if not self.low <= value <= self.high:
-            raise invalid(
-                f"expected a number from {self.low:.6g} to {self.high:.6g}, got {quoted(value)}",
-                where,
-                f"it lies more than {FARTHEST:,.0f} deviations from what the model was trained on",
-            )
+            message = f"expected a number from {self.low:.6g} to {self.high:.6g}, got {quoted(value)}"
+            hint = f"it lies more than {FARTHEST:,.0f} deviations from what the model was trained on"
+            raise invalid(message, where, hint)
         return float(value)
 
 
@@ -142,37 +134,24 @@ def usual(column: Column) -> Any:
 
 @dataclass(frozen=True)
 class Record:
-    """The values of a table row or of a step.
+    """The values of a table row or of a step."""
 
-    Args:
-        fields: in the model's order.
-        optional: names of those that may be left out; they are then null.
-    """
-
-    fields: Sequence[Field]
-    optional: frozenset[str] = frozenset()
+    fields: Sequence[Field]  # in the model's order
+    optional: frozenset[str] = frozenset()  # names of those that are null where they are left out
 
     @property
     def schema(self) -> dict[str, Any]:
         """As an object, or where all values are numbers also as a list, in OpenAPI 3.0."""
         required = [field.name for field in self.fields if field.name not in self.optional]
-        named = {
-            "type": "object",
-            "properties": {field.name: field.schema for field in self.fields},
-            **({"required": required} if required else {}),
-        }
+        named: dict[str, Any] = {"type": "object", "properties": {field.name: field.schema for field in self.fields}}
+        if required:
+            named["required"] = required
         if not self.as_lists:
             return named
-        low, high = min(field.low for field in self.fields), max(field.high for field in self.fields)
-        bounds = {"minimum": low, "maximum": high} if math.isfinite(low) else {}
-        listed = {
-            "type": "array",
-            "minItems": len(self.fields),
-            "maxItems": len(self.fields),
-            "items": {"type": "number", "nullable": True, **bounds},
-            "description": "The values in the order of the columns; the bounds of each are those of the object.",
-        }
-        return {"anyOf": [named, listed]}
+        bounds = _bounds(min(field.low for field in self.fields), max(field.high for field in self.fields))
+        size = {"minItems": len(self.fields), "maxItems": len(self.fields)}
+        about = "The values in the order of the columns; the bounds of each are those of the object."
+        return {"anyOf": [named, list_schema(NUMBER_OR_NULL | bounds) | size | {"description": about}]}
 
     @property
     def example(self) -> dict[str, Any]:
@@ -184,10 +163,6 @@ class Record:
         """Whether a record may also be a list of its values."""
         return all(field.kind == "number" for field in self.fields)
 
-    @cached_property
-    def _names(self) -> frozenset[str]:
-        return frozenset(field.name for field in self.fields)
-
     def check(self, value: Any, where: str) -> list[Any]:
         """The values in the order of the fields."""
         if isinstance(value, dict):
@@ -196,17 +171,16 @@ class Record:
             if len(value) != len(self.fields):
                 names = ", ".join(field.name for field in self.fields[:20])
                 raise invalid(f"expected {len(self.fields)} values ({names}), got {len(value)}", where)
-            return [
-                field.check(v, f"{where}[{n}]") for n, (field, v) in enumerate(zip(self.fields, value, strict=True))
-            ]
+            return [field.check(value[n], f"{where}[{n}]") for n, field in enumerate(self.fields)]
         raise invalid(f"expected an object with a value for each column, got {kind_of(value)}", where)
 
     def _named(self, field: Field, value: dict[str, Any], where: str) -> Any:
         if field.name not in value:
             if field.name in self.optional:
                 return None
-            others = islice((name[:LIKELY] for name in value if name not in self._names), LIKELY)
-            near = difflib.get_close_matches(field.name[:LIKELY], list(others), n=1)
+            names = {field.name for field in self.fields}
+            others = list(islice((name[:LIKELY] for name in value if name not in names), LIKELY))
+            near = difflib.get_close_matches(field.name[:LIKELY], others, n=1)
             hint = f"is it {near[0]!r}?" if near else "null stands for a value that is not known"
             raise invalid(f"expected a value of {field.name!r}, got none", where, hint)
         return field.check(value[field.name], f"{where}.{field.name}")

@@ -38,23 +38,20 @@ def draw_about(served: Served, server: Settings, background: Background) -> None
     estimator = served.estimator
     with ui.element("div").classes("two"):
         with widgets.card("Training"):
-            widgets.heading(2, "Training")
+            widgets.text("h2", "Training")
             _draw_blocks(training(estimator.history_)[:2])  # the summary and the losses
         with widgets.card("Figures"):
-            widgets.heading(2, "Figures of the validation part")
+            widgets.text("h2", "Figures of the validation part")
             _draw_figures(estimator)
     with widgets.card("Facts"):
-        widgets.heading(2, "Facts")
+        widgets.text("h2", "Facts")
         weights = sum(weight.numel() for weight in estimator.network_.parameters())
-        facts = [
-            ("task", estimator.task),
-            ("targets", ", ".join(estimator.target_names_)),
-            ("weights", number(weights)),
-        ]
+        targets = ", ".join(estimator.target_names_)
+        facts = [("task", estimator.task), ("targets", targets), ("weights", number(weights))]
         _draw_facts([*facts, *learned_from(estimator).pairs])
         with ui.expansion("All parameters").props("dense").style("width: 100%"):
             _draw_blocks(settings(estimator))
-    ReportView(served, server, background).draw()
+    draw_report(served, server, background)
 
 
 def _draw_figures(estimator: BiLSTMEstimator) -> None:
@@ -63,7 +60,7 @@ def _draw_figures(estimator: BiLSTMEstimator) -> None:
         return
     widgets.text("p", "Training stopped and chose by this part, so that it flatters a little.", "soft")
     rows = [[name, number(value)] for name, value in estimator.metrics_.items()]
-    widgets.table(["figure", "value"], rows, "Figures of the validation part", [1])
+    widgets.draw_html("table", ["figure", "value"], rows, "Figures of the validation part", [1])
 
 
 # --- a report on a file -------------------------------------------------------------------------------------
@@ -85,74 +82,46 @@ def _(estimator: BiLSTMTranscriber) -> str:
     return ""
 
 
-class ReportView:
-    """The card in which a report appears.
+def draw_report(served: Served, settings: Settings, background: Background) -> None:
+    """The card in which a report appears, with its button; nothing is measured yet."""
+    estimator, kinds = served.estimator, measured_files(served.estimator)
 
-    Args:
-        served: the model.
-        settings: of the server, for its limits.
-        background: where reports are made.
-    """
+    async def measure(name: str, content: bytes) -> None:
+        await background.draw(place, "Measuring …", partial(measured, estimator, name, content), "report", show)
 
-    def __init__(self, served: Served, settings: Settings, background: Background) -> None:
-        self.served, self.settings, self.background = served, settings, background
+    def show(result: tuple[Dataset, list[Section]]) -> None:
+        data, sections = result
+        widgets.text("p", f"Measured on {data.source}.", "soft")
+        button = widgets.secondary_button("Download the whole report", partial(save, data))
+        button.style("align-self: flex-start")
+        for section in sections:
+            widgets.text("h2", section.title)
+            _draw_blocks(section.blocks)
 
-    def draw(self) -> None:
-        """The card with its button; nothing is measured yet."""
-        kinds = measured_files(self.served.estimator)
-        with widgets.card("Report") as card:
-            widgets.heading(2, "Report")
-            if not kinds:
-                command = "the command makes their report, bilstm report FILE DATA."
-                widgets.text("p", f"Recordings lie in files beside their table: {command}", "soft")
-                return
-            widgets.text("p", "How good is it on data that it has not seen? Give it rows with their true targets.")
-            with ui.element("div").classes("row"):
-                limit = most_bytes(self.settings)
-                widgets.upload_button(
-                    "Upload a file", self.measure, self.fail, card=card, kinds=kinds, most_bytes=limit
-                )
-            self.place = ui.element("div").classes("result").props('aria-live="polite"')
-
-    def fail(self, message: str) -> None:
-        """A file that was not sent."""
-        self.show_error(DataError(message, "choose a smaller file, or use the command line: bilstm report"))
-
-    def show_error(self, error: BilstmError) -> None:
-        """An error in place of a report."""
-        self.place.clear()
-        with self.place:
+    def fail(error: BilstmError) -> None:
+        with place.clear():
             widgets.show_error(error)
 
-    async def measure(self, name: str, content: bytes) -> None:
-        """Measure the model on a file, and show what came out."""
-        estimator = self.served.estimator
-        self.place.clear()
-        with self.place:
-            widgets.busy("Measuring …")
-        try:
-            data, sections = await self.background.run(partial(measured, estimator, name, content), "report")
-        except BilstmError as error:
-            self.show_error(error)
-            return
-        self.place.clear()
-        with self.place:
-            widgets.text("p", f"Measured on {name}.", "soft")
-            button = widgets.secondary_button("Download the whole report", partial(self.save, estimator, data))
-            button.style("align-self: flex-start")
-            for section in sections:
-                widgets.heading(2, section.title)
-                _draw_blocks(section.blocks)
-
-    async def save(self, estimator: BiLSTMEstimator, data: Dataset) -> None:
-        """Make the whole report and let the browser save it."""
+    async def save(data: Dataset) -> None:
         ui.notify("The report with its X-rays is being made …")
         try:
-            html = await self.background.run(partial(report_html, estimator, data), "report")
+            html = await background.run(partial(report_html, estimator, data), "report")
         except BilstmError as error:
             ui.notify(error.message, type="negative")
         else:
-            ui.download.content(html.encode(), f"{self.served.name}-report.html", "text/html")
+            ui.download.content(html.encode(), f"{served.name}-report.html", "text/html")
+
+    with widgets.card("Report") as card:
+        widgets.text("h2", "Report")
+        if not kinds:
+            command = "the command makes their report, bilstm report FILE DATA."
+            widgets.text("p", f"Recordings lie in files beside their table: {command}", "soft")
+            return
+        widgets.text("p", "How good is it on data that it has not seen? Give it rows with their true targets.")
+        with ui.element("div").classes("row"):
+            hint, limit = "choose a smaller file, or use the command line: bilstm report", most_bytes(settings)
+            widgets.upload_button("Upload a file", measure, fail, card=card, kinds=kinds, most_bytes=limit, hint=hint)
+        place = ui.element("div").classes("result").props('aria-live="polite"')
 
 
 def measured(estimator: BiLSTMEstimator, name: str, content: bytes) -> tuple[Dataset, list[Section]]:
@@ -175,7 +144,7 @@ def _draw_blocks(blocks: list[Block]) -> None:
         if isinstance(block, Text):
             widgets.text("p", block.text, "note" if block.tone == "warning" else "")
         elif isinstance(block, Heading):
-            widgets.heading(3, block.text)
+            widgets.text("h3", block.text)
         elif isinstance(block, Drawing):
             widgets.draw_chart(block.chart)
         elif isinstance(block, Facts):
@@ -184,8 +153,8 @@ def _draw_blocks(blocks: list[Block]) -> None:
             rows = [[f"{cell.text} {cell.small}".strip() for cell in row] for row in block.cells]
             figures = [column for column in range(len(block.head)) if column not in block.texts]
             widgets.text("p", block.caption, "soft")
-            widgets.table(list(block.head), rows, block.caption, figures)
+            widgets.draw_html("table", list(block.head), rows, block.caption, figures)
 
 
 def _draw_facts(pairs: Sequence[tuple[str, str]]) -> None:
-    widgets.table(["fact", "value"], [list(pair) for pair in pairs], "Facts about the model")
+    widgets.draw_html("table", ["fact", "value"], [list(pair) for pair in pairs], "Facts about the model")

@@ -7,44 +7,34 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from nicegui import ui
+
 from bilstm.errors import BilstmError
-from bilstm.server.page.widgets import UNEXPECTED
+from bilstm.server.page import widgets
 
 MOST_WAITING = 8  # pieces of all visitors together
 Result = TypeVar("Result")
 
 
 class Background:
-    """Where X-rays and reports are made, so that predictions go on.
-
-    Args:
-        timeout: seconds after which nobody waits any more.
-    """
+    """Where X-rays and reports are made, so that predictions go on."""
 
     def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
+        self.timeout = timeout  # seconds after which nobody waits any more
         self.waiting = 0
         self._pieces: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         # no pool: a process that ends waits for a pool's threads, however long a report takes
         threading.Thread(target=self._work, name="bilstm-background", daemon=True).start()
 
     async def run(self, work: Callable[[], Result], what: str) -> Result:
-        """The result of some work.
-
-        Args:
-            work: takes seconds.
-            what: it makes, in a word or two.
-
-        Raises:
-            BilstmError: too many are waiting, it takes too long, or it fails; what nobody foresaw is logged.
-        """
+        """The result of work that makes a ``what``; BilstmError where too many wait, it fails or takes too long."""
         if self.waiting >= MOST_WAITING:
-            raise BilstmError(
-                f"expected at most {MOST_WAITING} X-rays or reports waiting, got one more", "try again in a moment"
-            )
+            message = f"expected at most {MOST_WAITING} X-rays or reports waiting, got one more"
+            raise BilstmError(message, "try again in a moment")
         piece: Future[Result] = Future()
         running = asyncio.wrap_future(piece)
         self.waiting += 1
@@ -54,14 +44,28 @@ class Background:
             return await asyncio.wait_for(asyncio.shield(running), self.timeout)
         except TimeoutError:
             running.cancel()  # which helps if it has not begun
-            raise BilstmError(
-                f"expected the {what} within {self.timeout:g} seconds, got none", "give it less at once"
-            ) from None
+            message = f"expected the {what} within {self.timeout:g} seconds, got none"
+            raise BilstmError(message, "give it less at once") from None
         except BilstmError:
             raise
         except Exception:
             logging.getLogger("bilstm.server").exception("the page could not make the %s", what)
-            raise UNEXPECTED from None
+            raise widgets.UNEXPECTED from None
+
+    async def draw(
+        self, place: ui.element, label: str, work: Callable[[], Result], what: str, draw: Callable[[Result], None]
+    ) -> None:
+        """Draw what comes of some work, or what went wrong, in a place that shows a label until then."""
+        with place.clear(), ui.element("div").classes("row"):
+            ui.spinner(size="1.4em")
+            ui.label(label).classes("soft")
+        try:
+            show = partial(draw, await self.run(work, what))
+        except BilstmError as error:
+            show = partial(widgets.show_error, error)
+        if not place.is_deleted:  # nobody has asked for anything else meanwhile
+            with place.clear():
+                show()
 
     def _work(self) -> None:
         while True:

@@ -38,13 +38,7 @@ QUIET = """addEventListener('unhandledrejection', (event) => {
 
 
 def mount(app: Starlette, models: Models, settings: Settings) -> None:
-    """Put the page at ``/`` of an application, and what it needs under ``/_nicegui``.
-
-    Args:
-        app: of the server; its routes go before the page's.
-        models: that can be asked.
-        settings: limits, which hold for the page as for the API.
-    """
+    """Put the page at ``/`` of an application, and what it needs under ``/_nicegui``."""
     # starting up, NiceGUI looks at every object there is, and torch has one that warns of being looked at
     warnings.filterwarnings("ignore", message="`torch.distributed.reduce_op`", category=FutureWarning)
     background = Background(settings.timeout)
@@ -58,13 +52,7 @@ def mount(app: Starlette, models: Models, settings: Settings) -> None:
 
     host = FastAPI(openapi_url=None)  # NiceGUI asks for one; of it only start and end are used
     ui.run_with(
-        host,
-        title="bilstm",
-        favicon=FAVICON,
-        dark=None,
-        language="en-US",
-        tailwind=False,
-        reconnect_timeout=RECONNECT,
+        host, title="bilstm", favicon=FAVICON, dark=None, language="en-US", tailwind=False, reconnect_timeout=RECONNECT
     )
     core.sio.eio.cors_allowed_origins = []  # NiceGUI lets every site read; who may ask, AccessControl has decided
     app.router.routes.append(Mount("/", Gate(core.app)))
@@ -79,17 +67,12 @@ def mount(app: Starlette, models: Models, settings: Settings) -> None:
 
 
 class Gate:
-    """Lets requests for the page and its parts through to NiceGUI; any other path is none of its.
-
-    Args:
-        app: NiceGUI's.
-    """
+    """Lets requests for the page and its parts through to NiceGUI; any other path is none of its."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request or websocket."""
         path: str = scope["path"]
         if path == "/" and len(Client.instances) >= MOST_TABS:
             message = f"expected at most {MOST_TABS} open tabs, got one more"

@@ -24,7 +24,6 @@ from bilstm.data.source import Source
 from bilstm.data.text.reader import HAN
 from bilstm.errors import BilstmError, DataError
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.tagger import BiLSTMTagger
@@ -62,14 +61,9 @@ def most_bytes(settings: Settings) -> int:
 class InputForm(ABC, Generic[Estimator]):
     """One kind of input.
 
-    Args:
-        estimator: the fitted one that is asked.
-        settings: of the server, for its limits.
-        on_request: takes what makes a request, which may fail or take a while, and shows the prediction.
-        on_error: shows an error.
+    ``on_request`` takes what makes a request, which may fail or take a while, and shows the prediction.
     """
 
-    button = "Predict"
     is_ready = False  # whether there is something to ask before anything was typed
 
     def __init__(self, estimator: Estimator, settings: Settings, on_request: OnRequest, on_error: OnError) -> None:
@@ -81,46 +75,22 @@ class InputForm(ABC, Generic[Estimator]):
 
     @abstractmethod
     def request(self) -> Request:
-        """What is typed as a request.
-
-        Raises:
-            DataError: it is none.
-        """
+        """What is typed as a request; DataError where it is none."""
 
     async def submit(self) -> None:
         """Ask what is typed."""
         await self.on_request(self.request)
 
-    def buttons(
-        self,
-        card: ui.element,
-        upload: str,
-        read: Callable[[Estimator, str, bytes], Request],
-        kinds: str = PLAIN_TABLES,
-        example: Callable[[], Any] | None = None,
-    ) -> None:
-        """The row of buttons below the form: one that asks, one for an example, one for files, which are asked at once.
-
-        Args:
-            card: of the form; files may be dropped on it.
-            upload: label of the button for files.
-            read: makes a request of a file's name and content.
-            kinds: endings of files.
-            example: called by a button for an example, if there is one.
-        """
+    def upload(
+        self, card: ui.element, label: str, read: Callable[[Estimator, str, bytes], Request], kinds: str = PLAIN_TABLES
+    ) -> ui.upload:
+        """A button for a file, dropped on the card or chosen, which is asked at once."""
 
         async def on_file(name: str, content: bytes) -> None:
             await self.on_request(lambda: read(self.estimator, name, content))
 
-        def on_failure(message: str) -> None:
-            self.on_error(DataError(message, "choose a smaller file, or ask with the command line: bilstm predict"))
-
-        with ui.element("div").classes("row"):
-            widgets.primary_button(self.button, self.submit)
-            if example is not None:
-                widgets.secondary_button("Use the example", example)
-            limit = most_bytes(self.settings)
-            widgets.upload_button(upload, on_file, on_failure, card=card, kinds=kinds, most_bytes=limit)
+        hint, limit = "choose a smaller file, or use the command line: bilstm predict", most_bytes(self.settings)
+        return widgets.upload_button(label, on_file, self.on_error, card=card, kinds=kinds, most_bytes=limit, hint=hint)
 
 
 @singledispatch
@@ -128,14 +98,9 @@ def input_form(
     estimator: BiLSTMEstimator, settings: Settings, on_request: OnRequest, on_error: OnError
 ) -> InputForm[Any]:
     """The form that fits what an estimator reads; by default rows or sequences of numbers and categories."""
-    form = TableForm if estimator.is_table_ else SequenceForm
-    return form(estimator, settings, on_request, on_error)
-
-
-@input_form.register
-def _(estimator: BiLSTMClassifier, settings: Settings, on_request: OnRequest, on_error: OnError) -> InputForm[Any]:
-    form = TextForm if estimator.is_language_ else TableForm if estimator.is_table_ else SequenceForm
-    return form(estimator, settings, on_request, on_error)
+    if isinstance(estimator, LanguageEstimator) and estimator.is_language_:
+        return TextForm(estimator, settings, on_request, on_error)
+    return (TableForm if estimator.is_table_ else SequenceForm)(estimator, settings, on_request, on_error)
 
 
 # --- rows of numbers and categories ---------------------------------------------------------------------------
@@ -167,7 +132,9 @@ class TableForm(InputForm[BiLSTMEstimator]):
         start = as_csv([column.name for column in self.columns], [[usual(column) for column in self.columns]])
         self.box = widgets.text_box("CSV: the names of the columns, then rows", start, rows=6, mono=True)
         self.box.bind_visibility_from(self.kind, "value", value=PASTE)
-        self.buttons(card, "Upload a table", rows_of_table)
+        with ui.element("div").classes("row"):
+            widgets.primary_button("Predict", self.submit)
+            self.upload(card, "Upload a table", rows_of_table)
         about = "Fields start at the mean of the training data, which the X-ray measures from: change some. "
         ui.label(f"{about if has_fields else ''}An empty field is a value that is not known.").classes("soft")
 
@@ -207,7 +174,9 @@ class SequenceForm(InputForm[BiLSTMEstimator]):
         label = "CSV: the names of the columns, then a row for each step"
         self.box = widgets.text_box(label, start, rows=12, mono=True)
         self.box.on("keydown.ctrl.enter", self.submit)
-        self.buttons(card, "Upload sequences", sequences_of_table)
+        with ui.element("div").classes("row"):
+            widgets.primary_button("Predict", self.submit)
+            self.upload(card, "Upload sequences", sequences_of_table)
         group = self.estimator.read_with_.get("group")
         about = f"A file with a column {group!r} holds many sequences; without it, one." if group else ""
         ui.label(f"The steps in the box are made up, near the mean of the training data. {about}").classes("soft")
@@ -234,10 +203,18 @@ class TextForm(InputForm[LanguageEstimator]):
     def draw(self, card: ui.element) -> None:
         words = self.estimator.words_.words[:1000]
         is_chinese = sum(bool(re.match(f"[{HAN}]", word)) for word in words) > len(words) / 2
-        self.example = self.examples[is_chinese]
-        self.box = widgets.text_box("Text", rows=6).props(f'placeholder="{self.example}" stack-label')
+        example = self.examples[is_chinese]
+        self.box = widgets.text_box("Text", rows=6).props(f'placeholder="{example}" stack-label')
+
+        async def use_example() -> None:
+            self.box.value = example
+            await self.submit()
+
         self.box.on("keydown.ctrl.enter", self.submit)
-        self.buttons(card, "Upload texts", texts_of_file, PLAIN_TEXTS, self._use_example)
+        with ui.element("div").classes("row"):
+            widgets.primary_button("Predict", self.submit)
+            widgets.secondary_button("Use the example", use_example)
+            self.upload(card, "Upload texts", texts_of_file, PLAIN_TEXTS)
         ui.label("Ctrl + Enter predicts. A file holds a text on each line, or in a column of a table.").classes("soft")
 
     def request(self) -> Request:
@@ -245,10 +222,6 @@ class TextForm(InputForm[LanguageEstimator]):
         if not text.strip():
             raise DataError("expected a text, got an empty box", "type or paste one, or use the example")
         return request_of_texts([text])
-
-    async def _use_example(self) -> None:
-        self.box.value = self.example
-        await self.submit()
 
 
 @input_form.register(BiLSTMTagger)
@@ -271,7 +244,6 @@ MOST_CELLS = 4000  # of the end of training, to be shown in the box
 class SeriesForm(InputForm[BiLSTMForecaster]):
     """The steps after training need no input."""
 
-    button = "Forecast"
     is_ready = True
 
     def draw(self, card: ui.element) -> None:
@@ -286,7 +258,9 @@ class SeriesForm(InputForm[BiLSTMForecaster]):
         label = f"CSV: {', '.join(names)}; at least {self.estimator.history} steps"
         self.box = widgets.text_box(label, as_csv(names, rows), rows=12, mono=True)
         self.box.bind_visibility_from(self.kind, "value", value=NEWER)
-        self.buttons(card, "Upload a series", series_of_table)
+        with ui.element("div").classes("row"):
+            widgets.primary_button("Forecast", self.submit)
+            self.upload(card, "Upload a series", series_of_table)
 
     def request(self) -> Request:
         if self.kind.value == AFTER_TRAINING:
@@ -313,18 +287,12 @@ PLAY = """(files) => {
 
 
 class Microphone(Element, component="microphone.js"):
-    """Records, and hands a WAV file to an upload.
-
-    Args:
-        upload: what takes the file.
-        most: seconds, at most.
-    """
+    """Records at most so many seconds, and hands a WAV file to an upload."""
 
     def __init__(self, upload: ui.upload, most: float) -> None:
         super().__init__()
         self.add_resource(Path(__file__).parent / "sound")
-        self.props["upload"] = upload.id
-        self.props["most"] = most
+        self.props["upload"], self.props["most"] = upload.id, most
 
 
 @input_form.register(BiLSTMTranscriber)
@@ -332,14 +300,17 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
     """A file is transcribed as soon as it is there."""
 
     def draw(self, card: ui.element) -> None:
-        limit, kinds = most_bytes(self.settings), ",".join(SOUNDS)
         microphone = ui.element("div")
         with ui.element("div").classes("row"):
-            upload = widgets.upload_button(
-                "Upload a sound file", self._on_file, self._on_failure, card=card, kinds=kinds, most_bytes=limit
+            upload = self.upload(
+                card,
+                "Upload a sound file",
+                lambda _, name, content: Request([content], [name], [content]),
+                ",".join(SOUNDS),
             )
+        seconds = min(MOST_SECONDS, self.settings.seconds, most_bytes(self.settings) / WIDEST)
         with microphone:
-            Microphone(upload, float(int(min(MOST_SECONDS, self.settings.seconds, limit / WIDEST))))
+            Microphone(upload, float(int(seconds)))
         player = ui.element("audio").props('controls hidden aria-label="What was heard"')
         upload.on("added", js_handler=PLAY.replace("PLAYER", str(player.id)))
         about = "WAV, FLAC, OGG or MP3. What the microphone hears goes to this server and nowhere else."
@@ -347,9 +318,3 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
 
     def request(self) -> Request:
         raise DataError("expected a sound, got none", "record one, or upload a file")
-
-    async def _on_file(self, name: str, content: bytes) -> None:
-        await self.on_request(lambda: Request([content], [name], [content]))
-
-    def _on_failure(self, message: str) -> None:
-        self.on_error(DataError(message, "choose a shorter recording, or use the command line: bilstm predict"))

@@ -51,7 +51,7 @@ def draw_predictions(
     right = [k + 1 for k, value in enumerate(rows[0]) if isinstance(value, float)]
     first = f", the first {MOST_ROWS} of them here" if len(predictions) > MOST_ROWS else ""
     widgets.text("p", f"{len(predictions):,} predictions{first}", "soft")
-    widgets.table(["", *head], shown, "Predictions", right)
+    widgets.draw_html("table", ["", *head], shown, "Predictions", right)
     with ui.element("div").classes("row"):
         widgets.download_button(as_csv(["input", *head], named), "predictions.csv")
         chosen = ui.number("Look at number", value=1, min=1, max=len(predictions), step=1, format="%d")
@@ -59,9 +59,8 @@ def draw_predictions(
     closer = ui.element("div").classes("result")
 
     def draw(row: int) -> None:
-        closer.clear()
-        with closer:
-            widgets.heading(3, request.names[row])
+        with closer.clear():
+            widgets.text("h3", request.names[row])
             draw_prediction(estimator, request, predictions[row], row, on_pick)
 
     async def choose(event: events.ValueChangeEventArguments[Any]) -> None:
@@ -83,28 +82,13 @@ def _shown(head: str, value: Any) -> str:
 def draw_prediction(
     estimator: BiLSTMEstimator, request: Request, prediction: Prediction, row: int, on_pick: OnPick
 ) -> None:
-    """One prediction.
-
-    Args:
-        estimator: that made it.
-        request: what it was made of.
-        prediction: as the API gives it.
-        row: of the request.
-        on_pick: called with a part of the prediction that is to be X-rayed.
-
-    Raises:
-        ParameterError: the page does not know how to show what such an estimator predicts.
-    """
+    """One prediction."""
     raise ParameterError(f"The page cannot show the predictions of {type(estimator).__name__}.")
 
 
 @singledispatch
 def cells(estimator: BiLSTMEstimator, predictions: list[Prediction]) -> Cells:
-    """Many predictions, a line each; for estimators that are asked for many at once.
-
-    Raises:
-        ParameterError: the page does not know how to show what such an estimator predicts.
-    """
+    """Many predictions, a line each; for estimators that are asked for many at once."""
     raise ParameterError(f"The page cannot show the predictions of {type(estimator).__name__}.")
 
 
@@ -114,15 +98,10 @@ def cells(estimator: BiLSTMEstimator, predictions: list[Prediction]) -> Cells:
 @draw_prediction.register
 def _(estimator: BiLSTMRegressor, request: Request, prediction: Prediction, row: int, on_pick: OnPick) -> None:
     usual = zip(estimator.target_names_, estimator.scaler_.mean, estimator.scaler_.scale, strict=True)
-    values = [
-        (
-            name,
-            number(prediction["values"][name]),
-            f"In training {number(mean)} on average, with a standard deviation of {number(scale)}.",
-        )
-        for name, mean, scale in usual
-    ]
-    widgets.draw_html("numbers", values)
+    about = "In training {} on average, with a standard deviation of {}."
+    values = prediction["values"]
+    lines = [(name, number(values[name]), about.format(number(mean), number(scale))) for name, mean, scale in usual]
+    widgets.draw_html("numbers", lines)
 
 
 @cells.register
@@ -165,7 +144,7 @@ def _(estimator: BiLSTMTagger, request: Request, prediction: Prediction, row: in
     if entities:
         widgets.draw_html("marked", _marked(request.rows[row], entities))
         rows = [[clipped(one["text"], 40), one["type"], percent(one["probability"])] for one in entities]
-        widgets.table(["found", "type", "probability"], rows, "What was found", [2])
+        widgets.draw_html("table", ["found", "type", "probability"], rows, "What was found", [2])
         return
     if entities is None:
         classes = estimator.classes_.tolist()
@@ -176,19 +155,17 @@ def _(estimator: BiLSTMTagger, request: Request, prediction: Prediction, row: in
         widgets.draw_html("marked", [spaced for piece in pieces for spaced in (piece, {"text": " "})])
     else:
         widgets.draw_html("marked", [{"text": request.rows[row]}])
-        widgets.draw_html("note", "No names were found.")
+        widgets.text("p", "No names were found.", "note")
     rows = [[word, tag, percent(share)] for word, tag, share in words]
-    widgets.table(["word", "tag", "probability"], rows, "Tags of the words", [2])
+    widgets.draw_html("table", ["word", "tag", "probability"], rows, "Tags of the words", [2])
 
 
 @cells.register
 def _(estimator: BiLSTMTagger, predictions: list[Prediction]) -> Cells:
     if estimator.scheme_ is None:
         return ["tags"], [[" ".join(prediction["tags"])] for prediction in predictions]
-    texts = [
-        ", ".join(f"{one['text']} ({one['type']})" for one in prediction["entities"]) for prediction in predictions
-    ]
-    return ["found"], [[text or "–"] for text in texts]
+    found = [[f"{one['text']} ({one['type']})" for one in prediction["entities"]] for prediction in predictions]
+    return ["found"], [[", ".join(texts) or "–"] for texts in found]
 
 
 def _marked(text: str, entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,17 +185,16 @@ def _marked(text: str, entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @draw_prediction.register
 def _(estimator: BiLSTMTranscriber, request: Request, prediction: Prediction, row: int, on_pick: OnPick) -> None:
-    widgets.draw_html(
-        "transcript", prediction["text"], f"{percent(prediction['confidence'])} sure of exactly this text"
-    )
+    widgets.text("p", prediction["text"] or "Nothing was understood.", "said")
+    widgets.text("p", f"{percent(prediction['confidence'])} sure of exactly this text", "soft")
     if prediction.get("note"):
-        widgets.draw_html("note", prediction["note"])
+        widgets.text("p", prediction["note"], "note")
     if prediction["words"]:
         rows = [
             [word["text"], f"{word['start']:.2f}", f"{word['end']:.2f}", percent(word["confidence"])]
             for word in prediction["words"]
         ]
-        widgets.table(["word", "from s", "to s", "sure"], rows, "Words with their times", [1, 2, 3])
+        widgets.draw_html("table", ["word", "from s", "to s", "sure"], rows, "Words with their times", [1, 2, 3])
 
 
 # --- forecasts ----------------------------------------------------------------------------------------------
@@ -231,18 +207,17 @@ MOST_TARGETS = 4  # with a chart each
 def _(estimator: BiLSTMForecaster, request: Request, prediction: Prediction, row: int, on_pick: OnPick) -> None:
     names = list(dict.fromkeys(step.get("series") for step in prediction["steps"]))
     for note in prediction["notes"]:
-        widgets.draw_html("note", note)
+        widgets.text("p", note, "note")
     place = ui.element("div")
     targets = estimator.target_names_
 
     def show(name: str | None) -> None:
-        place.clear()
         steps = [step for step in prediction["steps"] if step.get("series") == name]
-        with place:
+        with place.clear():
             for target in targets[:MOST_TARGETS]:
                 widgets.draw_chart(forecast_chart(target, known_part(estimator, request, target, name), steps))
             head, rows = forecast_table(targets, steps)
-            widgets.table(head, rows, "The coming steps", list(range(1, len(head))))
+            widgets.draw_html("table", head, rows, "The coming steps", list(range(1, len(head))))
             widgets.download_button(as_csv(*plain_table(targets, steps)), "forecast.csv")
 
     if len(names) > 1:

@@ -33,13 +33,7 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class Request:
-    """One or several inputs.
-
-    Args:
-        rows: as ``Served.predict`` takes them.
-        names: what each is called on the page.
-        data: the same as ``bilstm.xray.x_ray`` takes them; None: from the end of a forecaster's training.
-    """
+    """One or several inputs."""
 
     rows: list[Any]
     names: list[str]
@@ -47,17 +41,7 @@ class Request:
 
 
 def read_content(name: str, content: bytes, read: Callable[[Path], Content], kinds: str = PLAIN_TEXTS) -> Content:
-    """What a reader of files makes of content that came without a file.
-
-    Args:
-        name: of the file it was in, for its ending and for messages.
-        content: of it.
-        read: takes a path.
-        kinds: endings that it reads.
-
-    Raises:
-        DataError: as the reader does, with ``name`` where it would say the path.
-    """
+    """What a reader of files makes of content that came without a file."""
     ending = Path(name).suffix.lower() or ".csv"
     if ending not in kinds.split(","):
         raise DataError(f"expected a table as text ({kinds}), got {ending} ({name})", "save it as CSV")

@@ -48,11 +48,7 @@ def theme_button() -> None:
 
 
 async def predict(request: Request, models: Models, name: str, together: int) -> list[Any]:
-    """Predictions for all rows of a request, through the queue of a model, so many rows at a time.
-
-    Raises:
-        BilstmError: a row is wrong; named as the page names it.
-    """
+    """Predictions for all rows of a request, through the queue of a model, so many rows at a time."""
     predictions: list[Any] = []
     for first in range(0, len(request.rows), together):
         try:
@@ -81,13 +77,7 @@ def renamed(error: RequestError, names: list[str]) -> BilstmError:
 
 
 class Visit:
-    """One open tab.
-
-    Args:
-        models: those that can be asked.
-        settings: of the server.
-        background: where X-rays and reports are made.
-    """
+    """One open tab."""
 
     def __init__(self, models: Models, settings: Settings, background: Background) -> None:
         self.models, self.settings, self.background = models, settings, background
@@ -105,7 +95,7 @@ class Visit:
                 ui.html(LOGO, sanitize=False)
                 ui.label("bilstm")
             if len(names) > 1:
-                choice = ui.select(names, label="Model", value=self.name, on_change=lambda e: self.choose(e.value))
+                choice = ui.select(names, label="Model", value=self.name, on_change=lambda e: self.draw_model(e.value))
                 choice.props("outlined dense options-dense").classes("choice")
             ui.link("API", "/docs")
             theme_button()
@@ -113,24 +103,19 @@ class Visit:
                 ui.html(SIGN_OUT, sanitize=False)
         self.main = ui.element("div").classes("page")
         ui.skip_link(target=self.main)
-        self.draw_model()
-
-    def choose(self, name: str) -> None:
-        """Another model: everything below the bar is drawn anew."""
-        self.name = name
-        self.draw_model()
+        self.draw_model(self.name)
 
     @property
     def served(self) -> Served:
         """The model as it is served now; it may have been loaded anew since the page was opened."""
         return self.models.get(self.name)
 
-    def draw_model(self, note: str = "") -> None:
-        """Heading, tabs and their contents for the chosen model; and a sentence about why they are new."""
+    def draw_model(self, name: str, note: str = "") -> None:
+        """Everything below the bar for a model; and a sentence about why it is new."""
+        self.name = name
         self.estimator = self.served.estimator
-        self.main.clear()
-        with self.main:
-            widgets.heading(1, self.name)
+        with self.main.clear():
+            widgets.text("h1", self.name)
             widgets.text("p", self.estimator.describe(), "lead")
             if note:
                 widgets.text("p", note, "note").props('role="status"')
@@ -153,12 +138,12 @@ class Visit:
         """Input beside prediction, the X-ray below."""
         with ui.element("div").classes("two"):
             with widgets.card("Input") as card:
-                widgets.heading(2, "Input")
+                widgets.text("h2", "Input")
                 form = input_form(self.estimator, self.settings, self.ask, self.show_error)
                 form.draw(card)
             with widgets.card("Prediction"):
                 with ui.element("div").classes("row"):
-                    widgets.heading(2, "Prediction").classes("grow")
+                    widgets.text("h2", "Prediction").classes("grow")
                     self.spinner = ui.spinner(size="1.4em").props('aria-label="Working"')
                     self.spinner.set_visibility(False)
                 self.result = ui.element("div").classes("result").props('aria-live="polite"')
@@ -183,7 +168,7 @@ class Visit:
         """See :meth:`ask`; the request, where it was answered."""
         served = self.served
         if served.estimator is not self.estimator:
-            self.draw_model(LOADED_ANEW)
+            self.draw_model(self.name, LOADED_ANEW)
             return None
         self.spinner.set_visibility(True)
         try:
@@ -192,7 +177,7 @@ class Visit:
             if served.estimator is not self.estimator:  # another was chosen meanwhile
                 return None
             if self.served is not served:
-                self.draw_model(LOADED_ANEW)
+                self.draw_model(self.name, LOADED_ANEW)
                 return None
             self.show_predictions(request, predictions)
             return request
@@ -214,6 +199,5 @@ class Visit:
 
     def show_predictions(self, request: Request, predictions: list[Any]) -> None:
         """Predictions; which of them is looked into can be chosen among them."""
-        self.result.clear()
-        with self.result:
+        with self.result.clear():
             draw_predictions(self.estimator, request, predictions, partial(self.xray.offer, self.estimator, request))

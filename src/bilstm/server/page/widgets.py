@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from nicegui import events, ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from bilstm.errors import BilstmError
+from bilstm.errors import BilstmError, DataError
 from bilstm.plotting.charts import Chart
 
 OPTIONS = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False, "responsive": True}
@@ -27,11 +27,6 @@ TEMPLATE = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescap
 def card(name: str) -> ui.element:
     """A framed part of the page; the name is what a screen reader calls it."""
     return ui.element("section").classes("card").props(f'aria-label="{name}"')
-
-
-def heading(level: int, content: str) -> ui.element:
-    """A heading, h1 to h6."""
-    return text(f"h{level}", content)
 
 
 def text(tag: str, content: str, classes: str = "") -> ui.element:
@@ -60,13 +55,6 @@ def toggle(choices: list[str], value: str, name: str) -> ui.toggle:
     return ui.toggle(choices, value=value).props(f'no-caps unelevated aria-label="{name}"')
 
 
-def busy(label: str) -> None:
-    """A sign that something is being made."""
-    with ui.element("div").classes("row"):
-        ui.spinner(size="1.4em")
-        ui.label(label).classes("soft")
-
-
 def download_button(csv: str, name: str) -> ui.button:
     """A button that saves a table as CSV where the browser saves files."""
     return secondary_button("Download as CSV", lambda: ui.download.content(csv.encode(), name, "text/csv"))
@@ -75,21 +63,17 @@ def download_button(csv: str, name: str) -> ui.button:
 def upload_button(
     label: str,
     on_file: Callable[[str, bytes], Awaitable[None]],
-    on_failure: Callable[[str], None],
+    on_error: Callable[[BilstmError], None],
     *,
     card: ui.element,
     kinds: str,
     most_bytes: int,
+    hint: str,
 ) -> ui.upload:
-    """A button that asks for a file, and the upload behind it; a file may also be dropped on a card.
+    """A button that asks for a file of some kinds (``.csv,.tsv``), and the upload behind it.
 
-    Args:
-        label: of the button.
-        on_file: called with the name and the content of the file.
-        on_failure: called with a sentence where the file cannot be taken.
-        card: takes files that are dropped on it.
-        kinds: endings of files that are offered first, ``.csv,.tsv``.
-        most_bytes: larger files are not sent.
+    A file may also be dropped on the card; ``on_file`` gets its name and its content. The hint tells what to do where
+    a file cannot be taken.
     """
 
     async def on_upload(event: events.UploadEventArguments) -> None:
@@ -97,9 +81,10 @@ def upload_button(
         await on_file(event.file.name or "file", await event.file.read())
 
     size = f"{most_bytes / 1e6:.3g} MB"
+    rejected = DataError(f"expected a file of at most {size} ({kinds}), got another one", hint)
+    failed = DataError(f"the file was not taken; it may have at most {size}", hint)
     upload = ui.upload(auto_upload=True, max_file_size=most_bytes, on_upload=on_upload)
-    upload.on_rejected(lambda: on_failure(f"expected a file of at most {size} ({kinds}), got another one"))
-    upload.on("failed", lambda: on_failure(f"the file was not taken; it may have at most {size}"), args=[])
+    upload.on_rejected(lambda: on_error(rejected)).on("failed", lambda: on_error(failed), args=[])
     upload.props(f'accept="{kinds}"').classes("unseen").props('aria-hidden="true"')
     secondary_button(label).on("click", js_handler=f"() => getElement({upload.id}).$refs.qRef.pickFiles()")
     add, remove = (f"getElement({card.id}).classList.{what}('drop')" for what in ("add", "remove"))
@@ -112,14 +97,10 @@ def upload_button(
 
 def show_error(error: BilstmError) -> None:
     """What went wrong and what to do, in the words of the package."""
+    hint = error.hint or ""
+    hint += "." if hint and not hint.endswith((".", "?", "!")) else ""
     with ui.element("div").classes("wrong").props('role="alert"'):
-        hint = f"<p>{_sentence(error.hint)}</p>" if error.hint else ""
-        ui.html(f"<p><b>That did not work:</b> {html.escape(error.message)}.</p>{hint}", sanitize=True)
-
-
-def _sentence(hint: str) -> str:
-    """A hint as a sentence, escaped."""
-    return html.escape(hint[:1].upper() + hint[1:] + ("" if hint.endswith((".", "?", "!")) else "."))
+        draw_html("error", error.message, hint[:1].upper() + hint[1:])
 
 
 def draw_chart(chart: Chart) -> None:
@@ -127,27 +108,11 @@ def draw_chart(chart: Chart) -> None:
     with ui.element("figure").classes("chart"):
         note = f"<strong>{html.escape(chart.title)}</strong> {html.escape(chart.note)}"
         ui.html(note, sanitize=True, tag="figcaption")
-        drawing = ui.plotly({**chart.figure, "config": OPTIONS})
+        drawing = ui.plotly({**chart.figure, "config": OPTIONS}).style(f"height: {chart.height}px")
         drawing.props["role"] = "img"
         drawing.props["aria-label"] = f"{chart.title}: {chart.note}"
-        drawing.style(f"height: {chart.height}px")
-
-
-def table(head: list[str], rows: list[list[str]], caption: str, numbers: list[int] | None = None) -> None:
-    """A table; ``numbers`` are the columns that hold numbers."""
-    draw_html("table", head, rows, caption, numbers or [])
 
 
 def draw_html(piece: str, *values: Any) -> None:
-    """A piece of the template, filled with values, which are escaped."""
-    ui.html(rendered(piece, *values))
-
-
-def rendered(piece: str, *values: Any) -> str:
-    """HTML of one piece of the template.
-
-    Example:
-        >>> rendered("note", "a < b")
-        '<p class="note">a &lt; b</p>'
-    """
-    return str(getattr(TEMPLATE.module, piece)(*values))
+    """A piece of predictions.jinja, filled with values, which are escaped."""
+    ui.html(str(getattr(TEMPLATE.module, piece)(*values)))

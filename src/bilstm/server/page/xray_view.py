@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 from nicegui import ui
 
-from bilstm.errors import BilstmError, record_warnings
+from bilstm.errors import record_warnings
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.plotting.charts import Chart
 from bilstm.server.page import widgets
@@ -16,14 +15,40 @@ from bilstm.server.page.requests import Request
 
 FIRST = "Contributions"  # begins the titles of the charts that are shown at once
 OUTPUTS = 12  # of a tagger, a forecaster, a transcriber: so many are explained
+XRayCharts = tuple[str, list[str], list[Chart]]  # what it is measured against in words, notes, charts
 
 
-class XRayCharts(NamedTuple):
-    """What an X-ray shows: what it is measured against in words, notes, charts."""
+class XRayView:
+    """The card below a prediction in which its X-ray appears."""
 
-    against: str
-    notes: list[str]
-    charts: list[Chart]
+    def __init__(self, card: ui.element, background: Background) -> None:
+        self.card, self.background = card, background
+        self.is_open = False
+        self.close()
+
+    def close(self) -> None:
+        """There is nothing to look inside."""
+        self.card.clear().set_visibility(False)
+
+    async def offer(self, estimator: BiLSTMEstimator, request: Request, row: int = 0) -> None:
+        """Put a button there; once it was pressed, later predictions are X-rayed at once."""
+        self.card.set_visibility(True)
+        with self.card.clear():
+            widgets.text("h2", "X-ray")
+            about = f"{request.names[row]}: which parts made the prediction, and how the gates moved."
+            widgets.text("p", about, "soft")
+            place = ui.element("div").classes("charts").props('aria-live="polite"')
+
+        async def show() -> None:
+            self.is_open = True
+            work = partial(_x_ray, estimator, request, row)
+            await self.background.draw(place, "Looking inside …", work, "X-ray", _draw)
+
+        if self.is_open:
+            await show()
+            return
+        with place:
+            widgets.secondary_button("Show the X-ray", show).style("align-self: flex-start")
 
 
 def _x_ray(estimator: BiLSTMEstimator, request: Request, row: int) -> XRayCharts:
@@ -31,83 +56,26 @@ def _x_ray(estimator: BiLSTMEstimator, request: Request, row: int) -> XRayCharts
 
     with record_warnings(show=False):  # the prediction has said them
         result = x_ray(estimator, request.data, row=row, outputs=OUTPUTS)
-    return XRayCharts(result.against, result.notes, result.charts())
+    return result.against, result.notes, result.charts()
 
 
-class XRayView:
-    """The card below a prediction in which its X-ray appears.
-
-    Args:
-        card: that card.
-        background: where X-rays are made.
-    """
-
-    def __init__(self, card: ui.element, background: Background) -> None:
-        self.card, self.background = card, background
-        self.is_open = False
-        self.number = 0  # of the latest offer: what comes of an older one is not shown
-        self.close()
-
-    def close(self) -> None:
-        """There is nothing to look inside."""
-        self.number += 1
-        self.card.set_visibility(False)
-
-    async def offer(self, estimator: BiLSTMEstimator, request: Request, row: int = 0) -> None:
-        """Put a button there; once it was pressed, later predictions are X-rayed at once."""
-        self.number += 1
-        self.card.clear()
-        self.card.set_visibility(True)
-        with self.card:
-            widgets.heading(2, "X-ray")
-            about = f"{request.names[row]}: which parts made the prediction, and how the gates moved."
-            widgets.text("p", about, "soft")
-            place = ui.element("div").classes("charts").props('aria-live="polite"')
-        show = partial(self.show, place, partial(_x_ray, estimator, request, row))
-        if self.is_open:
-            await show()
-            return
-        with place:
-            widgets.secondary_button("Show the X-ray", show).style("align-self: flex-start")
-
-    async def show(self, place: ui.element, work: partial[XRayCharts]) -> None:
-        """Make it, and draw its charts."""
-        self.is_open = True
-        number = self.number
-        place.clear()
-        with place:
-            widgets.busy("Looking inside …")
-        try:
-            result: XRayCharts | BilstmError = await self.background.run(work, "X-ray")
-        except BilstmError as error:
-            result = error
-        if number == self.number:
-            place.clear()
-            with place:
-                _draw(result)
-
-
-def _draw(result: XRayCharts | BilstmError) -> None:
-    if isinstance(result, BilstmError):
-        widgets.show_error(result)
-        return
-    widgets.text("p", f"Contributions are measured against {result.against}.")
-    for note in result.notes:
+def _draw(result: XRayCharts) -> None:
+    against, notes, charts = result
+    widgets.text("p", f"Contributions are measured against {against}.")
+    for note in notes:
         widgets.text("p", note, "note")
-    others = []
-    for chart in result.charts:
+    others = [chart for chart in charts if not chart.title.startswith(FIRST)]
+    for chart in charts:
         if chart.title.startswith(FIRST):
             widgets.draw_chart(chart)
-        else:
-            others.append(chart)
     if not others:
         return
     with ui.expansion("Gates and memory: how the BiLSTM read it").classes("more") as more:
-        charts = ui.element("div").classes("charts")
+        place = ui.element("div").classes("charts")
 
     def draw_others() -> None:
-        if not charts.default_slot.children:
-            with charts:
+        if not place.default_slot.children:
+            with place:
                 for chart in others:
                     widgets.draw_chart(chart)
 
