@@ -19,7 +19,7 @@ import soundfile
 import bilstm
 from bilstm.server.errors import RequestError
 from bilstm.server.formats import Format
-from bilstm.server.limits import Limits
+from bilstm.server.middleware import Limits
 from bilstm.server.settings import Settings
 from tests.compare import assert_close
 from tests.server.asgi import acall, call, until
@@ -242,7 +242,7 @@ def test_large_rows_are_checked_in_another_thread_and_hints_are_sought_among_few
 
 
 def test_a_request_that_hangs_is_told_504(monkeypatch):
-    monkeypatch.setattr("bilstm.server.limits.SLACK", 0.0)
+    monkeypatch.setattr("bilstm.server.middleware.SLACK", 0.0)
 
     async def hang(scope, receive, send):
         await asyncio.sleep(60)

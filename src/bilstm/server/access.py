@@ -84,7 +84,6 @@ class Sessions:
         return secrets.compare_digest(hashlib.sha256(shown).digest(), self._token)
 
     def new(self) -> str:
-        """A session that begins now."""
         end = str(int(time.time() + self.seconds))
         return f"{end}.{self._digest(end)}"
 
@@ -128,7 +127,6 @@ def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
 
 
 def _is_page_visit(scope: Scope) -> bool:
-    """Whether a person opens a page in a browser."""
     if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
         return False
     accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
@@ -178,6 +176,4 @@ def login_routes(settings: Settings) -> list[Route]:
 
 
 def _page(note: str = "", status: int = 200) -> HTMLResponse:
-    return HTMLResponse(
-        PAGE.replace("<!-- note -->", note), status, {"content-security-policy": POLICY, "cache-control": "no-store"}
-    )
+    return HTMLResponse(PAGE.replace("<!-- note -->", note), status, {"content-security-policy": POLICY})

@@ -17,8 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from bilstm.errors import BilstmError
 from bilstm.server.access import AccessControl, login_routes
 from bilstm.server.errors import RequestError, as_request_error, error_response
-from bilstm.server.limits import Limits
-from bilstm.server.middleware import Monitoring
+from bilstm.server.middleware import Limits, Monitoring
 from bilstm.server.models import Models, watch
 from bilstm.server.routes import api_routes, docs_routes, route
 from bilstm.server.settings import Settings
@@ -45,7 +44,11 @@ def create_app(models: Models, settings: Settings) -> Starlette:
 
         mount(app, models, settings)
     else:
-        app.router.routes.append(route("/", GET=_to_docs))
+
+        async def to_docs(request: Request) -> Response:
+            return RedirectResponse("/docs")
+
+        app.router.routes.append(route("/", GET=to_docs))
     return app
 
 
@@ -68,12 +71,7 @@ def _lifespan(models: Models, settings: Settings) -> Callable[[Starlette], Abstr
     return lifespan
 
 
-async def _to_docs(request: Request) -> Response:
-    return RedirectResponse("/docs")
-
-
 async def on_error(request: Request, error: Exception) -> Response:
-    """What a route refuses."""
     return error_response(as_request_error(error))
 
 

@@ -61,7 +61,6 @@ def error_json(error: RequestError) -> bytes:
 
 
 def error_response(error: RequestError) -> Response:
-    """The response of a route that refuses a request."""
     return Response(error_json(error), error.status, error.headers, "application/json")
 
 

@@ -17,7 +17,6 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double what is read
         own = self.registry = CollectorRegistry()
-        self._answered: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # looked up once, not every time
         self.requests = Counter("bilstm_requests", "Requests answered.", ["route", "method", "status"], registry=own)
         self.seconds = Histogram(
             "bilstm_request_seconds", "Seconds from a request to its answer.", ["route"], buckets=SECONDS, registry=own
@@ -36,12 +35,8 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request has its answer; methods that HTTP does not know are counted as one."""
-        key = (route, method if method in METHODS else "other", str(status))
-        counter = self._answered.get(key)
-        if counter is None:
-            counter = self._answered[key] = self.requests.labels(*key), self.seconds.labels(route)
-        counter[0].inc()
-        counter[1].observe(seconds)
+        self.requests.labels(route, method if method in METHODS else "other", str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
 
     def batches_of(self, model: str) -> Callable[[int, float], None]:
         """Counts the batches of that model: called with the rows of each and the seconds that it took."""

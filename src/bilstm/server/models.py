@@ -111,7 +111,7 @@ class Models:
         return list(self._served)
 
     def get(self, name: str) -> Served:
-        """The model of that name, as it was loaded last."""
+        """The model of that name, as it was loaded last; RequestError (404) where there is none."""
         if name in self._served:
             return self._served[name]
         hint = did_you_mean(name[:100], self._served)
@@ -211,16 +211,13 @@ def named(files: Iterable[str | Path]) -> dict[str, Path]:
             name = Path(path).name.removesuffix(".bilstm")
         name = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "model"
         if name in paths:
-            raise ParameterError(
-                f"expected models of different names, got two called {name!r}",
-                hint=f"name them: first={paths[name]} second={path}",
-            )
+            hint = f"name them: first={paths[name]} second={path}"
+            raise ParameterError(f"expected models of different names, got two called {name!r}", hint)
         paths[name] = Path(path)
     return paths
 
 
 def mark_of(path: Path) -> Mark | None:
-    """The state of a file; None where there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -87,15 +87,12 @@ class Settings:
         if self.port > 65_535:
             raise ParameterError(f"expected a port up to 65535, got {self.port}")
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:
-            raise ParameterError(
-                f"expected a token of at least {SHORTEST_TOKEN} characters, got {len(self.token)}",
-                hint='make one: python3 -c "import secrets; print(secrets.token_urlsafe())"',
-            )
+            hint = 'make one: python3 -c "import secrets; print(secrets.token_urlsafe())"'
+            message = f"expected a token of at least {SHORTEST_TOKEN} characters, got {len(self.token)}"
+            raise ParameterError(message, hint)
         if not self.is_local and self.token is None:
-            raise ParameterError(
-                f"expected a token beside --host {self.host}, which others can reach, got none",
-                hint="set BILSTM_TOKEN or name a file with --token-file; or stay on 127.0.0.1",
-            )
+            hint = "set BILSTM_TOKEN or name a file with --token-file; or stay on 127.0.0.1"
+            raise ParameterError(f"expected a token beside --host {self.host}, which others can reach, got none", hint)
 
     @property
     def is_local(self) -> bool:

@@ -56,7 +56,6 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
         return self._jobs.qsize()
 
     async def predict(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
@@ -84,7 +83,6 @@ class Worker:
             self._jobs.put(None)
 
     def join(self, seconds: float) -> None:
-        """Wait for the end of the thread."""
         self._thread.join(seconds)
 
     # -- in the thread -------------------------------------------------------------------------------------

@@ -57,7 +57,6 @@ class Format:
         return prepared
 
     def predict(self, prepared: Sequence[Any]) -> list[dict[str, Any]]:
-        """A prediction for each prepared row, in their order."""
         return self.outputs.predict(self.inputs.gather(prepared))
 
     def _check_total(self, count: int) -> None:
@@ -68,5 +67,4 @@ class Format:
 
 
 def format_of(estimator: BiLSTMEstimator, settings: Settings) -> Format:
-    """The format of a fitted estimator."""
     return Format(input_format(estimator, settings), output_format(estimator), settings)

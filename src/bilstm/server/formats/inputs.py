@@ -151,23 +151,19 @@ class TextRows(InputFormat):
         self.examples = [" ".join(known[:6]) or "text"]
 
     def check(self, row: Any, where: str) -> str | list[str]:
-        if isinstance(row, str):
-            self._check_length(len(row), where)
-            return row
-        if not isinstance(row, list):
+        if not isinstance(row, (str, list)):
             raise invalid(f"expected a text or a list of words, got {kind_of(row)}", where)
-        check_steps(len(row), self.settings.steps, where)
-        for n, word in enumerate(row):
-            if not isinstance(word, str) or not word:
-                came = kind_of(word) if word != "" else "an empty one"
-                raise invalid(f"expected a word, got {came}", f"{where}[{n}]")
-        self._check_length(sum(map(len, row)), where)
-        return row
-
-    def _check_length(self, count: int, where: str) -> None:
-        if count > self.settings.characters:
+        if isinstance(row, list):
+            check_steps(len(row), self.settings.steps, where)
+            for n, word in enumerate(row):
+                if not isinstance(word, str) or not word:
+                    came = kind_of(word) if word != "" else "an empty one"
+                    raise invalid(f"expected a word, got {came}", f"{where}[{n}]")
+        count, most = len(row) if isinstance(row, str) else sum(map(len, row)), self.settings.characters
+        if count > most:
             hint = "cut it into sentences, or raise --max-characters where the server runs"
-            raise invalid(f"expected at most {self.settings.characters} characters, got {count}", where, hint)
+            raise invalid(f"expected at most {most} characters, got {count}", where, hint)
+        return row
 
     def prepare(self, row: str | list[str], where: str, usage: Usage) -> Sentence:
         if isinstance(row, list):

@@ -32,13 +32,11 @@ class OutputFormat(Protocol):
 
     schema: dict[str, Any]  # of one prediction, in OpenAPI 3.0
 
-    def predict(self, data: Any) -> list[dict[str, Any]]:
-        """One prediction for each row of gathered data."""
+    def predict(self, data: Any) -> list[dict[str, Any]]: ...  # one for each row of gathered data
 
 
 @singledispatch
 def output_format(estimator: BiLSTMEstimator) -> OutputFormat:
-    """The format of the predictions of a fitted estimator."""
     raise ParameterError(f"The server has no format for the predictions of {type(estimator).__name__}.")
 
 
@@ -72,18 +70,17 @@ class Labels:
     def predict(self, data: Dataset) -> list[dict[str, Any]]:
         """``{"label", "probability", "probabilities"}`` of each row; ``labels`` where there may be several."""
         probabilities = self.estimator.predict_proba(data)
-        if self.estimator.several_:
-            return [self._several(row) for row in probabilities.tolist()]
-        best = probabilities.argmax(axis=1).tolist()
-        return [
-            {"label": self.labels[k], "probability": row[k], "probabilities": dict(zip(self.names, row, strict=True))}
-            for k, row in zip(best, probabilities.tolist(), strict=True)
-        ]
+        choose = self._several if self.estimator.several_ else self._one
+        rows = probabilities.tolist()
+        return [choose(row) | {"probabilities": dict(zip(self.names, row, strict=True))} for row in rows]
+
+    def _one(self, row: list[float]) -> dict[str, Any]:
+        best = int(np.argmax(row))
+        return {"label": self.labels[best], "probability": row[best]}
 
     def _several(self, row: list[float]) -> dict[str, Any]:
         chosen = [label for label, probability in zip(self.labels, row, strict=True) if probability >= 0.5]
-        together = float(np.prod([max(probability, 1 - probability) for probability in row]))
-        return {"labels": chosen, "probability": together, "probabilities": dict(zip(self.names, row, strict=True))}
+        return {"labels": chosen, "probability": float(np.prod([max(share, 1 - share) for share in row]))}
 
 
 @output_format.register(BiLSTMTagger)
@@ -134,11 +131,8 @@ class Forecasts:
         self.names = estimator.target_names_
         self.bounds = [f"{side}_{percent}" for percent in INTERVALS for side in ("low", "high")]
         value = object_schema({"value": NUMBER_OR_NULL, **dict.fromkeys(self.bounds, NUMBER_OR_NULL)}, self.bounds)
-        step = {
-            "series": {"type": "string", "nullable": True},
-            "time": {"anyOf": [TEXT, NUMBER]},
-            "values": object_schema(dict.fromkeys(self.names, value)),
-        }
+        values = object_schema(dict.fromkeys(self.names, value))
+        step = {"series": TEXT | {"nullable": True}, "time": {"anyOf": [TEXT, NUMBER]}, "values": values}
         notes = list_schema(TEXT) | {"description": "What was odd about the series."}
         self.schema = object_schema({"steps": list_schema(object_schema(step, ["series"])), "notes": notes})
 
@@ -173,9 +167,9 @@ class Transcripts:
 
     def __init__(self, estimator: BiLSTMTranscriber) -> None:
         self.estimator = estimator
-        second = {"type": "number", "minimum": 0, "description": "In seconds."}
+        second = NUMBER | {"minimum": 0, "description": "In seconds."}
         word = object_schema({"text": TEXT, "start": second, "end": second, "confidence": PROBABILITY})
-        note = {"type": "string", "nullable": True, "description": "What is wrong with the recording."}
+        note = TEXT | {"nullable": True, "description": "What is wrong with the recording."}
         self.schema = object_schema({"text": TEXT, "confidence": PROBABILITY, "words": list_schema(word), "note": note})
 
     def predict(self, data: list[tuple[Array, int]]) -> list[dict[str, Any]]:

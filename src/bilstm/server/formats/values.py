@@ -49,7 +49,6 @@ def _bounds(low: float, high: float) -> dict[str, Any]:
 
 
 def list_schema(items: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a list of values of one schema."""
     return {"type": "array", "items": items}
 
 
@@ -77,7 +76,6 @@ class Field:
 
     @classmethod
     def of(cls, column: Column) -> Field:
-        """The field of an encoded column."""
         if column.kind == "category":
             shown = ", ".join(map(repr, column.values[:8])) + (", …" if len(column.values) > 8 else "")
             about = f"One of {shown}; others count as unknown."
@@ -155,7 +153,6 @@ class Record:
 
     @property
     def example(self) -> dict[str, Any]:
-        """A record that works."""
         return {field.name: field.example for field in self.fields}
 
     @cached_property

@@ -42,7 +42,12 @@ def draw_about(served: Served, server: Settings, background: Background) -> None
             _draw_blocks(training(estimator.history_)[:2])  # the summary and the losses
         with widgets.card("Figures"):
             widgets.text("h2", "Figures of the validation part")
-            _draw_figures(estimator)
+            if estimator.metrics_:
+                widgets.text("p", "Training stopped and chose by this part, so that it flatters a little.", "soft")
+                rows = [[name, number(value)] for name, value in estimator.metrics_.items()]
+                widgets.draw_html("table", ["figure", "value"], rows, "Figures of the validation part", [1])
+            else:
+                widgets.text("p", "No rows were set aside in training, so there are none.", "empty")
     with widgets.card("Facts"):
         widgets.text("h2", "Facts")
         weights = sum(weight.numel() for weight in estimator.network_.parameters())
@@ -52,15 +57,6 @@ def draw_about(served: Served, server: Settings, background: Background) -> None
         with ui.expansion("All parameters").props("dense").style("width: 100%"):
             _draw_blocks(settings(estimator))
     draw_report(served, server, background)
-
-
-def _draw_figures(estimator: BiLSTMEstimator) -> None:
-    if not estimator.metrics_:
-        widgets.text("p", "No rows were set aside in training, so there are none.", "empty")
-        return
-    widgets.text("p", "Training stopped and chose by this part, so that it flatters a little.", "soft")
-    rows = [[name, number(value)] for name, value in estimator.metrics_.items()]
-    widgets.draw_html("table", ["figure", "value"], rows, "Figures of the validation part", [1])
 
 
 # --- a report on a file -------------------------------------------------------------------------------------

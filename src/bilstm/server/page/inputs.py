@@ -42,6 +42,7 @@ from bilstm.server.page.requests import (
     series_columns,
     series_of_table,
     series_rows,
+    sound_of_file,
     texts_of_file,
 )
 from bilstm.server.settings import Settings
@@ -78,7 +79,6 @@ class InputForm(ABC, Generic[Estimator]):
         """What is typed as a request; DataError where it is none."""
 
     async def submit(self) -> None:
-        """Ask what is typed."""
         await self.on_request(self.request)
 
     def upload(
@@ -150,9 +150,8 @@ class TableForm(InputForm[BiLSTMEstimator]):
         if column.kind == "number":
             field = ui.number(column.name, value=usual(column)).props('outlined dense step="any"')
             return field.on("keydown.enter", self.submit)
-        return ui.select(column.values, label=column.name, value=usual(column), clearable=True).props(
-            "outlined dense options-dense"
-        )
+        choice = ui.select(column.values, label=column.name, value=usual(column), clearable=True)
+        return choice.props("outlined dense options-dense")
 
 
 def _value(column: Column, value: Any) -> Any:
@@ -302,12 +301,7 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
     def draw(self, card: ui.element) -> None:
         microphone = ui.element("div")
         with ui.element("div").classes("row"):
-            upload = self.upload(
-                card,
-                "Upload a sound file",
-                lambda _, name, content: Request([content], [name], [content]),
-                ",".join(SOUNDS),
-            )
+            upload = self.upload(card, "Upload a sound file", sound_of_file, ",".join(SOUNDS))
         seconds = min(MOST_SECONDS, self.settings.seconds, most_bytes(self.settings) / WIDEST)
         with microphone:
             Microphone(upload, float(int(seconds)))

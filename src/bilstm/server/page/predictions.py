@@ -82,7 +82,6 @@ def _shown(head: str, value: Any) -> str:
 def draw_prediction(
     estimator: BiLSTMEstimator, request: Request, prediction: Prediction, row: int, on_pick: OnPick
 ) -> None:
-    """One prediction."""
     raise ParameterError(f"The page cannot show the predictions of {type(estimator).__name__}.")
 
 

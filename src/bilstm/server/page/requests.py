@@ -35,13 +35,13 @@ Content = TypeVar("Content")
 class Request:
     """One or several inputs."""
 
-    rows: list[Any]
-    names: list[str]
-    data: Any = None
+    rows: list[Any]  # as Served.predict takes them
+    names: list[str]  # what each is called on the page
+    data: Any = None  # the same as bilstm.xray.x_ray takes it; None: from the end of a forecaster's training
 
 
 def read_content(name: str, content: bytes, read: Callable[[Path], Content], kinds: str = PLAIN_TEXTS) -> Content:
-    """What a reader of files makes of content that came without a file."""
+    """What a reader of files makes of content that came without a file; errors say ``name`` where it says the path."""
     ending = Path(name).suffix.lower() or ".csv"
     if ending not in kinds.split(","):
         raise DataError(f"expected a table as text ({kinds}), got {ending} ({name})", "save it as CSV")
@@ -95,6 +95,11 @@ def texts_of_file(estimator: BiLSTMEstimator, name: str, content: bytes) -> Requ
 def request_of_texts(texts: list[str]) -> Request:
     """Texts by themselves."""
     return Request(texts, [clipped(text, 40) for text in texts], texts)
+
+
+def sound_of_file(estimator: BiLSTMEstimator, name: str, content: bytes) -> Request:
+    """A recording, which is decoded where it is predicted."""
+    return Request([content], [name], [content])
 
 
 def series_of_table(estimator: BiLSTMForecaster, name: str, content: bytes) -> Request:

@@ -45,7 +45,6 @@ def secondary_button(label: str, on_click: Callable[[], Any] | None = None) -> u
 
 
 def text_box(label: str, value: str = "", *, rows: int = 5, mono: bool = False) -> ui.textarea:
-    """A box for a text of several lines."""
     box = ui.textarea(label, value=value).props(f'outlined rows={rows} input-style="resize: vertical"')
     return box.classes("mono" if mono else "").style("width: 100%")
 

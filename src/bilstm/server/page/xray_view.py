@@ -27,7 +27,6 @@ class XRayView:
         self.close()
 
     def close(self) -> None:
-        """There is nothing to look inside."""
         self.card.clear().set_visibility(False)
 
     async def offer(self, estimator: BiLSTMEstimator, request: Request, row: int = 0) -> None:
