@@ -21,12 +21,13 @@ from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.forecast_comparison import means
 from bilstm.metrics.forecasts import coverage_figures, forecast_figures, forecast_parts
 from bilstm.plotting.charts import Chart
-from bilstm.plotting.description import BLUE, GREY, ORANGE, PALETTE, Axis, Line, Panel
+from bilstm.plotting.description import BLUE, GREY, ORANGE, PALETTE, Axis, Band, Line, Mark, Panel
 from bilstm.plotting.interactive import to_plotly
 from bilstm.report.blocks import Block, Drawing, Table, Text
 from bilstm.report.examination import Examination, Example, case_anchor, examine, without_data, worst_rows, worst_table
-from bilstm.report.plots import fan, fan_marks
 
+Fan = tuple[Array, Array, Array, Array]  # times, values, lower and upper bounds
+FORECAST = BLUE
 PANELS = 4  # series and targets that are drawn
 # horizons in a block that the bootstrap draws: forecasts less than one apart share steps, and the ends of a block tear
 # such pairs apart. Of 400 horizons of a random walk blocks of one give 0.85 to 0.93 of the true width,
@@ -214,6 +215,29 @@ def fan_chart(series: Series, forecasts: Forecasts, row: int, k: int, ahead: boo
     name = panel_name(forecasts, row, k)
     panel = Panel(marks, Axis(series.times.name), Axis(forecasts.names[k]))
     return Drawing(Chart(name, note, to_plotly([panel]), height=380))
+
+
+def fan(made: Forecasts, row: int, k: int) -> Fan:
+    """One forecast from its last known value on: times (h + 1,), values, lower and upper bounds (intervals, h + 1)."""
+    steps = slice(row * made.horizon, (row + 1) * made.horizon)
+    times = np.concatenate([made.origins.slice(row, 1).to_numpy(), made.times[steps].to_numpy()])
+    last = made.last[row, k]
+    bounds = [
+        np.concatenate([np.full((len(side), 1), last), side[:, row, :, k]], axis=1) for side in (made.lows, made.highs)
+    ]
+    return times, np.append(last, made.forecast[row, :, k]), bounds[0], bounds[1]
+
+
+def fan_marks(fans: Sequence[Fan]) -> list[Mark]:
+    """Forecasts with their intervals."""
+    marks: list[Mark] = []
+    for later, (when, middle, lows, highs) in enumerate(fans):
+        for percent, low, high, opacity in zip(INTERVALS[::-1], lows[::-1], highs[::-1], (0.16, 0.28), strict=False):
+            name = "" if later else f"{percent} % interval"
+            marks.append(Band(when, low, high, name=name, colour=FORECAST, opacity=opacity))
+        name, marker = "" if later else "forecast", 2.5 if len(when) < 16 else 0
+        marks.append(Line(middle, when, name=name, colour=FORECAST, marker=marker))
+    return marks
 
 
 def panel_name(forecasts: Forecasts, row: int, k: int) -> str:

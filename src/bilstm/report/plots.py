@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
 from typing import Any
@@ -22,16 +21,14 @@ from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
-from bilstm.estimators.forecasts import INTERVALS, Forecasts
+from bilstm.estimators.forecasts import Forecasts
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.plotting.description import (
-    BLUE,
     PALETTE,
     RED,
     Axis,
-    Band,
     HeatMap,
     Line,
     Mark,
@@ -41,10 +38,11 @@ from bilstm.plotting.description import (
 )
 from bilstm.plotting.figures import save_figure, to_matplotlib
 from bilstm.plotting.panels import confusion_panel, errors_panel, scatter_panel
+from bilstm.report.forecasting import FORECAST, Fan, fan, fan_marks
 
 __all__ = ["confusion", "forecasts", "predicted_against_true", "predictions", "save_figure", "transcript"]
 
-KNOWN, CAME, FORECAST = "#3b3b3b", RED, BLUE
+KNOWN, CAME = "#3b3b3b", RED
 MOST_FANS = 12  # forecasts of the past that a panel shows
 MOST_PANELS = 6  # series and targets that a figure shows
 
@@ -169,20 +167,6 @@ def _owners(series: Series, horizon: int, made: Forecasts) -> Array:
     return owners
 
 
-Fan = tuple[Array, Array, Array, Array]  # times, values, lower and upper bounds
-
-
-def fan(made: Forecasts, row: int, k: int) -> Fan:
-    """One forecast from its last known value on: times (h + 1,), values, lower and upper bounds (intervals, h + 1)."""
-    steps = slice(row * made.horizon, (row + 1) * made.horizon)
-    times = np.concatenate([made.origins.slice(row, 1).to_numpy(), made.times[steps].to_numpy()])
-    last = made.last[row, k]
-    bounds = [
-        np.concatenate([np.full((len(side), 1), last), side[:, row, :, k]], axis=1) for side in (made.lows, made.highs)
-    ]
-    return times, np.append(last, made.forecast[row, :, k]), bounds[0], bounds[1]
-
-
 def _series_panel(series: Series, owner: int, k: int, fans: list[Fan], shown: int) -> Panel:
     """A series' last steps and the fans of forecasts made in it; what came after the first in another colour."""
     rows = slice(int(series.starts[owner]), int(series.starts[owner] + series.lengths[owner]))
@@ -195,18 +179,6 @@ def _series_panel(series: Series, owner: int, k: int, fans: list[Fan], shown: in
     marks += fan_marks(fans)
     has_dates = series.times.dtype.is_temporal()
     return Panel(marks, Axis() if has_dates else Axis(series.times.name, scale="whole"))
-
-
-def fan_marks(fans: Sequence[Fan]) -> list[Mark]:
-    """Forecasts with their intervals."""
-    marks: list[Mark] = []
-    for number, (when, middle, lows, highs) in enumerate(fans):
-        for percent, low, high, opacity in zip(INTERVALS[::-1], lows[::-1], highs[::-1], (0.16, 0.28), strict=False):
-            name = "" if number else f"{percent} % interval"
-            marks.append(Band(when, low, high, name=name, colour=FORECAST, opacity=opacity))
-        name, marker = "" if number else "forecast", 2.5 if len(when) < 16 else 0
-        marks.append(Line(middle, when, name=name, colour=FORECAST, marker=marker))
-    return marks
 
 
 def transcript(estimator: BiLSTMTranscriber, sound: Any) -> Figure:
