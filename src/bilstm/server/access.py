@@ -127,10 +127,9 @@ def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
 
 
 def _is_page_visit(scope: Scope) -> bool:
-    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-        return False
     accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
-    return b"text/html" in accepted and not scope["path"].startswith("/v1/")
+    is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    return is_read and b"text/html" in accepted and not scope["path"].startswith("/v1/")
 
 
 # --- the form in which a browser shows the token -------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
@@ -17,21 +18,20 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double what is read
         own = self.registry = CollectorRegistry()
+        by_model: dict[str, Any] = {"labelnames": ["model"], "registry": own}
         self.requests = Counter("bilstm_requests", "Requests answered.", ["route", "method", "status"], registry=own)
-        self.seconds = Histogram(
-            "bilstm_request_seconds", "Seconds from a request to its answer.", ["route"], buckets=SECONDS, registry=own
-        )
+        about = "Seconds from a request to its answer."
+        self.seconds = Histogram("bilstm_request_seconds", about, ["route"], buckets=SECONDS, registry=own)
         self.in_progress = Gauge("bilstm_requests_in_progress", "Requests that are worked on.", registry=own)
-        self.queue = Gauge("bilstm_queue_length", "Requests that wait for a model.", ["model"], registry=own)
-        self.rows = Counter("bilstm_predictions", "Rows predicted.", ["model"], registry=own)
-        self.batch_rows = Histogram("bilstm_batch_rows", "Rows of a batch.", ["model"], buckets=ROWS, registry=own)
+        self.queue = Gauge("bilstm_queue_length", "Requests that wait for a model.", **by_model)
+        self.rows = Counter("bilstm_predictions", "Rows predicted.", **by_model)
+        self.batch_rows = Histogram("bilstm_batch_rows", "Rows of a batch.", buckets=ROWS, **by_model)
         self.batch_seconds = Histogram(
-            "bilstm_batch_seconds", "Seconds that a batch took.", ["model"], buckets=SECONDS, registry=own
+            "bilstm_batch_seconds", "Seconds that a batch took.", buckets=SECONDS, **by_model
         )
-        self.load_seconds = Gauge("bilstm_model_load_seconds", "Seconds to load a model.", ["model"], registry=own)
-        self.reload_failures = Counter(
-            "bilstm_reload_failures", "Model files that could not be loaded anew.", ["model"], registry=own
-        )
+        self.load_seconds = Gauge("bilstm_model_load_seconds", "Seconds to load a model.", **by_model)
+        about = "Model files that could not be loaded anew."
+        self.reload_failures = Counter("bilstm_reload_failures", about, **by_model)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request has its answer; methods that HTTP does not know are counted as one."""

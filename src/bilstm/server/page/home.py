@@ -249,7 +249,9 @@ class Visit:
             if self.served is not served:
                 self.draw_model(self.name, LOADED_ANEW)
                 return None
-            self.show_predictions(request, predictions)
+            on_pick = partial(self.xray.offer, self.estimator, request)
+            with self.result.clear():
+                draw_predictions(self.estimator, request, predictions, on_pick)
             return request
         except BilstmError as error:
             self.show_error(error)
@@ -265,7 +267,3 @@ class Visit:
         self.xray.close()
         with self.result:
             widgets.show_error(error)
-
-    def show_predictions(self, request: Request, predictions: list[Any]) -> None:
-        with self.result.clear():
-            draw_predictions(self.estimator, request, predictions, partial(self.xray.offer, self.estimator, request))
