@@ -13,7 +13,7 @@ from bilstm.data.builtin import boston, digits, sunspots
 from bilstm.data.series.windows import windows_at
 from bilstm.demo.invented import invented_sentences
 from bilstm.demo.tones import dial_tones
-from bilstm.export.feeds import feed
+from bilstm.export.check import feed
 from tests.compare import assert_close
 from tests.export import exact, models
 from tests.export.models import Truth, run, some_lengths, some_steps

@@ -1,7 +1,11 @@
-"""An exported graph run by ONNX Runtime beside the model that it was made of, on a few made-up inputs."""
+"""A few made-up inputs run by ONNX Runtime and by the model that the graph was made of; data as a graph takes them.
+
+What a caller does by the JSON beside the graph is done here with the package's readers. Knows no ONNX operators.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -10,9 +14,9 @@ import numpy as np
 import polars as pl
 from scipy.special import log_softmax
 
-from bilstm.data.columns import Array
+from bilstm.data.columns import Array, as_text
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.encoders import Column
+from bilstm.data.encoders import Column, FeatureEncoder
 from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import ModelFileError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -22,26 +26,26 @@ from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
-from bilstm.export.feeds import Data, feed
+from bilstm.export.columns import MISSING, UNKNOWN, used
+from bilstm.export.forecast import learns
+from bilstm.networks.forecast import ForecastNetwork
 
+Data = Dataset | Sequence[Array]  # what an estimator reads: sequences, windows of series, or waveforms
+Feed = dict[str, Array]
 ROWS = 8
 WRONG = 1e-3  # float32 differs by some millionths
 
 
 class Checked(NamedTuple):
-    """The largest difference, in what, and by which ONNX Runtime."""
+    """How far a graph is from its model."""
 
-    difference: float
+    difference: float  # the largest
     unit: str
-    runtime: str
+    runtime: str  # its version
 
 
 def checked(model: BiLSTMEstimator, content: bytes) -> Checked | None:
-    """Run the graph on made-up inputs and compare; None where ONNX Runtime is not installed.
-
-    Raises:
-        ModelFileError: the results differ by more than rounding.
-    """
+    """Run the graph on made-up inputs and compare; None where ONNX Runtime is not installed."""
     if find_spec("onnxruntime") is None:
         return None
     import onnxruntime
@@ -63,7 +67,7 @@ def run(content: bytes, inputs: dict[str, Array]) -> dict[str, Array]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))
@@ -149,14 +153,90 @@ def _(estimator: BiLSTMForecaster, data: Windows, results: dict[str, Array]) -> 
 def _(estimator: BiLSTMTranscriber, data: list[Array], results: dict[str, Array]) -> tuple[float, str]:
     missed = [0.0]
     for row, (count, own) in enumerate(zip(results["steps"], estimator.outputs(data), strict=True)):
-        expected = (
-            np.zeros((0, len(estimator.characters_))) if own is None else log_softmax(own.astype(np.float64), axis=1)
-        )
-        if count != len(expected):
+        if count != (0 if own is None else len(own)):
             return np.inf, "another number of steps"
-        missed.append(_largest(results["log_probabilities"][row, :count] - expected))
+        if own is not None:
+            missed.append(_largest(results["log_probabilities"][row, :count] - log_softmax(np.float64(own), axis=1)))
     return max(missed), "logarithm of a probability"
 
 
 def _largest(values: Array) -> float:
     return float(np.abs(values).max(initial=0.0))
+
+
+# -- data as the inputs of a graph ----------------------------------------------------------------------------------
+
+
+@singledispatch
+def feed(estimator: BiLSTMEstimator, data: Data) -> Feed:
+    """The inputs of an estimator's graph for data."""
+    assert isinstance(data, Dataset)
+    if isinstance(estimator, LanguageEstimator) and estimator.is_language_:
+        return _of_words(estimator, data)
+    columns = _of_columns(estimator.features_, data)
+    return columns if estimator.columns_are_steps else columns | {"lengths": data.lengths}
+
+
+def _padded(steps: Array, lengths: Array, fill: Any) -> Array:
+    """Steps of all sequences one below the other (S, F) as (B, T, F), and ``fill`` behind the ends."""
+    inside = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
+    values = np.full((*inside.shape, *steps.shape[1:]), fill, dtype=steps.dtype)
+    values[inside] = steps
+    return values
+
+
+def _of_columns(encoder: FeatureEncoder, data: Dataset) -> Feed:
+    inputs = {}
+    if columns := used(encoder, "number"):
+        values = data.steps.select(pl.col([column.name for column in columns]).cast(pl.Float64).fill_null(np.nan))
+        inputs["numbers"] = _padded(values.to_numpy(), data.lengths, np.nan)
+    if columns := used(encoder, "category"):
+        codes = [_codes(data.steps[column.name], column.values) for column in columns]
+        inputs["categories"] = _padded(np.stack(codes, axis=1), data.lengths, UNKNOWN)
+    return inputs
+
+
+def _codes(column: pl.Series, values: Sequence[str]) -> Array:
+    text = as_text(column)
+    codes = text.replace_strict(list(values), range(len(values)), default=UNKNOWN, return_dtype=pl.Int64)
+    numbers: Array = codes.set(text.is_null(), MISSING).to_numpy()
+    return numbers
+
+
+def _of_words(estimator: LanguageEstimator, data: Dataset) -> Feed:
+    ids, forms = estimator.words_.transform(data.steps[WORD])
+    nothing = np.zeros((1, forms.shape[1]), dtype=np.int64)  # the form of padding: a graph needs one at least
+    words = _padded(ids[:, 0] + 1, data.lengths, 0)
+    return {"words": words, "forms": np.concatenate([nothing, forms]), "lengths": data.lengths}
+
+
+@feed.register
+def _(estimator: BiLSTMForecaster, windows: Windows) -> Feed:
+    network, encoder, series = estimator.network_, estimator.encoder_, windows.series
+    assert isinstance(network, ForecastNetwork)
+    here = windows.starts[:, None] + np.arange(windows.history)  # (W, T)
+    targets = series.forward_filled(series.steps.select(encoder.target_columns))
+    inputs = {"targets": targets.to_numpy()[here]}
+    if not learns(network):
+        return inputs
+    for prefix, columns, frame, rows in (
+        ("", encoder.columns, encoder.beside(series), here),
+        ("future_", encoder.ahead, encoder.known_ahead(series), windows.rows_behind),
+    ):
+        if names := [column.name for column in used(columns, "number")]:
+            filled = series.forward_filled(frame.select(names)).cast(pl.Float64).fill_null(np.nan)
+            inputs[f"{prefix}numbers"] = filled.to_numpy()[rows]
+        if flagged := [column.name for column in used(columns, "number") if column.flag]:
+            gone = frame.select(pl.col(flagged).is_null().cast(pl.Float32))
+            inputs[f"{prefix}missing"] = gone.to_numpy()[rows]
+    return inputs
+
+
+@feed.register
+def _(estimator: BiLSTMTranscriber, waveforms: Sequence[Array]) -> Feed:
+    lengths = np.array([len(waveform) for waveform in waveforms])
+    longest = max(int(lengths.max(initial=0)), estimator.sound_.window)
+    samples = np.zeros((len(waveforms), longest), dtype=np.float32)
+    for row, waveform in zip(samples, waveforms, strict=True):
+        row[: len(waveform)] = waveform
+    return {"samples": samples, "lengths": lengths}

@@ -23,13 +23,11 @@ def used(encoder: FeatureEncoder | None, kind: str) -> list[Column]:
 
 def described(encoder: FeatureEncoder) -> list[dict[str, Any]]:
     """What the JSON beside a graph says of columns; the order of a kind is that of its input."""
-    descriptions: list[dict[str, Any]] = []
-    for column in encoder.columns:
-        if column.kind == "number":
-            descriptions.append({"name": column.name, "kind": "number"})
-        elif column.kind == "category":
-            descriptions.append({"name": column.name, "kind": "category", "values": column.values})
-    return descriptions
+    return [
+        {"name": column.name, "kind": column.kind} | ({"values": column.values} if column.kind == "category" else {})
+        for column in encoder.columns
+        if column.kind in ("number", "category")
+    ]
 
 
 def encoded(
@@ -37,12 +35,8 @@ def encoded(
 ) -> str:
     """Inputs for the columns, and what :class:`FeatureEncoder` makes of them: (B, T, F) float.
 
-    Args:
-        graph: gets the inputs ``numbers`` (…, n) double, NaN where missing, and ``categories`` (…, c) int64.
-        encoder: as it was fitted.
-        axes: names or sizes of B and T.
-        prefix: of the inputs' names.
-        filled: numbers have no gaps (any more); where they were, a further input ``missing`` (…, m) says.
+    Inputs are ``numbers`` (…, n) double, NaN where missing, and ``categories`` (…, c) int64. Where numbers are
+    ``filled``, a further input ``missing`` (…, m) says where they had gaps.
     """
     blocks = _of_numbers(graph, used(encoder, "number"), axes, prefix, filled)
     blocks += _of_categories(graph, used(encoder, "category"), axes, prefix)

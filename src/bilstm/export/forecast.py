@@ -11,7 +11,7 @@ from bilstm.data.series.encoder import LOG, SeriesEncoder
 from bilstm.estimators.forecasts import INTERVALS
 from bilstm.export.columns import encoded
 from bilstm.export.graph import Graph
-from bilstm.export.layers import last_states, linear, lstm, numbers, rows_of
+from bilstm.export.layers import last_states, linear, lstm, numbers, whole_rows
 from bilstm.networks.forecast import LEAST_SCALE, ForecastNetwork
 
 
@@ -41,10 +41,6 @@ def learns(network: ForecastNetwork) -> bool:
     return float(network.share) > 0
 
 
-def _number(graph: Graph, name: str, value: float) -> str:
-    return graph.constant(name, np.float32(value))
-
-
 def _standardised(graph: Graph, encoder: SeriesEncoder, targets: str) -> str:
     """Targets in the caller's units to z, (B, T, K); the mean where nothing was known yet."""
     scaled = graph.add("Log", targets) if encoder.target_as == LOG else targets
@@ -70,7 +66,7 @@ def _restlessness(graph: Graph, network: ForecastNetwork, z: str) -> str:
     """The root mean square of a window's changes as a share of the usual one, (B, 1, K)."""
     change = _changes(graph, network, z)
     square = graph.add("ReduceMean", graph.add("Mul", change, change), axes=[1])
-    square = graph.add("Max", square, _number(graph, "least_square", LEAST_SCALE**2))
+    square = graph.add("Max", square, graph.constant("least_square", np.float32(LEAST_SCALE**2)))
     return graph.add("Sqrt", square, name="restlessness")
 
 
@@ -79,8 +75,9 @@ def _width(graph: Graph, network: ForecastNetwork, z: str) -> str:
     own = _restlessness(graph, network, z)
     if network.rescale:
         return own
-    twice = graph.add("Mul", graph.add("Mul", own, own), _number(graph, "two", 2))
-    third = graph.add("Div", graph.add("Add", twice, _number(graph, "one", 1)), _number(graph, "three", 3))
+    two, one, three = (graph.constant(name, np.float32(n)) for name, n in (("two", 2), ("one", 1), ("three", 3)))
+    twice = graph.add("Mul", graph.add("Mul", own, own), two)
+    third = graph.add("Div", graph.add("Add", twice, one), three)
     return graph.add("Sqrt", third, name="width")
 
 
@@ -105,7 +102,7 @@ def _learned_part(graph: Graph, network: ForecastNetwork, encoder: SeriesEncoder
     if encoder.columns is not None:
         others = encoded(graph, encoder.columns, ["B", history], filled=True)
         x = graph.add("Concat", x, others, axis=2, name="lstm_steps")
-    read = lstm(graph, network.lstm, x, rows_of(graph, x, history))
+    read = lstm(graph, network.lstm, x, whole_rows(graph, x, history))
     hidden = graph.add("Relu", linear(graph, network.hidden, last_states(graph, read), "hidden"))
     learned = graph.reshape(linear(graph, network.output, hidden, "outputs"), 0, network.horizon, network.targets)
     if encoder.ahead is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,19 +39,16 @@ class Graph:
         self.outputs: list[Any] = []
         self._names: set[str] = set()
 
-    # -- what goes in and out --------------------------------------------------------------------------------
-
     def input(self, name: str, kind: str, shape: Sequence[int | str]) -> str:
         """An input of the whole graph; axes with a name may have any size."""
-        name = self._unused(name)
         self.inputs.append(self._described(name, kind, shape))
-        return name
+        return self.prefix + name
 
     def output(self, name: str, value: str, kind: str, shape: Sequence[int | str]) -> None:
         """Let ``value`` be a result of the whole graph, under a name of its own."""
-        name = self._unused(name)
-        self.nodes.append(self.onnx.helper.make_node("Identity", [value], [name], name=f"{name}_out"))
         self.outputs.append(self._described(name, kind, shape))
+        name = self.prefix + name
+        self.nodes.append(self.onnx.helper.make_node("Identity", [value], [name], name=f"{name}_out"))
 
     def constant(self, name: str, value: Any) -> str:
         """Numbers that stand in the file; the same name stands for the same numbers."""
@@ -60,8 +57,6 @@ class Graph:
         assert self.constants.setdefault(name, tensor) == tensor, f"two constants are called {name}"
         self._names.add(name)
         return name
-
-    # -- operators -------------------------------------------------------------------------------------------
 
     def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """An operator with one result."""
@@ -81,9 +76,8 @@ class Graph:
 
     def integers(self, *values: int) -> str:
         """Whole numbers as a constant (n,): axes, shapes, places."""
-        return self.constant(
-            "int_" + "_".join(map(str, values)).replace("-", "minus"), np.array(values, dtype=np.int64)
-        )
+        name = "int_" + "_".join(map(str, values)).replace("-", "minus")
+        return self.constant(name, np.array(values, dtype=np.int64))
 
     def cast(self, value: str, kind: str) -> str:
         """The same numbers as another type."""
@@ -118,8 +112,6 @@ class Graph:
         zero, one = self.whole(0), self.whole(1)
         return self.add("Range", zero, self.squeeze(count, 0), one)
 
-    # -- the end ---------------------------------------------------------------------------------------------
-
     def body(self) -> Any:
         """The graph as the body of an operator of another graph; what nobody reads is left out."""
         read, nodes = {output.name for output in self.outputs}, []
@@ -130,16 +122,11 @@ class Graph:
         constants = [constant for name, constant in self.constants.items() if name in read]
         return self.onnx.helper.make_graph(nodes[::-1], self.name, self.inputs, self.outputs, constants)
 
-    def model(self, about: str, metadata: Mapping[str, str] | None = None) -> Any:
-        """The whole, checked by ONNX's own checker and inference of shapes.
-
-        Raises:
-            ModelFileError: it is larger than a file of ONNX can be.
-        """
+    def model(self, about: str) -> Any:
+        """The whole, checked by ONNX's own checker and inference of shapes; too large for protobuf is an error."""
         helper = self.onnx.helper
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(self.body(), opset_imports=opset, ir_version=IR_VERSION, doc_string=about)
-        helper.set_model_props(model, dict(metadata or {}))
         if model.ByteSize() > LARGEST:
             raise ModelFileError(
                 f"expected a graph of at most 2 GB, got {model.ByteSize() / 1e9:.1f} GB",
@@ -149,6 +136,10 @@ class Graph:
         return model
 
     def _described(self, name: str, kind: str, shape: Sequence[int | str]) -> Any:
+        """An input or output under a name of its own."""
+        name = self.prefix + name
+        assert name not in self._names, name
+        self._names.add(name)
         return self.onnx.helper.make_tensor_value_info(name, self._kind(kind), list(shape))
 
     def _kind(self, kind: str) -> int:
@@ -161,9 +152,3 @@ class Graph:
             number += 1
             free = f"{name}_{number}"
         return free
-
-    def _unused(self, name: str) -> str:
-        name = self.prefix + name
-        assert name not in self._names, name
-        self._names.add(name)
-        return name

@@ -23,7 +23,7 @@ LOWEST = np.finfo(np.float32).min  # what attention_pool puts where there is no 
 
 
 class Read(NamedTuple):
-    """What a BiLSTM leaves: names of its states at every step, and of the last ones."""
+    """What a BiLSTM leaves."""
 
     output: str  # (B, T, D·H), zero behind each row's length
     h_n: list[str]  # of each layer, (D, B, H)
@@ -46,17 +46,13 @@ def rows(graph: Graph, lengths: str, like: str) -> Rows:
     return Rows(lengths, graph.add("Less", time, graph.unsqueeze(lengths, 1), name="inside"))
 
 
-def rows_of(graph: Graph, x: str, T: int) -> Rows:
-    """The rows of x (B, T, …), of which every one has T steps."""
+def whole_rows(graph: Graph, x: str, T: int) -> Rows:
+    """The rows of x (B, T, …), all of T steps."""
     return rows(graph, graph.add("Expand", graph.integers(T), graph.size(x, 0)), x)
 
 
 def lstm(graph: Graph, layer: nn.LSTM, x: str, row: Rows, name: str = "lstm") -> Read:
-    """A BiLSTM over x (B, T, F), each row over its own length.
-
-    Raises:
-        ParameterError: the layer has projections, which ONNX has not, or is not of float32.
-    """
+    """A BiLSTM over x (B, T, F), each row over its own length."""
     if layer.proj_size:
         raise ParameterError(f"expected a layer without projection, got proj_size={layer.proj_size}: ONNX has none")
     if layer.weight_ih_l0.dtype != torch.float32:
@@ -67,14 +63,9 @@ def lstm(graph: Graph, layer: nn.LSTM, x: str, row: Rows, name: str = "lstm") ->
     x = graph.transpose(x, 1, 0, 2)  # (T, B, F)
     h_n, c_n = [], []
     for k in range(layer.num_layers):
-        y, h, c = graph.several(
-            "LSTM",
-            3,
-            *[x, *_weights(graph, layer, k, f"{name}_layer{k}"), lengths],
-            name=f"{name}_layer{k}",
-            hidden_size=layer.hidden_size,
-            direction="bidirectional" if D == 2 else "forward",
-        )
+        own, way = f"{name}_layer{k}", "bidirectional" if D == 2 else "forward"
+        inputs = [x, *_weights(graph, layer, k, own), lengths]
+        y, h, c = graph.several("LSTM", 3, *inputs, name=own, hidden_size=layer.hidden_size, direction=way)
         x = graph.reshape(graph.transpose(y, 0, 2, 1, 3), 0, 0, D * layer.hidden_size)  # (T, D, B, H) → (T, B, D·H)
         h_n.append(h)
         c_n.append(c)
@@ -109,10 +100,10 @@ def numbers(tensor: Tensor) -> Array:
 def linear(graph: Graph, layer: nn.Linear, x: str, name: str) -> str:
     """x (…, K) → (…, N)."""
     product = graph.add("MatMul", x, graph.constant(f"{name}_weight", numbers(layer.weight.T)), name=f"{name}_product")
-    bias: Any = layer.bias
-    return (
-        product if bias is None else graph.add("Add", product, graph.constant(f"{name}_bias", numbers(bias)), name=name)
-    )
+    bias: Any = layer.bias  # None without, which torch's annotation denies
+    if bias is None:
+        return product
+    return graph.add("Add", product, graph.constant(f"{name}_bias", numbers(bias)), name=name)
 
 
 # -- pooling -------------------------------------------------------------------------------------------------------
@@ -191,28 +182,14 @@ def viterbi(graph: Graph, crf: CRF, emissions: str, row: Rows) -> str:
     next_steps = graph.add("Concat", graph.part(steps, 0, 1), first, axis=0)  # the last is not read
     next_number = graph.add("Add", graph.range(graph.size(emissions, 1)), graph.whole(1))
     goes_on = graph.add("Less", graph.unsqueeze(next_number, 1), row.lengths, name="goes_on")  # (T, B)
-    scores, origins = graph.several(
-        "Scan",
-        2,
-        begun,
-        next_steps,
-        goes_on,
-        name="best_paths",
-        num_scan_inputs=2,
-        body=_forwards(len(start), transitions),
-    )
+    forwards, backwards = _forwards(len(start), transitions), _backwards(len(start))
+    scanned = begun, next_steps, goes_on
+    scores, origins = graph.several("Scan", 2, *scanned, name="best_paths", num_scan_inputs=2, body=forwards)
     ended = graph.add("Add", scores, graph.constant("crf_end", end))
     last = graph.add("ArgMax", ended, axis=1, keepdims=0, name="last_tag")  # (B,)
+    from_the_end = {"scan_input_directions": [1], "scan_output_directions": [1]}
     _, path = graph.several(
-        "Scan",
-        2,
-        last,
-        origins,
-        name="way_back",
-        num_scan_inputs=1,
-        body=_backwards(len(start)),
-        scan_input_directions=[1],
-        scan_output_directions=[1],
+        "Scan", 2, last, origins, name="way_back", num_scan_inputs=1, body=backwards, **from_the_end
     )  # (T, B)
     tags = graph.transpose(path, 1, 0)
     return graph.add("Where", row.inside, tags, graph.whole(0), name="best_tags")

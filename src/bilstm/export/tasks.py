@@ -29,7 +29,7 @@ from bilstm.export import sound
 from bilstm.export.columns import described, encoded, used
 from bilstm.export.forecast import forecast, learns
 from bilstm.export.graph import Graph
-from bilstm.export.layers import Rows, linear, lstm, pooled, rows, rows_of, viterbi, word_vectors
+from bilstm.export.layers import Rows, linear, lstm, pooled, rows, viterbi, whole_rows, word_vectors
 from bilstm.networks.forecast import ForecastNetwork
 from bilstm.networks.network import Network, StepNetwork
 from bilstm.networks.speech import SpeechNetwork
@@ -40,11 +40,7 @@ Spec = dict[str, Any]
 
 @singledispatch
 def operators(estimator: BiLSTMEstimator, graph: Graph) -> Spec:
-    """Write the operators, inputs and outputs of an estimator into a graph; gives what the JSON says of it alone.
-
-    Raises:
-        ModelFileError: it is none of the five kinds of estimator.
-    """
+    """Write the operators, inputs and outputs of an estimator into a graph; gives what the JSON says of it alone."""
     raise ModelFileError(f"There is no ONNX graph of a {type(estimator).__name__}.")
 
 
@@ -165,7 +161,7 @@ def _columns(graph: Graph, estimator: BiLSTMEstimator) -> tuple[str, Rows, Spec]
     }
     if estimator.columns_are_steps:
         x = graph.transpose(encoded(graph, estimator.features_, ["B", 1]), 0, 2, 1)  # (B, F, 1)
-        return x, rows_of(graph, x, len(estimator.features_.names)), spec
+        return x, whole_rows(graph, x, len(estimator.features_.names)), spec
     x = encoded(graph, estimator.features_, ["B", "T"])
     return x, rows(graph, graph.input("lengths", "int64", ["B"]), x), spec
 

@@ -36,14 +36,7 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     operators = from_extra("onnxscript", EXTRA).opset18
 
     def lstm(
-        input: Any,
-        h0: Any,
-        c0: Any,
-        weights: Sequence[Any],
-        lengths: Any,
-        masks: Sequence[Any],
-        directions: int,
-        keep: bool,
+        input: Any, h0: Any, c0: Any, weights: Sequence[Any], lengths: Any, masks: Any, directions: int, keep: bool
     ) -> tuple[Any, ...]:
         if masks:
             raise ParameterError("expected a model in evaluation, got one that drops units", hint="model.eval()")
