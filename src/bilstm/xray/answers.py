@@ -36,26 +36,16 @@ MOST_NAMED = 6  # coming steps that the prediction names
 
 @dataclass(frozen=True)
 class Answer:
-    """The outputs of one example that are explained.
+    """The outputs of one example that are explained."""
 
-    Args:
-        prediction: what the model says, in words.
-        names: of the outputs, K.
-        units: of each.
-        score: outputs of the network and a number in 0…K−1 for each row to what is explained, (M,).
-        at: the step that each output belongs to; empty where they belong to the whole sequence.
-        scale, shift: what a score is multiplied with and what is added to have it in its unit, (K,).
-        notes: what a reader has to know.
-    """
-
-    prediction: str
-    names: list[str]
-    units: list[str]
-    score: Score
-    at: list[int] = field(default_factory=list)
-    scale: Array | None = None
-    shift: Array | None = None
-    notes: list[str] = field(default_factory=list)
+    prediction: str  # what the model says
+    names: list[str]  # of the outputs, K
+    units: list[str]  # of each
+    score: Score  # outputs of the network and a number in 0…K−1 for each row to what is explained, (M,)
+    at: list[int] = field(default_factory=list)  # the step of each output; empty where they belong to the sequence
+    scale: Array | None = None  # what a score is multiplied with to have it in its unit, (K,)
+    shift: Array | None = None  # and what is added then
+    notes: list[str] = field(default_factory=list)  # what a reader has to know
 
 
 @singledispatch
@@ -198,11 +188,7 @@ def tag_log_odds(emissions: Tensor, steps: Tensor, tags: Tensor, crf: CRF | None
 
     .. math:: \\log Z_{y_t = k} - \\log Z_{y_t \\ne k}
 
-    Args:
-        emissions: (M, T, K).
-        steps: t of each row, (M,).
-        tags: k of each row, (M,).
-        crf: what scores sequences; None where every word is tagged alone.
+    Emissions are (M, T, K), steps t and tags k (M,). Without a CRF every word is tagged alone.
     """
     rows = torch.arange(len(emissions))
     if crf is None:

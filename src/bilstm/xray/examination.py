@@ -137,7 +137,11 @@ def _contributions(answer: Answer, paths: list[Path]) -> list[Contribution]:
         amounts = path.amounts * scale
         at = answer.at[k] if answer.at else None
         by_step = amounts.sum(axis=2)  # (ways + 1, T)
-        past, future, direct = (by_step[0], by_step[1], by_step[2]) if at is None else _around(by_step.sum(axis=0), at)
+        if at is None:
+            past, future, direct = by_step
+        else:
+            steps, total = np.arange(by_step.shape[1]), by_step.sum(axis=0)
+            past, future, direct = total * (steps < at), total * (steps > at), total * (steps == at)
         contributions.append(
             Contribution(
                 output=answer.names[k],
@@ -153,12 +157,6 @@ def _contributions(answer: Answer, paths: list[Path]) -> list[Contribution]:
             )
         )
     return contributions
-
-
-def _around(amounts: Array, at: int) -> tuple[Array, Array, Array]:
-    """What comes from before a step, from behind it, and from itself, (T,) each."""
-    steps = np.arange(len(amounts))
-    return amounts * (steps < at), amounts * (steps > at), amounts * (steps == at)
 
 
 def _transitions(estimator: BiLSTMEstimator, network: nn.Module) -> tuple[list[str], Array, Array, Array] | None:

@@ -30,11 +30,11 @@ class Passthrough(nn.Module):
 
 
 class Run(NamedTuple):
-    """One run of a BiLSTM: what went in, output and h_n as they came out, and the same as leaves of a new graph."""
+    """One run of a BiLSTM."""
 
     input: Tensor
-    before: tuple[Tensor, Tensor]
-    after: tuple[Tensor, Tensor]
+    before: tuple[Tensor, Tensor]  # output and h_n as they came out
+    after: tuple[Tensor, Tensor]  # the same as leaves of a new graph
 
 
 class Recorder(nn.Module):
@@ -43,7 +43,7 @@ class Recorder(nn.Module):
     def __init__(self, lstm: BiLSTM) -> None:
         super().__init__()
         self.lstm = lstm
-        self.runs: list[Run] = []
+        self.run: Run | None = None
 
     def forward(
         self, input: Tensor, hx: None = None, lengths: Tensor | None = None
@@ -51,7 +51,7 @@ class Recorder(nn.Module):
         """As the BiLSTM; output and h_n are leaves of a new graph where gradients are recorded."""
         output, (h_n, c_n) = self.lstm(input, hx, lengths)
         after = output.detach(), h_n.detach()
-        self.runs = [Run(input.detach(), (output, h_n), after)]
+        self.run = Run(input.detach(), (output, h_n), after)
         if torch.is_grad_enabled():
             for leaf in after:
                 leaf.requires_grad_()
@@ -61,12 +61,8 @@ class Recorder(nn.Module):
 class Opened:
     """A copy of a fitted network that takes vectors, keeps what its BiLSTM is given, and knows gradients by their way.
 
-    The copy shares nothing that changes with the network: others may predict with it meanwhile.
-
-    Args:
-        network: has a BiLSTM called ``lstm``, and may have a ``reader`` of words.
-        batch: the one sequence that is looked at, with vectors as values (1, T, F); what is known of the steps behind
-            it stays as it is.
+    The copy shares nothing that changes with the network: others may predict with it meanwhile. ``batch`` holds the one
+    sequence that is looked at, with vectors as values (1, T, F), and what is known of the steps behind it.
     """
 
     def __init__(self, network: nn.Module, batch: Batch) -> None:
@@ -80,10 +76,7 @@ class Opened:
         self.network = copy.deepcopy(network, instead).cpu().eval().requires_grad_(False)
         self.batch = batch
         H = lstm.hidden_size
-        self.directions: tuple[Way, Way] = (
-            (slice(0, H), slice(-2, -1)),
-            (slice(H, 2 * H), slice(-1, None)),
-        )
+        self.directions: tuple[Way, Way] = (slice(0, H), slice(-2, -1)), (slice(H, 2 * H), slice(-1, None))
         self.together: tuple[Way] = ((slice(None), slice(-2, None)),)
 
     def outputs(self, points: Tensor) -> Tensor:
@@ -92,65 +85,48 @@ class Opened:
             return self._outputs(points)
 
     def gradients(self, points: Tensor, which: Tensor, score: Score, ways: Sequence[Way]) -> Tensor:
-        """Gradient of each row's score with respect to its vectors, by the way through which it came.
+        """Gradient of each row's score of output ``which`` (M,) with respect to its vectors (M, T, F), by its way.
 
-        Args:
-            points: vectors (M, T, F).
-            which: the number of the output that each row is asked for, (M,).
-            score: of the network's outputs.
-            ways: parts of what the BiLSTM gives, which do not overlap and hold all that the network uses.
-
-        Returns:
-            (len(ways) + 1, M, T, F): through each of the ways, and last what does not pass the BiLSTM. Their sum is the
-            gradient.
+        (len(ways) + 1, M, T, F): through each of the ways, which must not overlap and must hold all that the network
+        uses, and last what does not pass the BiLSTM. Their sum is the gradient.
         """
         points = points.detach().requires_grad_()
         total = score(self._outputs(points), which).sum()
-        runs = self.recorder.runs  # nothing, of a forecaster whose BiLSTM was found to be of no use
-        leaves = (points, *(leaf for run in runs for leaf in run.after))
+        run = self.recorder.run  # None of a forecaster whose BiLSTM was found to be of no use
+        leaves = (points,) if run is None else (points, *run.after)
         gradients = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
         direct, *after = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(gradients, leaves, strict=True)]
-        if not runs:
+        if run is None:
             return torch.stack([torch.zeros_like(direct)] * len(ways) + [direct])
         parts: list[Tensor] = []
         for width, rows in ways:
             kept = [_only(after[0], (..., width)), _only(after[1], rows)]
             more = len(parts) < len(ways) - 1
-            parts.append(torch.autograd.grad(runs[0].before, points, kept, retain_graph=more)[0])
+            parts.append(torch.autograd.grad(run.before, points, kept, retain_graph=more)[0])
         return torch.stack([*parts, direct])
 
     def trace(self) -> Trace:
-        """Every gate, cell and hidden state of the sequence, (L, D, T, H) each."""
-        run = self.run()
-        with torch.no_grad():
-            trace = self.recorder.lstm.trace(run.input, lengths=self.batch.lengths)
-        return Trace(*(part.squeeze(2) for part in trace))
-
-    def run(self) -> Run:
-        """What goes into the BiLSTM at the sequence itself and comes out of it, whether or not it is used."""
+        """Every gate, cell and hidden state of the sequence, (L, D, T, H) each, whether or not they are used."""
         self.outputs(self.batch.values)
-        if not self.recorder.runs:
+        if self.recorder.run is None:
             share = self.network.share
             assert isinstance(share, Tensor)
             share.fill_(1.0)
             self.outputs(self.batch.values)
             share.fill_(0.0)
-        return self.recorder.runs[0]
+        run = self.recorder.run
+        assert run is not None
+        with torch.no_grad():
+            trace = self.recorder.lstm.trace(run.input, lengths=self.batch.lengths)
+        return Trace(*(part.squeeze(2) for part in trace))
 
     def _outputs(self, points: Tensor) -> Tensor:
-        self.recorder.runs = []
-        outputs: Tensor = self.network(self._batch(points))
-        return outputs
-
-    def _batch(self, points: Tensor) -> Batch:
+        self.recorder.run = None
         M, future = len(points), self.batch.future
-        return replace(
-            self.batch,
-            values=points,
-            lengths=self.batch.lengths.expand(M),
-            rows=torch.arange(M),
-            future=None if future is None else future.expand(M, *future.shape[1:]),
-        )
+        future = None if future is None else future.expand(M, *future.shape[1:])
+        lengths, rows = self.batch.lengths.expand(M), torch.arange(M)
+        outputs: Tensor = self.network(replace(self.batch, values=points, lengths=lengths, rows=rows, future=future))
+        return outputs
 
 
 def _only(gradient: Tensor, place: Any) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,34 +26,20 @@ MOST_NUMBERS = 2**26  # that a batch of rows keeps for its gradient, 256 MB
 AT_ONCE = 2**21  # numbers of a gradient that become amounts together: 16 MB, so that no copy counts beside the gradient
 
 
-@dataclass(frozen=True)
-class Path:
-    """How one output came about along the way from the baseline to the input.
+class Path(NamedTuple):
+    """How one output came about along the way from the baseline to the input."""
 
-    Args:
-        value: of the output at the input.
-        baseline: at the baseline.
-        amounts: what each feature at each step adds, by the way through the network, (ways + 1, T, F').
-        gap: value − baseline − all amounts: what is missing to completeness.
-        tolerance: what may be missing.
-    """
-
-    value: float
-    baseline: float
-    amounts: Array
-    gap: float
-    tolerance: float
+    value: float  # at the input
+    baseline: float  # at the baseline
+    amounts: Array  # what each feature at each step adds, by the way through the network, (ways + 1, T, F')
+    gap: float  # value − baseline − all amounts: what is missing to completeness
+    tolerance: float  # what may be missing
 
 
-@dataclass
-class _Piece:
+class _Piece(NamedTuple):
     output: int
     start: float
     stop: float
-
-    def halves(self) -> tuple[_Piece, _Piece]:
-        middle = (self.start + self.stop) / 2
-        return _Piece(self.output, self.start, middle), _Piece(self.output, middle, self.stop)
 
 
 def integrate(
@@ -73,16 +59,9 @@ def integrate(
 
     The sum is known beforehand for every piece of the way: s at its end less s at its start. So pieces in which the
     quadrature misses it are halved, and no others: a kink of a rectified unit costs a few pieces, not a finer grid
-    everywhere.
-
-    Args:
-        opened: the network with its sequence, whose vectors (T, F) are x.
-        baseline: x', (T, F).
-        score: what is integrated.
-        outputs: how many outputs ``score`` knows.
-        owners: the feature that each of the F numbers belongs to, (F,), from 0.
-        ways: see :meth:`Opened.gradients`.
-        most_pieces: of all outputs together; each costs six gradients.
+    everywhere. x are the vectors (T, F) of ``opened``, x' is ``baseline``, ``outputs`` the number of those that
+    ``score`` knows, ``owners`` (F,) the feature of each of the F numbers. Each of the pieces, at most ``most_pieces``
+    for all outputs, costs six gradients.
 
     Source: Sundararajan, Taly and Yan 2017.
     """
@@ -103,12 +82,12 @@ def integrate(
             if is_enough:
                 sums[piece.output] += amounts
             else:
-                waiting += piece.halves()
+                middle = (piece.start + piece.stop) / 2
+                waiting += [piece._replace(stop=middle), piece._replace(start=middle)]
+    starts, values = ends.tolist()
     return [
         Path(value, start, amounts, value - start - float(amounts.sum()), tolerance)
-        for value, start, amounts, tolerance in zip(
-            ends[1].tolist(), ends[0].tolist(), sums, tolerances.tolist(), strict=True
-        )
+        for value, start, amounts, tolerance in zip(values, starts, sums, tolerances.tolist(), strict=True)
     ]
 
 
@@ -160,8 +139,7 @@ class _Line:
 
     def pieces(self, pieces: Sequence[_Piece]) -> tuple[Array, Array]:
         """What every piece adds, (P, ways + 1, T, F'), and what is missing in its sum, (P,)."""
-        starts, stops = (np.array([getattr(p, name) for p in pieces]) for name in ("start", "stop"))
-        which = np.array([piece.output for piece in pieces])
+        which, starts, stops = map(np.array, zip(*pieces, strict=True))
         ends = self.scores(np.concatenate([starts, stops]), np.tile(which, 2)).reshape(2, -1)
         width = (stops - starts)[:, None]
         positions = (starts[:, None] + width * (NODES + 1) / 2).ravel()

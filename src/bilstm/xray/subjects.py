@@ -43,52 +43,28 @@ WHOLE_MINUTE = re.compile(r".+ \d\d:\d\d:00")
 
 @dataclass(frozen=True)
 class Subject:
-    """One sequence with everything that is needed to read it.
+    """One sequence with everything that is needed to read it."""
 
-    Args:
-        data: the example alone, as its estimator reads it.
-        title: what it is called, plain text.
-        batch: its vectors (1, T, F), and what is known behind it.
-        baseline: the vectors it is compared with, (T, F).
-        against: the baseline in words.
-        steps: a label for each step, T.
-        axis: what the steps are.
-        features: F' names of the caller's.
-        owners: the feature that each of the F numbers belongs to, (F,).
-        inputs: what stands there in the caller's units, (T, F'), NaN where it is no number.
-        shown: the features of a single step with what stands there, F'; the names where there are several steps.
-        notes: what a reader has to know.
-        feature: what a feature is called.
-    """
-
-    data: Dataset
-    title: str
-    batch: Batch
-    baseline: Tensor
-    against: str
-    steps: list[str]
-    axis: str
-    features: list[str]
-    owners: Array
-    inputs: Array
-    shown: list[str]
-    notes: list[str] = field(default_factory=list)
-    feature: str = "column"
+    data: Dataset  # the example alone, as its estimator reads it
+    title: str  # what it is called, plain text
+    batch: Batch  # its vectors (1, T, F), and what is known behind it
+    baseline: Tensor  # the vectors it is compared with, (T, F)
+    against: str  # the baseline in words
+    steps: list[str]  # a label for each step, T
+    axis: str  # what the steps are
+    features: list[str]  # F' names of the caller's
+    owners: Array  # the feature that each of the F numbers belongs to, (F,)
+    inputs: Array  # what stands there in the caller's units, (T, F'), NaN where it is no number
+    shown: list[str]  # the features of a single step with what stands there, F'; names where there are several steps
+    notes: list[str] = field(default_factory=list)  # what a reader has to know
+    feature: str = "column"  # what a feature is called
 
 
 @singledispatch
 def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) -> Subject:
-    """The example at position ``row``.
+    """The example at position ``row``, of a forecaster that of a series; without X its training series'.
 
-    Args:
-        estimator: fitted.
-        X: as ``predict`` takes it; None for a forecaster.
-        row: which sequence; of a forecaster which of several series.
-        most_steps: a longer sequence is cut, and a note says so; a forecaster's window never is.
-
-    Raises:
-        DataError: the data do not fit the estimator, or there is nothing in the example.
-        ParameterError: there is no such row.
+    What is longer than ``most_steps`` is cut, and a note says so; a forecaster's window never is.
     """
     one = _example(estimator, X, row)
     if estimator.is_language_ != one.is_language:
@@ -107,7 +83,6 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
 
 
 def _example(estimator: BiLSTMEstimator, X: Any, row: int) -> Dataset:
-    """The sequence at position ``row`` alone."""
     if X is None:
         raise DataError(f"expected data beside a {estimator.task}, got none", hint="only a forecaster needs none")
     dataset = X if isinstance(X, Dataset) else estimator.to_dataset(X, None)
