@@ -21,8 +21,7 @@ def plot(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="The .png, .svg or .pdf file to write."),
+        Path | None, typer.Option("--output", "-o", metavar="OUT", help="The .png, .svg or .pdf file to write.")
     ] = None,
 ) -> None:
     """Draw the loss curves of a model's training; with DATA, its predictions against the truth.

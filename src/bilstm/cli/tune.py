@@ -216,12 +216,7 @@ def _show(result: SearchResult, command: str, plot: Path | None, as_json: bool) 
 
 
 def _fit_command(
-    kind: type[BiLSTMEstimator],
-    data: str,
-    output: Path,
-    columns: Columns,
-    valid: str | None,
-    model: dict[str, Any],
+    kind: type[BiLSTMEstimator], data: str, output: Path, columns: Columns, valid: str | None, model: dict[str, Any]
 ) -> str:
     """The `bilstm fit` that makes the same model."""
     from bilstm.report.facts import options

@@ -140,13 +140,7 @@ class BiLSTMEstimator(Inputs, ABC):
     # -- fit -----------------------------------------------------------------------------------------------
 
     def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: Any = None,
-        on_epoch: Show | None = None,
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None, on_epoch: Show | None = None
     ) -> Self:
         """Train on sequences and their targets.
 
@@ -222,8 +216,7 @@ class BiLSTMEstimator(Inputs, ABC):
         """Read a stream once: fit the encoders to it, and hold a fraction of its sequences out."""
         if not self.learns_from_streams:
             raise DataError(
-                f"expected one file for a {self.task}, got a folder ({stream.source})",
-                hint="join its files into one",
+                f"expected one file for a {self.task}, got a folder ({stream.source})", hint="join its files into one"
             )
         if self.batch_size is None:
             raise ParameterError("expected a batch_size beside data larger than memory, got None")

@@ -169,13 +169,7 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         store(self, locals())
 
     def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation: Any = None,
-        on_epoch: Show | None = None,
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None, on_epoch: Show | None = None
     ) -> Self:
         """Train on recordings and their texts.
 

@@ -23,15 +23,7 @@ from bilstm.data.text.encoder import BLANK, SPACE, CharacterEncoder, plain
 from bilstm.errors import DataError, ParameterError
 from bilstm.metrics.transcripts import transcript_alignment, transcript_metrics
 from bilstm.nn.ctc.equations import Alignment
-from bilstm.nn.ctc.functions import (
-    HOT_WEIGHT,
-    NGRAM_WEIGHT,
-    WORD_BONUS,
-    align,
-    beam_search,
-    ctc_loss,
-    greedy,
-)
+from bilstm.nn.ctc.functions import HOT_WEIGHT, NGRAM_WEIGHT, WORD_BONUS, align, beam_search, ctc_loss, greedy
 from bilstm.nn.ctc.ngrams import NGrams, spell
 
 BEAM = 32  # prefixes kept at each step

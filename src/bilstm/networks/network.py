@@ -58,11 +58,7 @@ class Network(nn.Module):
         super().__init__()
         self.reader = reader
         self.lstm = BiLSTM(
-            input_size,
-            hidden_size,
-            num_layers,
-            batch_first=True,
-            dropout=dropout if num_layers > 1 else 0.0,
+            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
         )
         self.input_noise = input_noise
         self.pooling = pooling

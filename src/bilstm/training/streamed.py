@@ -156,14 +156,7 @@ class Streamed:
         verbose: 0 says nothing of how far an epoch is.
     """
 
-    def __init__(
-        self,
-        stream: Stream,
-        count: int,
-        encode: Callable[[Dataset], Examples],
-        *,
-        verbose: int = 0,
-    ) -> None:
+    def __init__(self, stream: Stream, count: int, encode: Callable[[Dataset], Examples], *, verbose: int = 0) -> None:
         self.stream, self.count = stream, count
         self.encode = encode
         self.verbose = verbose
