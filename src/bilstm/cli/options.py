@@ -166,7 +166,7 @@ def data_options(task: str) -> list[inspect.Parameter]:
     attributes = attributes_of(task)
     chosen = {"output", "valid", "restart", "log_every", *WORKER_OPTIONS, *attributes["reading"]}
     options = {name: choice for name, choice in DATA_OPTIONS.items() if name in chosen}
-    for name, text in attributes.get("option_help", {}).items():
+    for name, text in attributes["option_help"].items():
         options[name] = column(text)
     return parameters_of({"data": (str, ..., typer.Argument(metavar="DATA", help=attributes["data_help"]))} | options)
 
@@ -259,11 +259,7 @@ FLAGS = {"hot_words": "hot_word", "refit": "no_refit"}  # where the option is no
 
 
 def _who_takes(option: str) -> str:
-    tasks = [
-        task
-        for task in TASKS
-        if option in (*attributes_of(task).get("predict_options", ()), *attributes_of(task).get("backtest_options", ()))
-    ]
+    tasks = [t for t in TASKS if option in attributes_of(t)["predict_options"] + attributes_of(t)["backtest_options"]]
     return f"a {' or a '.join(tasks)} takes it"
 
 

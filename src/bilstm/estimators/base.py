@@ -50,7 +50,29 @@ NAMED = 12  # columns, classes or tags that a fitted model's facts name
 
 
 class BiLSTMEstimator(Inputs, ABC):
-    """Base of the estimators; not for direct use."""
+    """Base of the estimators; not for direct use.
+
+    Args:
+        hidden_size: H, units of each direction in each layer.
+        num_layers: BiLSTM layers, one on top of the other.
+        dropout: share of units dropped between the layers and before the output while training.
+        input_noise: deviation of the noise added to the standardised inputs while training.
+        pooling: how steps become one vector: final, mean, max or attention.
+        table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
+        optimizer: adam or adamw.
+        learning_rate: size of an optimiser step at the start.
+        weight_decay: pull of the weights towards zero.
+        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
+        clip_norm: largest norm of the whole gradient; none leaves it alone.
+        batch_size: rows, sentences, windows or recordings in an optimiser step; none takes all at once.
+        max_epochs: passes over the training data, at most.
+        patience: epochs without a better validation loss after which training stops; none never stops early.
+        validation_fraction: share of the data set aside to stop by; 0 trains on all of it to the end.
+        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
+        device: auto, cpu or cuda:0.
+        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
+        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+    """
 
     task: str
     unit: str  # what is learned from and answered one by one, in the singular

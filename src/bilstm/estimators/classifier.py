@@ -37,35 +37,14 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     on standardised inputs; scaler and early stopping see training rows only.
 
     Args:
-        hidden_size: H, units of each direction in each layer.
-        num_layers: BiLSTM layers, one on top of the other.
-        dropout: share of units dropped between layers and before the head while training; none: 0.1, of text 0.5.
-        input_noise: deviation of the noise added to the standardised inputs while training.
+        dropout: share of units dropped between the layers and before the output while training; none: 0.1, of text 0.5.
         pooling: how steps become one vector: final, mean, max or attention; none: final, of text attention.
-        table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
         class_weight: none, 'balanced', or a weight for each class by name.
         label_smoothing: share of a label's probability that is spread over all classes while training.
-        embedding_size: of text: numbers of a learned word vector; 0 learns none.
-        char_hidden_size: of text: units of each direction of the BiLSTM over a word's characters; 0 for none.
-        embedding_dropout: of text: share of a word's numbers dropped while training.
-        word_dropout: of text: share of the words read as unknown while training.
-        min_count: of text: how often a word must be seen in training to be known.
-        lowercase: of text: 'The' and 'the' are one word (case and characters still differ).
-        vectors: of text: a file of pre-trained word vectors (.txt, .vec, .gz), or none.
-        extra_vectors: of text: words of that file kept beside those seen in training, most frequent first.
-        optimizer: adam or adamw.
-        learning_rate: size of an optimiser step at the start.
-        weight_decay: pull of the weights towards zero.
-        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
-        clip_norm: largest norm of the whole gradient; none leaves it alone.
-        batch_size: sequences in an optimiser step; none takes all at once.
         max_epochs: passes over the training rows, at most; none: 100, of text 15.
-        patience: epochs without a better validation loss after which training stops; none never stops early.
-        validation_fraction: share of the rows set aside to stop by; 0 trains on all of them to the end.
-        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
-        device: auto, cpu or cuda:0.
-        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
-        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    The other parameters are described at :class:`bilstm.estimators.base.BiLSTMEstimator`, those for text at
+    :class:`bilstm.estimators.language.LanguageEstimator`.
 
     Attributes:
         classes_: the labels, sorted, (K,).

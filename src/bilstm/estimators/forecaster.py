@@ -58,26 +58,13 @@ class BiLSTMForecaster(BiLSTMEstimator):
         history: steps that a forecast is made from.
         horizon: steps to forecast.
         target_as: level, difference or log-return: how the BiLSTM sees the targets; auto: what validates best.
-        hidden_size: H, units of each direction in each layer.
-        num_layers: BiLSTM layers, one on top of the other.
-        dropout: share of units dropped between the layers and before the output while training.
         linear: add the ridge regression; without it the BiLSTM alone moves the forecast from the last value.
         rescale: measure each window by the size of its own changes; none does so where there are several series.
         calendar: tell the hour, the day of the week and the season, where the steps have them.
         season: steps of a season, for the seasonal naive forecast and MASE; none takes the clock's (24 of hours).
-        optimizer: adam or adamw.
-        learning_rate: size of an optimiser step at the start.
-        weight_decay: pull of the weights towards zero.
-        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
-        clip_norm: largest norm of the whole gradient; none leaves it alone.
-        batch_size: windows in an optimiser step; none takes all at once.
-        max_epochs: passes over the training windows, at most.
-        patience: epochs without a better validation loss after which training stops; none never stops early.
         validation_fraction: last part of the time set aside to stop by, to choose by and to measure intervals on.
-        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
-        device: auto, cpu or cuda:0.
-        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
-        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    The other parameters are described at :class:`bilstm.estimators.base.BiLSTMEstimator`.
 
     Attributes:
         target_as_: level, difference or log-return, as given or chosen.

@@ -21,7 +21,18 @@ from bilstm.networks.words import WordReader
 
 
 class LanguageEstimator(BiLSTMEstimator):
-    """Base of the estimators that read words; not for direct use."""
+    """Base of the estimators that read words; not for direct use.
+
+    Args:
+        embedding_size: of text: numbers of a learned word vector; 0 learns none.
+        char_hidden_size: of text: units of each direction of the BiLSTM over a word's characters; 0 for none.
+        embedding_dropout: of text: share of a word's numbers dropped while training.
+        word_dropout: of text: share of the words read as unknown while training.
+        min_count: of text: how often a word must be seen in training to be known.
+        lowercase: of text: 'The' and 'the' are one word (case and characters still differ).
+        vectors: of text: a file of pre-trained word vectors (.txt, .vec, .gz), or none.
+        extra_vectors: of text: words of that file kept beside those seen in training, most frequent first.
+    """
 
     reads_language = True
 

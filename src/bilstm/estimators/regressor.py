@@ -30,26 +30,7 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
 
     on standardised inputs and targets; scaler and early stopping see training rows only.
 
-    Args:
-        hidden_size: H, units of each direction in each layer.
-        num_layers: BiLSTM layers, one on top of the other.
-        dropout: share of units dropped between layers and before the head while training.
-        input_noise: deviation of the noise added to the standardised inputs while training.
-        pooling: how steps become one vector: final, mean, max or attention.
-        table_as: a table row is 'one step' with all columns, or each column is one of its 'steps'.
-        optimizer: adam or adamw.
-        learning_rate: size of an optimiser step at the start.
-        weight_decay: pull of the weights towards zero.
-        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
-        clip_norm: largest norm of the whole gradient; none leaves it alone.
-        batch_size: sequences in an optimiser step; none takes all at once.
-        max_epochs: passes over the training rows, at most.
-        patience: epochs without a better validation loss after which training stops; none never stops early.
-        validation_fraction: share of the rows set aside to stop by; 0 trains on all of them to the end.
-        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
-        device: auto, cpu or cuda:0.
-        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
-        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+    The parameters of the constructor are described at :class:`bilstm.estimators.base.BiLSTMEstimator`.
 
     Attributes:
         network_: the trained network.

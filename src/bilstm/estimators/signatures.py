@@ -18,20 +18,16 @@ from bilstm.estimators import space
 
 
 class Declaration(NamedTuple):
-    """What a class says of itself: parameters of ``__init__`` with their annotations as they are written, what its
-    docstring says of each, and the class attributes whose values are literals."""
+    """What a class and its bases in this package say of it."""
 
-    parameters: list[inspect.Parameter]
-    texts: dict[str, str]
-    attributes: dict[str, Any]
+    parameters: list[inspect.Parameter]  # of its own ``__init__``, with their annotations as they are written
+    texts: dict[str, str]  # what the docstrings say of each parameter
+    attributes: dict[str, Any]  # those whose values are literals
 
 
 @cache
 def declaration(module: str, name: str) -> Declaration:
-    """Read a class whose constructor has keyword parameters with literal defaults.
-
-    Raises:
-        ParameterError: the module has no source text, or no such class.
+    """Read a class whose constructor has keyword parameters with literal defaults; ParameterError if there is none.
 
     Example:
         >>> read = declaration("bilstm.estimators.regressor", "BiLSTMRegressor")
@@ -40,17 +36,34 @@ def declaration(module: str, name: str) -> Declaration:
         >>> read.attributes["summary"]
         'One or more numbers for a row or a sequence.'
     """
-    for kind in ast.parse(_source(module)).body:
-        if isinstance(kind, ast.ClassDef) and kind.name == name:
-            for function in kind.body:
-                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
-                    texts = described(ast.get_docstring(kind) or "")
-                    return Declaration(_parameters(function.args), texts, _attributes(kind.body))
-    raise ParameterError(f"expected a class {name} with a constructor, got none ({module})")
+    body = ast.parse(_source(module)).body
+    kind = next((node for node in body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if kind is None:
+        raise ParameterError(f"expected a class {name}, got none ({module})")
+    homes = {alias.name: node.module or "" for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    parameters: list[inspect.Parameter] = []
+    texts: dict[str, str] = {}
+    attributes: dict[str, Any] = {}
+    for base in reversed([base.id for base in kind.bases if isinstance(base, ast.Name)]):
+        if homes.get(base, "").startswith("bilstm."):
+            _, base_texts, base_attributes = declaration(homes[base], base)
+            texts, attributes = texts | base_texts, attributes | base_attributes
+    for function in kind.body:
+        if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+            parameters = _parameters(function.args)
+    own_texts = _described(ast.get_docstring(kind) or "")
+    return Declaration(parameters, texts | own_texts, attributes | _attributes(kind.body))
 
 
-def described(docstring: str) -> dict[str, str]:
-    """What a class's docstring says of each parameter, for ``--help``: name to one line."""
+def described(kind: type) -> dict[str, str]:
+    """What the docstrings of a class and of its bases say of each parameter: name to one line."""
+    texts: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        texts |= _described(base.__doc__ or "")
+    return texts
+
+
+def _described(docstring: str) -> dict[str, str]:
     texts: dict[str, str] = {}
     current = None
     for line in inspect.cleandoc(docstring).partition("Args:\n")[2].splitlines():

@@ -48,31 +48,11 @@ class BiLSTMTagger(LanguageEstimator):
     tags are BIO or IOBES, sequences that break the scheme have probability 0.
 
     Args:
-        hidden_size: H, units of each direction in each layer.
-        num_layers: BiLSTM layers, one on top of the other.
-        dropout: share of units dropped between layers and before the tags' scores while training.
         crf: score whole sequences of tags; without it every word is tagged alone.
-        embedding_size: numbers of a learned word vector; 0 learns none.
-        char_hidden_size: units of each direction of the BiLSTM over a word's characters; 0 for none.
-        embedding_dropout: share of a word's numbers dropped while training.
-        word_dropout: share of the words read as unknown while training.
-        min_count: how often a word must be seen in training to be known.
-        lowercase: 'The' and 'the' are one word (case and characters still differ).
-        vectors: a file of pre-trained word vectors (.txt, .vec, .gz), or none.
-        extra_vectors: words of that file kept beside those seen in training, most frequent first.
-        optimizer: adam or adamw.
-        learning_rate: size of an optimiser step at the start.
-        weight_decay: pull of the weights towards zero.
-        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
-        clip_norm: largest norm of the whole gradient; none leaves it alone.
-        batch_size: sentences in an optimiser step; none takes all at once.
-        max_epochs: passes over the training sentences, at most.
         patience: epochs without a better validation f1 or accuracy after which training stops; none never stops early.
-        validation_fraction: share of the sentences set aside to stop by; 0 trains on all of them to the end.
-        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
-        device: auto, cpu or cuda:0.
-        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
-        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    The other parameters are described at :class:`bilstm.estimators.base.BiLSTMEstimator` and
+    :class:`bilstm.estimators.language.LanguageEstimator`.
 
     Attributes:
         classes_: the tags, sorted, (K,).

@@ -61,29 +61,17 @@ class BiLSTMTranscriber(BiLSTMEstimator):
     characters are those of the training texts, of any script; nobody has to say when each of them is spoken.
 
     Args:
-        hidden_size: H, units of each direction in each layer.
-        num_layers: BiLSTM layers, one on top of the other.
-        dropout: share of units dropped between the layers and before the output while training.
         sample_rate: Hz that every sound is brought to; none takes the most common one in training, at most 16000.
         mels: bands of the log-mel spectrum.
         stack: frames of 10 ms in a step.
         normalise: running (less the mean so far: can be streamed) or utterance (less the mean of the recording).
         speed_change: recordings are also played faster and slower by this share while training; 0 does not.
         masks: cover random bands and spans of time while training.
-        optimizer: adam or adamw.
-        learning_rate: size of an optimiser step at the start.
-        weight_decay: pull of the weights towards zero.
-        schedule: learning rate over the epochs: constant, or cosine (falls to zero at max_epochs).
-        clip_norm: largest norm of the whole gradient; none leaves it alone.
-        batch_size: recordings in an optimiser step; none takes all at once.
-        max_epochs: passes over the training recordings, at most.
         patience: epochs without fewer wrong words after which training stops; none never stops early.
         validation_fraction: share of the recordings (of whole groups, if any) to stop by; 0 trains on all to the end.
         strict: a recording or text that cannot be learned from is an error; otherwise it is left out and reported.
-        random_state: the seed; equal seeds give equal models, bit for bit, on one machine.
-        device: auto, cpu or cuda:0.
-        checkpoint: a file written after every epoch, from which a killed run goes on; none writes nothing.
-        verbose: 0 says nothing, 1 shows progress, n > 1 prints a line every n epochs.
+
+    The other parameters are described at :class:`bilstm.estimators.base.BiLSTMEstimator`.
 
     Attributes:
         characters_: the characters, and their numbers.

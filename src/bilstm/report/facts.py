@@ -79,7 +79,7 @@ def training(history: History) -> list[Block]:
 
 def settings(estimator: BiLSTMEstimator) -> list[Block]:
     """Every constructor parameter, those that differ from their default first."""
-    texts, changed = described(type(estimator).__doc__ or ""), changed_parameters(estimator)
+    texts, changed = described(type(estimator)), changed_parameters(estimator)
     parameters = inspect.signature(type(estimator)).parameters
     names = [*changed, *(name for name in parameters if name not in changed and name not in WATCHED)]
     rows = []
