@@ -144,7 +144,7 @@ def from_sounds(X: Any, y: Any = None, rate: int | None = None, source: Source |
         called = str(item) if isinstance(item, (str, Path)) else f"{source}[{position}]"
         sounds.append(_held(item, rate, called))
         names.append(called)
-    return _recordings(names, sounds, None if y is None else _as_list(y), source, {})
+    return _recordings(names, sounds, None if y is None else _as_list(y), source)
 
 
 def most_common_rate(recordings: Recordings) -> int:
@@ -164,14 +164,11 @@ def most_common_rate(recordings: Recordings) -> int:
         except DataError as error:
             first = first or error
     if first is not None and not rates:
-        raise DataError(
-            f"expected recordings that can be read, got none ({recordings.source}); the first: {first.message}",
-            hint=first.hint,
-        )
+        message = f"expected recordings that can be read, got none ({recordings.source}); the first: {first.message}"
+        raise DataError(message, hint=first.hint)
     if not rates:
         raise DataError(f"expected at least one recording, got none ({recordings.source})")
-    most = max(rates.values())
-    return min(max(rate for rate, count in rates.items() if count == most), BEST_RATE)
+    return min(max(rates, key=lambda rate: (rates[rate], rate)), BEST_RATE)
 
 
 def _read_one(
@@ -184,10 +181,10 @@ def _read_one(
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SOUNDS and file.is_file())
         if not files:
             raise DataError(f"expected sound files ({FORMATS}), got a folder without any ({path})")
-        return _recordings([str(file.relative_to(path)) for file in files], list(files), None, source, {})
+        return _recordings([str(file.relative_to(path)) for file in files], list(files), None, source)
     if not may_be_missing:
         existing_file(path, "sound")
-    return _recordings([str(path)], [path], None, source, {})
+    return _recordings([str(path)], [path], None, source)
 
 
 def _read_table(path: Path, text: str, sound: str, group: str | None, with_targets: bool) -> Recordings:
@@ -198,43 +195,27 @@ def _read_table(path: Path, text: str, sound: str, group: str | None, with_targe
         if frame[name].dtype != pl.String and name != group:
             raise DataError(f"expected text in column {name!r}, got {frame[name].dtype} ({path})")
     check_rows(frame[sound].is_null(), source.at, f"a value of {sound!r} in every row")
-    recordings = _recordings(
-        frame[sound].to_list(),
-        [path.parent / file for file in frame[sound]],
-        frame[text].fill_null("").to_list() if with_targets else None,
-        source,
-        read_with,
-        frame[group].cast(pl.String) if group else None,
-    )
+    texts = frame[text].fill_null("").to_list() if with_targets else None
+    recordings = _recordings(frame[sound].to_list(), [path.parent / file for file in frame[sound]], texts, source)
+    groups = frame[group].cast(pl.String) if group else None
+    recordings = replace(recordings, read_with=read_with, groups=groups)
     _check_some_exist(recordings, f"paths start in the folder of the table, {path.parent.resolve()}")
     return recordings
 
 
 def _check_some_exist(recordings: Recordings, hint: str) -> None:
     if not any(Path(str(sound)).is_file() for sound in recordings.sounds):
-        raise DataError(
-            f"expected sound files at the paths, got none of {len(recordings)}, the first {recordings.names[0]!r} "
-            f"({recordings.source})",
-            hint=hint,
-        )
+        got = f"none of {len(recordings)}, the first {recordings.names[0]!r}"
+        raise DataError(f"expected sound files at the paths, got {got} ({recordings.source})", hint=hint)
 
 
-def _recordings(
-    names: list[str],
-    sounds: list[Sound],
-    texts: list[Any] | None,
-    source: Source,
-    read_with: dict[str, str],
-    groups: pl.Series | None = None,
-) -> Recordings:
+def _recordings(names: list[str], sounds: list[Sound], texts: list[Any] | None, source: Source) -> Recordings:
     return Recordings(
         steps=pl.DataFrame({SOUND: pl.Series(names, dtype=pl.String)}),
         lengths=np.ones(len(names), dtype=np.int64),
         targets=None if texts is None else _texts(texts, len(names), source),
         source=source,
-        read_with=read_with,
         sounds=tuple(sounds),
-        groups=groups,
     )
 
 

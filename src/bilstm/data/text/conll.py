@@ -148,7 +148,9 @@ def write_with_column(path: str | Path, values: Sequence[str], out: TextIO) -> N
             raise DataError(f"expected a value that can stand in a column, got {value!r} ({file.path})")
         row = rows[word.line - 1]
         if file.separator is None:
-            added = _with_misc(word.cells, value) + row[len(row.rstrip("\r")) :]
+            kept = [item for item in word.cells[MISC].split("|") if item != "_" and not item.startswith(ADDED)]
+            misc = "|".join([*kept, ADDED + value.replace("|", "\\p")])
+            added = "\t".join([*word.cells[:MISC], misc]) + row[len(row.rstrip("\r")) :]
         else:
             end = len(row.rstrip(BLANKS))
             added = row[:end] + between + value + row[end:]
@@ -158,7 +160,16 @@ def write_with_column(path: str | Path, values: Sequence[str], out: TextIO) -> N
 
 def _open(path: str | Path) -> _File:
     path = existing_file(path, "sentences")
-    text = _text(path)
+    try:
+        with open_bytes(path) as packed:
+            text = packed.read().decode()
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"expected sentences, got bytes that are not UTF-8 ({path}, line {line})", hint="save the file as UTF-8"
+        ) from None
+    except DAMAGED as error:
+        raise DataError(f"expected sentences, got {error} ({path})") from None
     if "\r" in text and "\n" not in text:
         raise DataError(
             f"expected lines, got carriage returns without line feeds ({path})",
@@ -167,19 +178,6 @@ def _open(path: str | Path) -> _File:
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     rows = text[len(mark) :].split("\n")  # splitlines would also split at characters that words may hold
     return _File(path, mark, rows, _separator(path, rows))
-
-
-def _text(path: Path) -> str:
-    try:
-        with open_bytes(path) as file:
-            return file.read().decode()
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"expected sentences, got bytes that are not UTF-8 ({path}, line {line})", hint="save the file as UTF-8"
-        ) from None
-    except DAMAGED as error:
-        raise DataError(f"expected sentences, got {error} ({path})") from None
 
 
 def _separator(path: Path, rows: Sequence[str]) -> re.Pattern[str] | None:
@@ -280,8 +278,3 @@ def _tag_column(file: _File, tag: str | int | None) -> int:
     if not 1 <= column <= width:
         raise file.mistake(first.line, f"expected column {tag} of tags, got {_columns(width)}", "the first column is 1")
     return column - 1
-
-
-def _with_misc(cells: Sequence[str], value: str) -> str:
-    kept = [item for item in cells[MISC].split("|") if item != "_" and not item.startswith(ADDED)]
-    return "\t".join([*cells[:MISC], "|".join([*kept, ADDED + value.replace("|", "\\p")])])

@@ -97,9 +97,7 @@ def from_texts(texts: Iterable[Any], targets: pl.DataFrame | None = None, source
 
 
 def from_words(
-    sentences: Sequence[Sequence[str]],
-    tags: Sequence[Sequence[Any]] | None = None,
-    source: Source | str = ARRAYS,
+    sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[Any]] | None = None, source: Source | str = ARRAYS
 ) -> Dataset:
     """Sentences that are already cut into words, with a tag for each word or none, as a Dataset.
 
@@ -118,8 +116,7 @@ def from_words(
     """
     source = Source.of(source)
     words = [word for sentence in sentences for word in sentence]
-    for sentence in (s for s in sentences if not all(isinstance(word, str) for word in s)):
-        odd = next(word for word in sentence if not isinstance(word, str))
+    for odd in (word for word in words if not isinstance(word, str)):
         raise DataError(f"expected words as text, got {odd!r} ({source})")
     dataset = _language(words, [len(sentence) for sentence in sentences], source)
     if tags is not None:
@@ -228,19 +225,15 @@ def read_sentences(
     Example:
         >>> data = read_sentences("train.conll")  # doctest: +SKIP
     """
-    path = Path(path)
+    path, source = Path(path), Source.of_file(path)
     if has_suffix(path, TABLES):
-        dataset = sentences_of(read_raw(path), Source.of_file(path), tag=tag or "tags", text=text, with_tags=with_tags)
-    else:
-        dataset = _from_conll(path, tag, with_tags)
-    return replace(dataset, read_with=without_none(tag=tag, text=text if has_suffix(path, TABLES) else None))
-
-
-def _from_conll(path: Path, tag: str | None, with_tags: bool) -> Dataset:
+        dataset = sentences_of(read_raw(path), source, tag=tag or "tags", text=text, with_tags=with_tags)
+        return replace(dataset, read_with=without_none(tag=tag, text=text))
     sentences = read_conll(path, tag=tag, with_tags=with_tags)
     texts, spans = _texts(sentences.words, sentences.lengths, sentences.spaces)
-    dataset = _language(sentences.words, sentences.lengths, Source.of_file(path))
-    return replace(dataset, tags=None if sentences.tags is None else _tags(sentences.tags), texts=texts, spans=spans)
+    tags = None if sentences.tags is None else _tags(sentences.tags)
+    dataset = _language(sentences.words, sentences.lengths, source)
+    return replace(dataset, tags=tags, texts=texts, spans=spans, read_with=without_none(tag=tag))
 
 
 def _texts(words: list[str], lengths: Array, spaces: Array) -> tuple[pl.Series, Array]:

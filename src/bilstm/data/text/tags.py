@@ -116,7 +116,11 @@ def repair(tags: Sequence[str], scheme: str = "bio") -> tuple[list[str], int]:
         >>> repair(["B-PER", "O", "U-LOC"], "iobes")
         (['S-PER', 'O', 'S-LOC'], 1)
     """
-    read = _read_in(tags, scheme)
+    if scheme not in SCHEMES:
+        raise ParameterError(f"expected a scheme of tags, got {scheme!r}", hint=did_you_mean(scheme, SCHEMES))
+    read = [_read(tag) for tag in tags]
+    for tag in (tag for tag, (prefix, _) in zip(tags, read, strict=True) if prefix not in SCHEMES[scheme]):
+        raise DataError(f"expected a tag of {scheme}, got {tag!r}", hint="it belongs to iobes")
     whole = _written(_spans(read), len(read), "iobes" if scheme == "iobes" else "bio")
     broken = 0 if scheme == "iob1" else sum(_tag(*was) != now for was, now in zip(read, whole, strict=True))
     return whole, broken
@@ -168,16 +172,6 @@ def _read(tag: str) -> tuple[str, str]:
     if not _is_readable(tag):
         raise DataError(f"expected O, or a tag such as B-PER, got {tag!r}", hint="other tags have no entities")
     return PREFIXES[tag[0]], tag[2:]
-
-
-def _read_in(tags: Sequence[str], scheme: str) -> list[tuple[str, str]]:
-    if scheme not in SCHEMES:
-        raise ParameterError(f"expected a scheme of tags, got {scheme!r}", hint=did_you_mean(scheme, SCHEMES))
-    read = [_read(tag) for tag in tags]
-    for tag, (prefix, _) in zip(tags, read, strict=True):
-        if prefix not in SCHEMES[scheme]:
-            raise DataError(f"expected a tag of {scheme}, got {tag!r}", hint="it belongs to iobes")
-    return read
 
 
 def _tag(prefix: str, kind: str) -> str:

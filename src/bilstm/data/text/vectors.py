@@ -6,6 +6,7 @@ dimensions; perhaps compressed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -29,14 +30,18 @@ def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tu
     try:
         with open_text(path, newline="\n") as file:
             for number, line in enumerate(file, 1):
-                if number == 1 and _is_header(line):
+                if number == 1 and re.fullmatch(r"\s*\d+\s+\d+\s*", line):
                     dimensions = int(line.split()[1])
                     continue
                 line = line.rstrip()
                 dimensions = dimensions or line.count(" ")
                 fields = line.rsplit(" ", dimensions)  # a word may hold blanks, as in ". . ."
                 if len(fields) != dimensions + 1 or not fields[0] or dimensions == 0 or fields[1][:1].isalpha():
-                    raise _wrong_width(path, number, dimensions, line)
+                    expected, got = dimensions or "its", len(line.split(" ")) - 1
+                    raise DataError(
+                        f"expected a word and {expected} numbers, got {got} ({path}, line {number})",
+                        hint="the file is cut off, or holds vectors of different sizes",
+                    )
                 if len(words) < most or fields[0] in needed:
                     words.append(fields[0])
                     numbers.append(line[len(fields[0]) :])
@@ -49,20 +54,10 @@ def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tu
         raise DataError(f"expected word vectors, got an empty file ({path})")
     if not words:
         return [], np.zeros((0, dimensions), dtype=np.float32)
-    return _first_of_each(words, _numbers(numbers, lines, dimensions, path))
-
-
-def _is_header(line: str) -> bool:
-    fields = line.split()
-    return len(fields) == 2 and all(field.isdigit() for field in fields)
-
-
-def _wrong_width(path: Path, number: int, dimensions: int, line: str) -> DataError:
-    count = len(line.split(" ")) - 1
-    return DataError(
-        f"expected a word and {dimensions or 'its'} numbers, got {count} ({path}, line {number})",
-        hint="the file is cut off, or holds vectors of different sizes",
-    )
+    first: dict[str, int] = {}  # some files name a word twice; its first vector counts
+    for row, word in enumerate(words):
+        first.setdefault(word, row)
+    return list(first), _numbers(numbers, lines, dimensions, path)[list(first.values())]
 
 
 def _numbers(texts: list[str], lines: list[int], dimensions: int, path: Path) -> Array:
@@ -81,11 +76,3 @@ def _numbers(texts: list[str], lines: list[int], dimensions: int, path: Path) ->
         row = int((~np.isfinite(vectors)).any(axis=1).argmax())
         raise DataError(f"expected finite numbers, got NaN or infinity ({path}, line {lines[row]})")
     return vectors
-
-
-def _first_of_each(words: list[str], vectors: Array) -> tuple[list[str], Array]:
-    """Some files name a word twice; its first vector counts."""
-    first: dict[str, int] = {}
-    for row, word in enumerate(words):
-        first.setdefault(word, row)
-    return list(first), vectors[list(first.values())]
