@@ -44,15 +44,9 @@ CALLS = {
 
 
 def bird_calls(count: int, *, birds: int = 6, seed: int = 0) -> tuple[list[Array], list[str], list[str]]:
-    """Recordings of one or two calls in noise; in each recording one singer makes all of them.
+    """Sounds (T_i,) in ±1 at 8000 Hz of one or two calls in noise, their texts, and the names of the singers.
 
-    Args:
-        count: how many.
-        birds: how many singers there are, one after the other; each has a pitch and a tempo of its own.
-        seed: equal seeds give equal recordings.
-
-    Returns:
-        list of float32 (T_i,) in ±1 at 8000 Hz, list of the texts, list of the singers' names.
+    There are so many ``birds``, who sing one after the other; each has a pitch and a tempo of its own.
 
     Example:
         >>> sounds, texts, singers = bird_calls(3)
@@ -83,9 +77,7 @@ def as_wav(sound: Array) -> bytes:
     """
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setparams((1, 2, RATE, len(sound), "NONE", "not compressed"))
         file.writeframes(np.round(FULL * sound).astype("<i2").tobytes())
     return out.getvalue()
 
@@ -93,12 +85,8 @@ def as_wav(sound: Array) -> bytes:
 def _sung(calls: list[_Call], pitch: float, tempo: float, generator: np.random.Generator) -> Array:
     """One recording: gaps and calls by turns, a gap at both ends, in noise; nobody sings twice the same."""
     loudness = amplitude(generator.uniform(*LEVEL))
-
-    def piece(call: _Call) -> Array:
-        own = generator.uniform(0.97, 1.03, 2)
-        return loudness * _melody(call, pitch * own[0], tempo * own[1])
-
-    return recording((piece(call) for call in calls), RATE, GAP, NOISE, generator)
+    pieces = (loudness * _melody(call, *(generator.uniform(0.97, 1.03, 2) * (pitch, tempo))) for call in calls)
+    return recording(pieces, RATE, GAP, NOISE, generator)
 
 
 def _melody(call: _Call, pitch: float, tempo: float) -> Array:

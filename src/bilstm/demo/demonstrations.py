@@ -1,4 +1,7 @@
-"""The demonstrations: a real task from data to model, files and figures, in one call. Knows what to show a newcomer."""
+"""The demonstrations: a real task from data to model, files and figures, in one call. Knows what to show a newcomer.
+
+Each writes its files into a folder, and says each line of its story.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,7 @@ HELD_OUT = 0.2  # share of the rows that the demonstrations never train on
 
 
 def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
-    """The classic introduction, done properly: Boston housing, 4 layers of 32, 10,000 full-batch epochs of Adam.
-
-    Args:
-        folder: where boston.bilstm, loss.png, predictions.csv and predictions.png are written.
-        say: called with each line of the story.
-        epochs: how many; the classic number by default.
-    """
+    """The classic introduction, done properly: Boston housing, 4 layers of 32, 10,000 full-batch epochs of Adam."""
     data = boston()
     training, held_out = _split(data, strata=None)
     say(
@@ -66,8 +63,7 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
         verbose=max(1, min(100, epochs // 2)),
     )
     _fit(model, training, say)
-    predicted = model.predict(held_out)
-    truth = held_out.target_values
+    predicted, truth = model.predict(held_out), held_out.target_values
     say(f"{'held-out error':<34}{'RMSE':>8}{'MAE':>8}{'R²':>8}")
     for name, values in _rivals_of_prices(training, held_out, predicted, epochs).items():
         errors = regression_metrics(truth, values)
@@ -83,14 +79,11 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
     )
     model_file, table = folder / "boston.bilstm", folder / "predictions.csv"
     _write_table(held_out, {"predicted_medv": predicted}, table)
-    figures = {
-        "loss": model.history_.plot(),
-        "predictions": predicted_against_true(truth, predicted, "medv", "1,000 $"),
-    }
+    compared = predicted_against_true(truth, predicted, "medv", "1,000 $")
     _finish(
         model,
         model_file,
-        figures,
+        {"loss": model.history_.plot(), "predictions": compared},
         say,
         f"bilstm plot {model_file} -o curve.png",
         f"bilstm predict {model_file} {table}",
@@ -101,13 +94,7 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
 
 
 def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
-    """Handwritten digits as sequences of eight rows of eight pixels.
-
-    Args:
-        folder: where digits.bilstm, loss.png, predictions.csv and confusion.png are written.
-        say: called with each line of the story.
-        epochs: how many.
-    """
+    """Handwritten digits as sequences of eight rows of eight pixels."""
     data = digits()
     training, held_out = _split(data, strata=data.target_values)
     say(
@@ -116,11 +103,9 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
     )
     model = BiLSTMClassifier(max_epochs=epochs, verbose=1)
     _fit(model, training, say)
-    truth = held_out.target_values
-    predicted = model.predict(held_out)
+    predicted, truth = model.predict(held_out), held_out.target_values
     X, X_new = (np.stack([s.ravel() for s in part.sequences]) for part in (training, held_out))
-    y = training.target_values
-    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    y, logistic = training.target_values, make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     say(f"{'held-out images':<34}{'accuracy':>10}")
     for name, accuracy in {
         "always the commonest digit": DummyClassifier().fit(X, y).score(X_new, truth),
@@ -134,8 +119,8 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
         f"\nThe image it doubts most: predicted {predicted[doubtful]} with probability "
         f"{probability[doubtful]:.2f}, true {truth[doubtful]}.\n"
     )
-    _write_table(held_out, {"predicted_digit": predicted, "probability": probability}, folder / "predictions.csv")
     model_file = folder / "digits.bilstm"
+    _write_table(held_out, {"predicted_digit": predicted, "probability": probability}, folder / "predictions.csv")
     _finish(
         model,
         model_file,
@@ -149,13 +134,7 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
 
 
 def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
-    """Persons, places and firms in Chinese sentences that are made up, one character a word.
-
-    Args:
-        folder: where names.bilstm, loss.png, train.conll and held_out.conll are written.
-        say: called with each line of the story.
-        epochs: how many.
-    """
+    """Persons, places and firms in Chinese sentences that are made up, one character a word."""
     data = invented_sentences(1500, language="chinese")
     training, held_out = data.take(range(1200)), data.take(range(1200, 1500))
     for name, part in (("train", training), ("held_out", held_out)):
@@ -166,10 +145,10 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
     )
     model = BiLSTMTagger(hidden_size=64, max_epochs=epochs, verbose=1)
     _fit(model, training, say)
-    figures = evaluate(model, held_out)
+    assert training.tags is not None
     assert held_out.tags is not None
-    commonest = DummyClassifier().fit([[0]] * training.steps.height, _tags(training))
-    guess = commonest.score([[0]] * held_out.steps.height, _tags(held_out))
+    figures, tags, true_tags = evaluate(model, held_out), training.tags.to_series(), held_out.tags.to_series()
+    guess = DummyClassifier().fit(np.zeros((len(tags), 1)), tags).score(np.zeros((len(true_tags), 1)), true_tags)
     say(f"{'held-out sentences':<34}{'accuracy':>10}{'entity f1':>10}")
     say(f"{'always the commonest tag':<34}{guess:>10.4f}{0:>10.4f}")
     say(f"{'this BiLSTM-CRF':<34}{figures['accuracy']:>10.4f}{figures['f1']:>10.4f}\n")
@@ -192,13 +171,7 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
 
 
 def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
-    """Three hundred years of sunspots: a walk through the last of them, then the years to come.
-
-    Args:
-        folder: where sunspots.bilstm, forecast.png, backtest.csv and predictions.csv are written.
-        say: called with each line of the story.
-        epochs: how many.
-    """
+    """Three hundred years of sunspots: a walk through the last of them, then the years to come."""
     data = sunspots()
     years = data.times.cast(pl.Int64).to_list()
     say(
@@ -241,13 +214,7 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
 
 
 def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
-    """The tones of a telephone's keys in noise, to digits in words: sounds that the package makes itself.
-
-    Args:
-        folder: where tones.bilstm, the sounds, their tables and the figures are written.
-        say: called with each line of the story.
-        epochs: how many.
-    """
+    """The tones of a telephone's keys in noise, to digits in words: sounds that the package makes itself."""
     learned, unheard = write_dial_tones(folder / "train", 400), write_dial_tones(folder / "test", 100, seed=1)
     training, held_out = read_recordings(learned), read_recordings(unheard)
     say(
@@ -287,11 +254,7 @@ def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
 
 
 DEMOS: dict[str, Callable[..., None]] = {
-    "regressor": regressor,
-    "classifier": classifier,
-    "tagger": tagger,
-    "forecaster": forecaster,
-    "transcriber": transcriber,
+    demonstration.__name__: demonstration for demonstration in (regressor, classifier, tagger, forecaster, transcriber)
 }
 
 
@@ -330,16 +293,8 @@ def _fit(model: BiLSTMEstimator, training: Dataset, say: Say) -> None:
 
 def _finish(model: BiLSTMEstimator, path: Path, figures: dict[str, Figure], say: Say, *commands: str) -> None:
     """Save the model and its figures; say what was written, and what may be done with it."""
-    folder = path.parent
     model.save(path)
     for name, figure in figures.items():
-        save_figure(figure, folder / f"{name}.png")
-    say(f"In {folder}: {', '.join(sorted(file.name for file in folder.iterdir()))}\n")
-    say("Try next:")
-    for command in commands:
-        say(f"  {command}")
-
-
-def _tags(data: Dataset) -> list[str]:
-    assert data.tags is not None
-    return data.tags.to_series().to_list()
+        save_figure(figure, path.with_name(f"{name}.png"))
+    say(f"In {path.parent}: {', '.join(sorted(file.name for file in path.parent.iterdir()))}\n")
+    say("\n  ".join(["Try next:", *commands]))

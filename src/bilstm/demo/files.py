@@ -6,10 +6,10 @@ would need a download.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,22 +24,11 @@ HOUSES, REVIEWS, SENTENCES, CALLS = (400, 106), (2800, 200), (240, 120), (72, 18
 LAST_YEAR = 1949  # of the older file of sunspots
 
 
-class _Part(NamedTuple):
-    """Files that belong together, and what is said of them."""
-
-    files: dict[str, bytes]
-    what: str
+Part = tuple[dict[str, bytes], str]  # files that belong together, and what is said of them
 
 
 def write_demo_data(folder: Path, say: Callable[[str], None]) -> None:
-    """Write the files, and say in a line each what they are.
-
-    Args:
-        folder: must exist. A file that is there already with the same content is left alone.
-        say: called with each line.
-
-    Raises:
-        DataError: a file is there with other content, or the folder cannot be written; nothing is overwritten.
+    """Write the files into a folder that exists, and say in a line each what they are; nothing is overwritten.
 
     Example:
         >>> import tempfile
@@ -50,18 +39,17 @@ def write_demo_data(folder: Path, say: Callable[[str], None]) -> None:
          'reviews.csv', 'sunspots.csv']
     """
     parts = [_houses(), _reviews(), _sentences(), _sunspots(), _calls()]
-    for name, content in [pair for part in parts for pair in part.files.items()]:
+    for name, content in itertools.chain.from_iterable(files.items() for files, _ in parts):
         path = folder / name
         if path.exists() and (not path.is_file() or path.read_bytes() != content):
             raise DataError(
                 f"expected no file, or one with the same data, got another ({path})",
                 hint="choose another folder with -o, or move what is there away",
             )
-    for part in parts:
-        for name, content in part.files.items():
+    for files, what in parts:
+        for name, content in files.items():
             _write(folder / name, content)
-        named = [name for name in part.files if "/" not in name]
-        say(f"{' and '.join(named)}: {part.what}")
+        say(f"{' and '.join(name for name in files if '/' not in name)}: {what}")
 
 
 def as_conll(data: Dataset) -> str:
@@ -72,48 +60,45 @@ def as_conll(data: Dataset) -> str:
     return "".join("\n".join(rows[a:b]) + "\n\n" for a, b in ranges)
 
 
-def _houses() -> _Part:
+def _houses() -> Part:
     data = boston()
     assert data.targets is not None
-    frame = pl.concat([data.steps, data.targets], how="horizontal")
-    frame = frame[np.random.default_rng(0).permutation(len(frame))]  # the original stands town by town
+    frame = data.steps.hstack(data.targets)[np.random.default_rng(0).permutation(len(data))]  # it stands town by town
     files = {"houses.csv": _csv(frame[: HOUSES[0]]), "new_houses.csv": _csv(frame[HOUSES[0] :])}
-    return _Part(
-        files, "{} and {} census tracts around Boston in 1970; medv is the median price in 1,000 $".format(*HOUSES)
-    )
+    return files, "{} and {} census tracts around Boston in 1970; medv is the median price in 1,000 $".format(*HOUSES)
 
 
-def _reviews() -> _Part:
+def _reviews() -> Part:
     texts, stars = invented_reviews(sum(REVIEWS))
     frame = pl.DataFrame({"review": texts, "stars": stars})
     files = {"reviews.csv": _csv(frame[: REVIEWS[0]]), "new_reviews.csv": _csv(frame[REVIEWS[0] :])}
-    return _Part(files, "{} and {} reviews with 1 to 5 stars, made up".format(*REVIEWS))
+    return files, "{} and {} reviews with 1 to 5 stars, made up".format(*REVIEWS)
 
 
-def _sentences() -> _Part:
+def _sentences() -> Part:
     files = {}
     for seed, (name, count) in enumerate(zip(("train.conll", "dev.conll"), SENTENCES, strict=True)):
         chinese = invented_sentences(count // 3, language="chinese", seed=seed)
         english = invented_sentences(count - count // 3, seed=seed)
         files[name] = (as_conll(english) + as_conll(chinese)).encode()
-    return _Part(files, "{} and {} English and Chinese sentences with names as tags, made up".format(*SENTENCES))
+    return files, "{} and {} English and Chinese sentences with names as tags, made up".format(*SENTENCES)
 
 
-def _sunspots() -> _Part:
+def _sunspots() -> Part:
     data = sunspots()
     frame = pl.DataFrame({"year": data.times.cast(pl.Int64), "sunspots": data.steps["sunspots"]})
     files = {"sunspots.csv": _csv(frame.filter(pl.col("year") <= LAST_YEAR)), "more_sunspots.csv": _csv(frame)}
     first, last = frame["year"][0], frame["year"][-1]
-    return _Part(files, f"sunspots by year, {first} to {LAST_YEAR} and {first} to {last}")
+    return files, f"sunspots by year, {first} to {LAST_YEAR} and {first} to {last}"
 
 
-def _calls() -> _Part:
+def _calls() -> Part:
     sounds, texts, singers = bird_calls(sum(CALLS), birds=45)  # of whom the last nine are new
     names = [f"calls/{number:03d}.wav" for number in range(sum(CALLS))]
     frame = pl.DataFrame({"path": names, "text": texts, "bird": singers}, schema_overrides={"bird": pl.String})
     files = {"calls.csv": _csv(frame[: CALLS[0]]), "new_calls.csv": _csv(frame[CALLS[0] :])}
     files |= {name: as_wav(sound) for name, sound in zip(names, sounds, strict=True)}
-    return _Part(files, "{} and {} bird calls, recorded in calls/, with the birds as texts, made up".format(*CALLS))
+    return files, "{} and {} bird calls, recorded in calls/, with the birds as texts, made up".format(*CALLS)
 
 
 def _csv(frame: pl.DataFrame) -> bytes:

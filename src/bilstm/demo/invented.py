@@ -9,6 +9,8 @@ than what stands before it, and some reviewers click on the star beside the one 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from bilstm.data.dataset import Dataset
@@ -60,23 +62,15 @@ def invented_sentences(count: int = 1000, *, language: str = "english", seed: in
     for _ in range(count):
         words: list[str] = []
         names: list[str] = []
-        for kind, piece in _pieces(str(generator.choice(templates))):
-            filled = piece if not kind else _name(kind, language, generator)
+        for number, piece in enumerate(re.split(r"{(\w+)}", str(generator.choice(templates)))):
+            kind = piece if number % 2 else ""
+            filled = _name(kind, language, generator) if kind else piece
             cut = list(filled) if language == "chinese" else filled.split()
             words += cut
             names += [f"{'I' if place else 'B'}-{kind}" if kind else "O" for place in range(len(cut))]
         sentences.append(words)
         tags.append(names)
     return from_words(sentences, tags, f"invented {language} sentences")
-
-
-def _pieces(template: str) -> list[tuple[str, str]]:
-    """A template as (type or nothing, text) pieces."""
-    pieces = []
-    for part in template.split("{"):
-        kind, closed, rest = part.partition("}")
-        pieces += [(kind, ""), ("", rest)] if closed else [("", part)]
-    return pieces
 
 
 def _name(kind: str, language: str, generator: np.random.Generator) -> str:
@@ -121,27 +115,12 @@ DENIED = (
     "not {word} at all",
     "The {thing} was never {word}",
 )
-FILLERS = (
-    "",
-    "",
-    "",
-    "We went there on a Sunday.",
-    "Bought it for my sister.",
-    "Second time for us.",
-    "My cat agrees.",
-)
+FILLERS = (*[""] * 3, "We went there on a Sunday.", "Bought it for my sister.", "Second time for us.", "My cat agrees.")
 SURE = 0.9  # share of the reviewers who click on the star that they mean
 
 
 def invented_reviews(count: int = 1000, *, seed: int = 0) -> tuple[list[str], list[int]]:
-    """Reviews of one or two judgements, with their stars.
-
-    Args:
-        count: how many.
-        seed: equal seeds give equal reviews.
-
-    Returns:
-        list of the texts, list of 1 to 5.
+    """Reviews of one or two judgements, and their stars, 1 to 5; equal seeds give equal reviews.
 
     Example:
         >>> texts, stars = invented_reviews(3)

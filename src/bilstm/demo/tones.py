@@ -19,8 +19,6 @@ from bilstm.errors import ParameterError, from_extra
 ROWS, COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477)
 KEYS = {"1": (0, 0), "2": (0, 1), "3": (0, 2), "4": (1, 0), "5": (1, 1), "6": (1, 2)}
 KEYS |= {"7": (2, 0), "8": (2, 1), "9": (2, 2), "0": (3, 1)}
-
-
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MOST_DIGITS = 5
 TONE = (0.06, 0.2)  # seconds; ITU-T Q.24 wants 40 ms to be heard, fingers rest longer
@@ -72,18 +70,9 @@ def dial_tones(
 def write_dial_tones(
     folder: str | Path, count: int, *, rate: int = 8000, seed: int = 0, noise: float = -40.0, words: bool = True
 ) -> Path:
-    """Write dialled digits as 16-bit WAV files, and a table of ``path,text`` beside them.
+    """Write recordings of :func:`dial_tones` as 16-bit WAV files in ``audio``, and the table ``tones.csv`` of them.
 
-    Args:
-        folder: is made if need be; the sounds go into its folder ``audio``, the table is ``tones.csv``.
-        count: as for :func:`dial_tones`, like all others.
-
-    Returns:
-        Path: of the table.
-
-    Example:
-        >>> write_dial_tones("tones", 100)  # doctest: +SKIP
-        PosixPath('tones/tones.csv')
+    The folder is made if need be; the path of the table is returned.
     """
     soundfile = from_extra("soundfile", EXTRA)
     folder = Path(folder)
@@ -100,13 +89,9 @@ def recording(
     pieces: Iterable[Array], rate: int, gap: tuple[float, float], noise: float, generator: np.random.Generator
 ) -> Array:
     """Pieces of sound with gaps of so many seconds between them and at both ends, in noise of so many dBFS."""
-
-    def silence() -> Array:
-        return np.zeros(round(generator.uniform(*gap) * rate))
-
-    parts = [silence()]
+    parts = [np.zeros(round(generator.uniform(*gap) * rate))]
     for piece in pieces:
-        parts += [piece, silence()]
+        parts += [piece, np.zeros(round(generator.uniform(*gap) * rate))]
     clean = np.concatenate(parts)
     sound = clean + generator.normal(0.0, amplitude(noise), len(clean))
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
@@ -125,5 +110,5 @@ def _key(key: str, level: float, rate: int, generator: np.random.Generator) -> A
 
 
 def amplitude(level: float) -> float:
-    """Of a level in dBFS."""
+    """The amplitude of a level in dBFS."""
     return float(10 ** (level / 20))
