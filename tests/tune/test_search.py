@@ -152,7 +152,7 @@ def with_clock(clock):
 
 def test_a_time_in_which_no_trial_ends_is_an_error_that_says_how_to_go_on(tmp_path):
     with pytest.raises(
-        BilstmError, match=r"comes to its end in time, got none\nhint: the same with more minutes goes on"
+        BilstmError, match=r"No trial came to its end in time\.\nhint: the same with more minutes goes on"
     ):
         tune(small(), HOUSES, minutes=1e-6, folder=tmp_path)
 
@@ -172,7 +172,7 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(monkeypatch):
     assert "TrainingError: expected a finite loss" in found.trials[1].note
     assert found.best_trial.number != 1
     calls.append(None)
-    with pytest.raises(TrainingError, match="got 2 that failed: TrainingError: expected a finite loss"):
+    with pytest.raises(TrainingError, match="2 failed, the last with TrainingError: expected a finite loss"):
         tune(small(), HOUSES, trials=2, search=QUICK, seeds=1)
 
 

@@ -55,22 +55,19 @@ def participation(folder: Path) -> Iterator[None]:
 def sole_access(folder: Path) -> Iterator[bool]:
     """Whether no other process is at work on the search of a folder; until the end none begins."""
     with contextlib.ExitStack() as stack:
-        is_alone = True
-        if folder.is_dir():
-            try:
+        try:
+            if folder.is_dir():
                 stack.enter_context(ReadWriteLock(folder / PRESENT, is_singleton=False).write_lock(blocking=False))
-            except Timeout:
-                is_alone = False
+            is_alone = True
+        except Timeout:
+            is_alone = False
         yield is_alone
 
 
 class Clock:
-    """Seconds during which at least one process was at work on a search, over all of its runs.
+    """Seconds during which at least one process was at work on a search, over all of its runs, kept in a file.
 
     Two at work at a time count once; the time between a stop and the next start does not count.
-
-    Args:
-        path: the file that keeps the seconds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +77,6 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """So far."""
         return self._seconds + max(0.0, time.time() - self._since)
 
     def tick(self, *, now: bool = False) -> float:
@@ -91,7 +87,9 @@ class Clock:
                 moment = time.time()
                 self._seconds = seconds + max(0.0, moment - max(until, self._since))
                 self._since = moment
-                self._write(self._seconds, max(until, moment))
+                temporary = self.path.with_suffix(f".{os.getpid()}")
+                temporary.write_text(json.dumps({"seconds": self._seconds, "until": max(until, moment)}))
+                os.replace(temporary, self.path)
         return self.seconds
 
     def _read(self) -> tuple[float, float]:
@@ -100,8 +98,3 @@ class Clock:
             return float(values["seconds"]), float(values["until"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0.0, 0.0
-
-    def _write(self, seconds: float, until: float) -> None:
-        temporary = self.path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps({"seconds": seconds, "until": until}))
-        os.replace(temporary, self.path)

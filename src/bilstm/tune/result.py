@@ -27,10 +27,7 @@ REMARKS = {"finished": "", "stopped": "stopped early", "failed": "failed", "unfi
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial; ``value``, by which trials are compared, ``loss`` and ``metric`` are means over its fits, or None.
-
-    ``best_epoch`` is the epoch that its fits kept on the mean, rounded; 0 where none is known.
-    """
+    """One trial; ``value``, by which trials are compared, ``loss`` and ``metric`` are means over its fits, or None."""
 
     number: int
     state: str
@@ -41,30 +38,20 @@ class Trial:
     seconds: float
     params: dict[str, Any]
     note: str = ""
-    best_epoch: int = 0
+    best_epoch: int = 0  # that its fits kept on the mean, rounded; 0: none is known
 
 
 @dataclass(eq=False)
 class SearchResult:
-    """The result of a search; see :func:`bilstm.tune.search.tune`.
+    """The result of a search; see :func:`bilstm.tune.search.tune`."""
 
-    Args:
-        objective: what all trials shared.
-        space: what was searched.
-        trials: all of them, in their order.
-        best_trial: the best that ran to its end.
-        metric_name: what the estimator calls its metric.
-        seconds: how long the search took.
-        checkpoint: of the best trial's first fit, if it is still there.
-    """
-
-    objective: Objective
-    space: Space
-    trials: list[Trial]
-    best_trial: Trial
-    metric_name: str
-    seconds: float
-    checkpoint: Path | None = None
+    objective: Objective  # what all trials shared
+    space: Space  # what was searched
+    trials: list[Trial]  # all of them, in their order
+    best_trial: Trial  # the best that ran to its end
+    metric_name: str  # what the estimator calls its metric
+    seconds: float  # how long the search took
+    checkpoint: Path | None = None  # of the best trial's first fit, if it is still there
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -82,9 +69,7 @@ class SearchResult:
 
         That is no held-out part, and as many epochs as the best trial's fits kept on the mean. Only of an estimator
         that ``refits_all_rows``, and not where the caller's validation data stopped trials: see docs/decisions.md.
-
-        Args:
-            refit: False: the best parameters alone.
+        Without ``refit`` it is the best parameters alone.
         """
         epochs, objective = self.best_trial.best_epoch, self.objective
         if not (refit and epochs and objective.validation is None and objective.estimator.refits_all_rows):
@@ -114,13 +99,10 @@ class SearchResult:
 
     def ranked(self) -> list[Trial]:
         """Best first: those that ran to their end, then those that were stopped, then the others."""
-        states = list(REMARKS)
-        sign = -1 if self.objective.higher_is_better else 1
-
-        def rank(trial: Trial) -> tuple[int, float]:
-            return states.index(trial.state), math.inf if trial.value is None else sign * trial.value
-
-        return sorted(self.trials, key=rank)
+        states, sign = list(REMARKS), -1 if self.objective.higher_is_better else 1
+        return sorted(
+            self.trials, key=lambda t: (states.index(t.state), math.inf if t.value is None else sign * t.value)
+        )
 
     def importance(self) -> dict[str, float]:
         """How much of what makes a trial good hangs on each parameter: shares that add up to 1, largest first.
@@ -132,23 +114,18 @@ class SearchResult:
         return importance(self.trials, self.space, higher_is_better=self.objective.higher_is_better)
 
     def table(self, most: int | None = SHOWN) -> str:
-        """The best trials as text, one a line.
-
-        Args:
-            most: how many; None for all.
-        """
+        """The ``most`` best trials as text, one a line; None for all."""
         trials = self.ranked()[:most]
         by_loss = self.objective.by == "loss"
-        head = ["trial", self.value_name, *[self.metric_name] * by_loss, "epochs", "s", *self.space, ""]
-        lines = [head]
+        lines = [["trial", self.value_name, *[self.metric_name] * by_loss, "epochs", "s", *self.space, ""]]
         for trial in trials:
             cells = [str(trial.number), _number(trial.value), *[_number(trial.metric)] * by_loss, str(trial.epochs)]
             params = [as_option(trial.params.get(name, "")) for name in self.space]
             lines.append([*cells, f"{trial.seconds:.1f}", *params, REMARKS[trial.state]])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        text = ["  ".join(map(str.rjust, line, widths)).rstrip() for line in lines]
         hidden = len(self.trials) - len(trials)
-        return "\n".join([*text, *([f"and {hidden} more"] if hidden else [])])
+        return "\n".join(text + [f"and {hidden} more"] * (hidden > 0))
 
     def importance_table(self) -> str:
         """The importances as text, with bars."""
@@ -157,7 +134,7 @@ class SearchResult:
         return "\n".join(f"{name:<{width}}  {share:4.0%}  {'█' * round(20 * share)}" for name, share in shares.items())
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON can say it."""
+        """All of it for JSON."""
         return {
             "task": self.objective.estimator.task,
             "compared_by": self.value_name,
@@ -191,12 +168,9 @@ def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
 
 def without_result(trials: Sequence[Trial], hint: str) -> BilstmError:
     """The error of a search none of whose trials came to its end."""
-    failed = [trial for trial in trials if trial.state == "failed"]
-    if failed:
-        return TrainingError(
-            f"expected a trial that comes to its end, got {len(failed)} that failed: {failed[-1].note}"
-        )
-    return BilstmError("expected a trial that comes to its end in time, got none", hint=hint)
+    if failed := [trial for trial in trials if trial.state == "failed"]:
+        return TrainingError(f"No trial came to its end: {len(failed)} failed, the last with {failed[-1].note}")
+    return BilstmError("No trial came to its end in time.", hint=hint)
 
 
 def importance(trials: Sequence[Trial], space: Space, *, higher_is_better: bool) -> dict[str, float]:
@@ -204,16 +178,13 @@ def importance(trials: Sequence[Trial], space: Space, *, higher_is_better: bool)
     valued = [t for t in trials if t.value is not None and t.state != "failed" and space.keys() == t.params.keys()]
     if len(valued) < MIN_TRIALS or len({trial.value for trial in valued}) < 2:
         return {}
-    from_extra("optuna", "tune")
-    import optuna
-
+    optuna = from_extra("optuna", "tune")
     from bilstm.tune.storage import optuna_quiet
 
     with optuna_quiet():
         study = optuna.create_study(direction="maximize" if higher_is_better else "minimize")
         known = distributions(space)
-        for trial in valued:
-            study.add_trial(optuna.create_trial(params=trial.params, distributions=known, value=trial.value))
+        study.add_trials([optuna.create_trial(params=t.params, distributions=known, value=t.value) for t in valued])
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(share) for name, share in shares.items()}

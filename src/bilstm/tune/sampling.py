@@ -27,10 +27,7 @@ class NumberedTPE(BaseSampler):
     What is drawn then depends on the seed, the number and the trials before, not on what this process has drawn: a
     search that was killed goes on as it would have. The first trials differ from the defaults in two parameters each,
     turn by turn: near a good point one of two steps leads up, while a leap in all directions hardly ever does.
-
-    Args:
-        seed: of the search.
-        defaults: by name; what is not among them is drawn in every trial.
+    What is not among the defaults is drawn in every trial.
 
     Source: Bergstra, Bardenet, Bengio and Kégl 2011.
     """
@@ -57,26 +54,22 @@ class NumberedTPE(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        if param_name in self.defaults and self._is_early(study) and param_name not in self.changed(trial.number):
+        over = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        if param_name in self.defaults and len(over) < STARTUP and param_name not in self.changed(trial.number):
             return self.defaults[param_name]
         return self._tpe(trial, param_name).sample_independent(study, trial, param_name, param_distribution)
-
-    def _is_early(self, study: Study) -> bool:
-        over = (TrialState.COMPLETE, TrialState.PRUNED)
-        return len(study.get_trials(deepcopy=False, states=over)) < STARTUP
 
     def changed(self, number: int) -> list[str]:
         """The parameters in which an early trial differs from the defaults; all have their turn before one returns."""
         names = sorted(self.defaults)
         turns = max(1, len(names) // CHANGED)
         turn, place = divmod(max(number - 1, 0), turns)  # the very first trial has the defaults
-        random = np.random.RandomState(_derived(self.seed, turn, "turn"))
-        order = [names[one] for one in random.permutation(len(names))]
+        order: list[str] = np.random.RandomState(_derived(self.seed, turn, "turn")).permutation(names).tolist()
         return order[CHANGED * place : CHANGED * (place + 1) if place < turns - 1 else None]
 
 
 def _derived(*words: Any) -> int:
-    """A seed that depends on all of the words and on nothing else."""
+    """A seed."""
     return int.from_bytes(hashlib.sha256(" ".join(map(str, words)).encode()).digest()[:4], "little")
 
 
@@ -88,29 +81,20 @@ class MedianOfFinished(BasePruner):
     Values are those of the best epoch so far, so that a trial that ended early keeps its last one; Optuna's own
     median rule would leave it out. Nor may the luck of the first seed shield a trial from what the second one says.
 
-    Args:
-        warm_up: steps before which no trial is stopped.
-
     Source: Golovin et al. 2017 (Vizier).
     """
 
     def __init__(self, warm_up: int) -> None:
-        self.warm_up = warm_up
+        self.warm_up = warm_up  # steps before which no trial is stopped
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
         if step is None or step < self.warm_up:
             return False
-        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        others = [value for one in finished if (value := value_at(one, step)) is not None]
+        finished = (one.intermediate_values for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        by_then = [{at: value for at, value in values.items() if at <= step} for values in finished]
+        others = [values[max(values)] for values in by_then if values]
         if not others:
             return False
-        median = float(np.median(others))
-        value = trial.intermediate_values[step]
+        median, value = float(np.median(others)), trial.intermediate_values[step]
         return value < median if study.direction == StudyDirection.MAXIMIZE else value > median
-
-
-def value_at(trial: FrozenTrial, step: int) -> float | None:
-    """What a trial had reached by a step; None before its first."""
-    steps = [one for one in trial.intermediate_values if one <= step]
-    return trial.intermediate_values[max(steps)] if steps else None

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
+
 from bilstm.errors import DataWarning, ParameterError, TrainingError, from_extra
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension
@@ -90,7 +92,10 @@ def tune(
         (2, ['batch_size', 'dropout'])
     """
     from_extra("optuna", "tune")
-    _check_limits(minutes, trials)
+    if minutes is not None and not minutes > 0:
+        raise ParameterError(f"expected minutes above 0, got {minutes}")
+    if trials is not None and trials < 1:
+        raise ParameterError(f"expected at least one trial, got {trials}")
     objective = objective_for(estimator, X, y, validation, seeds, by)
     space = space_for(estimator, objective.training, search, fixed)
     estimator.check_search(space, objective.training, validation)
@@ -117,20 +122,10 @@ def reload_result(result: SearchResult, folder: Path, storage: str | None) -> Se
         return _result(Study(result.objective, result.space, folder, opened))
 
 
-def _check_limits(minutes: float | None, trials: int | None) -> None:
-    if minutes is not None and not minutes > 0:
-        raise ParameterError(f"expected minutes above 0, got {minutes}")
-    if trials is not None and trials < 1:
-        raise ParameterError(f"expected at least one trial, got {trials}")
-
-
 def _search(study: Study, minutes: float | None, most: int | None, verbose: int) -> None:
     """Begin trials until there are enough, or the time is up."""
     failed, is_first = 0, True
-    while minutes is None or study.clock.seconds < 60 * minutes:
-        trial = study.begin(most)
-        if trial is None:
-            break
+    while (minutes is None or study.clock.seconds < 60 * minutes) and (trial := study.begin(most)) is not None:
         progress = _Progress(study, trial, minutes, verbose)
         with warnings.catch_warnings():
             if not is_first:
@@ -140,7 +135,8 @@ def _search(study: Study, minutes: float | None, most: int | None, verbose: int)
                 _fit(trial, progress)
                 failed = 0
             except OutOfTime:
-                trial.pause()
+                trial.save_progress()
+                trial.release()
                 say(f"The time is up; trial {trial.number} can be resumed with more minutes.", verbose)
                 break
             except RECOVERABLE as error:
@@ -160,20 +156,13 @@ def _search(study: Study, minutes: float | None, most: int | None, verbose: int)
 
 def _fit(trial: RunningTrial, progress: _Progress) -> None:
     """Run a trial to its end, or until others prove better."""
+    objective, params, done = trial.study.objective, trial.params, trial.done
     try:
-        fits = fit_trial(
-            trial.study.objective,
-            trial.params,
-            trial.report,
-            progress.on_epoch,
-            done=trial.done,
-            checkpoints=trial.checkpoint,
-            on_fit=trial.save_fits,
-        )
+        fits = fit_trial(objective, params, trial.report, progress.on_epoch, done, trial.checkpoint, trial.save_fits)
     except TrialPruned:
-        trial.prune()
+        trial.end(TrialState.PRUNED)
     else:
-        trial.complete(value_of(fits))
+        trial.end(TrialState.COMPLETE, value_of(fits))
 
 
 class _Progress:
@@ -187,7 +176,6 @@ class _Progress:
             say(f"trial {trial.number} goes on where it was", verbose)
 
     def on_epoch(self, seed: int, history: History) -> None:
-        """After every epoch."""
         self.trial.note_progress(history)
         seconds = self.study.clock.tick()
         if self.verbose and time.monotonic() - self.shown > (0.5 if self.is_terminal else QUIET):

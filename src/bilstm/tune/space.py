@@ -45,16 +45,8 @@ def space_for(
 ) -> Space:
     """What is searched for an estimator on data: its own ranges, narrowed or widened by ``search``.
 
-    A parameter of ``estimator`` that is not its constructor's default is fixed, unless ``search`` names it.
-
-    Args:
-        estimator: not fitted.
-        data: what it will be fitted to; texts, tables and sequences are searched differently.
-        search: ranges by name, in place of the estimator's own or beside them; one with a single value fixes it.
-        fixed: names that are not searched though they have their default.
-
-    Raises:
-        ParameterError: no such parameter, one that a search must leave alone, or a value out of its limits.
+    A parameter of ``estimator`` that is not its constructor's default, or that is named in ``fixed``, is not searched,
+    unless ``search`` names it; a range there with a single value fixes it, too.
 
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
@@ -90,14 +82,7 @@ def parsed(
     """Ranges from words of a command line: ``dropout=0..0.3``, ``pooling=mean,max``, ``num_layers=2``.
 
     A range is searched by its logarithm where the estimator's own is, or where its high end is ten times its low end.
-
-    Args:
-        words: one a parameter.
-        estimator: whose parameters they are.
-        reader: an annotation to what reads a value of that type.
-
-    Raises:
-        ParameterError: a word that is none of these.
+    The ``reader`` gives for an annotation what reads a value of that type.
 
     Example:
         >>> from bilstm import BiLSTMRegressor
@@ -107,9 +92,9 @@ def parsed(
     known = inspect.signature(estimator).parameters
     space: Space = {}
     for word in words:
-        name, equals, text = word.partition("=")
+        name, _, text = word.partition("=")
         name = name.strip().removeprefix("--").replace("-", "_")
-        if not equals or not text.strip():
+        if not text.strip():
             raise ParameterError(
                 f"expected NAME=LOW..HIGH or NAME=VALUE,VALUE, got {word!r}", hint="for instance hidden_size=32..256"
             )
@@ -130,10 +115,11 @@ def _dimension(
         ends = read(low.strip()), read(high.strip())
     except ValueError:
         raise ParameterError(f"expected values of {name} ({annotation}), got {text!r}") from None
-    if not all(isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end) for end in ends):
-        raise ParameterError(f"expected numbers from low to high for {name}, got {text!r}", hint=f"{name}=A,B")
-    if ends[0] > ends[1]:
-        raise ParameterError(f"expected numbers from low to high for {name}, got {text!r}")
+    are_numbers = all(type(end) in (int, float) and math.isfinite(end) for end in ends)
+    if not are_numbers or ends[0] > ends[1]:
+        raise ParameterError(
+            f"expected numbers from low to high for {name}, got {text!r}", hint=None if are_numbers else f"{name}=A,B"
+        )
     if ends[0] == ends[1]:
         return Choices((ends[0],))
     whole = all(isinstance(end, int) for end in ends)
@@ -144,7 +130,7 @@ def _dimension(
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The same as Optuna says it."""
+    """A space for Optuna."""
     optuna = from_extra("optuna.distributions", "tune")
     result: dict[str, BaseDistribution] = {}
     for name, dimension in space.items():
@@ -158,7 +144,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def trial_params(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """What was drawn as a trial's parameters."""
+    """The parameters of a trial for what was drawn."""
     return {name: dimension.value(drawn[name]) for name, dimension in space.items()}
 
 

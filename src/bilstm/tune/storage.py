@@ -36,35 +36,17 @@ class Journal(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with lock(self.path.with_suffix(".lock")), self.path.open("r+b") as file:
-            _cut_torn_line(file)
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.seek(0)
+                    file.truncate(file.seek(file.read().rfind(b"\n") + 1))
             file.write(text.encode())
-
-
-def _cut_torn_line(file: Any) -> None:
-    """Leave the file at its end, behind the last whole line."""
-    end = file.seek(0, os.SEEK_END)
-    if not end:
-        return
-    file.seek(end - 1)
-    if file.read(1) != b"\n":
-        file.seek(0)
-        whole = file.read().rfind(b"\n") + 1
-        file.truncate(whole)
-        file.seek(whole)
 
 
 @contextlib.contextmanager
 def open_storage(folder: Path, url: str | None) -> Iterator[BaseStorage]:
-    """The journal of a folder, or the database at a URL, which is left without a connection; Optuna is quiet meanwhile.
-
-    Args:
-        folder: of the search.
-        url: as SQLAlchemy has it, for instance ``postgresql://user@host/database``; None for the journal.
-
-    Raises:
-        ParameterError: it is no URL of a database.
-        BilstmError: the database cannot be reached, or fails while it is used.
-    """
+    """The journal of a folder, or a database, which is left without a connection; Optuna is quiet meanwhile."""
     with optuna_quiet():
         if url is None:
             yield JournalStorage(Journal(folder / JOURNAL))

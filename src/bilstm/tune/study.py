@@ -48,27 +48,24 @@ class Study:
 
     The folder holds the journal, the checkpoints of running trials and the locks that tell which of them somebody is
     at work on. A database may be shared by several machines; each resumes the trials of its own folder.
-
-    Args:
-        objective: what all trials share.
-        space: what is searched.
-        folder: is there.
-        storage: as :func:`bilstm.tune.storage.open_storage` gives it.
-
-    Raises:
-        ParameterError: the folder holds another search.
     """
 
     def __init__(self, objective: Objective, space: Space, folder: Path, storage: BaseStorage) -> None:
         self.objective, self.space, self.folder = objective, space, folder
         self.clock = Clock(folder / CLOCK)
-        self.owner = self._owner()
         open_ones = {name: dimension for name, dimension in space.items() if len(set(dimension.ends)) > 1}
         self._defaults = default_params(objective.estimator, open_ones, objective.training.is_language)
-        name = study_name(objective, space)
-        if isinstance(storage, JournalStorage):
-            _check_is_only(name, optuna.get_all_study_names(storage), folder)
+        name = f"bilstm-{fingerprint(objective, space)}"
+        if isinstance(storage, JournalStorage) and set(optuna.get_all_study_names(storage)) - {name}:
+            raise ParameterError(
+                f"expected the search of this command, got one of other data, ranges or parameters ({folder})",
+                hint="--restart forgets it; --study names another folder",
+            )
         with lock(folder / BEGIN):
+            owner = folder / OWNER  # what trials of this folder are marked with, in a database that others use too
+            if not owner.exists() or not owner.read_text():
+                owner.write_text(uuid.uuid4().hex)
+            self.owner = owner.read_text()
             self.optuna = optuna.create_study(
                 study_name=name,
                 storage=storage,
@@ -78,23 +75,14 @@ class Study:
                 pruner=MedianOfFinished(warm_up_steps(objective)),
             )
 
-    def _owner(self) -> str:
-        """What trials of this folder are marked with, in a database that others use too."""
-        path = self.folder / OWNER
-        with lock(self.folder / BEGIN):
-            if not path.exists() or not path.read_text():
-                path.write_text(uuid.uuid4().hex)
-            return path.read_text()
-
     def begin(self, most: int | None = None) -> RunningTrial | None:
         """The next trial: one whose owner died, or a new one; None if ``most`` have begun and none is orphaned."""
         with lock(self.folder / BEGIN):
             trials = self.optuna.get_trials(deepcopy=False)
             for trial in trials:
-                if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == self.owner:
-                    resumed = self._resume(trial)
-                    if resumed is not None:
-                        return resumed
+                is_ours = trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == self.owner
+                if is_ours and (resumed := self._resume(trial)) is not None:
+                    return resumed
             if most is not None and sum(trial.state != TrialState.WAITING for trial in trials) >= most:
                 return None
             if all(trial.state != TrialState.WAITING for trial in trials):
@@ -120,7 +108,7 @@ class Study:
         return acquired(self.folder / f"trial-{number:04d}.lock")
 
     def checkpoint(self, number: int, seed: int) -> Path:
-        """The file from which a fit of a trial goes on."""
+        """From which a fit of a trial goes on."""
         return self.folder / f"trial-{number:04d}-{seed}.checkpoint"
 
     def trials(self) -> list[Trial]:
@@ -137,7 +125,7 @@ class Study:
         if len(fits) < self.objective.seeds and "partly" in trial.user_attrs:
             fits.append(Fit(*trial.user_attrs["partly"]))
         steps = trial.intermediate_values
-        known = {name: dimension for name, dimension in self.space.items() if name in trial.params}
+        known = {name: self.space[name] for name in self.space if name in trial.params}
         return Trial(
             number=trial.number,
             state=STATES[trial.state],
@@ -186,7 +174,7 @@ class RunningTrial:
         return self.study.checkpoint(self.number, seed)
 
     def report(self, step: int, fits: Sequence[Fit]) -> None:
-        """Write a value down, once, and stop the trial if others were better by then."""
+        """Write a value down, once; raises ``TrialPruned`` if others were better by then."""
         if step > self._reported:
             self._trial.report(value_of(fits), step)
             self._reported = step
@@ -205,30 +193,19 @@ class RunningTrial:
         """Remember how far a fit has come, for the table, if it is not to go on."""
         self._latest = fit_of(self.study.objective, history)
 
-    def complete(self, value: float) -> None:
-        self._end(TrialState.COMPLETE, value)
-
-    def prune(self) -> None:
-        self._end(TrialState.PRUNED)
-
     def fail(self, error: BaseException) -> None:
         self._trial.set_user_attr("note", failure(error))
-        self._end(TrialState.FAIL)
+        self.end(TrialState.FAIL)
 
-    def _end(self, state: TrialState, value: float | None = None) -> None:
+    def end(self, state: TrialState, value: float | None = None) -> None:
         if state != TrialState.COMPLETE:
-            self._save_progress()
+            self.save_progress()
         with lock(self.study.folder / BEGIN):
             self.study.optuna.tell(self._trial, value, state=state)
             self.release()
             self.study.remove_files()
 
-    def pause(self) -> None:
-        """Leave it as it is, with a note of how far it has come."""
-        self._save_progress()
-        self.release()
-
-    def _save_progress(self) -> None:
+    def save_progress(self) -> None:
         if self._latest is not None:
             self._trial.set_user_attr("partly", list(self._latest))
 
@@ -252,13 +229,8 @@ def failure(error: BaseException) -> str:
 
 
 def warm_up_steps(objective: Objective) -> int:
-    """Steps before which no trial is stopped."""
+    """The number of steps before which no trial is stopped."""
     return max(1, round(min(1.0, WARM_UP * objective.seeds) * objective.max_epochs))
-
-
-def study_name(objective: Objective, space: Space) -> str:
-    """The name of a search in a storage that holds others too."""
-    return f"bilstm-{fingerprint(objective, space)}"
 
 
 def fingerprint(objective: Objective, space: Space) -> str:
@@ -273,11 +245,7 @@ def fingerprint(objective: Objective, space: Space) -> str:
 
 
 def delete_search(folder: Path, objective: Objective, space: Space, storage: str | None) -> None:
-    """Remove the files of a search from its folder, and this search from the database.
-
-    Raises:
-        BilstmError: another process is at work on it.
-    """
+    """Remove the files of a search from its folder, and this search from the database, unless somebody is at work."""
     with sole_access(folder) as is_alone:
         if not is_alone:
             raise BilstmError(
@@ -285,18 +253,10 @@ def delete_search(folder: Path, objective: Objective, space: Space, storage: str
                 hint="wait for the other process, or end it",
             )
         if storage is not None:
-            name = study_name(objective, space)
+            name = f"bilstm-{fingerprint(objective, space)}"
             with open_storage(folder, storage) as database:
                 if name in optuna.get_all_study_names(database):
                     optuna.delete_study(study_name=name, storage=database)
         for pattern in (JOURNAL, "trial-*", ".trial-*", CLOCK, OWNER):
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
-
-
-def _check_is_only(name: str, names: Sequence[str], folder: Path) -> None:
-    if any(other != name for other in names):
-        raise ParameterError(
-            f"expected the search of this command, got one of other data, ranges or parameters ({folder})",
-            hint="--restart forgets it; --study names another folder",
-        )

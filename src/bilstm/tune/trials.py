@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from sklearn.base import clone
 
@@ -24,7 +24,7 @@ FEW = 2_000  # sequences below which one held-out part is too small to tell para
 
 
 class Fit(NamedTuple):
-    """What one fit of a trial came to, at the epoch that it keeps."""
+    """One fit of a trial, with the figures of the epoch that it keeps."""
 
     value: float
     loss: float
@@ -42,39 +42,25 @@ OnEpoch = Callable[[int, History], None]  # which fit, and its history after eve
 class Objective:
     """What all trials of a search share. Make it with :func:`objective_for`.
 
-    Args:
-        estimator: not fitted; its parameters hold wherever a trial does not say otherwise.
-        X, y: what trials learn from, as ``fit`` takes it.
-        training: the same as a Dataset (of a forecaster a Series), to be looked at.
-        validation: what they are stopped and compared by; None sets a part of X aside, the same for all.
-        seeds: fits of a trial, with the seeds ``random_state``, ``random_state + 1``, …: other held-out parts (if none
-            was given) and other first weights. Its value is their mean.
-        by: ``loss`` or ``metric``: which column of the history is compared.
-        held_out: ``validation`` as a Dataset, to be looked at; None where a part of X is set aside.
+    The fits of a trial have the seeds ``random_state``, ``random_state + 1``, …: other held-out parts (if none was
+    given) and other first weights. The value of the trial is their mean.
     """
 
-    estimator: BiLSTMEstimator
-    X: Any
+    estimator: BiLSTMEstimator  # not fitted; its parameters hold wherever a trial does not say otherwise
+    X: Any  # what trials learn from, as ``fit`` takes it
     y: Any
-    training: Dataset
-    validation: Any
-    seeds: int
-    by: str
-    held_out: Dataset | None = None
+    training: Dataset  # the same as a Dataset (of a forecaster a Series), to be looked at
+    validation: Any  # what trials are stopped and compared by; None sets a part of X aside, the same for all
+    seeds: int  # fits of a trial
+    by: str  # "loss" or "metric": which column of the history is compared
+    held_out: Dataset | None = None  # ``validation`` as a Dataset; None where a part of X is set aside
 
     @property
     def max_epochs(self) -> int:
-        """Of one fit."""
         return int(self.estimator.resolved("max_epochs", is_language=self.training.is_language))
 
     @property
-    def report_every(self) -> int:
-        """Epochs from one report to the next."""
-        return -(-self.max_epochs // STEPS)
-
-    @property
     def higher_is_better(self) -> bool:
-        """Whether the best trial is that of the highest value."""
         return self.by == "metric" and self.estimator.higher_is_better
 
     @property
@@ -85,11 +71,8 @@ class Objective:
     def estimator_with(
         self, parameters: Mapping[str, Any], seed: int = 0, checkpoint: Path | None = None
     ) -> BiLSTMEstimator:
-        """The estimator that a trial fits, not fitted."""
-        model: BiLSTMEstimator = clone(self.estimator)
-        model.set_params(
-            **parameters, random_state=self.estimator.random_state + seed, checkpoint=checkpoint, verbose=0
-        )
+        model: BiLSTMEstimator = clone(self.estimator).set_params(**parameters)
+        model.set_params(random_state=self.estimator.random_state + seed, checkpoint=checkpoint, verbose=0)
         return model
 
 
@@ -101,18 +84,7 @@ def objective_for(
     seeds: int | None = None,
     by: str = "auto",
 ) -> Objective:
-    """An objective with what is left open decided.
-
-    Args:
-        estimator: not fitted.
-        X, y, validation: as ``fit`` takes them.
-        seeds: None: the estimator's own number for fewer than 2,000 rows, sequences or texts, where one held-out part
-            tells little; else 1.
-        by: ``auto``: what the estimator says.
-
-    Raises:
-        ParameterError: nothing would be held out, or there is no seed to repeat.
-    """
+    """An objective with what is left open decided: how many ``seeds``, and by what trials are compared ("auto")."""
     if by not in BY:
         raise ParameterError(f"expected by to be one of {', '.join(map(repr, BY))}, got {by!r}")
     if validation is None and not estimator.validation_fraction:
@@ -128,8 +100,9 @@ def objective_for(
         seeds = estimator.seeds_for_small_data if len(training) < FEW else 1
     if seeds < 1:
         raise ParameterError(f"expected at least one seed, got {seeds}")
-    pair = validation if isinstance(validation, tuple) else (validation, None)
-    held_out = None if validation is None else _as_dataset(estimator, *pair)
+    held_out = None
+    if validation is not None:
+        held_out = _as_dataset(estimator, *(validation if isinstance(validation, tuple) else (validation, None)))
     return Objective(estimator, X, y, training, validation, seeds, by, held_out)
 
 
@@ -143,29 +116,19 @@ def fit_trial(
     params: Mapping[str, Any],
     report: Report,
     on_epoch: OnEpoch = lambda seed, history: None,
-    *,
     done: Sequence[Fit] = (),
     checkpoints: Callable[[int], Path | None] = lambda seed: None,
     on_fit: Callable[[list[Fit], str], None] = lambda fits, metric_name: None,
 ) -> list[Fit]:
-    """Fit an estimator with each seed in turn.
+    """Fit an estimator with each seed in turn; the fits, one a seed, after those that were ``done`` before.
 
     Args:
-        objective: what all trials share.
-        params: the parameters of this one.
         report: called at the same steps in every trial, ``STEPS`` times a fit at most and at its last epoch, with the
             fits by then, the last one as if it ended there. A resumed fit reports its earlier epochs again. What it
             raises ends the trial.
         on_epoch: called after every epoch but the very last, before ``report``. What it raises ends the trial too.
-        done: the fits that were over before; they are not repeated.
         checkpoints: a file for each seed, from which a killed fit goes on; None writes nothing.
         on_fit: called when a fit is over, with all fits so far and what the metric is called.
-
-    Returns:
-        The fits, one a seed.
-
-    Raises:
-        TrainingError: a loss or gradient is not finite.
 
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
@@ -211,7 +174,7 @@ class _Reporter:
         for epoch in range(self.reported + 1, len(history) + 1):
             self.reported = epoch
             is_last = epoch == self.objective.max_epochs or (is_over and epoch == len(history))
-            if is_last or epoch % self.objective.report_every == 0:
+            if is_last or epoch % -(-self.objective.max_epochs // STEPS) == 0:
                 self.report(self._step(epoch), [*self.fits, fit_of(self.objective, history, epoch)])
 
 
@@ -225,31 +188,16 @@ def fit_of(objective: Objective, history: History, epochs: int | None = None) ->
 
 
 def value_of(fits: Sequence[Fit]) -> float:
-    """What a trial is compared by: the mean of its fits."""
-    return mean([fit.value for fit in fits])
+    """What a trial is compared by: the mean of its fits, in their order, so that it is the same in every process."""
+    return sum(fit.value for fit in fits) / len(fits)
 
 
-def mean(values: Sequence[float]) -> float:
-    """Plain, in their order, so that it is the same in every process."""
-    return sum(values) / len(values)
-
-
-class Summary(TypedDict):
-    """What is known of a trial by its fits so far; means, but of epochs and seconds the sums."""
-
-    loss: float | None
-    metric: float | None
-    epochs: int
-    seconds: float
-    best_epoch: int
-
-
-def summary(fits: Sequence[Fit]) -> Summary:
-    """The fits of a trial as one."""
+def summary(fits: Sequence[Fit]) -> dict[str, Any]:
+    """What is known of a trial by its fits so far, by the names that a ``Trial`` has for it."""
     return {
-        "loss": mean([fit.loss for fit in fits]) if fits else None,
-        "metric": mean([fit.metric for fit in fits]) if fits else None,
+        "loss": sum(fit.loss for fit in fits) / len(fits) if fits else None,
+        "metric": sum(fit.metric for fit in fits) / len(fits) if fits else None,
         "epochs": sum(fit.epochs for fit in fits),
         "seconds": sum(fit.seconds for fit in fits),
-        "best_epoch": round(mean([fit.epoch for fit in fits])) if fits else 0,
+        "best_epoch": round(sum(fit.epoch for fit in fits) / len(fits)) if fits else 0,
     }
