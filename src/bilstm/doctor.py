@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -25,13 +26,12 @@ LIBRARIES = ("bilstm", "torch", "numpy", "scikit-learn", "polars", "safetensors"
 def diagnose() -> list[tuple[str, list[tuple[str, str]]]]:
     """Sections of (name, what was found), in the order in which they are shown."""
     versions = [("python", platform.python_version()), *((name, metadata.version(name)) for name in LIBRARIES)]
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none that torch can use"
     machine = [
         ("system", f"{platform.system()} {platform.machine()}"),
         ("processor", processor()),
         ("cores", f"{os.cpu_count()}, of which torch uses {torch.get_num_threads()}"),
         ("vector instructions", torch.backends.cpu.get_cpu_capability()),
-        ("GPU", gpu),
+        ("GPU", torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none that torch can use"),
     ]
     sections = [("versions", versions), ("machine", machine)]
     if core.import_error:
@@ -41,11 +41,7 @@ def diagnose() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def instruction_set() -> str:
-    """The one that runs a small batch, and all that this processor has.
-
-    Raises:
-        ParameterError: BILSTM_ISA names none of them.
-    """
+    """The one that runs a small batch, and all that this processor has."""
     with use_kernel("native"), torch.no_grad():
         BiLSTM(4, 8)(torch.zeros(3, 2, 4))
     return f"{core.last_isa()} for a small batch, of {', '.join(core.isas())}"
@@ -54,8 +50,5 @@ def instruction_set() -> str:
 def processor() -> str:
     """The processor's name as the system gives it."""
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
+    name = re.search(r"^model name\s*:(.*)", info.read_text(), re.MULTILINE) if info.exists() else None
+    return name[1].strip() if name else platform.processor() or "unknown"

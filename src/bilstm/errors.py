@@ -25,22 +25,17 @@ from types import ModuleType
 
 
 class BilstmError(Exception):
-    """A mistake in one short paragraph: what was expected, what came, where; then what to do.
-
-    Args:
-        message: ``expected X, got Y (where)``, lower case, no full stop.
-        hint: what the reader can do about it; shown on a line of its own.
+    """A mistake in one or two plain sentences: what is wrong and where; then a hint, on a line of its own, what to do.
 
     Example:
-        >>> print(DataError("expected a column 'medv', got 'a', 'b'", hint="name it with --target"))
-        expected a column 'medv', got 'a', 'b'
+        >>> print(DataError("There is no column 'medv' in houses.csv.", hint="name it with --target"))
+        There is no column 'medv' in houses.csv.
         hint: name it with --target
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = message, hint
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
@@ -59,9 +54,7 @@ _RECORDS: ContextVar[tuple[tuple[list[str], bool], ...]] = ContextVar("records",
 def warn(message: str, stacklevel: int = 1) -> None:
     """Issue a :class:`DataWarning`: to whoever records those of this piece of work, and to the reader.
 
-    Args:
-        message: what the user would want to know.
-        stacklevel: as of ``warnings.warn``: 1 names the line that calls this function, 2 the caller of that one.
+    The stacklevel is that of ``warnings.warn``: 1 names the line that calls this function, 2 the caller of that one.
     """
     records = _RECORDS.get()
     for messages, _ in records:
@@ -75,8 +68,7 @@ def warn(message: str, stacklevel: int = 1) -> None:
 def record_warnings(*, show: bool = True) -> Iterator[list[str]]:
     """Record the texts of all DataWarnings of this piece of work, each text once; other threads are not listened to.
 
-    Args:
-        show: whether they are also shown, as far as Python's filters let them through.
+    They are also shown, as far as Python's filters let them through, unless ``show`` is False.
 
     The trap: a thread that the work starts records only if it is run in a copy of this context
     (``contextvars.copy_context().run``).
@@ -116,19 +108,7 @@ class ExtraError(BilstmError, ImportError):
 
 
 def from_extra(module: str, extra: str) -> ModuleType:
-    """Import a module that comes with one of this package's extras.
-
-    Args:
-        module: its name.
-        extra: the extra that brings it, for the message.
-
-    Raises:
-        ExtraError: it is not installed, or cannot be loaded.
-
-    Example:
-        >>> from_extra("json", "audio").__name__
-        'json'
-    """
+    """Import a module that comes with one of this package's extras, or raise an ExtraError that names the extra."""
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:  # OSError: a library of the system that the module needs is missing
@@ -146,10 +126,7 @@ def did_you_mean(word: str, choices: Iterable[object], limit: int = 8) -> str:
         "there are 'medv', 'crim'"
     """
     names = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    lowered = {name.lower(): name for name in reversed(names)}
-    if not near and word.lower() in lowered:
-        near = [lowered[word.lower()]]
+    near = difflib.get_close_matches(word, names, n=1) or [name for name in names if name.lower() == word.lower()]
     if near:
         return f"did you mean {near[0]!r}?"
     shown = ", ".join(repr(name) for name in names[:limit])

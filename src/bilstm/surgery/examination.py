@@ -5,6 +5,7 @@ Knows the faults, their words and their cures; calls somebody's module as a blac
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from bilstm.errors import DataError
 from bilstm.surgery import runs
-from bilstm.surgery.example import CALL, Axes, Example
+from bilstm.surgery.example import CALL, Axes, Example, check_is_module
 
 MORE = 7  # further steps of padding, a number that is rarely the size of another axis
 NO_ROWS = "no part of the result has an axis of rows, by which calls could be compared"
@@ -33,17 +34,11 @@ class Finding(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """What ``audit`` saw; printing it gives the report.
+    """What ``audit`` saw; printing it gives the report."""
 
-    Args:
-        findings: the faults, each with a hint.
-        passed: what was tried and is right.
-        unchecked: what could not be tried, and why.
-    """
-
-    findings: list[Finding]
-    passed: list[str]
-    unchecked: list[str]
+    findings: list[Finding]  # the faults, each with a hint
+    passed: list[str]  # what was tried and is right
+    unchecked: list[str]  # what could not be tried, and why
 
     def __str__(self) -> str:
         lines = [*map(str, self.findings), *(f"right: {text}" for text in self.passed)]
@@ -90,18 +85,21 @@ def audit(
         last step: the backward half of layer lstm is read only at the last step, where it has seen one step
           hint: use the final states, torch.cat([h_n[-2], h_n[-1]], 1), or pool over the valid steps
     """
-    if not isinstance(module, nn.Module):
+    check_is_module(module, "audit")
+    try:
+        copied = copy.deepcopy(module).eval().requires_grad_(False)
+    except Exception as error:
         raise DataError(
-            f"expected a torch.nn.Module, got {type(module).__name__} (audit)",
-            hint="of an object that wraps a model, give the model",
-        )
-    examination = _Examination(_copied(module), Example(module, example, lengths, batch_first))
+            f"expected a module that can be copied, got {type(error).__name__}: {error} (audit)",
+            hint="the audit works on a copy; remove tensors with a graph from the module's attributes",
+        ) from error
+    examination = _Examination(copied, Example(module, example, lengths, batch_first))
     if examination.repetition():
         examination.mates()
         examination.order()
         examination.padding()
     examination.directions()
-    return Audit(examination.findings, examination.passed, examination.unchecked)
+    return examination.audit
 
 
 class _Examination:
@@ -109,9 +107,8 @@ class _Examination:
 
     def __init__(self, module: nn.Module, example: Example) -> None:
         self.module, self.example = module, example
-        self.findings: list[Finding] = []
-        self.passed: list[str] = []
-        self.unchecked: list[str] = []
+        self.audit = Audit([], [], [])
+        self.findings, self.passed, self.unchecked = self.audit
         try:
             self.base = runs.run(module, example)
         except runs.Refused as error:
@@ -181,17 +178,16 @@ class _Examination:
         if self.example.has_vectors:
             variants["other numbers in the padding"] = self.example.other_padding()
         moves: dict[str, float | None] = {}
-        layers, before = [], len(self.unchecked)
+        layer, before = None, len(self.unchecked)
         for text, variant in variants.items():
             if events := self._try(variant, "padding"):
                 moves[text] = self._moved(events[-1], self.rows)
-                if moves[text]:
-                    layers.append(self._first_moved(events))
+                layer = layer or (self._first_moved(events) if moves[text] else None)
         if not any(finding.kind in ("batch mates", "one row") for finding in self.findings):
             moves["no padding at all"] = _largest([self._alone_and_cut(row) for row in self.rows[:ROWS]])
         if any(moves.values()):
             changes = ", ".join(f"by {_percent(by)} with {text}" for text, by in moves.items() if by)
-            where = next((f"; it shows first in what layer {layer} returns" for layer in layers if layer), "")
+            where = f"; it shows first in what layer {layer} returns" if layer else ""
             self._find(
                 "padding",
                 f"padding reaches the result, which moves {changes}{where}",
@@ -267,33 +263,33 @@ class _Examination:
 
     def _first_moved(self, events: list[runs.Event]) -> str | None:
         """The first layer of which valid steps moved. Final states come second: often nobody reads them."""
+        lengths = self.example.row_lengths
         for states_too in (False, True):
             for was, now, axes in zip(self.base[:-1], events[:-1], self.axes[:-1], strict=False):
                 if was.layer != now.layer:
                     break
-                recurrent = isinstance(self.module.get_submodule(was.layer), nn.RNNBase)
-                first = 1 if recurrent and not states_too else None
-                lengths = self.example.row_lengths
+                is_recurrent = isinstance(self.module.get_submodule(was.layer), nn.RNNBase)
+                first = 1 if is_recurrent and not states_too else None
                 if runs.moved(was.values[:first], now.values[:first], axes, lengths, self.rows):
                     return was.layer
         return None
 
     def _axes(self) -> list[list[Axes]]:
         """The axes of everything that any layer returned, found by calling with a row less and with more steps."""
-        fewer, longer = (
-            self._quiet(variant)
-            for variant in (self.example.take(self.rows[:-1] or self.rows), self.example.longer(MORE))
-        )
-        return [
-            runs.axes(event.values, _matching(fewer, i, event), _matching(longer, i, event), self.example.sizes, MORE)
-            for i, event in enumerate(self.base)
-        ]
+        others: list[list[runs.Event]] = []
+        for variant in (self.example.take(self.rows[:-1] or self.rows), self.example.longer(MORE)):
+            others.append([])
+            with contextlib.suppress(runs.Refused):
+                others[-1] = runs.run(self.module, variant)
 
-    def _quiet(self, variant: Example) -> list[runs.Event]:
-        try:
-            return runs.run(self.module, variant)
-        except runs.Refused:
-            return []
+        all_axes = []
+        for i, event in enumerate(self.base):
+            fewer, longer = (e[i].values if i < len(e) and e[i].layer == event.layer else [] for e in others)
+            all_axes.append(runs.axes(event.values, fewer, longer, self.example.sizes, MORE))
+        return all_axes
+
+    def _find(self, kind: str, sentence: str, hint: str) -> None:
+        self.findings.append(Finding(kind, sentence, hint))
 
     def _judge(self, kind: str, by: float | None, sentence: str, hint: str, passed: str) -> None:
         if by:
@@ -303,9 +299,6 @@ class _Examination:
         else:
             self.passed.append(passed)
 
-    def _find(self, kind: str, sentence: str, hint: str) -> None:
-        self.findings.append(Finding(kind, sentence, hint))
-
 
 def _only_where_it_starts(half: str, steps: Tensor, lengths: Tensor) -> bool:
     """Whether all that is read of rows with two steps or more is read where this half has seen the first of them."""
@@ -314,8 +307,7 @@ def _only_where_it_starts(half: str, steps: Tensor, lengths: Tensor) -> bool:
         elsewhere[:, 0] = False
     else:
         elsewhere[:, -1] = False
-        for row, length in zip(elsewhere, lengths[lengths > 1].tolist(), strict=True):
-            row[length - 1] = False
+        elsewhere[range(len(elsewhere)), lengths[lengths > 1] - 1] = False
     return len(elsewhere) > 0 and not bool(elsewhere.any())
 
 
@@ -327,17 +319,3 @@ def _percent(by: float) -> str:
     if math.isinf(by):
         return "NaN or infinity"
     return f"{by:.0%}" if by >= 0.01 else "less than 1%"
-
-
-def _matching(events: list[runs.Event], i: int, event: runs.Event) -> list[Tensor]:
-    return events[i].values if i < len(events) and events[i].layer == event.layer else []
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(module).eval().requires_grad_(False)
-    except Exception as error:
-        raise DataError(
-            f"expected a module that can be copied, got {type(error).__name__}: {error} (audit)",
-            hint="the audit works on a copy; remove tensors with a graph from the module's attributes",
-        ) from error

@@ -16,6 +16,16 @@ from torch.utils import _pytree as pytree
 
 from bilstm.errors import DataError
 
+CALL = "a tuple is taken for positional arguments, a dict for keyword arguments, anything else for the only one"
+
+
+def check_is_module(module: object, caller: str) -> None:
+    if not isinstance(module, nn.Module):
+        raise DataError(
+            f"expected a torch.nn.Module, got {type(module).__name__} ({caller})",
+            hint="of an object that wraps a model, give the model",
+        )
+
 
 class Axes(NamedTuple):
     """Which axis of a tensor counts rows, and which steps; None where no axis does."""
@@ -36,18 +46,20 @@ class Example:
     """Arguments of a module's forward; ``lengths`` (B,), and ``sizes`` = (B, T), of the sequences in it."""
 
     def __init__(self, module: nn.Module, example: Any, lengths: Iterable[int] | Tensor | None, batch_first: bool):
-        arguments, keywords = _as_call(example)
+        keywords = example if isinstance(example, dict) else {}
+        arguments = () if isinstance(example, dict) else example if type(example) is tuple else (example,)
         try:
             self._bound = inspect.signature(module.forward).bind(*arguments, **keywords)
         except TypeError as error:
             raise DataError(f"expected arguments that forward takes, got: {error} (audit)", hint=CALL) from error
-        named, self._spec = pytree.tree_flatten(dict(self._bound.arguments), is_leaf=_is_lengths_list)
-        if any(isinstance(value, PackedSequence) for value in pytree.tree_leaves(example, is_leaf=_is_packed)):
+        values, self._spec = pytree.tree_flatten(dict(self._bound.arguments), is_leaf=_is_lengths_list)
+        parts = pytree.tree_leaves(example, is_leaf=lambda value: isinstance(value, PackedSequence))
+        if any(isinstance(part, PackedSequence) for part in parts):
             raise DataError(
                 "expected padded tensors, got a PackedSequence (audit)",
                 hint="a packed sequence has no padding that could leak; audit the module that packs",
             )
-        first = next((v for v in named if isinstance(v, Tensor) and v.dim() > 1), None)
+        first = next((v for v in values if isinstance(v, Tensor) and v.dim() > 1), None)
         if first is None or not first.numel():
             raise DataError(
                 "expected an argument with rows and steps, none of them empty, got none (audit)",
@@ -55,8 +67,8 @@ class Example:
             )
         self._axes = Axes(0, 1) if batch_first else Axes(1, 0)
         self.sizes = int(first.shape[self._axes.rows or 0]), int(first.shape[1 if batch_first else 0])
-        names = [name for name, value in self._bound.arguments.items() for _ in _leaves(value)]
-        self._leaves = [self._leaf(name, value) for name, value in zip(names, named, strict=True)]
+        leaves = {n: pytree.tree_leaves(v, is_leaf=_is_lengths_list) for n, v in self._bound.arguments.items()}
+        self._leaves = [self._leaf(name, value) for name, parts in leaves.items() for value in parts]
         self._padding_id = next(
             (m.padding_idx for m in module.modules() if isinstance(m, nn.Embedding) and m.padding_idx is not None), 0
         )
@@ -114,12 +126,10 @@ class Example:
         def noisy(leaf: Leaf) -> Any:
             if not self._is_vectors(leaf):
                 return leaf.value
-            noise = torch.randn(leaf.value.shape, generator=torch.Generator().manual_seed(1)).to(leaf.value)
-            x = self._rows_first(leaf)
-            noise = 3 * self._rows_first(leaf._replace(value=noise))
-            inside = self._inside().to(x.device).reshape(*x.shape[:2], *[1] * (x.dim() - 2))
-            x = torch.where(inside, x, noise)
-            return x if leaf.axes.rows == 0 else x.transpose(0, 1)
+            x: Tensor = leaf.value
+            noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(x)
+            inside = self._inside() if leaf.axes.rows == 0 else self._inside().T
+            return torch.where(inside.to(x.device).reshape(*x.shape[:2], *[1] * (x.dim() - 2)), x, 3 * noise)
 
         return self._changed(noisy, self.lengths, self.sizes)
 
@@ -132,17 +142,14 @@ class Example:
 
     def _leaf(self, name: str, value: Any) -> Leaf:
         B, T = self.sizes
-        if _is_lengths_list(value):
-            value_tensor = torch.as_tensor(value)
-        elif isinstance(value, Tensor):
-            value_tensor = value
-        else:
+        if not isinstance(value, Tensor) and not _is_lengths_list(value):
             return Leaf(value, Axes())
-        shape = tuple(value_tensor.shape)
+        x = torch.as_tensor(value)
+        shape = tuple(x.shape)
         if shape == (B,):
-            whole = not value_tensor.is_floating_point() and value_tensor.dtype != torch.bool
-            fits = whole and int(value_tensor.min()) >= 0 and int(value_tensor.max()) <= T
-            return Leaf(value, Axes(0), fits and ("len" in name or int(value_tensor.max()) == T))
+            is_whole = not x.is_floating_point() and x.dtype != torch.bool
+            fits = is_whole and int(x.min()) >= 0 and int(x.max()) <= T
+            return Leaf(value, Axes(0), fits and ("len" in name or int(x.max()) == T))
         if len(shape) > 1 and shape[:2] == ((B, T) if self._axes.rows == 0 else (T, B)):
             return Leaf(value, self._axes)
         rows = next((axis for axis in (0, 1) if axis < len(shape) and shape[axis] == B), None)
@@ -207,22 +214,5 @@ class Example:
         return other
 
 
-CALL = "a tuple is taken for positional arguments, a dict for keyword arguments, anything else for the only one"
-
-
-def _as_call(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(example, dict):
-        return (), example
-    return (tuple(example), {}) if type(example) is tuple else ((example,), {})
-
-
-def _leaves(value: Any) -> list[Any]:
-    return pytree.tree_leaves(value, is_leaf=_is_lengths_list)
-
-
 def _is_lengths_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
-
-
-def _is_packed(value: Any) -> bool:
-    return isinstance(value, PackedSequence)

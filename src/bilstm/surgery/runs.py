@@ -221,11 +221,9 @@ def _tensors(value: Any) -> list[Tensor]:
 
 def _is_rows(value: Any) -> bool:
     """Whether this is a list of lists of numbers, as decoders return labels."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(row, list) and all(isinstance(x, (int, float)) for x in row) for row in value)
-    )
+    if not (isinstance(value, list) and value):
+        return False
+    return all(isinstance(row, list) and all(isinstance(x, (int, float)) for x in row) for row in value)
 
 
 @contextmanager

@@ -8,21 +8,15 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from bilstm.errors import DataError
 from bilstm.nn import BiLSTM
+from bilstm.surgery.example import check_is_module
 
 
 class Surgery(NamedTuple):
-    """What ``accelerate`` did.
+    """What ``accelerate`` did; layers have the names of ``named_modules``, where ``""`` is the module itself."""
 
-    Args:
-        swapped: names of the layers that are a BiLSTM now, as ``named_modules`` gives them; ``""`` is the
-            module itself.
-        left: names of the other recurrent layers, each with the reason why it was left as it was.
-    """
-
-    swapped: list[str]
-    left: list[tuple[str, str]]
+    swapped: list[str]  # the layers that are a BiLSTM now
+    left: list[tuple[str, str]]  # the other recurrent layers, each with the reason why it was left as it was
 
     def __str__(self) -> str:
         if not self.swapped and not self.left:
@@ -63,11 +57,7 @@ def accelerate(module: nn.Module) -> Surgery:
         >>> type(model[0]).__name__
         'BiLSTM'
     """
-    if not isinstance(module, nn.Module):
-        raise DataError(
-            f"expected a torch.nn.Module, got {type(module).__name__} (accelerate)",
-            hint="of an object that wraps a model, give the model",
-        )
+    check_is_module(module, "accelerate")
     swapped, left = [], []
     for name, layer in module.named_modules():
         reason = _obstacle(layer) if type(layer) is nn.LSTM else _other(layer)
