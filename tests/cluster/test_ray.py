@@ -96,7 +96,7 @@ def test_an_address_where_nobody_answers_is_told_at_once(tmp_path):
     command = [sys.executable, "-m", "bilstm.cli", *map(str, FIT), "-o", "m.bilstm", "--ray", "127.0.0.1:1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
-    assert "error: expected a Ray cluster at 127.0.0.1:1, got none: " in done.stderr
+    assert "error: No Ray cluster answers at 127.0.0.1:1: " in done.stderr
     assert "hint: start one with: ray start --head" in done.stderr
 
 

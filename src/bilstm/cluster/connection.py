@@ -28,11 +28,7 @@ SETTINGS = {
 
 
 def ray_module() -> Any:
-    """Ray, imported.
-
-    Raises:
-        ExtraError: it is not installed.
-    """
+    """Ray, imported with our settings."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     return from_extra("ray", "cluster")
@@ -47,14 +43,8 @@ def processors(ray: Any) -> int:
 def connected(address: str | None, cpus: int) -> Iterator[Any]:
     """Ray, connected: what a program has connected already is taken as it is.
 
-    Args:
-        address: of a cluster, as ``ray.init`` takes it (``auto`` is the one of this machine); ``local`` or None starts
-            one here, and ends it afterwards.
-        cpus: how many processors one that is started here lends out, whether the machine has them or not.
-
-    Raises:
-        ExtraError: Ray is not installed.
-        BilstmError: no cluster answers at the address.
+    The address is one that ``ray.init`` takes (``auto`` is the cluster of this machine); ``local`` or None starts a
+    cluster here, which lends out so many processors, whether the machine has them or not, and ends it afterwards.
     """
     ray = ray_module()
     with warnings.catch_warnings():
@@ -71,19 +61,13 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
 
 def _connect(ray: Any, address: str, cpus: int) -> None:
     own = {"num_cpus": cpus, "include_dashboard": False} if address == LOCAL else {}
+    place = urlsplit(address if "://" in address else f"//{address}")
     try:
-        if address != LOCAL:
-            _check_answers(address)
+        if place.hostname and place.port:  # to a cluster that does not answer Ray itself would try for minutes
+            socket.create_connection((place.hostname, place.port), timeout=ANSWERS).close()
         ray.init(address=address, log_to_driver=False, logging_level="error", **own)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).split("\n", 1)[0]
         raise BilstmError(
-            f"expected a Ray cluster at {address}, got none: {reason}", hint="start one with: ray start --head"
+            f"No Ray cluster answers at {address}: {reason}", hint="start one with: ray start --head"
         ) from None
-
-
-def _check_answers(address: str) -> None:
-    """Raise an OSError if nobody listens at ``HOST:PORT``; Ray itself would try for minutes."""
-    place = urlsplit(address if "://" in address else f"//{address}")
-    if place.hostname and place.port:
-        socket.create_connection((place.hostname, place.port), timeout=ANSWERS).close()

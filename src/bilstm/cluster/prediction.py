@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bilstm.cluster.connection import connected, processors
 from bilstm.errors import BilstmError, DataError
@@ -17,10 +17,7 @@ from bilstm.errors import BilstmError, DataError
 PARTIAL = ".unfinished"  # behind the name of an output until it is whole
 
 
-class Predictor(Protocol):
-    """Reads a file and writes its predictions to another."""
-
-    def __call__(self, source: Path, target: Path) -> None: ...
+Predictor = Callable[[Path, Path], None]  # reads a file and writes its predictions to another
 
 
 def predict_files(
@@ -30,19 +27,14 @@ def predict_files(
     address: str | None = None,
     newer_than: float = 0.0,
 ) -> Iterator[tuple[Path, Path, str | None]]:
-    """Predict files in as many processes as there are processors, each of which loads its model once.
+    """Predict files in as many processes as there are processors, each of which makes its predictor once.
 
     Args:
-        make: gives a process its predictor.
-        pairs: each file and what is to be written of it. What is there already, and newer than the file, is left.
+        pairs: each file and its output. What is there already, newer than the file and than ``newer_than``, is left.
         address: see :func:`bilstm.cluster.connection.connected`.
-        newer_than: a time; outputs before it are old too, for instance those of an older model.
 
     Yields:
-        File, its output and None, or why there is no output, as they get finished.
-
-    Raises:
-        ExtraError: Ray is not installed.
+        A file, its output and None, or why there is no output, as they get finished.
 
     The trap: workers of other machines see the files of those machines, by the paths of this one.
     """
@@ -55,18 +47,13 @@ def predict_files(
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False  # the caller tells of each file
-        count = min(processors(ray), len(waiting))
         items = [
             {"number": number, "source": str(source.resolve()), "target": str(target.resolve())}
             for number, (source, target) in enumerate(waiting)
         ]
-        predicted = ray.data.from_items(items, override_num_blocks=len(items)).map(
-            FilePredictor,
-            fn_constructor_args=(make,),
-            compute=ray.data.ActorPoolStrategy(size=count),
-            num_cpus=1,
-        )
-        for row in predicted.iter_rows():
+        workers = ray.data.ActorPoolStrategy(size=min(processors(ray), len(waiting)))
+        blocks = ray.data.from_items(items, override_num_blocks=len(items))
+        for row in blocks.map(FilePredictor, fn_constructor_args=(make,), compute=workers, num_cpus=1).iter_rows():
             yield *waiting[row["number"]], row["failed"] or None
 
 
@@ -103,9 +90,6 @@ def is_done(source: Path, target: Path, newer_than: float = 0.0) -> bool:
 
 def outputs_of(sources: list[Path], folder: Path, suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:
     """Each file with its output: of the same name, with another ending, in a folder.
-
-    Raises:
-        DataError: two files would write one output.
 
     Example:
         >>> outputs_of([Path("a/1.parquet"), Path("b/2.parquet")], Path("out"), lambda source: ".csv")

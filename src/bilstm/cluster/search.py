@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bilstm.cluster.connection import connected, processors
-from bilstm.errors import ParameterError, from_extra
+from bilstm.errors import ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension, Space
 from bilstm.training.progress import say
@@ -55,21 +55,14 @@ def tune_together(
     """Search as :func:`bilstm.tune.search.tune` does, with a trial on every processor at the same time.
 
     Args:
-        estimator, X, y, validation, minutes, trials, search, fixed, seeds, by: as there; minutes are those of one run.
+        minutes: those of one run.
         storage: None; Ray keeps what was tried.
-        restart, verbose: as there.
         folder: where trials are kept, on every machine of the cluster. A search that was killed goes on from it: its
             finished trials stay, those that ran go on after their last epoch.
         address: see :func:`bilstm.cluster.connection.connected`.
 
-    Raises:
-        ParameterError: as there; or a storage.
-        ExtraError: Ray or Optuna is not installed.
-        BilstmError: no trial came to its end.
-
     The trap: which trials there are depends on which of them ended first. On one processor it does not.
     """
-    from_extra("optuna", "tune")
     if storage is not None:
         raise ParameterError(f"expected no storage beside Ray, which keeps what was tried, got {storage}")
     os.environ.update(SETTINGS)
@@ -85,8 +78,7 @@ def tune_together(
         tuner = tuner_for(objective, space, place, processors(ray), minutes, trials, partial(say, verbose=verbose))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The reported value is ignored")  # a resumed trial reports again
-            fitted = list(tuner.fit())
-        results = sorted(fitted, key=lambda result: (result.metrics or {}).get("began", math.inf))
+            results = sorted(tuner.fit(), key=lambda result: (result.metrics or {}).get("began", math.inf))
         ended = [trial_of(number, result, space) for number, result in enumerate(results)]
     metrics = [result.metrics or {} for result in results]
     best = best_of(ended, higher_is_better=objective.higher_is_better)
@@ -119,13 +111,9 @@ def tuner_for(
         return tune.Tuner.restore(str(place), trainable, resume_unfinished=True)
     first = default_params(objective.estimator, space, objective.training.is_language)
     mode = "max" if objective.higher_is_better else "min"
-    suggest = OptunaSearch(
-        space=distributions(space),
-        metric="value",
-        mode=mode,
-        sampler=NumberedTPE(objective.estimator.random_state),
-        points_to_evaluate=[first] if len(first) == len(space) else [],
-    )
+    points = [first] if len(first) == len(space) else []
+    sampler = NumberedTPE(objective.estimator.random_state)
+    suggest = OptunaSearch(distributions(space), "value", mode, points_to_evaluate=points, sampler=sampler)
     stop = MedianStoppingRule(
         time_attr="step",
         grace_period=warm_up_steps(objective),
@@ -171,16 +159,13 @@ def one_trial(drawn: dict[str, Any], objective: Objective, space: Space, place: 
         last = step
         tune.report({"value": value_of(fits), "step": step, **known})
 
-    def save_fits(fits: list[Fit], metric_name: str) -> None:
-        known.update(summary(fits), metric_name=metric_name)
-
     try:
         fits = fit_trial(
             objective,
             trial_params(space, drawn),
             report,
             checkpoints=lambda seed: checkpoint_of(place, name, seed),
-            on_fit=save_fits,
+            on_fit=lambda fits, metric_name: known.update(summary(fits), metric_name=metric_name),
         )
     except RECOVERABLE as error:
         worst = -math.inf if objective.higher_is_better else math.inf
@@ -190,7 +175,7 @@ def one_trial(drawn: dict[str, Any], objective: Objective, space: Space, place: 
 
 
 def checkpoint_of(place: Path, trial: str, seed: int) -> Path:
-    """The file from which a fit of a trial goes on."""
+    """From which a fit of a trial goes on."""
     return place / f"{trial}-{seed}.checkpoint"
 
 

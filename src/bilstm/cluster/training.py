@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ def train_together(
     writes. An exception of its own is raised here, and not tried again.
 
     Args:
-        work: called once in each worker; what it imports must be importable there.
         count: of workers; of two numbers, as many from the first to the second as the cluster has room for, and
             fewer or more as machines leave or join; None: as many as it has room for now.
         cpus: processors, and threads, of each worker.
@@ -51,26 +50,24 @@ def train_together(
         name: of the run, in Ray's dashboard.
         log: called with each line that the first worker writes to stderr.
 
-    Raises:
-        ExtraError: Ray is not installed.
-        BilstmError: workers died more often than can be chance; or what ``work`` raises.
-
     The trap: workers of other machines see the files of those machines, by the paths of this one.
     """
     most = (count if isinstance(count, int) else count[1]) * cpus if count else os.cpu_count() or 1
-    with connected(address, most) as ray, scratch(folder) as storage:
+    with (
+        connected(address, most) as ray,
+        tempfile.TemporaryDirectory(prefix=".ray-", dir=folder, ignore_cleanup_errors=True) as storage,
+    ):
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         count = count or max(1, processors(ray) // cpus)
         messages = ray.remote(num_cpus=0)(Messages).remote()
+        failures = FailureConfig(max_failures=MOST_FAILURES)
         trainer = TorchTrainer(
             in_worker,
             train_loop_config={"work": work, "messages": messages, "folder": os.getcwd(), "cpus": cpus},
             scaling_config=ScalingConfig(num_workers=count, resources_per_worker={"CPU": cpus}),  # type: ignore[arg-type]
-            run_config=RunConfig(
-                name=name, storage_path=str(storage), failure_config=FailureConfig(max_failures=MOST_FAILURES)
-            ),
+            run_config=RunConfig(name=name, storage_path=os.path.realpath(storage), failure_config=failures),
             torch_config=TorchConfig(backend="gloo"),
         )
         follow(trainer.fit, lambda: ray.get(messages.take.remote()), log)
@@ -163,10 +160,3 @@ class Lines(io.TextIOBase):
         for line in lines:
             self.add(line + "\n")
         return len(text)
-
-
-@contextlib.contextmanager
-def scratch(folder: Path | None) -> Iterator[Path]:
-    """A folder for as long as it is needed, in ``folder`` where all machines must see it."""
-    with tempfile.TemporaryDirectory(prefix=".ray-", dir=folder, ignore_cleanup_errors=True) as path:
-        yield Path(path).resolve()
