@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bilstm.errors import DataError
 from bilstm.surgery import runs
-from bilstm.surgery.example import CALL, Axes, Example, check_is_module
+from bilstm.surgery.example import CALL, Axes, Example, Refused, check_is_module
 
 MORE = 7  # further steps of padding, a number that is rarely the size of another axis
 NO_ROWS = "no part of the result has an axis of rows, by which calls could be compared"
@@ -111,7 +111,7 @@ class _Examination:
         self.findings, self.passed, self.unchecked = self.audit
         try:
             self.base = runs.run(module, example)
-        except runs.Refused as error:
+        except Refused as error:
             raise DataError(f"expected an example that the module takes, got {error} (audit)", hint=CALL) from error
         if not self.base[-1].values:
             raise DataError("expected a module that returns tensors or numbers, got neither (audit)")
@@ -203,7 +203,7 @@ class _Examination:
         """What of each half of a bidirectional layer's output is read."""
         try:
             readings = runs.readings(self.module, self.example)
-        except (runs.Refused, RuntimeError) as error:
+        except (Refused, RuntimeError) as error:
             self.unchecked.append(f"directions: no gradient could be taken: {error}")
             return
         before = len(self.findings)
@@ -249,7 +249,7 @@ class _Examination:
     def _try(self, variant: Example, what: str) -> list[runs.Event] | None:
         try:
             return runs.run(self.module, variant)
-        except runs.Refused as error:
+        except Refused as error:
             self.unchecked.append(f"{what}: the module refuses the changed batch: {error}")
             return None
 
@@ -279,7 +279,7 @@ class _Examination:
         others: list[list[runs.Event]] = []
         for variant in (self.example.take(self.rows[:-1] or self.rows), self.example.longer(MORE)):
             others.append([])
-            with contextlib.suppress(runs.Refused):
+            with contextlib.suppress(Refused):
                 others[-1] = runs.run(self.module, variant)
 
         all_axes = []

@@ -27,6 +27,10 @@ def check_is_module(module: object, caller: str) -> None:
         )
 
 
+class Refused(Exception):
+    """The module raised an error; the text says which."""
+
+
 class Axes(NamedTuple):
     """Which axis of a tensor counts rows, and which steps; None where no axis does."""
 
@@ -84,7 +88,11 @@ class Example:
         """What the module returns for these arguments."""
         values = [leaf.value.clone() if isinstance(leaf.value, Tensor) else leaf.value for leaf in self._leaves]
         self._bound.arguments.update(pytree.tree_unflatten(values, self._spec))
-        return module(*self._bound.args, **self._bound.kwargs)
+        try:
+            return module(*self._bound.args, **self._bound.kwargs)
+        except Exception as error:  # whatever somebody's module raises
+            first_line = (str(error).splitlines() or [""])[0]
+            raise Refused(f"{type(error).__name__}: {first_line}") from error
 
     def take(self, rows: Sequence[int]) -> Example:
         """These rows, in this order."""

@@ -21,10 +21,6 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # relative to the larges
 COARSE = 3e-2  # bfloat16 and float16: a few units in the last place
 
 
-class Refused(Exception):
-    """The module raised an error; the text says which."""
-
-
 class Event(NamedTuple):
     """What a layer returned, every tensor in it. The module itself is the layer named ""."""
 
@@ -49,7 +45,7 @@ def run(module: nn.Module, example: Example, seed: int = 0) -> list[Event]:
     ]
     try:
         with torch.no_grad(), _seeded(seed):
-            events.append(Event("", _tensors(_called(module, example))))
+            events.append(Event("", _tensors(example.call(module))))
     finally:
         for hook in hooks:
             hook.remove()
@@ -159,7 +155,7 @@ def readings(module: nn.Module, example: Example) -> dict[str, tuple[Reading, Re
     hooks = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
     try:
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), _seeded(0):
-            results = [x for x in _tensors(_called(module, example)) if x.requires_grad]
+            results = [x for x in _tensors(example.call(module)) if x.requires_grad]
             weights = [torch.rand_like(x) + 0.5 for x in results]
     finally:
         for hook in hooks:
@@ -191,17 +187,6 @@ def _halves(
         Reading(ways[:, :, d].cpu(), any(bool(state[d::2].ne(0).any()) for state in states)) for d in (0, 1)
     )
     return forward, backward, lengths.cpu()
-
-
-# --- a call -----------------------------------------------------------------------------------------------------
-
-
-def _called(module: nn.Module, example: Example) -> Any:
-    try:
-        return example.call(module)
-    except Exception as error:  # whatever somebody's module raises
-        text = str(error).splitlines()[0] if str(error) else ""
-        raise Refused(f"{type(error).__name__}: {text}") from error
 
 
 def _tensors(value: Any) -> list[Tensor]:
