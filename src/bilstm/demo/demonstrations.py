@@ -80,17 +80,14 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
     model_file, table = folder / "boston.bilstm", folder / "predictions.csv"
     _write_table(held_out, {"predicted_medv": predicted}, table)
     compared = predicted_against_true(truth, predicted, "medv", "1,000 $")
-    _finish(
-        model,
-        model_file,
-        {"loss": model.history_.plot(), "predictions": compared},
-        say,
+    commands = [
         f"bilstm plot {model_file} -o curve.png",
         f"bilstm predict {model_file} {table}",
         f"bilstm evaluate {model_file} {table} --json",
         "bilstm fit regressor boston -o mine.bilstm --hidden-size 128",
         "bilstm fit regressor --help",
-    )
+    ]
+    _finish(model, model_file, {"loss": model.history_.plot(), "predictions": compared}, say, commands)
 
 
 def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
@@ -121,16 +118,14 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
     )
     model_file = folder / "digits.bilstm"
     _write_table(held_out, {"predicted_digit": predicted, "probability": probability}, folder / "predictions.csv")
-    _finish(
-        model,
-        model_file,
-        {"loss": model.history_.plot(), "confusion": confusion(truth, predicted, model.classes_)},
-        say,
+    commands = [
         f"bilstm plot {model_file} -o curve.png",
         f"bilstm evaluate {model_file} digits --json",
         "bilstm fit classifier digits -o mine.bilstm --hidden-size 128",
         "bilstm fit classifier --help",
-    )
+    ]
+    figures = {"loss": model.history_.plot(), "confusion": confusion(truth, predicted, model.classes_)}
+    _finish(model, model_file, figures, say, commands)
 
 
 def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
@@ -158,16 +153,13 @@ def tagger(folder: Path, say: Say, epochs: int = 8) -> None:
         say(f"{entity.text}  {entity.type}  {entity.probability:.3f}  (characters {entity.start} to {entity.end})")
     model_file, held = folder / "names.bilstm", folder / "held_out.conll"
     say("")
-    _finish(
-        model,
-        model_file,
-        {"loss": model.history_.plot()},
-        say,
+    commands = [
         f'echo "{text}" | bilstm predict {model_file} -',
         f"bilstm predict {model_file} {held}",
         f"bilstm evaluate {model_file} {held}",
         f"bilstm fit tagger {folder / 'train.conll'} -o mine.bilstm --hidden-size 128",
-    )
+    ]
+    _finish(model, model_file, {"loss": model.history_.plot()}, say, commands)
 
 
 def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
@@ -200,17 +192,14 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
     past.write_csv(folder / "backtest.csv", float_precision=2)
     coming.write_csv(folder / "predictions.csv", float_precision=2)
     model_file = folder / "sunspots.bilstm"
-    _finish(
-        model,
-        model_file,
-        {"forecast": forecasts(model)},
-        say,
+    commands = [
         f"bilstm predict {model_file}",
         f"bilstm plot {model_file} sunspots -o sunspots.png",
         f"bilstm evaluate {model_file} sunspots --folds 2 --steps 22",
         "bilstm fit forecaster sunspots --season 11 --history 44 --horizon 3 -o mine.bilstm",
         "bilstm fit forecaster --help",
-    )
+    ]
+    _finish(model, model_file, {"forecast": forecasts(model)}, say, commands)
 
 
 def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
@@ -240,17 +229,14 @@ def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
         say(f"{word.start:6.2f} to {word.end:4.2f} s  {word.text:<8}{word.confidence:.3f}")
     model_file = folder / "tones.bilstm"
     say("")
-    _finish(
-        model,
-        model_file,
-        {"loss": model.history_.plot(), "transcript": transcript(model, sound)},
-        say,
+    commands = [
         f"bilstm predict {model_file} {sound}",
         f"bilstm evaluate {model_file} {unheard} --look-ahead 0.1",
         f"bilstm plot {model_file} {sound} -o transcript.png",
         f"bilstm fit transcriber {learned} -o mine.bilstm --stack 1 --speed-change 0 --no-masks --hidden-size 64",
         "bilstm fit transcriber --help",
-    )
+    ]
+    _finish(model, model_file, {"loss": model.history_.plot(), "transcript": transcript(model, sound)}, say, commands)
 
 
 DEMOS: dict[str, Callable[..., None]] = {
@@ -291,7 +277,7 @@ def _fit(model: BiLSTMEstimator, training: Dataset, say: Say) -> None:
     say(f"{epochs:,} epochs in {seconds:.1f} s ({1000 * seconds / epochs:.2f} ms each).\n")
 
 
-def _finish(model: BiLSTMEstimator, path: Path, figures: dict[str, Figure], say: Say, *commands: str) -> None:
+def _finish(model: BiLSTMEstimator, path: Path, figures: dict[str, Figure], say: Say, commands: list[str]) -> None:
     """Save the model and its figures; say what was written, and what may be done with it."""
     model.save(path)
     for name, figure in figures.items():
