@@ -14,8 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bilstm.errors import DataError, ParameterError
-from bilstm.nn import BiLSTM, use_kernel
-from bilstm.nn.lstm import kernels
+from bilstm.nn import BiLSTM, core, use_kernel
 from bilstm.nn.lstm import layer as bilstm
 from tests.compare import assert_close
 
@@ -288,7 +287,7 @@ def test_wrong_types_are_torchs_type_errors():
         BiLSTM(4, 5, bias=1)
 
 
-@pytest.mark.parametrize("module", [bilstm, kernels], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [bilstm, core], ids=lambda module: module.__name__)
 def test_the_docstrings_examples_run(module):
     tried = doctest.testmod(module)
     assert tried.attempted > 0

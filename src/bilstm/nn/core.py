@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from types import ModuleType
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -59,9 +60,8 @@ def last_kernel() -> str | None:
 
 
 def forced_name() -> str | None:
-    name = _forced.get()
-    if name is None and (named := os.environ.get("BILSTM_KERNEL")):
-        name = _known(named, "environment variable BILSTM_KERNEL")
+    if (name := _forced.get()) is None and (named := os.environ.get("BILSTM_KERNEL")):
+        return _known(named, "environment variable BILSTM_KERNEL")
     return name
 
 
@@ -83,6 +83,14 @@ NOT_BUILT = "not built"
 FLOAT32 = (torch.float32,)
 PLAIN = (Tensor, nn.Parameter)  # what a subclass means by its numbers, only the subclass knows
 Maybe = Tensor | None
+
+
+class Context(Protocol):
+    """What torch gives to both halves of an autograd function; its own declaration lacks what backward reads."""
+
+    saved_tensors: tuple[Tensor, ...]  # None for what was None
+
+    def save_for_backward(self, *tensors: Maybe) -> None: ...
 
 
 def takes(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FLOAT32) -> str | None:
@@ -112,14 +120,7 @@ def serves_eagerly(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype] = FL
 
 
 def native_or_equations(reason: str | None) -> str:
-    """The kernel that is going to run what torch's routines do not know, as a CRF: ``"native"`` or ``"equations"``.
-
-    Args:
-        reason: None, or in words why the native kernel cannot serve.
-
-    Raises:
-        ParameterError: BILSTM_KERNEL names no kernel.
-    """
+    """The kernel that is going to run what torch's routines do not know: native unless there is a reason why not."""
     name = "native" if forced_name() in (None, "native") and reason is None else "equations"
     if not torch.compiler.is_compiling():
         last.set(name)
@@ -154,15 +155,11 @@ def packed(tensor: Maybe) -> Maybe:
 
 
 def call(function: str, **arguments: object) -> int | None:
-    """Call a function of the compiled module, which checks types, devices, order in memory and shapes of tensors.
-
-    Raises:
-        ParameterError: BILSTM_ISA names an instruction set that this processor lacks.
-    """
+    """Call a function of the compiled module, which checks types, devices, order in memory and shapes of tensors."""
     try:
         result: int | None = getattr(compiled, function)(**arguments)
         return result
-    except ValueError:
+    except ValueError:  # also of an instruction set that this processor lacks
         named = os.environ.get("BILSTM_ISA", "")
         if named in ("", *isas()):
             raise
@@ -172,11 +169,9 @@ def call(function: str, **arguments: object) -> int | None:
         ) from None
 
 
-def _load() -> tuple[ModuleType | None, str | None]:
-    try:
-        return import_module("bilstm._native"), None
-    except ImportError as error:  # installed without a C++ compiler, or built for another Python
-        return None, str(error)
-
-
-compiled, import_error = _load()  # the module or None, and then why
+compiled: ModuleType | None = None
+import_error: str | None = None
+try:
+    compiled = import_module("bilstm._native")
+except ImportError as error:  # installed without a C++ compiler, or built for another Python
+    import_error = str(error)

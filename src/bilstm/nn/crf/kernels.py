@@ -5,14 +5,14 @@ Knows autograd, precision and the border to C++; knows no parameters and no shap
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bilstm.nn import core
-from bilstm.nn.core import Maybe, call, packed
+from bilstm.nn.core import Context, Maybe, call, packed
 from bilstm.nn.crf import equations
 from bilstm.nn.crf.equations import Chain
 
@@ -23,9 +23,8 @@ def log_partition(chain: Chain, tags: Maybe = None) -> Tensor:
         wide = _wide(chain)
         return equations.log_partition(*wide) if tags is None else equations.loss(*wide, tags)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in chain):
-        function: Any = _Eager
-        result: Tensor = function.apply(tags, *chain)
-        return result
+        differentiable: Callable[..., Tensor] = _Eager.apply
+        return differentiable(tags, *chain)
     return native_forward(chain, tags, keep=False)[0]
 
 
@@ -55,14 +54,14 @@ def best(chain: Chain, n: int) -> tuple[Tensor, Tensor]:
 
 class _Eager(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tags: Maybe, *chain: Tensor) -> Tensor:
+    def forward(ctx: Context, tags: Maybe, *chain: Tensor) -> Tensor:
         result, reserve = native_forward(Chain(*chain), tags, keep=True)
         ctx.save_for_backward(tags, reserve, *chain)
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_result: Tensor) -> tuple[Maybe, ...]:
+    def backward(ctx: Context, d_result: Tensor) -> tuple[Maybe, ...]:
         tags, reserve, *chain = ctx.saved_tensors
         d_emissions, d_transitions, d_start, d_end = native_backward(Chain(*chain), tags, reserve, d_result)
         return None, d_emissions, None, d_transitions, d_start, d_end

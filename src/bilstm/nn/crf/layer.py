@@ -5,8 +5,6 @@ Knows parameters, rules, shapes and how mistakes are worded; computes nothing it
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,7 @@ from bilstm.nn import core
 from bilstm.nn.crf import kernels
 from bilstm.nn.crf.equations import Chain
 from bilstm.nn.lstm.equations import valid_steps
-from bilstm.nn.lstm.layer import Lengths, row_lengths
+from bilstm.nn.lstm.layer import Lengths, every_length
 
 INITIAL = 0.1  # parameters begin within ± this: small beside emissions, so that the words decide at first
 
@@ -235,7 +233,7 @@ class CRF(nn.Module):
         log_restricted = kernels.log_partition(chain._replace(emissions=restricted))
         return _less(log_restricted, kernels.log_partition(chain)).to(_precision(chain))
 
-    def _chain(self, emissions: Tensor, lengths: Any) -> Chain:
+    def _chain(self, emissions: Tensor, lengths: Lengths) -> Chain:
         """Check emissions and lengths and apply the rules."""
         if emissions.dim() != 3 or emissions.shape[2] != self.num_tags:
             raise DataError(
@@ -244,17 +242,9 @@ class CRF(nn.Module):
             )
         if not emissions.is_floating_point():
             raise DataError(f"expected emissions of a floating type, got {emissions.dtype}")
-        B, T, _ = emissions.shape
-        rows = None if lengths is None else row_lengths(lengths, B, T)
-        if rows is None:
-            rows = torch.full((B,), T, dtype=torch.int64, device="cpu")
-        return Chain(
-            _single(emissions),
-            rows,
-            _single(_ruled(self.transitions, self.allowed)),
-            _single(_ruled(self.start, self.first)),
-            _single(_ruled(self.end, self.last)),
-        )
+        transitions = _ruled(self.transitions, self.allowed)
+        start, end = _ruled(self.start, self.first), _ruled(self.end, self.last)
+        return Chain(_single(emissions), every_length(lengths, *emissions.shape[:2]), transitions, start, end)
 
 
 def _rule(name: str, rule: Array | None, shape: tuple[int, ...]) -> Tensor | None:
@@ -267,7 +257,7 @@ def _rule(name: str, rule: Array | None, shape: tuple[int, ...]) -> Tensor | Non
 
 
 def _ruled(parameter: Tensor, rule: Tensor | None) -> Tensor:
-    return parameter if rule is None else parameter.masked_fill(~rule, -torch.inf)
+    return _single(parameter if rule is None else parameter.masked_fill(~rule, -torch.inf))
 
 
 def _single(tensor: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bilstm.nn.crf.equations import log_sum_exp
-from bilstm.nn.ctc.ngrams import LOWEST, NGrams, Spelling
+from bilstm.nn.ctc.ngrams import NGrams, Spelling
 from bilstm.nn.lstm.equations import valid_steps
 
 
@@ -202,22 +202,25 @@ class Worth:
     """What the words of a text add to its score."""
 
     def __init__(self, options: Search) -> None:
-        self.options = options
+        self.options, self.ngrams = options, options.ngrams
+        self.endless = None if self.ngrams is None else replace(self.ngrams, end=None)  # for a sentence that goes on
         self.growing: Callable[[Spelling], float] = cache(self._growing)
 
     def whole(self, text: Spelling) -> float:
         """Of a text at its end."""
         words = self._words(text)
-        return self._sentence([word for word in words if word], self.options.ngrams) + self._hot(words)
+        return self._sentence(words, self.ngrams) + self._hot(words)
 
     def _growing(self, text: Spelling) -> float:
         """Of a text that goes on: its last word, where one has begun, is worth what it may become."""
         *words, begun = self._words(text)
-        total = self._sentence([word for word in words if word], self._endless) + self._hot(words)
+        total = self._sentence(words, self.endless) + self._hot(words)
         if not begun:
             return total
-        if self.options.ngrams is not None:
-            total += self.options.ngram_weight * self._expected(begun) + self.options.word_bonus
+        if self.ngrams is not None:
+            unknown = 0 if self.ngrams.unknown is None else float(self.ngrams.unigrams[self.ngrams.unknown])
+            expected = self._beginnings.get(begun, unknown + self.options.unknown_score)
+            total += self.options.ngram_weight * expected + self.options.word_bonus
         shares = [len(begun) / len(hot) for hot in self.options.hot_words if hot[: len(begun)] == begun]
         return total + self.options.hot_weight * max(shares, default=0)
 
@@ -231,42 +234,30 @@ class Worth:
     def _sentence(self, words: list[Spelling], ngrams: NGrams | None) -> float:
         if ngrams is None:
             return 0.0
-        score = ngrams.score([self._numbers.get(word) for word in words], self.options.unknown_score)
-        return self.options.ngram_weight * score + self.options.word_bonus * len(words)
+        numbers = [self._numbers.get(word) for word in words if word]
+        score = ngrams.score(numbers, self.options.unknown_score)
+        return self.options.ngram_weight * score + self.options.word_bonus * len(numbers)
 
     def _hot(self, words: list[Spelling]) -> float:
         return self.options.hot_weight * sum(word in self.options.hot_words for word in words)
 
-    def _expected(self, begun: Spelling) -> float:
-        """The best 1-gram that a word which begins so can become."""
-        assert self.options.ngrams is not None
-        unknown = (
-            0 if self.options.ngrams.unknown is None else self.options.ngrams.unigrams[self.options.ngrams.unknown]
-        )
-        return self._beginnings.get(begun, float(unknown) + self.options.unknown_score)
-
     @cached_property
-    def _endless(self) -> NGrams | None:
-        """The model for a sentence that goes on."""
-        return None if self.options.ngrams is None else replace(self.options.ngrams, end=None)
+    def _scored(self) -> list[tuple[float, int, Spelling]]:
+        """Each word that is written in tokens, after its log-probability as a 1-gram: the least probable first."""
+        if self.ngrams is None:
+            return []
+        scores = self.ngrams.unigrams.tolist()
+        return sorted((scores[word], word, spelled) for word, spelled in enumerate(self.ngrams.spelled) if spelled)
 
     @cached_property
     def _numbers(self) -> dict[Spelling, int]:
         """Of every spelling the most probable word."""
-        assert self.options.ngrams is not None
-        scores = self.options.ngrams.unigrams
-        words = [(float(scores[w]), w, spelled) for w, spelled in enumerate(self.options.ngrams.spelled) if spelled]
-        return {spelled: w for _, w, spelled in sorted(words)}
+        return {spelled: word for _, word, spelled in self._scored}
 
     @cached_property
     def _beginnings(self) -> dict[Spelling, float]:
-        assert self.options.ngrams is not None
-        best: dict[Spelling, float] = defaultdict(lambda: LOWEST)
-        for score, spelled in zip(self.options.ngrams.unigrams.tolist(), self.options.ngrams.spelled, strict=True):
-            for size in range(len(spelled or ())):
-                assert spelled is not None
-                best[spelled[: size + 1]] = max(best[spelled[: size + 1]], score)
-        return best
+        """Of every beginning of a word the best 1-gram that it can become."""
+        return {spelled[: size + 1]: score for score, _, spelled in self._scored for size in range(len(spelled))}
 
 
 def _log_add(x: float, y: float) -> float:

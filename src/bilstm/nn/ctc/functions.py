@@ -19,7 +19,7 @@ from bilstm.nn.ctc import equations, kernels
 from bilstm.nn.ctc.equations import Alignment, Hypothesis, Search, Texts
 from bilstm.nn.ctc.ngrams import UNKNOWN_SCORE, NGrams
 from bilstm.nn.lstm.equations import valid_steps
-from bilstm.nn.lstm.layer import Lengths, row_lengths
+from bilstm.nn.lstm.layer import Lengths, every_length
 
 # The weights are those of pyctcdecode (alpha, beta, hotword_weight), which were found on English speech.
 NGRAM_WEIGHT, WORD_BONUS, HOT_WEIGHT = 0.5, 1.5, 10.0
@@ -228,9 +228,7 @@ def _checked_outputs(outputs: Tensor, lengths: Lengths) -> Tensor:
             f"got {str(outputs.dtype).removeprefix('torch.')} of shape {tuple(outputs.shape)}",
             hint="the last axis holds a score for each token, first for the blank",
         )
-    B, T, _ = outputs.shape
-    rows = None if lengths is None else row_lengths(lengths, B, T)
-    return torch.full((B,), T, dtype=torch.int64, device="cpu") if rows is None else rows
+    return every_length(lengths, *outputs.shape[:2])
 
 
 def _checked_texts(outputs: Tensor, rows: Tensor, texts: Tensor, text_lengths: Lengths) -> Texts:
@@ -243,11 +241,9 @@ def _checked_texts(outputs: Tensor, rows: Tensor, texts: Tensor, text_lengths: L
         )
     U = texts.shape[1]
     try:
-        sizes = None if text_lengths is None else row_lengths(text_lengths, B, U)
+        sizes = every_length(text_lengths, B, U)
     except DataError as error:
         raise DataError(f"{error.message} (text_lengths of {U} tokens at most)") from None
-    if sizes is None:
-        sizes = torch.full((B,), U, dtype=torch.int64, device="cpu")
     texts = texts.to(outputs.device, torch.int64)
     if not (core.watched() or core.transformed()):  # there they may have no values that one could look at
         wrong = ((texts < 1) | (texts >= K)) & valid_steps(sizes, texts)

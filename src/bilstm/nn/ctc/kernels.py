@@ -5,7 +5,7 @@ Knows autograd, precision and the border to C++; knows nothing that could be wro
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from bilstm.data.batch import Array
 from bilstm.nn import core
-from bilstm.nn.core import call
+from bilstm.nn.core import Context, call
 from bilstm.nn.ctc import equations
 from bilstm.nn.ctc.equations import Alignment, Hypothesis, Search, Texts
 from bilstm.nn.ctc.ngrams import NGrams, Spelling, padded, trie_of
@@ -29,9 +29,8 @@ def loss(texts: Texts) -> Tensor:
         wide = torch.float32 if outputs.device.type == "mps" else torch.float64  # Apple's knows no double
         return equations.loss(texts._replace(outputs=outputs.to(wide)))
     if torch.is_grad_enabled() and outputs.requires_grad:
-        function: Any = _Eager
-        result: Tensor = function.apply(*texts)
-        return result
+        differentiable: Callable[..., Tensor] = _Eager.apply
+        return differentiable(*texts)
     return _native_loss(texts, with_gradient=False)[0]
 
 
@@ -88,14 +87,14 @@ class _Eager(torch.autograd.Function):
     """The gradient is made on the way forward, where all it needs is at hand, and only weighted on the way back."""
 
     @staticmethod
-    def forward(ctx: Any, *texts: Tensor) -> Tensor:
+    def forward(ctx: Context, *texts: Tensor) -> Tensor:
         result, gradients = _native_loss(Texts(*texts), with_gradient=True)
         ctx.save_for_backward(result, gradients)
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_result: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, d_result: Tensor) -> tuple[Tensor | None, ...]:
         result, gradients = ctx.saved_tensors
         weights = d_result.masked_fill(result == torch.inf, 0)  # else an infinite weight would make NaN of nothing
         return gradients * weights.to(gradients.dtype)[:, None, None], None, None, None

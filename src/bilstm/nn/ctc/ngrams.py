@@ -60,23 +60,16 @@ class NGrams:
         \\log P(w \\mid h) = \\begin{cases} p(h\\,w) & h\\,w \\text{ is an n-gram of the model} \\\\
         b(h) + \\log P(w \\mid h') & \\text{else, } h' \\text{ being } h \\text{ without its first word} \\end{cases}
 
-    where b is 0 for what is no n-gram. Made by ``from_words``.
-
-    Attributes:
-        spelled: of each word its tokens; None for one that cannot be written in tokens, and for <s>, </s> and <unk>.
-        tables: the 1-grams, the 2-grams, …
-        start: the number of the word <s>, end: of </s>, unknown: of <unk>; None where the model has none.
-
-    Source:
-        Katz 1987, Estimation of probabilities from sparse data for the language model component of a speech
-        recognizer, IEEE Transactions on Acoustics, Speech, and Signal Processing 35.
+    where b is 0 for what is no n-gram. Made by ``from_words``. Katz 1987, Estimation of probabilities from sparse data
+    for the language model component of a speech recognizer, IEEE Transactions on Acoustics, Speech, and Signal
+    Processing 35.
     """
 
-    spelled: list[Spelling | None]
-    tables: list[Table]
-    start: int | None
-    end: int | None
-    unknown: int | None
+    spelled: list[Spelling | None]  # None for a word that cannot be written in tokens, and for <s>, </s> and <unk>
+    tables: list[Table]  # the 1-grams, the 2-grams, …
+    start: int | None  # the number of the word <s>; None where the model has none
+    end: int | None  # of </s>
+    unknown: int | None  # of <unk>
 
     @classmethod
     def from_words(
@@ -88,20 +81,9 @@ class NGrams:
         end: int | None = None,
         unknown: int | None = None,
     ) -> NGrams:
-        """A model of V words, numbered 0…V−1.
+        """A model of V words, numbered 0…V−1, from their tokens and the n-grams for n = 1, 2, … as in ``Table``.
 
-        Args:
-            spelled: V sequences of tokens; None for a word that cannot be written in tokens: a text never has it, but
-                its number stays. Of words that are spelled alike the more probable one counts.
-            tables: for n = 1, 2, … the n-grams: numbers of words (N, n), natural logarithms of probabilities (N,) and
-                of back-off weights (N,).
-            start: the number of <s>.
-            end: the number of </s>.
-            unknown: the number of <unk>.
-
-        Raises:
-            DataError: not every word is a 1-gram once; an n-gram stands there twice, has a word that there is not, or
-                its first n − 1 words are no n-gram themselves.
+        A text never has a word without tokens; of words that are spelled alike the more probable one counts.
 
         Example:
             >>> import numpy as np
@@ -122,16 +104,13 @@ class NGrams:
 
     @property
     def order(self) -> int:
-        """The n of its longest n-grams."""
-        return len(self.tables)
+        return len(self.tables)  # the n of the longest n-grams
 
     def score(self, words: Sequence[int | None], unknown_score: float = UNKNOWN_SCORE) -> float:
         """log P of a whole sentence: of its words after <s>, then of </s>, as far as the model has these two.
 
-        Args:
-            words: their numbers; None for a word that the model does not know.
-            unknown_score: what an unknown word adds to the score of <unk>, which is that of all unknown words
-                together. Where the model has no <unk> it is the whole score, and the words before are forgotten.
+        None is a word that the model does not know: ``unknown_score`` is added to the score of <unk>, which is that of
+        all unknown words together; without <unk> it is the whole score, and the words before are forgotten.
 
         Example:
             >>> import numpy as np
@@ -161,17 +140,17 @@ class NGrams:
     @cached_property
     def ngrams(self) -> tuple[Trie, Array, Array]:
         """All n-grams as a trie; of each node log-probability and back-off weight."""
-        rows = np.full((sum(len(table.words) for table in self.tables), self.order), -1)
-        sizes = np.concatenate([np.full(len(table.words), n + 1) for n, table in enumerate(self.tables)])
-        for n, table in enumerate(self.tables):
-            rows[sizes == n + 1, : n + 1] = table.words
+        sizes = np.concatenate([np.full(len(table.words), n) for n, table in enumerate(self.tables, 1)])
+        rows = np.full((len(sizes), self.order), -1)
+        for n, table in enumerate(self.tables, 1):
+            rows[sizes == n, :n] = table.words
         trie, nodes = trie_of(rows, sizes)
         if len(trie.label) - 1 != len(rows):
             _raise_for_missing_prefix(rows, sizes)
-        values = np.zeros((2, len(trie.label)))
-        values[0, nodes] = np.concatenate([table.log_probability for table in self.tables])
-        values[1, nodes] = np.concatenate([table.back_off for table in self.tables])
-        return trie, values[0].copy(), values[1].copy()
+        log_probability, back_off = np.zeros(len(trie.label)), np.zeros(len(trie.label))
+        log_probability[nodes] = np.concatenate([table.log_probability for table in self.tables])
+        back_off[nodes] = np.concatenate([table.back_off for table in self.tables])
+        return trie, log_probability, back_off
 
     @cached_property
     def spelling(self) -> tuple[Trie, Array, Array]:

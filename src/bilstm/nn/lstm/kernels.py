@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from bilstm.nn.core import forced_name, last, native_or_equations
+from bilstm.nn.core import forced_name, last, native_or_equations, watched
 from bilstm.nn.lstm import equations, native, operators
 from bilstm.nn.lstm.equations import Call, Final, Trace, Weights
 from bilstm.nn.lstm.torch_kernel import torch_run, torch_serves
@@ -35,16 +35,12 @@ def run(call: Call) -> Final:
 
 def trace(call: Call) -> Trace:
     """Every gate and cell of the run, by the native kernel or else by the equations: torch's routines show none."""
-    native_runs = native_or_equations(native.serves_trace(call)) == "native"
-    return operators.trace(call) if native_runs else equations.trace(call)
+    reason = "traces only eagerly" if watched() else native.serves(call)  # there is no operator of it
+    return operators.trace(call) if native_or_equations(reason) == "native" else equations.trace(call)
 
 
 def choose(call: Call) -> Kernel:
-    """The first kernel that serves the call, counted from the forced one where one is forced.
-
-    Raises:
-        ParameterError: BILSTM_KERNEL names no kernel.
-    """
+    """The first kernel that serves the call, counted from the forced one where one is forced."""
     return next(kernel for kernel in _candidates() if kernel.serves(call) is None)
 
 
@@ -56,16 +52,8 @@ def explain(call: Call | None = None) -> list[tuple[str, str]]:
     """
     call = _typical_call() if call is None else call
     chosen, candidates = choose(call).name, _candidates()
-    reasons = []
-    for kernel in KERNELS:
-        if kernel.name == chosen:
-            reason: str | None = "runs"
-        elif kernel not in candidates:
-            reason = f"{candidates[0].name} is forced"
-        else:
-            reason = kernel.serves(call) or f"{chosen} comes first"
-        reasons.append((kernel.name, str(reason)))
-    return reasons
+    reasons = {kernel.name: kernel.serves(call) or f"{chosen} comes first" for kernel in candidates} | {chosen: "runs"}
+    return [(kernel.name, reasons.get(kernel.name, f"{candidates[0].name} is forced")) for kernel in KERNELS]
 
 
 def _candidates() -> tuple[Kernel, ...]:
@@ -74,10 +62,8 @@ def _candidates() -> tuple[Kernel, ...]:
 
 
 def _typical_call() -> Call:
-    def weights() -> Weights:
-        return Weights(torch.zeros(32, 4), torch.zeros(32, 8), torch.zeros(32), torch.zeros(32), None)
-
-    return Call(torch.zeros(2, 3, 4), None, None, [[weights(), weights()]], torch.tensor([3, 2]), None)
+    weights = Weights(torch.zeros(32, 4), torch.zeros(32, 8), torch.zeros(32), torch.zeros(32), None)
+    return Call(torch.zeros(2, 3, 4), None, None, [[weights, weights]], torch.tensor([3, 2]), None)
 
 
 KERNELS = (

@@ -98,16 +98,7 @@ class BiLSTM(nn.LSTM):
     ) -> None:
         _check_sizes(input_size, hidden_size, num_layers, dropout, proj_size)
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers=num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            proj_size=proj_size,
-            device=device,
-            dtype=dtype,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
         )
 
     @classmethod
@@ -172,10 +163,7 @@ class BiLSTM(nn.LSTM):
     ) -> tuple[PackedSequence, States]: ...
 
     def forward(
-        self,
-        input: Tensor | PackedSequence,
-        hx: States | None = None,
-        lengths: Lengths = None,
+        self, input: Tensor | PackedSequence, hx: States | None = None, lengths: Lengths = None
     ) -> tuple[Tensor | PackedSequence, States]:
         """Run the layers over a batch, each row over its own length.
 
@@ -354,6 +342,12 @@ def _check_dtype(tensor: Tensor, dtype: torch.dtype, name: str) -> None:
             f"expected {name} of type {dtype}, got {tensor.dtype}",
             hint=f"convert it, {name}.to({dtype}), or the layer, layer.to({tensor.dtype})",
         )
+
+
+def every_length(lengths: Lengths, B: int, T: int) -> Tensor:
+    """(B,) int64 on the CPU; T for each row where no lengths are given."""
+    rows = None if lengths is None else row_lengths(lengths, B, T)
+    return torch.full((B,), T, dtype=torch.int64, device="cpu") if rows is None else rows
 
 
 def row_lengths(lengths: Any, B: int, T: int) -> Tensor | None:

@@ -60,11 +60,6 @@ def serves(call: Call) -> str | None:
     return takes(tensors(call))
 
 
-def serves_trace(call: Call) -> str | None:
-    """The same for a trace, of which there is no operator."""
-    return "traces only eagerly" if watched() else serves(call)
-
-
 def _serves_bfloat16(call: Call) -> str | None:
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is not torch.bfloat16:
         return "knows autocast to bfloat16 only"
@@ -84,24 +79,20 @@ def infer(inputs: Inputs) -> Results:
 
 def trace(inputs: Inputs) -> Trace:
     """Each step of the run that ``infer`` makes, to the bit: i, f, g, o, c and h, (L, D, B, T, H) each."""
-    if _in_float32(inputs):
-        return _trace(inputs)
-    return Trace(*(part.bfloat16() for part in _trace(_widened(inputs), bfloat16=True)))
-
-
-def forward(inputs: Inputs, reserve: Maybe, bfloat16: bool = False) -> Results:
-    """Run all layers; a reserve, where there is one, is filled with what backward needs of the run."""
-    output, h_n, c_n = results = empty_results(inputs)
-    call("forward", **_arguments(inputs), output=output, h_n=h_n, c_n=c_n, reserve=_in_a_row(reserve), bf16=bfloat16)
-    return results
-
-
-def _trace(inputs: Inputs, bfloat16: bool = False) -> Trace:
+    narrow = not _in_float32(inputs)
+    inputs = _widened(inputs) if narrow else inputs
     B, T, _, H, L, D = inputs.sizes
     parts = Trace(*(inputs.input.new_empty(L, D, B, T, H) for _ in Trace._fields))
     output, h_n, c_n = empty_results(inputs)
-    call("trace", **_arguments(inputs), output=output, h_n=h_n, c_n=c_n, bf16=bfloat16, **parts._asdict())
-    return parts
+    call("trace", **_arguments(inputs), output=output, h_n=h_n, c_n=c_n, bf16=narrow, **parts._asdict())
+    return Trace(*(part.bfloat16() for part in parts)) if narrow else parts
+
+
+def forward(inputs: Inputs, reserve: Maybe, bfloat16: bool = False) -> Results:
+    """Run all layers; a reserve (one axis), where there is one, is filled with what backward needs of the run."""
+    output, h_n, c_n = results = empty_results(inputs)
+    call("forward", **_arguments(inputs), output=output, h_n=h_n, c_n=c_n, reserve=reserve, bf16=bfloat16)
+    return results
 
 
 def backward(
@@ -110,15 +101,14 @@ def backward(
     """The gradients of input, h0, c0 and each weight, None where not wanted. Uses the reserve up."""
     output, h_n, c_n = results
     d_output, d_h_n, d_c_n = (None if d is None else d.resolve_neg() for d in d_results)
-    gradients = empty_gradients(inputs, wanted)
-    d_input, d_h0, d_c0, *d_weights = gradients
+    d_input, d_h0, d_c0, *d_weights = gradients = empty_gradients(inputs, wanted)
     call(
         "backward",
         **_arguments(inputs),
         output=output,
         h_n=h_n,
         c_n=c_n,
-        reserve=_in_a_row(reserve),
+        reserve=reserve,
         d_output=_adjacent(d_output),
         d_h_n=packed(d_h_n),
         d_c_n=packed(d_c_n),
@@ -139,11 +129,9 @@ def empty_results(inputs: Inputs) -> Results:
 
 def empty_gradients(inputs: Inputs, wanted: Sequence[bool]) -> list[Maybe]:
     """Room for the gradients of input, h0, c0 and each weight; None where not wanted."""
+    d_input = _empty_steps(inputs.input, inputs.input.shape[2]) if wanted[0] else None
     rest = zip((inputs.h0, inputs.c0, *inputs.weights), wanted[1:], strict=True)
-    return [
-        _empty_steps(inputs.input, inputs.input.shape[2]) if wanted[0] else None,
-        *(_packed_room(tensor) if want and tensor is not None else None for tensor, want in rest),
-    ]
+    return [d_input, *(_packed_room(tensor) if want and tensor is not None else None for tensor, want in rest)]
 
 
 def empty_reserve(inputs: Inputs) -> Tensor:
@@ -209,7 +197,3 @@ def _arguments(inputs: Inputs) -> dict[str, object]:
 def _adjacent(steps: Maybe) -> Maybe:
     """(B, T, ·) with the features of a step adjacent in memory."""
     return steps if steps is None or steps.stride(2) == 1 else steps.contiguous()
-
-
-def _in_a_row(reserve: Maybe) -> Maybe:
-    return reserve if reserve is None or reserve.dim() == 1 else reserve.flatten()

@@ -6,13 +6,13 @@ Knows autograd and torch.library; knows nothing of the compiled module.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from bilstm.nn import core
-from bilstm.nn.core import Maybe
+from bilstm.nn.core import Context, Maybe
 from bilstm.nn.lstm import equations, native
 from bilstm.nn.lstm.equations import Call, Final, Trace, Weights
 from bilstm.nn.lstm.native import Inputs
@@ -28,8 +28,8 @@ def run(call: Call) -> Final:
         keep = needed and not _is_exporting()
         return Final(*torch.ops.bilstm.lstm(*inputs, keep)[:3])
     if needed:
-        function: Any = _Eager
-        return Final(*function.apply(inputs, inputs.input, inputs.h0, inputs.c0, *inputs.weights))
+        differentiable: Callable[..., native.Results] = _Eager.apply
+        return Final(*differentiable(inputs, inputs.input, inputs.h0, inputs.c0, *inputs.weights))
     return Final(*native.infer(inputs))
 
 
@@ -37,14 +37,26 @@ def trace(call: Call) -> Trace:
     """Each step of a call that the native kernel serves eagerly; its gradient is that of the equations."""
     inputs = _inputs(call)
     if equations.needs_gradient(call):
-        function: Any = _Traced
-        return Trace(*function.apply(inputs, inputs.input, inputs.h0, inputs.c0, *inputs.weights))
+        differentiable: Callable[..., tuple[Tensor, ...]] = _Traced.apply
+        return Trace(*differentiable(inputs, inputs.input, inputs.h0, inputs.c0, *inputs.weights))
     return native.trace(inputs)
+
+
+class _Context(Context, Protocol):
+    needs_input_grad: tuple[Any, ...]  # truth values; a list of them where an operator takes a list
+    directions: int
+    kept: int  # how many of the saved tensors are no inputs
+    weights: int  # how many of them are weights
+    used_up: bool  # whether a backward has used the reserve
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None: ...
+
+    def set_materialize_grads(self, value: bool) -> None: ...
 
 
 class _Eager(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Inputs, *_: Maybe) -> native.Results:
+    def forward(ctx: _Context, inputs: Inputs, *_: Maybe) -> native.Results:
         """The tensors after ``inputs`` are its own: so autograd knows of them."""
         reserve = native.empty_reserve(inputs)
         results = native.forward(inputs, reserve)
@@ -52,9 +64,9 @@ class _Eager(torch.autograd.Function):
         return results
 
     @staticmethod
-    def backward(ctx: Any, *d_results: Maybe) -> tuple[Maybe, ...]:
-        inputs, (*results, reserve) = _saved(ctx)
-        wanted = ctx.needs_input_grad[1:]
+    def backward(ctx: _Context, *d_results: Maybe) -> tuple[Maybe, ...]:
+        inputs, (output, h_n, c_n, reserve) = _saved(ctx)
+        results, wanted = (output, h_n, c_n), ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():  # create_graph: the gradients are to have some themselves
             return None, *_gradients_of_the_equations(inputs, d_results, wanted)
         if core.watched():
@@ -69,17 +81,17 @@ class _Traced(torch.autograd.Function):
     """A trace is for looking at: its gradient, seldom wanted, is worth no backward of its own."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Inputs, *_: Maybe) -> tuple[Tensor, ...]:
+    def forward(ctx: _Context, inputs: Inputs, *_: Maybe) -> tuple[Tensor, ...]:
         _save(ctx, inputs)
         return tuple(native.trace(inputs))
 
     @staticmethod
-    def backward(ctx: Any, *d_steps: Maybe) -> tuple[Maybe, ...]:
+    def backward(ctx: _Context, *d_steps: Maybe) -> tuple[Maybe, ...]:
         inputs, _ = _saved(ctx)
         return None, *_gradients_of_the_equations(inputs, d_steps, ctx.needs_input_grad[1:], equations.trace)
 
 
-def _save(ctx: Any, inputs: Inputs, *kept: Tensor) -> None:
+def _save(ctx: _Context, inputs: Inputs, *kept: Tensor) -> None:
     """In the way that torch knows of: it frees tensors after the backward, and sees if one was changed before."""
     input, h0, c0, weights, lengths, masks, _ = inputs
     ctx.save_for_backward(*kept, input, h0, c0, lengths, *weights, *masks)
@@ -87,7 +99,7 @@ def _save(ctx: Any, inputs: Inputs, *kept: Tensor) -> None:
     ctx.set_materialize_grads(False)
 
 
-def _saved(ctx: Any) -> tuple[Inputs, Any]:
+def _saved(ctx: _Context) -> tuple[Inputs, Sequence[Tensor]]:
     saved = ctx.saved_tensors  # to be asked for once: a checkpoint computes them anew
     kept, (input, h0, c0, lengths, *rest) = saved[: ctx.kept], saved[ctx.kept :]
     weights, masks = rest[: ctx.weights], rest[ctx.weights :]
@@ -102,19 +114,21 @@ def _gradients_of_the_equations(
 ) -> list[Maybe]:
     """Of input, h0, c0 and every weight, None where not wanted; differentiable themselves where gradients are on."""
     create_graph = torch.is_grad_enabled()
+
+    def leaf(tensor: Tensor) -> Tensor:
+        view = tensor.view_as(tensor)  # so that a tensor given twice has two gradients, and its history is left out
+        return view if create_graph else view.detach().requires_grad_()
+
     with torch.enable_grad():
-        # views, so that a tensor given twice has two gradients, and one's own history is left out
-        own = [inputs.input, inputs.h0, inputs.c0, *inputs.weights]
-        leaves: list[Any] = [None if tensor is None else tensor.view_as(tensor) for tensor in own]
-        if not create_graph:
-            leaves = [None if leaf is None else leaf.detach().requires_grad_() for leaf in leaves]
-        input, h0, c0, *weights = leaves
+        input, weights = leaf(inputs.input), [leaf(weight) for weight in inputs.weights]
+        h0, c0 = (None if state is None else leaf(state) for state in (inputs.h0, inputs.c0))
         results = run(_call(inputs._replace(input=input, h0=h0, c0=c0, weights=weights)))
         ends = [(result, d) for result, d in zip(results, d_results, strict=True) if d is not None]
+        leaves = zip([input, h0, c0, *weights], wanted, strict=True)
         gradients = iter(
             torch.autograd.grad(
                 [result for result, _ in ends],
-                [leaf for leaf, want in zip(leaves, wanted, strict=True) if want],
+                [leaf for leaf, want in leaves if want and leaf is not None],
                 [d for _, d in ends],
                 create_graph=create_graph,
                 allow_unused=True,
@@ -138,9 +152,11 @@ def _inputs(call: Call) -> Inputs:
 
 def _call(inputs: Inputs) -> Call:
     """The Call again."""
-    weights: Any = inputs.weights
-    without = [None] * (len(Weights._fields) - inputs.each)
-    ways = [Weights(*weights[k : k + inputs.each], *without) for k in range(0, len(weights), inputs.each)]
+    ways = []
+    for k in range(0, len(inputs.weights), inputs.each):
+        input, hidden, *biases = inputs.weights[k : k + inputs.each]
+        input_bias, hidden_bias = biases or (None, None)
+        ways.append(Weights(input, hidden, input_bias, hidden_bias, None))
     layers = [ways[k : k + inputs.directions] for k in range(0, len(ways), inputs.directions)]
     return Call(inputs.input, inputs.h0, inputs.c0, layers, inputs.lengths, inputs.masks or None)
 
@@ -156,58 +172,59 @@ torch.library.define(
 )
 
 
+# The same in Python: the fields of Inputs.
+_Operands = tuple[Tensor, Maybe, Maybe, list[Tensor], Maybe, list[Tensor], int]
+_BackwardOperands = tuple[
+    *_Operands, Tensor, Tensor, Tensor, Tensor, Maybe, Maybe, Maybe, list[bool]
+]  # results, reserve, gradients of results, wanted
+
+
 @torch.library.impl("bilstm::lstm", "CompositeExplicitAutograd")
-def _lstm(*arguments: Any) -> tuple[Tensor, ...]:
+def _lstm(*arguments: *tuple[*_Operands, bool]) -> tuple[Tensor, ...]:
     *results, reserve = _lstm_room(*arguments)
     inputs, keep = Inputs(*arguments[:7]), arguments[7]
     if inputs.lengths is not None:
         equations.check_lengths(inputs.lengths, inputs.input.shape[1])  # while compiling, they had no values
     call = _call(inputs)
     if core.takes(equations.tensors(call)) is None:
-        return *native.forward(inputs, reserve if keep else None), reserve
+        return *native.forward(inputs, reserve.flatten() if keep else None), reserve
     return *(room.copy_(result) for room, result in zip(results, equations.run(call), strict=True)), reserve
 
 
-def _lstm_room(*arguments: Any) -> tuple[Tensor, ...]:
+def _lstm_room(*arguments: *tuple[*_Operands, bool]) -> tuple[Tensor, ...]:
     inputs, keep = Inputs(*arguments[:7]), arguments[7]
     reserve = native.empty_reserve_for_any_lengths(inputs) if keep else inputs.input.new_empty(0)
     return *native.empty_results(inputs), reserve
 
 
 @torch.library.impl("bilstm::lstm_backward", "CompositeExplicitAutograd")
-def _lstm_backward(*arguments: Any) -> list[Tensor]:
-    inputs, results, reserve, d_results, wanted = _backward_arguments(arguments)
+def _lstm_backward(*arguments: *_BackwardOperands) -> list[Tensor]:
+    inputs, results, reserve = Inputs(*arguments[:7]), arguments[7:10], arguments[10]
+    d_results, wanted = arguments[11:14], arguments[14]
     if core.takes(equations.tensors(_call(inputs))) is not None:
         gradients = _gradients_of_the_equations(inputs, d_results, wanted)
         rooms = native.empty_gradients(inputs, wanted)
         return [room.copy_(d) for room, d in zip(rooms, gradients, strict=True) if room is not None and d is not None]
     if reserve.numel():
-        reserve = reserve.clone()  # an operator changes nothing that it is given
+        reserve = reserve.flatten().clone()  # an operator changes nothing that it is given
     else:
         reserve = native.empty_reserve(inputs)
         results = native.forward(inputs, reserve)
     return [d for d in native.backward(inputs, results, reserve, d_results, wanted) if d is not None]
 
 
-def _lstm_backward_room(*arguments: Any) -> list[Tensor]:
-    inputs, _, _, _, wanted = _backward_arguments(arguments)
-    return [room for room in native.empty_gradients(inputs, wanted) if room is not None]
+def _lstm_backward_room(*arguments: *_BackwardOperands) -> list[Tensor]:
+    return [room for room in native.empty_gradients(Inputs(*arguments[:7]), arguments[14]) if room is not None]
 
 
-def _backward_arguments(arguments: Sequence[Any]) -> tuple[Inputs, Any, Any, Any, Any]:
-    return Inputs(*arguments[:7]), arguments[7:10], arguments[10], arguments[11:14], arguments[14]
+def _lstm_setup(ctx: _Context, inputs: tuple[*_Operands, bool], output: tuple[Tensor, ...]) -> None:
+    ctx.mark_non_differentiable(output[3])
+    _save(ctx, Inputs(*inputs[:7]), *output)
 
 
-def _lstm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *results, reserve = output
-    ctx.mark_non_differentiable(reserve)
-    _save(ctx, Inputs(*inputs[:7]), *results, reserve)
-
-
-def _lstm_gradients(ctx: Any, *d_results: Maybe) -> tuple[Any, ...]:
-    inputs, (*results, reserve) = _saved(ctx)
-    needed = ctx.needs_input_grad
-    wanted = [*needed[:3], *needed[3]]
+def _lstm_gradients(ctx: _Context, *d_results: Maybe) -> tuple[Maybe | Sequence[Maybe], ...]:
+    inputs, (output, h_n, c_n, reserve) = _saved(ctx)
+    results, wanted = (output, h_n, c_n), [*ctx.needs_input_grad[:3], *ctx.needs_input_grad[3]]
     if torch.is_grad_enabled():
         gradients = _gradients_of_the_equations(inputs, d_results[:3], wanted)
     else:
@@ -217,7 +234,5 @@ def _lstm_gradients(ctx: Any, *d_results: Maybe) -> tuple[Any, ...]:
 
 
 torch.library.register_fake("bilstm::lstm", _lstm_room)
-
 torch.library.register_fake("bilstm::lstm_backward", _lstm_backward_room)
-
 torch.library.register_autograd("bilstm::lstm", _lstm_gradients, setup_context=_lstm_setup)
