@@ -118,5 +118,7 @@ def test_texts_that_cannot_be_learned_from_are_refused():
         BiLSTMClassifier(**SMALL).fit(["", " "] * 20, ["a", "b"] * 20)
     with pytest.raises(DataError, match="expected numbers, got text"):
         BiLSTMRegressor().fit(["a b", "c"] * 10, list(range(20)))
-    with pytest.raises(DataError, match="expected a list of texts, got one text"):
-        BiLSTMClassifier(**SMALL).fit(*reviews(20)).predict("great")
+    model = BiLSTMClassifier(**SMALL).fit(*reviews(20))
+    for given, kind in (("great", "one text"), (5, "int")):
+        with pytest.raises(DataError, match=f"expected a list of texts, got {kind}"):
+            model.predict(given)

@@ -6,7 +6,7 @@ expect of every estimator end in the words of scikit-learn, by which these know 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -137,8 +137,9 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
 
     def _from_language(self, X: Any, y: Any) -> Dataset:
         """Texts, or sentences as lists of words, with a target for each."""
-        if isinstance(X, str):
-            raise DataError("expected a list of texts, got one text", hint="put it into a list: [text]")
+        if isinstance(X, str) or not isinstance(X, Iterable):
+            kind = "one text" if isinstance(X, str) else type(X).__name__
+            raise DataError(f"expected a list of texts, got {kind}", hint="put it into a list: [text]")
         sentences = list(X)
         if any(isinstance(sentence, (list, tuple)) for sentence in sentences):
             dataset = from_words(sentences)
