@@ -1,4 +1,7 @@
-"""Ray: workers that are killed and started again, mistakes that are not tried twice, many files predicted."""
+"""Ray: workers that are killed and started again, mistakes that are not tried twice, many files predicted.
+
+What needs a cluster is slow: to start one takes Ray a minute of both cores, and its processes go on taking some.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,7 @@ def test_a_killed_worker_is_replaced_and_the_model_is_that_of_an_unbroken_run(cl
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.bilstm", "plain.bilstm"]
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_data_is_told_once_and_not_tried_again(cluster, run, tmp_path):
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3,4\n")
     status, _, err = run("fit", "regressor", "bad.csv", "--target", "c", "-o", "m.bilstm", "--workers", 2)
@@ -115,6 +119,7 @@ def test_without_ray_one_line_says_what_to_install(run, monkeypatch):
     assert "pip install 'bilstm[cluster]'" in err
 
 
+@pytest.mark.slow
 def test_many_files_are_predicted_as_each_is_alone_and_what_is_done_is_left(cluster, run, tmp_path):
     data = boston()
     model = BiLSTMRegressor(hidden_size=4, max_epochs=1).fit(data)
@@ -159,6 +164,7 @@ def test_files_that_cannot_be_predicted_apart_are_an_error(run, tmp_path, argume
     assert message in err
 
 
+@pytest.mark.slow
 def test_a_search_on_ray_saves_the_best_of_its_trials_and_does_none_of_them_twice(cluster, run, tmp_path):
     pytest.importorskip("optuna")
     words = ("--trials", 3, "--max-epochs", 2, "--seeds", 1, "--search", "hidden_size=4..8", "--num-layers", 1)
