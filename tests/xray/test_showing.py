@@ -116,12 +116,13 @@ def test_words_that_come_twice_are_two_columns():
     assert clipped("x" * 50, 10) == "x" * 9 + "…"
 
 
-def test_columns_beyond_the_largest_are_one_bar():
+def test_columns_beyond_the_largest_are_one_bar(monkeypatch):
+    monkeypatch.setattr("bilstm.xray.panels.TOP", 2)
     found = x_ray(*EXAMPLES["regressor"]())
     one = found.contributions[0]
-    bars = panels.largest_columns(found, one, most=2)
-    assert bars.labels[-1] == "2 other columns"
-    assert_close(bars.amounts.sum(), one.amount.sum(), atol=1e-9)
+    panel = panels.columns(found, one)
+    assert panel.y.labels[-1] == "2 other columns"
+    assert_close(panel.marks[0].amounts.sum(), one.amount.sum(), atol=1e-9)
 
 
 def test_of_very_many_columns_the_largest_are_rows_and_the_others_one():
@@ -162,7 +163,7 @@ def images(figure):
 def test_figures_show_every_gate_of_a_layer(found):
     shown = images(found.plot(what="gates", layer=0))
     assert len(shown) == 6 * found.gates.hidden.shape[1]
-    order = panels.by_memory(found.half_life[0, 0])
+    order = np.argsort(-found.half_life[0, 0], kind="stable")
     for picture, name in zip(shown[::2], panels.GATES, strict=True):
         assert_close(picture, getattr(found.gates, name)[0, 0][:, order].T)
 

@@ -17,7 +17,7 @@ from bilstm.errors import ParameterError
 from bilstm.export.graph import Graph
 from bilstm.networks.network import Network
 from bilstm.networks.words import WordReader
-from bilstm.nn.crf.layer import CRF
+from bilstm.nn.crf.layer import CRF, ruled
 
 LOWEST = np.finfo(np.float32).min  # what attention_pool puts where there is no step
 
@@ -175,7 +175,7 @@ def viterbi(graph: Graph, crf: CRF, emissions: str, row: Rows) -> str:
     Step t of the scans goes on to step t + 1. At a row's last step there is nothing to go on to: scores stay, and a tag
     comes from itself. So one step is a case like any other, and ONNX Runtime, which refuses to scan nothing, has one.
     """
-    transitions, start, end = (numbers(part).astype(np.float64) for part in _ruled(crf))
+    transitions, start, end = (numbers(part).astype(np.float64) for part in ruled(crf))
     steps = graph.transpose(graph.cast(emissions, "double"), 1, 0, 2)  # (T, B, K)
     first = graph.part(steps, 0, 0, 1)
     begun = graph.add("Add", graph.constant("crf_start", start), graph.squeeze(first, 0), name="path_scores")  # (B, K)
@@ -193,12 +193,6 @@ def viterbi(graph: Graph, crf: CRF, emissions: str, row: Rows) -> str:
     )  # (T, B)
     tags = graph.transpose(path, 1, 0)
     return graph.add("Where", row.inside, tags, graph.whole(0), name="best_tags")
-
-
-def _ruled(crf: CRF) -> list[Tensor]:
-    """Transitions, start and end, −∞ where a rule forbids them."""
-    rules = ((crf.transitions, crf.allowed), (crf.start, crf.first), (crf.end, crf.last))
-    return [part if rule is None else part.masked_fill(~rule, -torch.inf) for part, rule in rules]
 
 
 def _forwards(K: int, transitions: Array) -> object:

@@ -32,6 +32,7 @@ from bilstm.xray.subjects import Subject, times_written
 OUTSIDE = "O"  # the tag of words that belong to nothing
 LOG_ODDS = "log-odds"
 MOST_NAMED = 6  # coming steps that the prediction names
+EACH_STEP = (BiLSTMTagger, BiLSTMTranscriber)  # their outputs belong to steps: a longer sequence has more of them
 
 
 @dataclass(frozen=True)
@@ -43,27 +44,18 @@ class Answer:
     units: list[str]  # of each
     score: Score  # outputs of the network and a number in 0…K−1 for each row to what is explained, (M,)
     at: list[int] = field(default_factory=list)  # the step of each output; empty where they belong to the sequence
-    scale: Array | None = None  # what a score is multiplied with to have it in its unit, (K,)
-    shift: Array | None = None  # and what is added then
+    scale: Array | float = 1.0  # what a score is multiplied with to have it in its unit, (K,)
+    shift: Array | float = 0.0  # and what is added then
     notes: list[str] = field(default_factory=list)  # what a reader has to know
 
 
 @singledispatch
-def answer_of(estimator: BiLSTMEstimator, subject: Subject, opened: Opened, most: int) -> Answer:
-    """What the model says of an example, and at most ``most`` outputs of it to explain."""
+def answer_of(estimator: BiLSTMEstimator, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
+    """What the model says of an example, and at most ``most`` outputs of it to explain.
+
+    ``outputs`` are what the network says of it, (K,), or (T, K).
+    """
     raise BilstmError(f"There is no X-ray of a {type(estimator).__name__}: nobody knows what its outputs mean.")
-
-
-@singledispatch
-def answers_each_step(estimator: BiLSTMEstimator) -> bool:
-    """Whether every output belongs to a step, so that a longer sequence has more of them."""
-    return False
-
-
-@answers_each_step.register(BiLSTMTagger)
-@answers_each_step.register(BiLSTMTranscriber)
-def _(estimator: BiLSTMEstimator) -> bool:
-    return True
 
 
 def log_odds(scores: Tensor, chosen: Tensor) -> Tensor:
@@ -73,18 +65,11 @@ def log_odds(scores: Tensor, chosen: Tensor) -> Tensor:
     return own - scores.masked_fill(here, -torch.inf).logsumexp(dim=1)
 
 
-def _outputs(subject: Subject, opened: Opened) -> Tensor:
-    """What the network says of an example: (K,), or (T, K)."""
-    outputs: Tensor = opened.outputs(subject.batch.values)[0]
-    return outputs
-
-
 # --- outputs of a whole sequence ----------------------------------------------------------------------------
 
 
 @answer_of.register
-def _(estimator: BiLSTMRegressor, subject: Subject, opened: Opened, most: int) -> Answer:
-    outputs = _outputs(subject, opened)
+def _(estimator: BiLSTMRegressor, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
     names, scaler = estimator.target_names_[:most], estimator.scaler_
     values = scaler.inverse(outputs[None].numpy())[0]
     return Answer(
@@ -99,8 +84,7 @@ def _(estimator: BiLSTMRegressor, subject: Subject, opened: Opened, most: int) -
 
 
 @answer_of.register
-def _(estimator: BiLSTMClassifier, subject: Subject, opened: Opened, most: int) -> Answer:
-    outputs = _outputs(subject, opened)
+def _(estimator: BiLSTMClassifier, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
     chances = estimator.decode(outputs[None].numpy())[0]
     classes, temperature = [str(label) for label in estimator.classes_.tolist()], estimator.temperature_
     best = int(chances.argmax())
@@ -128,8 +112,7 @@ def _(estimator: BiLSTMClassifier, subject: Subject, opened: Opened, most: int) 
 
 
 @answer_of.register
-def _(estimator: BiLSTMForecaster, subject: Subject, opened: Opened, most: int) -> Answer:
-    outputs = _outputs(subject, opened)
+def _(estimator: BiLSTMForecaster, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
     window, encoder, h = subject.data, estimator.encoder_, estimator.horizon
     assert isinstance(window, Windows)
     times = times_written(window, window.rows_behind[0])
@@ -153,8 +136,7 @@ def _(estimator: BiLSTMForecaster, subject: Subject, opened: Opened, most: int) 
 
 
 @answer_of.register
-def _(estimator: BiLSTMTagger, subject: Subject, opened: Opened, most: int) -> Answer:
-    outputs = _outputs(subject, opened)
+def _(estimator: BiLSTMTagger, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
     emissions, T = outputs[None], len(outputs)
     crf = getattr(opened.network, "crf", None)
     codes = outputs.argmax(dim=1) if crf is None else crf.decode(emissions)[0][0]
@@ -202,8 +184,7 @@ def tag_log_odds(emissions: Tensor, steps: Tensor, tags: Tensor, crf: CRF | None
 
 
 @answer_of.register
-def _(estimator: BiLSTMTranscriber, subject: Subject, opened: Opened, most: int) -> Answer:
-    outputs = _outputs(subject, opened)
+def _(estimator: BiLSTMTranscriber, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
     characters = estimator.characters_
     text = estimator.decoder(Decoding()).texts([outputs.numpy()])[0]
     numbers = characters.transform(text)

@@ -14,8 +14,8 @@ from torch import nn
 from bilstm.data.columns import Array
 from bilstm.errors import ParameterError, warn
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.nn.crf.layer import CRF
-from bilstm.xray.answers import Answer, answer_of, answers_each_step
+from bilstm.nn.crf.layer import CRF, ruled
+from bilstm.xray.answers import EACH_STEP, Answer, answer_of
 from bilstm.xray.gates import Gates, dead, half_life, saturated
 from bilstm.xray.opened import Opened
 from bilstm.xray.paths import NODES, Path, integrate
@@ -66,9 +66,10 @@ def x_ray(estimator: BiLSTMEstimator, X: Any = None, *, row: int = 0, outputs: i
     outputs, most_steps = _affordable(estimator, int(outputs))
     subject = subject_of(estimator, X, row, most_steps)
     opened = Opened(estimator.network_, subject.batch)
-    answer = answer_of(estimator, subject, opened, outputs)
+    answer = answer_of(estimator, opened.outputs(subject.batch.values)[0], subject, opened, outputs)
     paths = _paths(estimator, subject, opened, answer)
     gates = Gates(*(part.float().numpy() for part in opened.trace()))
+    L, D = gates.hidden.shape[:2]
     contributions = _contributions(answer, paths)
     return XRay(
         task=estimator.task,
@@ -78,14 +79,14 @@ def x_ray(estimator: BiLSTMEstimator, X: Any = None, *, row: int = 0, outputs: i
         steps=subject.steps,
         axis=subject.axis,
         features=subject.features,
-        shown=subject.shown,
+        shown=subject.shown or subject.features,
         inputs=subject.inputs,
         gates=gates,
         contributions=contributions,
         half_life=half_life(gates.forget_gate),
         saturated=saturated(gates),
         dead=dead(gates),
-        layers=_layers(*gates.hidden.shape[:2]),
+        layers=[f"layer {layer + 1} {way}" for layer in range(L) for way in ("forward", "backward")[:D]],
         transitions=_transitions(estimator, opened.network),
         notes=[*subject.notes, *answer.notes, *_gaps(contributions, paths, subject)],
         feature=subject.feature,
@@ -97,20 +98,10 @@ def _paths(estimator: BiLSTMEstimator, subject: Subject, opened: Opened, answer:
     if not answer.names:
         return []
     count = len(answer.names)
-    most = _most_pieces(estimator, len(subject.steps), count)
+    a_piece = len(NODES) * len(subject.steps) * _weights(estimator)
+    most = int(np.clip(MOST_WORK / a_piece, FEWEST_PIECES * count, MOST_PIECES * count))
     ways = opened.together if answer.at else opened.directions
     return integrate(opened, subject.baseline, answer.score, count, subject.owners, ways, most_pieces=most)
-
-
-def _layers(L: int, D: int) -> list[str]:
-    """What each layer and direction is called."""
-    return [f"layer {layer + 1} {'backward' if d else 'forward'}" for layer in range(L) for d in range(D)]
-
-
-def _most_pieces(estimator: BiLSTMEstimator, steps: int, outputs: int) -> int:
-    """How many pieces of the way may be looked at: as many as the work allows, within reason."""
-    a_piece = len(NODES) * steps * _weights(estimator)
-    return int(np.clip(MOST_WORK / a_piece, FEWEST_PIECES * outputs, MOST_PIECES * outputs))
 
 
 def _weights(estimator: BiLSTMEstimator) -> int:
@@ -123,17 +114,16 @@ def _weights(estimator: BiLSTMEstimator) -> int:
 def _affordable(estimator: BiLSTMEstimator, outputs: int) -> tuple[int, int]:
     """How many outputs, and how many steps, so that an X-ray takes seconds, not minutes."""
     most = MOST_WORK / (GRADIENTS * _weights(estimator))  # steps of all outputs
-    each = answers_each_step(estimator)
+    each = isinstance(estimator, EACH_STEP)
     outputs = min(outputs, max(1, int(most / FEWEST_STEPS))) if each else outputs
     return outputs, int(np.clip(most / (outputs if each else 1), FEWEST_STEPS, MOST_STEPS))
 
 
 def _contributions(answer: Answer, paths: list[Path]) -> list[Contribution]:
     """Paths in the units of the outputs, split into past, future and the rest."""
+    scales, shifts = (np.broadcast_to(of, len(paths)).tolist() for of in (answer.scale, answer.shift))
     contributions = []
-    for k, path in enumerate(paths):
-        scale = 1.0 if answer.scale is None else float(answer.scale[k])
-        shift = 0.0 if answer.shift is None else float(answer.shift[k])
+    for k, (path, scale, shift) in enumerate(zip(paths, scales, shifts, strict=True)):
         amounts = path.amounts * scale
         at = answer.at[k] if answer.at else None
         by_step = amounts.sum(axis=2)  # (ways + 1, T)
@@ -164,12 +154,9 @@ def _transitions(estimator: BiLSTMEstimator, network: nn.Module) -> tuple[list[s
     crf = getattr(network, "crf", None)
     if not isinstance(crf, CRF):
         return None
-    ruled = [
-        scores.detach().numpy().copy() if rule is None else np.where(rule.numpy(), scores.detach().numpy(), -np.inf)
-        for scores, rule in ((crf.transitions, crf.allowed), (crf.start, crf.first), (crf.end, crf.last))
-    ]
     classes: Any = estimator.classes_
-    return [str(tag) for tag in classes.tolist()], ruled[0], ruled[1], ruled[2]
+    transitions, start, end = (scores.detach().numpy() for scores in ruled(crf))
+    return [str(tag) for tag in classes.tolist()], transitions, start, end
 
 
 def _gaps(contributions: list[Contribution], paths: list[Path], subject: Subject) -> list[str]:

@@ -22,10 +22,9 @@ Way = tuple[slice, slice]  # of what a BiLSTM gives: part of the width of its ou
 
 
 class Passthrough(nn.Module):
-    """Stands where a network turns words into vectors: the vectors are given."""
+    """Stands where a network turns words into vectors: the vectors are given, (B, T, F)."""
 
     def forward(self, batch: Batch) -> Tensor:
-        """The values of a batch as they are, (B, T, F)."""
         return batch.values
 
 

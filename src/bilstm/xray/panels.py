@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from bilstm.plotting.description import (
     Panel,
     Points,
 )
-from bilstm.xray.gates import HIGH, LOW
+from bilstm.xray.gates import HIGH, LOW, SIGMOIDS
 from bilstm.xray.result import Contribution, XRayData
 
 TOP = 20  # columns that are shown by themselves
@@ -38,7 +37,6 @@ GATES = {
     "output_gate": "output gate: what the cell shows",
     "hidden": "hidden state: what is shown",
 }
-ONE_SIDED = ("forget_gate", "input_gate", "output_gate")  # between 0 and 1; the others may be negative
 PARTS = {"past": (BLUE, "read forwards"), "direct": (GREEN, "around the BiLSTM"), "future": (ORANGE, "read backwards")}
 DIRECTIONS = ("forward →", "← backward")
 
@@ -53,14 +51,7 @@ def block_edges(count: int, most: int) -> Array:
 
 def step_axis(ray: XRayData, edges: Array) -> Axis:
     """Every word by its name, of times and numbers a few; a block is called as its first step."""
-    labels = [ray.steps[edge] for edge in edges.tolist()]
-    is_named = ray.axis in ("word", "column")
-    return Axis(ray.axis, labels, few=not is_named)
-
-
-def by_memory(half_life: Array) -> Array:
-    """Units (H,) from the longest memory to the shortest."""
-    return np.argsort(-half_life, kind="stable")
+    return Axis(ray.axis, [ray.steps[edge] for edge in edges.tolist()], few=ray.axis not in ("word", "column"))
 
 
 def is_by_step(ray: XRayData) -> bool:
@@ -68,43 +59,23 @@ def is_by_step(ray: XRayData) -> bool:
     return bool(ray.contributions) and ray.contributions[0].at is not None
 
 
-def sums(ray: XRayData) -> Array:
-    """What each step adds to each output, (K, T)."""
-    result: Array = np.stack([one.amount.sum(axis=1) for one in ray.contributions])
-    return result
-
-
 # --- contributions -----------------------------------------------------------------------------------------------
 
 
-class Largest(NamedTuple):
-    """Amounts of single columns, the largest first."""
-
-    labels: list[str]
-    amounts: Array
-
-
-def largest_columns(ray: XRayData, one: Contribution, most: int = TOP) -> Largest:
-    """The columns of a single step that matter most, and all others as one."""
+def columns(ray: XRayData, one: Contribution) -> Panel:
+    """What each column of a table's row added, the largest on top; beyond ``TOP`` bars the others are one."""
     amounts = one.amount[0]
     order = np.argsort(-np.abs(amounts), kind="stable")
-    shown = order[: most if len(order) <= most else most - 1]
-    labels, values = [clipped(ray.shown[k], 36) for k in shown], amounts[shown].tolist()
-    if len(order) > len(shown):
-        labels.append(f"{len(order) - len(shown)} other columns")
-        values.append(float(amounts[order[len(shown) :]].sum()))
-    return Largest(labels, np.array(values))
+    shown = order[: TOP if len(order) <= TOP else TOP - 1]
+    names, values = [clipped(ray.shown[k], 36) for k in shown], amounts[shown]
+    if rest := len(order) - len(shown):
+        names, values = [*names, f"{rest} other columns"], np.append(values, amounts[order[-rest:]].sum())
+    colours = [RED if value > 0 else BLUE for value in values]
+    bars = Bars(values, colour=colours, is_horizontal=True, hover="%{y}: %{x:+.4g}<extra></extra>")
+    return Panel([bars], Axis(_added(ray)), Axis(labels=names, is_reversed=True), title=change(one))
 
 
-def columns_panel(ray: XRayData, one: Contribution) -> Panel:
-    """What each column of a table's row added, the largest on top."""
-    labels, amounts = largest_columns(ray, one)
-    colours = [RED if amount > 0 else BLUE for amount in amounts]
-    bars = Bars(amounts, colour=colours, is_horizontal=True, hover="%{y}: %{x:+.4g}<extra></extra>")
-    return Panel([bars], Axis(_added(ray)), Axis(labels=labels, is_reversed=True), title=change(one))
-
-
-def steps_panel(ray: XRayData, one: Contribution, edges: Array) -> Panel:
+def steps(ray: XRayData, one: Contribution, edges: Array) -> Panel:
     """Each step's amount, split by the way that it came."""
     marks: list[Mark] = [
         Bars(np.add.reduceat(getattr(one, name), edges), colour=colour, name=way, hover="%{x}: %{y:+.4g}")
@@ -114,35 +85,24 @@ def steps_panel(ray: XRayData, one: Contribution, edges: Array) -> Panel:
     return Panel(marks, step_axis(ray, edges), Axis(_added(ray)), title=change(one))
 
 
-def outputs_panel(ray: XRayData, edges: Array) -> Panel:
+def outputs(ray: XRayData, edges: Array) -> Panel:
     """What every step adds to every output: a row for each output."""
-    heat = HeatMap(
-        np.add.reduceat(sums(ray), edges, axis=1),
-        scale="contributions",
-        hover="%{x}<br>for %{y}: %{z:+.3g}<extra></extra>",
-    )
+    amounts = np.add.reduceat([one.amount.sum(axis=1) for one in ray.contributions], edges, axis=1)
+    heat = HeatMap(amounts, scale="contributions", hover="%{x}<br>for %{y}: %{z:+.3g}<extra></extra>")
     names = [clipped(one.output, 28) for one in ray.contributions]
-    step = "word" if ray.axis == "word" else "step"
-    title = f"what each {step} adds to each output, {units(ray)}"
+    title = f"what each {'word' if ray.axis == 'word' else 'step'} adds to each output, {units(ray)}"
     return Panel([heat], step_axis(ray, edges), Axis(labels=names, is_reversed=True), title=title)
 
 
-def features_panel(
-    ray: XRayData, one: Contribution, edges: Array, names: Sequence[str], groups: Sequence[Array]
-) -> Panel:
+def features(ray: XRayData, one: Contribution, edges: Array, names: Sequence[str], groups: Sequence[Array]) -> Panel:
     """What each column or band added at each step; low bands of sound lie below."""
-    amounts = [one.amount[:, group].sum(axis=1) for group in groups]
-    heat = HeatMap(
-        np.add.reduceat(amounts, edges, axis=1),
-        scale="contributions",
-        hover="%{y}, %{x}: %{z:+.3g}<extra></extra>",
-    )
+    amounts = np.add.reduceat([one.amount[:, group].sum(axis=1) for group in groups], edges, axis=1)
+    heat = HeatMap(amounts, scale="contributions", hover="%{y}, %{x}: %{z:+.3g}<extra></extra>")
     y = Axis(labels=[clipped(name) for name in names], is_reversed=ray.feature != "band")
     return Panel([heat], step_axis(ray, edges), y, title=change(one))
 
 
 def change(one: Contribution) -> str:
-    """Where an output begins and where it ends."""
     return f"{clipped(one.output, 40)}: {one.baseline:.4g} at the baseline → {one.value:.4g} ({one.unit})"
 
 
@@ -153,70 +113,63 @@ def units(ray: XRayData) -> str:
 
 def _added(ray: XRayData) -> str:
     """The title of an axis that is the same for all outputs."""
-    several = len({one.unit for one in ray.contributions}) > 1
-    return f"added, {'in the unit of each output' if several else units(ray)}"
+    return "added, " + (
+        "in the unit of each output" if len({one.unit for one in ray.contributions}) > 1 else units(ray)
+    )
 
 
 # --- gates -------------------------------------------------------------------------------------------------------
 
 
-def gate_panels(ray: XRayData, layer: int, name: str, edges: Array, most: int) -> list[Panel]:
+def gates(ray: XRayData, layer: int, name: str, edges: Array, most: int) -> list[Panel]:
     """One gate of a layer, a panel for each direction: a row for each unit, at most ``most``, a column for each block.
 
     Units that remember longest are on top.
     """
     values = getattr(ray.gates, name)[layer]  # (D, T, H)
-    return _state_panels(ray, layer, values, name, _limits(name, values), edges, most)
+    return _states(ray, layer, name, values, _limits(name, values), edges, most)
 
 
-def overview_panels(ray: XRayData, edges: Array, most: int) -> list[Panel]:
+def overview(ray: XRayData, edges: Array, most: int) -> list[Panel]:
     """What the cells of the top layer hold, as they are shown, and its forget gates."""
     cells = np.tanh(ray.gates.cell[-1])
     largest = max(float(np.abs(cells).max()), 1e-3)
-    gates = ray.gates.forget_gate[-1]
-    return [
-        *_state_panels(ray, -1, cells, "cell", (-largest, largest), edges, most, "cell\n"),
-        *_state_panels(ray, -1, gates, "forget_gate", (0.0, 1.0), edges, most, "forget gate\n"),
-    ]
+    rows = _states(ray, -1, "cell", cells, (-largest, largest), edges, most)
+    rows += gates(ray, -1, "forget_gate", edges, most)
+    return [replace(row, y=replace(row.y, title=f"{row.title.split(':')[0]}\n{row.y.title}")) for row in rows]
 
 
-def gates_of_a_step_panel(ray: XRayData, name: str) -> Panel:
+def gates_of_a_step(ray: XRayData, name: str) -> Panel:
     """One gate of a single step: a row for each layer and direction, a column for each unit."""
     values = _by_direction(getattr(ray.gates, name)[:, :, 0])  # (L·D, H)
-    heat = _gate_map(values, name, _limits(name, values))
     x = Axis("units", [f"unit {unit}" for unit in range(values.shape[1])], is_bare=True)
-    return Panel([heat], x, Axis(labels=ray.layers, is_reversed=True), title=GATES[name])
+    y = Axis(labels=ray.layers, is_reversed=True)
+    return Panel([_gate_map(values, name, _limits(name, values))], x, y, title=GATES[name])
 
 
-def _state_panels(
-    ray: XRayData,
-    layer: int,
-    values: Array,
-    name: str,
-    limits: tuple[float, float],
-    edges: Array,
-    most: int,
-    before: str = "",
+def _states(
+    ray: XRayData, layer: int, name: str, values: Array, limits: tuple[float, float], edges: Array, most: int
 ) -> list[Panel]:
     """States (D, T, H) of a layer, a panel for each direction."""
     D, T, H = values.shape
     counts = np.diff(np.append(edges, T))
-    found = []
+    rows = []
     for d in range(D):
-        shown = by_memory(ray.half_life[layer, d])[block_edges(H, most)]
-        means = np.add.reduceat(values[d][:, shown].T, edges, axis=1) / counts  # (units, blocks)
-        y = Axis(before + DIRECTIONS[d], [f"unit {unit}" for unit in shown.tolist()], is_reversed=True, is_bare=True)
-        found.append(Panel([_gate_map(means, name, limits)], step_axis(ray, edges), y, title=GATES[name]))
-    return found
+        by_memory = np.argsort(-ray.half_life[layer, d], kind="stable")
+        units = by_memory[block_edges(H, most)]
+        means = np.add.reduceat(values[d][:, units].T, edges, axis=1) / counts  # (units, blocks)
+        y = Axis(DIRECTIONS[d], [f"unit {unit}" for unit in units.tolist()], is_reversed=True, is_bare=True)
+        rows.append(Panel([_gate_map(means, name, limits)], step_axis(ray, edges), y, title=GATES[name]))
+    return rows
 
 
 def _gate_map(z: Array, name: str, limits: tuple[float, float]) -> HeatMap:
-    colours = "share" if name in ONE_SIDED else "diverging"
+    colours = "share" if name in SIGMOIDS else "diverging"
     return HeatMap(z, colours, *limits, scale=name, hover="%{y} at %{x}: %{z}<extra></extra>")
 
 
 def _limits(name: str, values: Array) -> tuple[float, float]:
-    if name in ONE_SIDED:
+    if name in SIGMOIDS:
         return 0.0, 1.0
     largest = max(1.0, float(np.abs(values).max())) if name == "cell" else 1.0
     return -largest, largest
@@ -235,7 +188,7 @@ def _colours(ray: XRayData) -> list[str]:
     return [PALETTE[n % len(PALETTE)] for n in range(len(ray.layers))]
 
 
-def half_lives_panel(ray: XRayData) -> Panel:
+def half_lives(ray: XRayData) -> Panel:
     """How long the units of each direction remember, from the longest to the shortest."""
     marks: list[Mark] = []
     for name, colour, lives in zip(ray.layers, _colours(ray), _by_direction(ray.half_life), strict=True):
@@ -243,19 +196,19 @@ def half_lives_panel(ray: XRayData) -> Panel:
         share = 100 * (np.arange(len(lives)) + 0.5) / len(lives)
         line = Line(values, share, name=name, colour=colour, width=2, hover="%{y:.3g} steps")
         marks.append(line if "forward" in name else replace(line, dash="dot"))
-    y = Axis("half-life in steps", scale="log")
-    return Panel(marks, Axis("% of the units"), y, title="how long units remember", span=4, is_compared=True)
+    x, y = Axis("% of the units"), Axis("half-life in steps", scale="log")
+    return Panel(marks, x, y, title="how long units remember", span=4, is_compared=True)
 
 
-def dead_units_panel(ray: XRayData) -> Panel:
+def dead_units(ray: XRayData) -> Panel:
     """How many units of each direction never move."""
     H = ray.dead.shape[-1]
     bars = Bars(_by_direction(ray.dead).sum(axis=1), colour=_colours(ray), is_horizontal=True)
-    y = Axis(labels=ray.layers, is_reversed=True)
-    return Panel([bars], Axis(limits=(0, H)), y, title=f"dead units, of {H}", span=2)
+    x, y = Axis(limits=(0, H)), Axis(labels=ray.layers, is_reversed=True)
+    return Panel([bars], x, y, title=f"dead units, of {H}", span=2)
 
 
-def saturation_panel(ray: XRayData, gate: str) -> Panel:
+def saturation(ray: XRayData, gate: str) -> Panel:
     """How often a gate is shut and how often it is open, unit by unit."""
     shut, opened = (_by_direction(ray.saturated[f"{gate}_{end}"]) for end in ("shut", "open"))
     hover = "unit %{customdata}: shut %{x:.0%}, open %{y:.0%}"
@@ -269,12 +222,11 @@ def saturation_panel(ray: XRayData, gate: str) -> Panel:
     return Panel(marks, x, y, title=gate.replace("_", " "), span=2)
 
 
-def transitions_panel(ray: XRayData) -> Panel:
+def transitions(ray: XRayData) -> Panel:
     """What a CRF adds to the score of one tag following another; empty where the rules forbid it."""
     assert ray.transitions is not None
     tags, matrix, start, end = ray.transitions
-    z = np.full((len(tags) + 1, len(tags) + 1), np.nan)
-    z[:-1, :-1], z[-1, :-1], z[:-1, -1] = matrix, start, end
+    z = np.block([[matrix, end[:, None]], [start, np.nan]])
     z[~np.isfinite(z)] = np.nan
     written = None
     if len(tags) <= MOST_WRITTEN:

@@ -47,10 +47,8 @@ class XRay(XRayData):
         if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)) or not -L <= layer < L:
             raise ParameterError(f"expected layer from {-L} to {L - 1}, got {layer!r}")
         if what == "transitions" and self.transitions is None:
-            raise ParameterError(
-                "expected a model with a CRF for what='transitions', got one without",
-                hint=f"it has {', '.join(PLOTS[:-1])}",
-            )
+            hint = f"it has {', '.join(PLOTS[:-1])}"
+            raise ParameterError("expected a model with a CRF for what='transitions', got one without", hint=hint)
         if what == "overview":
             sheet = pictures.overview(self, output)
         elif what == "gates":
@@ -104,15 +102,7 @@ class XRay(XRayData):
 
 
 def ending_of(path: Path) -> str:
-    """The ending of a file that an X-ray can be saved as.
-
-    Raises:
-        ParameterError: it is another one.
-
-    Example:
-        >>> ending_of(Path("paris.HTML"))
-        '.html'
-    """
+    """The ending of a file that an X-ray can be saved as, in small letters."""
     ending = path.suffix.lower()
     if ending not in (*FIGURES, ".npz", ".json", ".html", ".htm"):
         raise ParameterError(

@@ -37,7 +37,6 @@ from bilstm.estimators.transcriber import BiLSTMTranscriber
 from bilstm.networks.words import WordReader
 
 CALENDAR = "calendar"
-MEANS_AND_NONE = "the mean of every column of numbers in training, and no known value of the others"
 WHOLE_MINUTE = re.compile(r".+ \d\d:\d\d:00")
 
 
@@ -55,7 +54,7 @@ class Subject:
     features: list[str]  # F' names of the caller's
     owners: Array  # the feature that each of the F numbers belongs to, (F,)
     inputs: Array  # what stands there in the caller's units, (T, F'), NaN where it is no number
-    shown: list[str]  # the features of a single step with what stands there, F'; names where there are several steps
+    shown: list[str] = field(default_factory=list)  # of a single step: its features with what stands there, F'
     notes: list[str] = field(default_factory=list)  # what a reader has to know
     feature: str = "column"  # what a feature is called
 
@@ -76,10 +75,9 @@ def subject_of(estimator: BiLSTMEstimator, X: Any, row: int, most_steps: int) ->
     if isinstance(estimator, LanguageEstimator) and one.is_language:
         subject = _sentence(estimator, one)
     else:
-        subject = _numbers(
-            estimator, one, f"row {row}" if one.ids is None else f"{one.ids.name or 'sequence'} {one.ids[0]}"
-        )
-    return replace(subject, notes=notes + subject.notes)
+        name = f"row {row}" if one.ids is None else f"{one.ids.name or 'sequence'} {one.ids[0]}"
+        subject = _numbers(estimator, one, name)
+    return replace(subject, notes=notes)
 
 
 def _example(estimator: BiLSTMEstimator, X: Any, row: int) -> Dataset:
@@ -101,8 +99,7 @@ def _shortened(one: Dataset, most_steps: int) -> tuple[Dataset, list[str]]:
     length = int(one.lengths[0])
     if length <= most_steps:
         return one, []
-    spans = None if one.spans is None else one.spans[:most_steps]
-    texts = one.texts
+    spans, texts = None if one.spans is None else one.spans[:most_steps], one.texts
     if spans is not None and texts is not None:
         texts = pl.Series(texts.name, [texts[0][: int(spans[-1, 1])]])
     steps, tags = one.steps[:most_steps], None if one.tags is None else one.tags[:most_steps]
@@ -137,7 +134,6 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
         features=["word"],
         owners=np.zeros(vectors.shape[2], dtype=np.int64),
         inputs=np.full((len(words), 1), np.nan),
-        shown=["word"],
         feature="word",
     )
 
@@ -157,8 +153,9 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     encoder, coded = estimator.features_, estimator.encode(one).whole
     T = coded.values.shape[1]
     features, owners, inputs = _columns(encoder, one.steps)
-    numbers = all(column.kind in ("number", "left out") for column in encoder.columns)
-    against = "the mean of every column in training" if numbers else MEANS_AND_NONE
+    against = "the mean of every column in training"
+    if any(column.kind == "category" for column in encoder.columns):
+        against = "the mean of every column of numbers in training, and no known value of the others"
     subject = Subject(
         data=one,
         title=name,
@@ -170,7 +167,7 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
         features=features,
         owners=owners,
         inputs=inputs,
-        shown=features if T > 1 else [f"{column} = {_written(one.steps[column][0])}" for column in features],
+        shown=[] if T > 1 else [f"{column} = {_written(one.steps[column][0])}" for column in features],
     )
     if not estimator.columns_are_steps:
         return subject
@@ -182,7 +179,7 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
         features=["value"],
         owners=np.zeros(1, dtype=np.int64),
         inputs=np.array([[values[step]] for step in encoder.names]),
-        shown=["value"],
+        shown=[],
     )
 
 
@@ -234,12 +231,10 @@ def _(estimator: BiLSTMForecaster, X: Any, row: int, most_steps: int) -> Subject
         window.steps[rows].select(pl.col(own).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
     )
     name = "" if window.names is None else f"{window.names[0]}: "
-    notes = []
-    if estimator.share_ == 0:
-        notes.append(
-            "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of "
-            "the window, and the gates change nothing"
-        )
+    unused = (
+        "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of "
+        "the window, and the gates change nothing"
+    )
     return Subject(
         data=window,
         title=f"{name}{', '.join(estimator.target_names_)} after {steps[-1]}",
@@ -251,8 +246,7 @@ def _(estimator: BiLSTMForecaster, X: Any, row: int, most_steps: int) -> Subject
         features=features,
         owners=owners,
         inputs=inputs,
-        shown=features,
-        notes=notes,
+        notes=[unused] if estimator.share_ == 0 else [],
     )
 
 
@@ -310,7 +304,6 @@ def _(estimator: BiLSTMTranscriber, X: Any, row: int, most_steps: int) -> Subjec
         features=features,
         owners=np.tile(np.arange(encoder.mels), encoder.stack),
         inputs=stacked.mean(axis=1),
-        shown=features,
         notes=notes,
         feature="band",
     )

@@ -242,9 +242,7 @@ class CRF(nn.Module):
             )
         if not emissions.is_floating_point():
             raise DataError(f"expected emissions of a floating type, got {emissions.dtype}")
-        transitions = _ruled(self.transitions, self.allowed)
-        start, end = _ruled(self.start, self.first), _ruled(self.end, self.last)
-        return Chain(_single(emissions), every_length(lengths, *emissions.shape[:2]), transitions, start, end)
+        return Chain(_single(emissions), every_length(lengths, *emissions.shape[:2]), *ruled(self))
 
 
 def _rule(name: str, rule: Array | None, shape: tuple[int, ...]) -> Tensor | None:
@@ -256,8 +254,10 @@ def _rule(name: str, rule: Array | None, shape: tuple[int, ...]) -> Tensor | Non
     return torch.from_numpy(rule.copy())  # not torch.tensor, which has no values where a meta device is set
 
 
-def _ruled(parameter: Tensor, rule: Tensor | None) -> Tensor:
-    return _single(parameter if rule is None else parameter.masked_fill(~rule, -torch.inf))
+def ruled(crf: CRF) -> list[Tensor]:
+    """Transitions, start and end of a CRF, −∞ where a rule forbids them."""
+    rules = ((crf.transitions, crf.allowed), (crf.start, crf.first), (crf.end, crf.last))
+    return [_single(part if rule is None else part.masked_fill(~rule, -torch.inf)) for part, rule in rules]
 
 
 def _single(tensor: Tensor) -> Tensor:
