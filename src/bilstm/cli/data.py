@@ -21,19 +21,9 @@ STDIN = "-"
 def read_data(
     model: BiLSTMEstimator, data: Sequence[str], *, with_targets: bool = False, text: str | None = None
 ) -> Dataset | None:
-    """DATA as the model needs it: files, a built-in set by name, or what comes on standard input.
+    """DATA as the model needs it: files, a built-in set by name, or standard input (``-``); None where it needs none.
 
-    Args:
-        model: fitted.
-        data: as the user named it; ``-`` is standard input.
-        with_targets: whether the true targets are to be read too.
-        text: the column of texts, if it is not called as in training.
-
-    Returns:
-        Dataset: or None where none is named and the model needs none.
-
-    Raises:
-        ParameterError: none is named, or several are and the model reads one at a time.
+    ``text`` is the column of texts, if it is not called as in training.
     """
     if not data:
         if model.needs_data:
@@ -43,12 +33,10 @@ def read_data(
         if len(data) > 1:
             raise ParameterError("Standard input (-) cannot be read together with other files.")
         return model.read(sys.stdin.buffer.read(), with_targets=with_targets, text=text)
-    if len(data) > 1:
-        return model.read(data, with_targets=with_targets, text=text)
-    if model.is_language_ and " " in data[0] and not Path(data[0]).exists():
+    if len(data) == 1 and model.is_language_ and " " in data[0] and not Path(data[0]).exists():
         hint = "a text itself comes on standard input: echo 'a text' | bilstm predict FILE -"
         raise ParameterError(f"There is no file {data[0][:40]!r}.", hint=hint)
-    return model.read(data[0], with_targets=with_targets, text=text)
+    return model.read(data if len(data) > 1 else data[0], with_targets=with_targets, text=text)
 
 
 def read_for_fit(

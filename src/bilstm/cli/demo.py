@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -49,18 +48,13 @@ def demo(
     """
     if task == "data" and max_epochs is not None:
         raise ParameterError("bilstm demo data trains nothing, so it takes no --max-epochs.")
-    show = _demonstration(task)
+    if task == "data":  # which needs nothing that trains
+        from bilstm.demo.files import write_demo_data as show
+    else:
+        from bilstm.demo.demonstrations import DEMOS
+
+        if task not in DEMOS:
+            raise ParameterError(f"There is no demo {task!r}.", hint=did_you_mean(task, [*DEMOS, "data"]))
+        show = DEMOS[task]
     folder = made_folder(folder or Path(f"demo-{task}"))
     show(folder, functools.partial(print, flush=True), **({} if max_epochs is None else {"epochs": max_epochs}))
-
-
-def _demonstration(task: str) -> Callable[..., None]:
-    if task == "data":  # which needs nothing that trains
-        from bilstm.demo.files import write_demo_data
-
-        return write_demo_data
-    from bilstm.demo.demonstrations import DEMOS
-
-    if task not in DEMOS:
-        raise ParameterError(f"There is no demo {task!r}.", hint=did_you_mean(task, [*DEMOS, "data"]))
-    return DEMOS[task]

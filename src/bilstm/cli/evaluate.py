@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bilstm.cli.data import read_data
-from bilstm.cli.options import (
-    Beam,
-    Data,
-    HotWord,
-    LanguageModel,
-    LanguageModelWeight,
-    LookAhead,
-    ModelFile,
-    WordBonus,
-    task_options,
-)
+from bilstm.cli.options import DECODING, ModelFile, task_options, with_options
 from bilstm.cli.output import talk
 
 
+@with_options(DECODING)
 def evaluate(
     file: ModelFile,
-    data: Data,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A file of the kind that the model was trained on, or a built-in set: boston, digits, sunspots.",
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     folds: Annotated[
         int | None,
@@ -38,12 +35,7 @@ def evaluate(
     refit: Annotated[
         bool, typer.Option(help="Forecaster: fit anew before each part, or once before the first.")
     ] = True,
-    lm: LanguageModel = None,
-    lm_weight: LanguageModelWeight = None,
-    word_bonus: WordBonus = None,
-    hot_word: HotWord = None,
-    beam: Beam = None,
-    look_ahead: LookAhead = None,
+    **decoding: Any,
 ) -> None:
     """Measure a model on DATA that holds the true targets.
 
@@ -60,8 +52,6 @@ def evaluate(
     from bilstm.estimators.loading import load
 
     model = load(file)
-    decoding = {"lm": lm, "lm_weight": lm_weight, "word_bonus": word_bonus, "hot_words": hot_word}
-    decoding |= {"beam": beam, "look_ahead": look_ahead}
     backtest = {"folds": folds, "steps": steps, "refit": None if refit else False}
     options = task_options(model, (*model.predict_options, *model.backtest_options), decoding | backtest)
     rows = read_data(model, [data], with_targets=True)

@@ -6,7 +6,6 @@ source text; the task that runs is imported when it does.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from bilstm.cli.options import (
     data_options,
     estimator_class,
     model_options,
+    with_options,
 )
 from bilstm.cli.training import run
 
@@ -35,11 +35,10 @@ def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
+    @with_options(data_options(task) | model_options(task))
     def command(data: str, output: Path, **options: Any) -> None:
-        columns = columns_of(task, options)
-        run(estimator_class(task), data, output, columns, **options)
+        run(estimator_class(task), data, output, columns_of(task, options), **options)
 
     attributes = attributes_of(task)
     command.__doc__ = f"{attributes['summary']}\n\nExample: bilstm fit {task} {attributes['fit_example']}\n\n{GOES_ON}"
-    command.__signature__ = inspect.Signature([*data_options(task), *model_options(task)])  # type: ignore[attr-defined]
     return command

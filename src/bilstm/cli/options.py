@@ -18,45 +18,8 @@ if TYPE_CHECKING:
     from bilstm.estimators.inputs import Columns
 
 ModelFile = Annotated[Path, typer.Argument(metavar="FILE", help="A model file, for instance boston.bilstm.")]
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A file of the kind that the model was trained on, or a built-in set: boston, digits, sunspots.",
-    ),
-]
 TextColumn = Annotated[
     str | None, typer.Option("--text", metavar="COL", help="The column of texts, if it is not called as in training.")
-]
-LanguageModel = Annotated[
-    Path | None, typer.Option("--lm", metavar="FILE", help="Transcriber: an n-gram language model in ARPA format.")
-]
-LanguageModelWeight = Annotated[
-    float | None,
-    typer.Option("--lm-weight", metavar="X", help="Transcriber: how much the language model counts beside the sound."),
-]
-WordBonus = Annotated[
-    float | None,
-    typer.Option("--word-bonus", metavar="X", help="Transcriber: added to the score of a reading for every word."),
-]
-HotWord = Annotated[
-    list[str] | None,
-    typer.Option("--hot-word", metavar="WORD", help="Transcriber: a word that the decoder should expect (repeatable)."),
-]
-Beam = Annotated[
-    int | None,
-    typer.Option(
-        "--beam", min=1, metavar="N", help="Transcriber: number of readings kept at each step; 1 is quickest."
-    ),
-]
-LookAhead = Annotated[
-    float | None,
-    typer.Option(
-        "--look-ahead",
-        min=0,
-        metavar="SECONDS",
-        help="Transcriber: hear at most so many seconds ahead, as in a stream.",
-    ),
 ]
 TASKS = {
     "regressor": ("bilstm.estimators.regressor", "BiLSTMRegressor"),
@@ -94,16 +57,7 @@ def add_task_commands(
     summary: Callable[[str], str],
     command: Callable[[str], Callable[..., None]],
 ) -> None:
-    """Add a group of commands, one for every task; with all its options for the task that ``arguments`` name.
-
-    Args:
-        app: to which it is added.
-        name: of the group, for instance ``fit``.
-        text: its help.
-        arguments: the command line, so that nothing is read that nobody asks for.
-        summary: what help says of a task.
-        command: makes the command of a task.
-    """
+    """Add a group of commands, one for every task; only for the task that ``arguments`` name it is made in full."""
     group = typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
     for task in TASKS if name in arguments else ():
         if task in arguments:
@@ -116,21 +70,50 @@ def add_task_commands(
 Choice = tuple[Any, Any, Any]  # an option: its type, its default (... where it must be given), and typer's words for it
 
 
-def optional(kind: Any, metavar: str, text: str, **others: Any) -> Choice:
+def optional(kind: Any, metavar: str, text: str, *flags: str, **others: Any) -> Choice:
     """An option that need not be given."""
-    return kind | None, None, typer.Option(metavar=metavar, help=text, **others)
+    return kind | None, None, typer.Option(*flags, metavar=metavar, help=text, **others)
 
 
 def column(text: str) -> Choice:
-    """An option that names a column of DATA."""
     return optional(str, "COL", text)
 
 
 def columns(text: str) -> Choice:
-    """An option that names a column of DATA, and may be given again."""
     return list[str], [], typer.Option(metavar="COL", help=f"{text} (repeatable).")
 
 
+def with_options(options: Mapping[str, Choice]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command that is declared with ``**options`` take these."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        declared = inspect.signature(command, eval_str=True).parameters.values()
+        own = [one for one in declared if one.name not in options and one.kind != inspect.Parameter.VAR_KEYWORD]
+        further = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=Annotated[kind, info],
+                default=inspect.Parameter.empty if default is ... else default,
+            )
+            for name, (kind, default, info) in options.items()
+        ]
+        command.__signature__ = inspect.Signature([*own, *further])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+DECODING: dict[str, Choice] = {
+    "lm": optional(Path, "FILE", "Transcriber: an n-gram language model in ARPA format."),
+    "lm_weight": optional(float, "X", "Transcriber: how much the language model counts beside the sound."),
+    "word_bonus": optional(float, "X", "Transcriber: added to the score of a reading for every word."),
+    "hot_words": optional(
+        list[str], "WORD", "Transcriber: a word that the decoder should expect (repeatable).", "--hot-word"
+    ),
+    "beam": optional(int, "N", "Transcriber: number of readings kept at each step; 1 is quickest.", min=1),
+    "look_ahead": optional(float, "SECONDS", "Transcriber: hear at most so many seconds ahead, as in a stream.", min=0),
+}
 DATA_OPTIONS: dict[str, Choice] = {
     "output": (Path, ..., typer.Option("--output", "-o", metavar="FILE", help="The model file to write.")),
     "time": column("The column of times; by default the only one there is."),
@@ -161,30 +144,16 @@ DATA_OPTIONS: dict[str, Choice] = {
 }
 
 
-def data_options(task: str) -> list[inspect.Parameter]:
+def data_options(task: str) -> dict[str, Choice]:
     """The options of a task that are not of its model: what is read and how, where it is saved, who works on it."""
     attributes = attributes_of(task)
     chosen = {"output", "valid", "restart", "log_every", *WORKER_OPTIONS, *attributes["reading"]}
     options = {name: choice for name, choice in DATA_OPTIONS.items() if name in chosen}
-    for name, text in attributes["option_help"].items():
-        options[name] = column(text)
-    return parameters_of({"data": (str, ..., typer.Argument(metavar="DATA", help=attributes["data_help"]))} | options)
+    named = {name: column(text) for name, text in attributes["option_help"].items()}
+    return {"data": (str, ..., typer.Argument(metavar="DATA", help=attributes["data_help"])), **options, **named}
 
 
-def parameters_of(options: Mapping[str, Choice]) -> list[inspect.Parameter]:
-    """Options, each as its type, its default and typer's words for it, as parameters of a command."""
-    return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[kind, info],
-            default=inspect.Parameter.empty if default is ... else default,
-        )
-        for name, (kind, default, info) in options.items()
-    ]
-
-
-def model_options(task: str) -> list[inspect.Parameter]:
+def model_options(task: str) -> dict[str, Choice]:
     """An option for each parameter of an estimator's constructor, with its default and its help."""
     made = declaration(*TASKS[task])
     options: dict[str, Choice] = {}
@@ -196,7 +165,7 @@ def model_options(task: str) -> list[inspect.Parameter]:
             shown = "none" if default is None else True
             info = typer.Option(parser=value_reader(kind), metavar=_metavar(kind), help=text, show_default=shown)
             options[parameter.name] = (str, default, info)
-    return parameters_of(options)
+    return options
 
 
 def _metavar(annotation: str) -> str:
@@ -236,34 +205,24 @@ def _value(word: str) -> Any:
     return word
 
 
+FLAGS = {"hot_words": "hot-word", "refit": "no-refit"}  # where the option is not called as the parameter
+
+
 def task_options(model: BiLSTMEstimator, known: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of options that only some tasks have those that were given.
-
-    Args:
-        model: fitted.
-        known: names of those that its task has.
-        options: all of them; None, or an empty list, where one was not given.
-
-    Raises:
-        ParameterError: one was given that the task does not have.
-    """
+    """Of options that only some tasks have those that were given; ParameterError if this task does not know one."""
     given = {name: value for name, value in options.items() if value is not None and value != []}
     for name in given:
         if name not in known:
-            flag = FLAGS.get(name, name).replace("_", "-")
-            raise ParameterError(f"A {model.task} takes no --{flag}.", hint=_who_takes(name))
+            takers = [
+                task
+                for task in TASKS
+                if name in attributes_of(task)["predict_options"] + attributes_of(task)["backtest_options"]
+            ]
+            flag = FLAGS.get(name, name.replace("_", "-"))
+            raise ParameterError(f"A {model.task} takes no --{flag}.", hint=f"a {' or a '.join(takers)} takes it")
     return given
 
 
-FLAGS = {"hot_words": "hot_word", "refit": "no_refit"}  # where the option is not called as the parameter
-
-
-def _who_takes(option: str) -> str:
-    tasks = [t for t in TASKS if option in attributes_of(t)["predict_options"] + attributes_of(t)["backtest_options"]]
-    return f"a {' or a '.join(tasks)} takes it"
-
-
-RAY = "--ray"
 LOCAL = "local"
 
 
@@ -276,5 +235,5 @@ def with_ray_address(arguments: Sequence[str]) -> list[str]:
     """
     words: list[str] = []
     for word, following in zip(arguments, [*arguments, "-"][1:], strict=True):
-        words += [word, LOCAL] if word == RAY and following.startswith("-") else [word]
+        words += [word, LOCAL] if word == "--ray" and following.startswith("-") else [word]
     return words

@@ -11,18 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bilstm.cli.data import read_data
-from bilstm.cli.options import (
-    RAY,
-    Beam,
-    HotWord,
-    LanguageModel,
-    LanguageModelWeight,
-    LookAhead,
-    ModelFile,
-    TextColumn,
-    WordBonus,
-    task_options,
-)
+from bilstm.cli.options import DECODING, ModelFile, TextColumn, task_options, with_options
 from bilstm.cli.output import made_folder, talk
 from bilstm.errors import BilstmError, DataError, ParameterError
 
@@ -30,6 +19,7 @@ if TYPE_CHECKING:
     from bilstm.estimators.base import BiLSTMEstimator
 
 
+@with_options(DECODING)
 def predict(
     file: ModelFile,
     data: Annotated[
@@ -48,12 +38,6 @@ def predict(
         ),
     ] = None,
     text: TextColumn = None,
-    lm: LanguageModel = None,
-    lm_weight: LanguageModelWeight = None,
-    word_bonus: WordBonus = None,
-    hot_word: HotWord = None,
-    beam: Beam = None,
-    look_ahead: LookAhead = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +46,7 @@ def predict(
             "machine.",
         ),
     ] = None,
+    **decoding: Any,
 ) -> None:
     """Predict every row, sequence or sentence of DATA, in its order.
 
@@ -83,9 +68,7 @@ def predict(
     from bilstm.estimators.loading import load
 
     model = load(file)
-    decoding = {"lm": lm, "lm_weight": lm_weight, "word_bonus": word_bonus, "hot_words": hot_word}
-    options = task_options(model, model.predict_options, decoding | {"beam": beam, "look_ahead": look_ahead})
-    predict_one(model, data or [], output, text, options)
+    predict_one(model, data or [], output, text, task_options(model, model.predict_options, decoding))
 
 
 def predict_one(
@@ -104,10 +87,10 @@ def predict_on_workers(file: Path, data: Sequence[str], output: Path | None, add
     from bilstm.estimators.loading import load
 
     if output is None or output.is_file():
-        raise ParameterError(f"{RAY} needs a folder for the predictions.", hint="-o FOLDER")
+        raise ParameterError("--ray needs a folder for the predictions.", hint="-o FOLDER")
     model = load(file)
     if model.reads_many_files:
-        raise ParameterError(f"A {model.task} takes no {RAY}.", hint="it takes many files without")
+        raise ParameterError(f"A {model.task} takes no --ray.", hint="it takes many files without")
     sources = files_of(data)
     pairs = outputs_of(sources, made_folder(output), partial(ending, model.is_language_))
     make = partial(FilePredictor, file.resolve(), text)

@@ -43,14 +43,9 @@ COLORS = ("bold cyan", "bold magenta", "bold green", "bold yellow", "bold blue",
 def write_predictions(
     model: BiLSTMEstimator, dataset: Dataset | None, source: str, output: Path | None, options: Mapping[str, Any]
 ) -> None:
-    """Predict, and write what is predicted: a table with a row for each.
+    """Predict, and write what is predicted to a file or to stdout: a table with a row for each.
 
-    Args:
-        model: fitted.
-        dataset: what to predict, or None for a model that needs nothing.
-        source: DATA as the user named it, whose form predictions of language take.
-        output: a file; None for stdout.
-        options: those of ``predict_options`` that were given.
+    ``source`` is DATA as the user named it, whose form predictions of language take.
     """
     write_frame(model.prediction_frame(dataset), output)
 
@@ -60,12 +55,12 @@ def _(model: LanguageEstimator, dataset: Dataset, source: str, output: Path | No
     if not model.is_language_:
         write_frame(model.prediction_frame(dataset), output)
     elif has_suffix(Path(source), TABLES):
-        _write_language(_table(model, dataset, Path(source)), output)
+        _write(_table(model, dataset, Path(source)), output)
     elif _is_lines(source):
         labels, probabilities = (column.to_list() for column in model.prediction_columns(dataset))
         rows = zip(labels, probabilities, texts_in(dataset), strict=True)
         lines = (f"{_word(label)}\t{_word(probability)}\t{text}\n" for label, probability, text in rows)
-        _write_language("".join(lines), output)
+        _write("".join(lines), output)
     else:
         raise DataError(
             f"The ending of {source} does not say whether it is a table or lines of text.",
@@ -79,7 +74,7 @@ def _(model: BiLSTMTagger, dataset: Dataset, source: str, output: Path | None, o
         paint(model, dataset)
         return
     if has_suffix(Path(source), TABLES):
-        _write_language(_table(model, dataset, Path(source)), output)
+        _write(_table(model, dataset, Path(source)), output)
         return
     out = io.StringIO(newline="")
     tags = model.predict(dataset)
@@ -89,7 +84,7 @@ def _(model: BiLSTMTagger, dataset: Dataset, source: str, output: Path | None, o
             out.write("\n")
     else:
         write_with_column(Path(source), [tag for names in tags for tag in names], out)
-    _write_language(out.getvalue(), output)
+    _write(out.getvalue(), output)
 
 
 @write_predictions.register
@@ -111,11 +106,7 @@ def _(model: BiLSTMTranscriber, dataset: Dataset, source: str, output: Path | No
     else:
         separator = "\t" if ending == ".tsv" else ","
         text = pl.DataFrame(columns_of(names, transcripts)).write_csv(separator=separator)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        write_text(output, text)
-        talk(f"wrote {output}: {len(transcripts)} recordings")
+    _write(text, output, f": {len(transcripts)} recordings")
 
 
 def paint(model: BiLSTMTagger, dataset: Dataset) -> None:
@@ -145,12 +136,12 @@ def _is_lines(source: str) -> bool:
     return source == STDIN or has_suffix(Path(source), (".txt",))
 
 
-def _write_language(text: str, output: Path | None) -> None:
+def _write(text: str, output: Path | None, what: str = "") -> None:
     if output is None:
         sys.stdout.write(text)
     else:
         write_text(output, text)
-        talk(f"wrote {output}")
+        talk(f"wrote {output}{what}")
 
 
 def _table(model: LanguageEstimator, dataset: Dataset, path: Path) -> str:
@@ -164,12 +155,8 @@ def _table(model: LanguageEstimator, dataset: Dataset, path: Path) -> str:
 
 
 def _as_json(column: pl.Series) -> pl.Series:
-    values = [None if value is None else json.dumps(_plain(value), ensure_ascii=False) for value in column]
+    values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in column.to_list()]
     return pl.Series(column.name, values, dtype=pl.String)
-
-
-def _plain(value: Any) -> Any:
-    return value.to_list() if hasattr(value, "to_list") else value
 
 
 def _word(value: Any) -> str:
@@ -183,14 +170,7 @@ def _word(value: Any) -> str:
 
 @singledispatch
 def print_evaluation(model: BiLSTMEstimator, dataset: Dataset, options: Mapping[str, Any], as_json: bool) -> None:
-    """Measure, and print the figures.
-
-    Args:
-        model: fitted.
-        dataset: with the true targets.
-        options: those of ``predict_options`` and ``backtest_options`` that were given.
-        as_json: whether to print one JSON object.
-    """
+    """Measure on data with the true targets, and print the figures."""
     print_figures(evaluate(model, dataset), as_json)
 
 
@@ -210,10 +190,9 @@ def _(model: BiLSTMForecaster, dataset: Dataset, options: Mapping[str, Any], as_
     if not as_json:
         print(f"{forecasts.span(dataset.clock)}\n{forecasts.report()}")
         return
-    figures: dict[str, Any] = dict(forecasts.metrics)
-    if "coverage_95" in figures:
-        figures = {"coverage": figures["coverage_95"]} | figures
-    print_figures(figures | {"verdict": forecasts.verdict}, as_json)
+    figures = forecasts.metrics
+    coverage = {"coverage": figures["coverage_95"]} if "coverage_95" in figures else {}
+    print_figures({**coverage, **figures, "verdict": forecasts.verdict}, as_json)
 
 
 @print_evaluation.register

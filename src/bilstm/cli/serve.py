@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from bilstm.cli.options import Choice, optional, parameters_of
+from bilstm.cli.options import Choice, optional, with_options
 from bilstm.cli.output import talk
 from bilstm.errors import ParameterError, from_extra
 from bilstm.server.settings import Settings
@@ -48,6 +47,7 @@ OPTIONS: dict[str, Choice] = {  # but for files, token_file and allow_host calle
 }
 
 
+@with_options(OPTIONS)
 def serve(files: list[str], token_file: Path | None, allow_host: list[str] | None, **options: Any) -> None:
     """Answer predictions over HTTP, and show a page for people.
 
@@ -71,15 +71,8 @@ def serve(files: list[str], token_file: Path | None, allow_host: list[str] | Non
     run(named(files), settings, talk)
 
 
-serve.__signature__ = inspect.Signature(parameters_of(OPTIONS))  # type: ignore[attr-defined]
-
-
 def read_token(path: Path | None) -> str | None:
-    """The token of a file, or of the environment; None where neither has one.
-
-    Raises:
-        ParameterError: the file cannot be read or is empty.
-    """
+    """The token of a file, or of the environment; None where neither has one."""
     if path is None:
         return os.environ.get(TOKEN, "").strip() or None
     try:

@@ -56,7 +56,7 @@ def fit_and_save(
     """Read, fit, save; in each of the processes that train together, where there are several."""
     from bilstm.training import workers
 
-    with workers.assembled():
+    with notes_of_warnings(), workers.assembled():  # workers are processes of their own
         estimator = kind(**parameters, verbose=log_every if workers.is_first() else 0)
         training, validation = read_for_fit(estimator, data, valid, columns)
         try:
@@ -74,27 +74,21 @@ def fit_and_save(
 def fit_on_workers(
     run: Callable[..., None], output: Path, workers: str | None, ray: str | None, worker_cpus: int | None
 ) -> None:
-    """Let several processes fit one model, here or on a cluster.
+    """Let several processes fit one model, here or on a cluster; beside the model file the run is written down.
 
-    Args:
-        run: fits and saves; in each of them.
-        output: the model file, beside which the run is written down.
-        workers: their number, or ``2..8``: as many as the cluster has room for; None: as many as it has processors.
-        ray: address of a cluster.
-        worker_cpus: processors of each; by default those of this machine shared out, or one on a cluster.
+    Without ``workers`` there are as many as the cluster has processors. Without ``worker_cpus`` each has its share of
+    this machine's processors, or one on a cluster.
     """
     from bilstm.cluster.training import train_together
 
     count = None if workers is None else workers_of(workers)
-    if worker_cpus is None:  # on this machine those that there are, dealt out
+    if worker_cpus is None:
         most = count[1] if isinstance(count, tuple) else count
         worker_cpus = max(1, (os.cpu_count() or 1) // most) if most and ray in (None, LOCAL) else 1
     talk(f"workers: {workers or 'as many as possible'}, of {worker_cpus} processor{'s' * (worker_cpus > 1)} each")
     folder = output.parent.resolve()
     try:
-        train_together(
-            partial(with_notes, run), count=count, cpus=worker_cpus, address=ray, folder=folder, name=output.stem
-        )
+        train_together(run, count=count, cpus=worker_cpus, address=ray, folder=folder, name=output.stem)
     except KeyboardInterrupt:
         raise BilstmError("interrupted; the same command goes on from the last finished epoch") from None
     if not output.is_file():
@@ -102,12 +96,6 @@ def fit_on_workers(
             f"expected the workers to write {output}, got no such file on this machine",
             hint="all machines of a cluster must share the folder of the model",
         )
-
-
-def with_notes(run: Callable[..., None]) -> None:
-    """Run in a process of its own, whose warnings are shown as the command line shows them."""
-    with notes_of_warnings():
-        run()
 
 
 def workers_of(words: str) -> int | tuple[int, int]:

@@ -6,7 +6,6 @@ An option of the estimator that is given holds in every trial; the others are se
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import shlex
 from collections.abc import Callable, Sequence
@@ -26,8 +25,8 @@ from bilstm.cli.options import (
     estimator_class,
     model_options,
     optional,
-    parameters_of,
     value_reader,
+    with_options,
 )
 from bilstm.cli.output import check_output, talk
 from bilstm.cli.training import run as fit_model
@@ -99,19 +98,18 @@ def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
-    data = [parameter for parameter in data_options(task) if parameter.name not in ("log_every", *WORKER_OPTIONS)]
+    data = {name: one for name, one in data_options(task).items() if name not in ("log_every", *WORKER_OPTIONS)}
     own = model_options(task)
 
+    @with_options(data | SEARCH | own)
     def command(context: typer.Context, **options: Any) -> None:
-        fixed = [parameter.name for parameter in own if _is_given(context, parameter.name)]
+        fixed = [name for name in own if _is_given(context, name)]
         columns = columns_of(task, options)
-        model = {parameter.name: options.pop(parameter.name) for parameter in own}
+        model = {name: options.pop(name) for name in own}
         run(estimator_class(task), columns, model, fixed, **options)
 
     example = f"Example: bilstm tune {task} {attributes_of(task)['tune_example']}"
     command.__doc__ = f"{SUMMARY.format(task)}\n\n{example}\n\n{ABOUT}\n\nSearched: {_searched(task)}"
-    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    command.__signature__ = inspect.Signature([context, *data, *parameters_of(SEARCH), *own])  # type: ignore[attr-defined]
     return command
 
 
