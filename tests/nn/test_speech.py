@@ -131,8 +131,8 @@ def test_steps_that_never_come_give_no_block():
 @torch.no_grad()
 def test_the_forward_direction_goes_on_where_the_block_before_ended():
     net, values = network(), normal(2, 8, 4)
-    states = net.block(values[:, :4], 4).states
-    gone_on, anew = net.block(values[:, 4:], 4, states).scores, net.block(values[:, 4:], 4).scores
+    _, states = net.block(values[:, :4], 4)
+    (gone_on, _), (anew, _) = net.block(values[:, 4:], 4, states), net.block(values[:, 4:], 4)
     assert (gone_on - anew).abs().max() > 1e-3
 
 
@@ -140,7 +140,7 @@ def test_the_forward_direction_goes_on_where_the_block_before_ended():
 def test_the_state_that_a_block_leaves_does_not_know_its_look_ahead():
     net, values = network(L=1), normal(2, 8, 4)
     other = torch.cat([values[:, :4], values[:, 4:] + 3], 1)
-    for found, expected in zip(net.block(values, 4).states[0], net.block(other, 4).states[0], strict=True):
+    for found, expected in zip(net.block(values, 4)[1][0], net.block(other, 4)[1][0], strict=True):
         assert_close(found, expected)
 
 

@@ -67,13 +67,9 @@ def score(layer: nn.Linear, states: Tensor) -> Tensor:
 
 
 def by_length(pool: Callable[..., Tensor], states: Tensor, lengths: Tensor, *others: Tensor) -> Tensor:
-    """Pool over the steps (B, T, …) → (B, C); rows that round up to one power of two share a call and its padding.
+    """Pool over the steps (B, T, …), zero behind the ends, → (B, C); so are ``others`` that belong to the steps.
 
-    Args:
-        pool: states (B, T, …), lengths (B,) and ``others`` to (B, C).
-        states: zero behind the ends.
-        lengths: (B,).
-        others: what else belongs to each step, (B, T, …).
+    Rows whose lengths round up to one power of two share a call and its padding.
     """
     if not applies_to(states) or len(lengths) == 0:
         return pool(states, lengths, *others)

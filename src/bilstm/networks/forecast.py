@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bilstm.data.batch import Batch
-from bilstm.networks.network import final_pool
-from bilstm.nn.lstm.layer import BiLSTM
+from bilstm.networks.network import bilstm_layers, final_pool
 
 LEAST_SCALE = 1e-3  # of a window without changes, as a share of the usual one
 
@@ -23,21 +22,6 @@ class ForecastNetwork(nn.Module):
     z are the standardised targets, the first K of the inputs x; u is what a BiLSTM over the window gives. Both
     parts see and give differences to the last known value, so a level that training never saw does no harm
     (reversible normalisation), and a network that knows nothing forecasts the last value.
-
-    Args:
-        input_size: F, numbers a step; the first K are the targets.
-        targets: K.
-        history: T, steps of a window.
-        horizon: h, steps to forecast.
-        future_size: numbers of a step to come that are known ahead; 0 for none.
-        hidden_size: H, units of each direction.
-        num_layers: L, BiLSTM layers.
-        dropout: share of units dropped between the layers and before the head, in training.
-        changes: whether the BiLSTM reads the targets' changes from step to step, rather than their distance to the
-            last value.
-        levels: how many intervals there are.
-        with_linear: whether the linear map is a part of the forecast.
-        rescale: whether each window's changes are measured by their own size r, rather than by the usual one (r = 1).
 
     The linear map A, the usual sizes σ and the share s in 0…1 are buffers, worked out without gradients.
 
@@ -61,26 +45,24 @@ class ForecastNetwork(nn.Module):
 
     def __init__(
         self,
-        input_size: int,
-        targets: int,
+        input_size: int,  # F, numbers a step; the first K are the targets
+        targets: int,  # K
         *,
-        history: int,
-        horizon: int,
+        history: int,  # T, steps of a window
+        horizon: int,  # h, steps to forecast
         hidden_size: int,
-        future_size: int = 0,
+        future_size: int = 0,  # numbers of a step to come that are known ahead
         num_layers: int = 1,
-        dropout: float = 0.0,
-        changes: bool = False,
-        rescale: bool = False,
-        levels: int = 0,
+        dropout: float = 0.0,  # between the layers and before the head
+        changes: bool = False,  # whether the BiLSTM reads changes from step to step, not distances to the last value
+        rescale: bool = False,  # whether a window's changes are measured by their own size r, else r = 1
+        levels: int = 0,  # intervals
         with_linear: bool = True,
     ) -> None:
         super().__init__()
         self.targets, self.horizon = targets, horizon
         self.changes, self.rescale, self.with_linear = changes, rescale, with_linear
-        self.lstm = BiLSTM(
-            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
-        )
+        self.lstm = bilstm_layers(input_size, hidden_size, num_layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(2 * hidden_size, hidden_size)
         self.output = nn.Linear(hidden_size, horizon * targets)

@@ -6,7 +6,6 @@ Knows batches of numbers; does not know what they mean, how they are trained, or
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,27 +13,15 @@ from torch.nn.functional import dropout as drop
 
 from bilstm.data.batch import Batch
 from bilstm.networks import batch_invariant
+from bilstm.nn.crf.layer import CRF
 from bilstm.nn.lstm.equations import valid_steps
 from bilstm.nn.lstm.layer import BiLSTM
-
-if TYPE_CHECKING:
-    from bilstm.nn.crf.layer import CRF
 
 
 class Network(nn.Module):
     """A BiLSTM, a pooling over the valid steps, and a head of two linear layers.
 
     .. math:: y = W_2 \\, \\mathrm{relu}(W_1 \\, \\mathrm{relu}(\\mathrm{pool}(\\mathrm{BiLSTM}(x))) + b_1) + b_2
-
-    Args:
-        input_size: F, numbers a step.
-        output_size: K, numbers a sequence.
-        hidden_size: H, units of each direction.
-        num_layers: L, BiLSTM layers.
-        dropout: share of units dropped between the layers and before the head, in training.
-        input_noise: deviation of the Gaussian noise added to the inputs, in training.
-        pooling: ``final`` (the last hidden state of both directions), ``mean``, ``max`` or ``attention``.
-        reader: turns a batch of words into vectors (B, T, F); None where the steps are vectors already.
 
     Example:
         >>> from bilstm.data.batch import Sequences
@@ -45,21 +32,19 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        input_size: int,
-        output_size: int,
+        input_size: int,  # F, numbers a step
+        output_size: int,  # K, numbers a sequence
         *,
         hidden_size: int,
         num_layers: int = 1,
-        dropout: float = 0.0,
-        input_noise: float = 0.0,
+        dropout: float = 0.0,  # between the layers and before the head
+        input_noise: float = 0.0,  # deviation of what is added to the inputs in training
         pooling: str = "final",
-        reader: nn.Module | None = None,
+        reader: nn.Module | None = None,  # turns a batch of words into vectors (B, T, F)
     ) -> None:
         super().__init__()
         self.reader = reader
-        self.lstm = BiLSTM(
-            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
-        )
+        self.lstm = bilstm_layers(input_size, hidden_size, num_layers, dropout)
         self.input_noise = input_noise
         self.pooling = pooling
         self.attention = nn.Linear(2 * hidden_size, 1) if pooling == "attention" else None
@@ -89,35 +74,25 @@ class StepNetwork(nn.Module):
 
     .. math:: e_t = W \\, \\mathrm{BiLSTM}(x)_t + b
 
-    Args:
-        input_size: F, numbers a step.
-        output_size: K, tags.
-        reader: turns a batch of words into vectors (B, T, F).
-        hidden_size: H, units of each direction.
-        num_layers: L, BiLSTM layers.
-        dropout: share of units dropped between the layers and before the output, in training; before the output a
-            unit is dropped at every step of a sentence or at none.
-        crf: scores sequences of tags from the steps' scores; None leaves every step alone.
+    Before the output, dropout drops a unit at every step of a sentence or at none.
 
     Source: Huang, Xu and Yu 2015; Lample et al. 2016; Gal and Ghahramani 2016 (one mask for all steps).
     """
 
     def __init__(
         self,
-        input_size: int,
-        output_size: int,
+        input_size: int,  # F, numbers a step
+        output_size: int,  # K, tags
         *,
         reader: nn.Module,
         hidden_size: int,
         num_layers: int,
         dropout: float,
-        crf: CRF | None,
+        crf: CRF | None,  # None leaves every step alone
     ) -> None:
         super().__init__()
         self.reader = reader
-        self.lstm = BiLSTM(
-            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
-        )
+        self.lstm = bilstm_layers(input_size, hidden_size, num_layers, dropout)
         self.dropout = dropout
         self.output = nn.Linear(2 * hidden_size, output_size)
         self.crf = crf
@@ -128,6 +103,12 @@ class StepNetwork(nn.Module):
         if self.training and self.dropout:
             states = states * drop(states.new_ones(len(states), 1, states.shape[2]), self.dropout)
         return batch_invariant.linear(self.output, states)  # (B, T, K)
+
+
+def bilstm_layers(input_size: int, hidden_size: int, num_layers: int, dropout: float) -> BiLSTM:
+    """Layers with dropout between them: of one alone torch would warn."""
+    between = dropout if num_layers > 1 else 0.0
+    return BiLSTM(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
 
 
 def final_pool(states: Tensor, h_n: Tensor) -> Tensor:
@@ -161,4 +142,4 @@ def attention_pool(states: Tensor, lengths: Tensor, scores: Tensor) -> Tensor:
 
 
 POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": mean_pool, "max": max_pool}
-POOLING_NAMES = ("final", "mean", "max", "attention")
+POOLING_NAMES = ("final", *POOLINGS, "attention")

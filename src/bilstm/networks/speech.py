@@ -5,16 +5,14 @@ Knows batches of numbers; does not know sound, characters, or how scores become 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from bilstm.data.batch import Batch
 from bilstm.networks import batch_invariant
+from bilstm.networks.network import bilstm_layers
 from bilstm.nn.lstm import kernels
 from bilstm.nn.lstm.equations import Call, Weights
-from bilstm.nn.lstm.layer import BiLSTM
 
 BANDS, WIDEST_BAND = 2, 0.2  # masks over frequencies, and the largest share of the bands that one covers
 SPANS, LONGEST_SPAN = 2, 0.2  # masks over time, and the largest share of a recording that one covers
@@ -22,26 +20,10 @@ MOST_STEPS = 10  # and never more steps: 0.3 s of three stacked frames, a word o
 State = tuple[Tensor, Tensor]  # h and c (1, B, H) of one layer's forward direction
 
 
-class Block(NamedTuple):
-    """What a block of a stream leaves behind: its scores, and the forward states at its end."""
-
-    scores: Tensor  # (B, N, K)
-    states: list[State]  # one a layer
-
-
 class SpeechNetwork(nn.Module):
     """BiLSTM layers with K numbers for every step.
 
     .. math:: e_t = W \\, \\mathrm{BiLSTM}(x)_t + b
-
-    Args:
-        input_size: F, numbers a step: ``stack`` frames of ``input_size / stack`` bands, one behind the other.
-        output_size: K, characters and the blank.
-        hidden_size: H, units of each direction.
-        num_layers: L, BiLSTM layers.
-        dropout: share of units dropped between the layers and before the output, in training.
-        stack: frames in a step.
-        masks: cover random bands and spans of time, in training (SpecAugment without its warping of time).
 
     Example:
         >>> from bilstm.data.batch import Sequences
@@ -54,21 +36,18 @@ class SpeechNetwork(nn.Module):
 
     def __init__(
         self,
-        input_size: int,
-        output_size: int,
+        input_size: int,  # F, numbers a step
+        output_size: int,  # K, characters and the blank
         *,
         hidden_size: int,
         num_layers: int = 1,
         dropout: float = 0.0,
-        stack: int = 1,
-        masks: bool = False,
+        stack: int = 1,  # frames of input_size / stack bands in a step, one behind the other
+        masks: bool = False,  # cover random bands and spans in training (SpecAugment without its warping of time)
     ) -> None:
         super().__init__()
-        self.stack = stack
-        self.masks = masks
-        self.lstm = BiLSTM(
-            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
-        )
+        self.stack, self.masks = stack, masks
+        self.lstm = bilstm_layers(input_size, hidden_size, num_layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(2 * hidden_size, output_size)
 
@@ -80,25 +59,21 @@ class SpeechNetwork(nn.Module):
         states, _ = self.lstm(values, lengths=batch.lengths)  # (B, T, 2H)
         return batch_invariant.linear(self.output, self.dropout(states))  # (B, T, K)
 
-    def block(self, values: Tensor, count: int, states: list[State] | None = None) -> Block:
-        """The next ``count`` steps of a stream, with those behind them as look-ahead.
+    def block(self, values: Tensor, count: int, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
+        """Scores (B, N, K) of the next ``count`` = N steps of a stream, and each layer's forward state at their end.
 
         Of each layer the forward direction goes on from the block before; the backward direction starts anew, from
-        zero, at the end of the look-ahead. With all that is to come as look-ahead the scores are those of the whole.
-
-        Args:
-            values: (B, N + R, F): the block's steps, then R steps of look-ahead.
-            count: N.
-            states: what the block before left; None at the start.
+        zero, at the end of the R steps of look-ahead in ``values`` (B, N + R, F). With all that is to come as
+        look-ahead the scores are those of the whole. ``states`` is what the block before left.
         """
         x, left = values, []
-        for layer, (forward, backward) in enumerate(self.lstm._weights()):
+        for layer, (forward, backward) in enumerate(self.lstm.layer_weights()):
             kept, state = _one_way(forward, x[:, :count], None if states is None else states[layer])
             ahead, _ = _one_way(forward, x[:, count:], state)
             behind, _ = _one_way(backward, x.flip(1), None)
             x = torch.cat([torch.cat([kept, ahead], dim=1), behind.flip(1)], dim=2)  # (B, N + R, 2H)
             left.append(state)
-        return Block(batch_invariant.linear(self.output, x[:, :count]), left)
+        return batch_invariant.linear(self.output, x[:, :count]), left
 
 
 def _one_way(weights: Weights, x: Tensor, state: State | None) -> tuple[Tensor, State]:

@@ -24,18 +24,8 @@ class WordReader(nn.Module):
     E is learned, V is pre-trained and stays as it is, its correction Δ is learned and begins as 0, h reads the
     characters c from both ends.
 
-    Args:
-        words: how many words the vocabulary has, without the unknown one.
-        characters: how many characters, without padding and the unknown one.
-        vectors: how many words have a pre-trained vector.
-        vector_size: numbers of a pre-trained vector; 0 for none.
-        cases: how many ways of writing a word in capitals are told apart.
-        embedding_size: numbers of a learned vector; 0 for none.
-        char_hidden_size: units of each direction of the BiLSTM over characters; 0 for none.
-        dropout: share of a word's numbers that are dropped in training, alike wherever it stands in the batch.
-        word_dropout: share of the batch's distinct words that are read as unknown in training.
-
-    The trap: a distinct word is dropped everywhere in the batch at once.
+    The trap: dropout, of a word's numbers or of words that are then read as unknown, is alike wherever a word stands in
+    the batch.
 
     Source: Lample et al. 2016, Ling et al. 2015 (characters); Gal and Ghahramani 2016 (dropping word types).
     """
@@ -44,12 +34,12 @@ class WordReader(nn.Module):
 
     def __init__(
         self,
-        words: int,
-        characters: int,
-        vectors: int,
-        vector_size: int,
+        words: int,  # in the vocabulary, without the unknown one
+        characters: int,  # without padding and the unknown one
+        vectors: int,  # words with a pre-trained vector
+        vector_size: int,  # 0: there are none; so of the other sizes
         *,
-        cases: int,
+        cases: int,  # ways of writing a word in capitals
         embedding_size: int,
         char_hidden_size: int,
         dropout: float,

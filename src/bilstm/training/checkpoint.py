@@ -45,14 +45,9 @@ class State:
 
 
 class Checkpoint:
-    """A file that holds the state of a run at its last finished epoch.
+    """A file, which need not exist, of a run's state at its last finished epoch.
 
-    Args:
-        path: the file; it need not exist.
-        fingerprint: a digest of parameters and data; a checkpoint of another run is refused.
-
-    Raises:
-        ModelFileError: the file belongs to another run, or is damaged.
+    That of a run with another fingerprint, a digest of parameters and data, is a ModelFileError.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
@@ -64,11 +59,10 @@ class Checkpoint:
         self.facts, self.tensors = workers.from_first(saved)  # others may be on machines that lack the file
 
     def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        path, fingerprint = self.path, self.fingerprint
-        header, tensors = tensor_file.read(path)
-        if (header.get("checkpoint"), header.get("fingerprint")) != (VERSION, fingerprint):
+        header, tensors = tensor_file.read(self.path)
+        if (header.get("checkpoint"), header.get("fingerprint")) != (VERSION, self.fingerprint):
             raise ModelFileError(
-                f"expected a checkpoint of this run, got one of other data or parameters ({path})",
+                f"expected a checkpoint of this run, got one of other data or parameters ({self.path})",
                 hint="delete it to start anew, or choose another checkpoint file",
             )
         return header["facts"], tensors

@@ -59,12 +59,10 @@ class History:
             column.append(float(values.get(name, math.nan)))
 
     def kept(self, *, by_metric: bool, epochs: int | None = None) -> int:
-        """The row of the epoch whose weights are kept, with a validation part, if training ends after so many epochs.
+        """The row of the epoch whose weights are kept, if training ends after so many epochs, by default all.
 
-        Args:
-            by_metric: that of the highest metric (of equals that of the lowest validation loss); else that of the
-                lowest validation loss.
-            epochs: None: all that there are.
+        It is that of the lowest validation loss; or ``by_metric`` that of the highest metric, of equals of the lowest
+        validation loss.
         """
 
         def rank(row: int) -> tuple[float, float]:
@@ -91,11 +89,8 @@ class History:
         return to_matplotlib([[self.panel()]], size=(8, 4.5))
 
     def panel(self, scale: Literal["linear", "log"] | None = None) -> Panel:
-        """The loss curves; on a logarithmic axis, since losses fall by orders of magnitude, unless one is not positive.
-
-        Args:
-            scale: of the losses' axis, where the caller knows better.
-        """
+        """The loss curves; on a logarithmic axis, since losses fall by orders of magnitude, unless one is not positive,
+        or the caller knows better."""
         from bilstm.plotting.description import BLUE, ORANGE, Axis, Line, Mark, Panel, Points, thinned
 
         shown = {name: [self[name][row] for row in thinned(len(self))] for name in ("epoch", "loss", "validation_loss")}

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from bilstm.data.batch import ALL, Batch, Sequences, unsorted, unsorted_steps
 from bilstm.errors import TrainingError
@@ -100,31 +101,23 @@ def train(
     on_epoch: Callable[[History], None] | None = None,
     on_infinite: Callable[[Tensor], None] | None = None,
 ) -> History:
-    """Train a network in place, epoch by epoch, and leave the best weights in it.
+    """Train a network in place, epoch by epoch, and leave the best weights in it, without validation the last ones.
 
     Args:
         network: maps a Batch to outputs (B, K).
-        training: what to learn from.
-        validation: what to stop by; without it the last epoch's weights are kept.
-        loss: outputs (B, K), targets (B, …) and lengths (B,) to one loss a row, (B,).
-        metric: outputs (N, K), or (S, K) of every step, of the validation part to one number for the history, or None.
+        metric: outputs (N, K), or (S, K) of every step, of the validation part to one number for the history.
         keep_best_metric: the best epoch is that of the highest metric (of equals that of the lowest loss), not that of
             the lowest validation loss. A CRF's loss grows where it is sure and wrong while its f1 still rises.
-        optimizer: ``adam`` or ``adamw``; the others are the estimator's parameters of the same name.
-        checkpoint: where the state is written after every epoch and read from at the start.
         on_infinite: told the rows (in the order of ``training``) whose loss is +inf, since the model rules out their
-            targets; they are left out of the step. By default such a loss is an error.
-
-    Returns:
-        History: one row an epoch.
-
-    Raises:
-        TrainingError: a loss, gradient or validation loss is not finite; says which, and when.
+            targets; they are left out of the step. By default such a loss is an error, like all that is not finite.
     """
     parameters = list(network.to(device).parameters())
     vector, sums = joined(parameters)
     gradient, average = sums[:-2], workers.Average(sums)
-    state = State(network, make_optimizer(optimizer, vector, learning_rate, weight_decay), History(metric_name))
+    kind = torch.optim.AdamW if optimizer == "adamw" else torch.optim.Adam
+    # fused, because one pass over the vector takes half of the time of several
+    fused = kind([vector], lr=learning_rate, weight_decay=weight_decay, fused=True)
+    state = State(network, fused, History(metric_name))
     if checkpoint is not None:
         checkpoint.restore(state)
         if state.epoch > max_epochs:
@@ -168,18 +161,16 @@ def train(
         if on_infinite is not None and (ruled_out := workers.gathered(ruled_out)):
             on_infinite(torch.cat(ruled_out))
         state.epoch = epoch
-        row = {
-            "epoch": epoch,
-            "loss": lost / max(weighed, 1e-12),
-            "learning_rate": rate,
-            "gradient_norm": norms / (step + 1),
-        }
+        row = {"epoch": epoch, "learning_rate": rate}
+        row |= {"loss": lost / max(weighed, 1e-12), "gradient_norm": norms / (step + 1)}
         if validation is not None:
             outputs, each = measure(network, validation, loss, device)  # (N, K), (N,)
             mean_loss = float((each * validation.weights).sum() / validation.weights.sum())
             figure = math.nan if metric is None else metric(outputs.numpy())
             row |= workers.from_first({"validation_loss": mean_loss, "metric": figure})
-            guard_validation(epoch, row["validation_loss"])
+            if not math.isfinite(row["validation_loss"]):
+                shown = f"{row['validation_loss']} (epoch {epoch})"
+                raise TrainingError(f"expected a finite validation loss, got {shown}", hint=HINT)
             state.keep_if_best(row["metric"] if keep_best_metric else math.nan, row["validation_loss"])
         state.history.add(**row, seconds=time.perf_counter() - started)
         if checkpoint is not None and workers.is_first():
@@ -189,7 +180,8 @@ def train(
 
     if state.best is not None:
         network.load_state_dict(state.best)
-    separate(parameters)
+    for parameter in parameters:  # each has its own memory again, so that it can be saved and copied alone
+        parameter.data = parameter.data.clone()
     network.eval()
     return state.history
 
@@ -254,25 +246,11 @@ def joined(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, Tensor]:
 
     The optimiser then makes one call a step, not one a parameter, which is what a small network's epoch consists of.
     """
-    vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    vector = nn.Parameter(parameters_to_vector(parameters).detach())
     sums = vector.new_zeros(vector.numel() + 2)
     vector.grad = sums[:-2]
-    parts = torch.split(vector.detach(), [parameter.numel() for parameter in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.data = part.view_as(parameter)
+    vector_to_parameters(vector.detach(), parameters)
     return vector, sums
-
-
-def separate(parameters: list[nn.Parameter]) -> None:
-    """Give each parameter its own memory again, so that it can be saved and copied alone."""
-    for parameter in parameters:
-        parameter.data = parameter.data.clone()
-
-
-def make_optimizer(name: str, vector: nn.Parameter, rate: float, decay: float) -> torch.optim.Optimizer:
-    """Adam or AdamW; fused, because one pass over the vector takes half of the time of several."""
-    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind([vector], lr=rate, weight_decay=decay, fused=True)
 
 
 def rate_factor(schedule: str, progress: float) -> float:
@@ -294,8 +272,3 @@ def guard(epoch: int, value: float, norm: float, network: nn.Module, gradient: T
     infinite = (name for name, part in zip(names, parts, strict=True) if not part.isfinite().all())
     where = next(infinite, "all parameters together")
     raise TrainingError(f"expected finite gradients, got one that is not in {where} (epoch {epoch})", hint=HINT)
-
-
-def guard_validation(epoch: int, value: float) -> None:
-    if not math.isfinite(value):
-        raise TrainingError(f"expected a finite validation loss, got {value} (epoch {epoch})", hint=HINT)

@@ -30,10 +30,7 @@ def say(text: str, verbose: int) -> None:
 def progress(verbose: int, max_epochs: int) -> Iterator[Show | None]:
     """Yield a function to be called after every epoch with the history so far, or None for silence.
 
-    Args:
-        verbose: 0 = silence; 1 = a live line on a terminal, about twenty lines elsewhere; n > 1 = a line
-            every n epochs, on a terminal too.
-        max_epochs: how many there will be at most.
+    ``verbose`` 1 is a live line on a terminal, about twenty lines elsewhere; n > 1 a line every n epochs.
     """
     if not verbose:
         yield None

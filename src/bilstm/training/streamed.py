@@ -41,28 +41,17 @@ class FirstPass:
 
     A sequence is held out if the number drawn for its place lies below a threshold. Where too many are, the threshold
     is lowered, and those above it are learned from after all: so memory stays bounded, and no encoder learns from what
-    is held out.
-
-    Args:
-        stream: what to learn from.
-        seed: draws what is held out.
-        fraction: share of the sequences that is, if that is no more than :data:`HELD_OUT`.
-        every: called with every piece.
-        learn: called with those parts of the pieces that are not held out.
-        verbose: 0 says nothing of how far the pass is.
-
-    Raises:
-        DataError: there are fewer than two sequences to learn from, or the parts of one lie in several places.
+    is held out. A sequence whose parts lie in several places is a DataError.
     """
 
     def __init__(
         self,
         stream: Stream,
-        seed: int,
-        fraction: float,
+        seed: int,  # draws what is held out
+        fraction: float,  # share of the sequences that is, if that is no more than HELD_OUT
         *,
-        every: Callable[[Dataset], None],
-        learn: Callable[[Dataset], None],
+        every: Callable[[Dataset], None],  # called with every piece
+        learn: Callable[[Dataset], None],  # called with the parts of the pieces that are not held out
         verbose: int = 0,
     ) -> None:
         self.stream, self.seed, self.threshold = stream, seed, fraction
@@ -140,26 +129,16 @@ class FirstPass:
             assert piece.ids is not None
             for name in piece.ids.filter(piece.ids.hash().is_in(repeated)):
                 if name in seen:  # else two names share a number
-                    raise interrupted(
-                        piece.read_with.get("group", "sequence"), name, f"{seen[name]} and {piece.source}"
-                    )
+                    group = piece.read_with.get("group", "sequence")
+                    raise interrupted(group, name, f"{seen[name]} and {piece.source}")
                 seen[name] = piece.source
 
 
 class Streamed:
-    """Training examples that are read, mixed and encoded anew in every epoch.
-
-    Args:
-        stream: what to learn from.
-        count: how many sequences it has.
-        encode: some of them to Examples.
-        verbose: 0 says nothing of how far an epoch is.
-    """
+    """Training examples, ``count`` sequences, that are read, mixed and encoded anew in every epoch."""
 
     def __init__(self, stream: Stream, count: int, encode: Callable[[Dataset], Examples], *, verbose: int = 0) -> None:
-        self.stream, self.count = stream, count
-        self.encode = encode
-        self.verbose = verbose
+        self.stream, self.count, self.encode, self.verbose = stream, count, encode, verbose
 
     def __len__(self) -> int:
         return self.count

@@ -91,10 +91,8 @@ class Average:
     Workers of one machine write their numbers side by side into memory that all of them see, wait for each other once,
     and add up what stands there; others send them (gloo's ring). Every worker ends with the same bits.
 
-    Args:
-        numbers: (N,) float32, replaced in place; the last is no more than room for the weight, which travels with the
-            others: one call, one wait.
-        shared: look for shared memory.
+    The vector, (N,) float32, is replaced in place; its last number is no more than room for the weight, which travels
+    with the others: one call, one wait.
     """
 
     def __init__(self, numbers: Tensor, *, shared: bool = True) -> None:

@@ -255,7 +255,7 @@ class BiLSTM(nn.LSTM):
 
     def _call(self, input: Tensor, hx: States | None, lengths: object, dropout: float) -> Call:
         """Check everything and lay it out as the kernels take it: batch first, lengths on the CPU."""
-        weights = self._weights()
+        weights = self.layer_weights()
         _check_input(input, self.input_size, weights[0][0].input.dtype)
         x = input.unsqueeze(0 if self.batch_first else 1) if input.dim() == 2 else input
         x = x if self.batch_first else x.transpose(0, 1)  # (B, T, F)
@@ -282,7 +282,7 @@ class BiLSTM(nn.LSTM):
         h0, c0 = hx
         return (h0, c0) if batched else (h0.unsqueeze(1), c0.unsqueeze(1))
 
-    def _weights(self) -> list[list[Weights]]:
+    def layer_weights(self) -> list[list[Weights]]:
         """weights[layer][direction], read anew at each call: they may be replaced, as torch.func does."""
         # the attribute of a module takes twenty times as long, but finds what is no parameter (any more), too
         own = self._parameters
