@@ -45,7 +45,6 @@ from bilstm.training.loop import Batches, Examples, predict, train
 from bilstm.training.progress import Show, both, mebibytes, peak_memory, progress, say
 from bilstm.training.streamed import FirstPass, Streamed
 
-NOT_IN_FINGERPRINT = ("verbose", "checkpoint")
 NAMED = 12  # columns, classes or tags that a fitted model's facts name
 
 
@@ -213,7 +212,7 @@ class BiLSTMEstimator(Inputs, ABC):
             self._choose(training, held_out, seed)
             self._fit_encoders(training)
             batches = self._examples(training, weights[rows])
-            source, steps = training.source, self._step_count(training)
+            source, steps = training.source, training.steps.height
         checkpoint = self._open_checkpoint(held_out, weights)
         with progress(self.verbose, self.resolved("max_epochs")) as show:
             on_epoch = both(show, on_epoch)
@@ -346,11 +345,7 @@ class BiLSTMEstimator(Inputs, ABC):
         return validation
 
     def fit_report(self, training: Dataset | Stream, validation: Dataset | None = None) -> str:
-        """What ``fit`` has measured, in words.
-
-        Args:
-            training, validation: what this estimator was fitted to, and stopped by.
-        """
+        """What ``fit`` to this data has measured, in words."""
         figures = " · ".join(f"{name} {number(value)}" for name, value in self.metrics_.items())
         return f"on the validation part: {figures}" if figures else "nothing was held out to measure it by"
 
@@ -360,9 +355,6 @@ class BiLSTMEstimator(Inputs, ABC):
             validation = self.to_dataset(*validation)
         validation.check_lengths()
         return self.with_targets(validation)
-
-    def _step_count(self, training: Dataset) -> int:
-        return int(training.lengths.sum())
 
     def _examples(self, dataset: Dataset, weights: Array | None = None) -> Examples:
         encoded = self._targets(dataset)
@@ -489,7 +481,7 @@ class BiLSTMEstimator(Inputs, ABC):
             )
         parameters = self.get_params(deep=False)
         # with a constant rate no epoch knows how many will follow: a finished run may be prolonged
-        skipped = {*NOT_IN_FINGERPRINT, *(("max_epochs",) if self.schedule == "constant" else ())}
+        skipped = {"verbose", "checkpoint"} | ({"max_epochs"} if self.schedule == "constant" else set())
         settings = sorted((name, repr(value)) for name, value in parameters.items() if name not in skipped)
         stopped_by = "" if held_out is None else held_out.fingerprint()
         weighed = hashlib.sha256(weights.tobytes()).hexdigest()

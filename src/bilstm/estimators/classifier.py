@@ -22,6 +22,7 @@ from bilstm.data.encoders import LabelEncoder
 from bilstm.data.source import Source
 from bilstm.errors import DataError, ParameterError, did_you_mean
 from bilstm.estimators.base import NAMED
+from bilstm.estimators.inputs import targets_of
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.parameters import store
 from bilstm.estimators.space import NUMBERS, POOLING, WORDS, Space
@@ -146,11 +147,11 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
 
     def prediction_columns(self, X: Any) -> list[pl.Series]:
         """Predictions as named columns: ``predicted_<target>`` and its ``probability``."""
-        probabilities = self.predict_proba(X)
-        return [
-            pl.Series(f"predicted_{self.target_names_[0]}", self._labels_of(probabilities)),
-            pl.Series("probability", _confidence(probabilities) if self.several_ else probabilities.max(axis=1)),
-        ]
+        each = self.predict_proba(X)
+        # of several labels: how probable it is that all of them are right, each on its own
+        chances = np.maximum(each, 1 - each).prod(axis=1) if self.several_ else each.max(axis=1)
+        predicted = pl.Series(f"predicted_{self.target_names_[0]}", self._labels_of(each))
+        return [predicted, pl.Series("probability", chances)]
 
     def training_data(self, X: Any, y: Any) -> Dataset:
         if y is not None and not is_labels_lists(y) and np.asarray(y).ndim == 2:
@@ -175,10 +176,9 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             self.labels_.update(np.array(names.to_list(), dtype=str), dataset.source)
             return
         labels = true_labels(dataset)
-        kind = None if labels.dtype.kind in "Ubiu" else "unknown"
-        if labels.dtype.kind == "f":
-            kind = "continuous" if (labels != labels.astype(int)).any() else None
-        if kind is not None:
+        is_continuous = labels.dtype.kind == "f" and (labels != labels.astype(int)).any()
+        if is_continuous or labels.dtype.kind not in "Ubiuf":
+            kind = "continuous" if is_continuous else "unknown"
             raise DataError(
                 f"expected labels, got {labels.tolist()[0]!r} … ({dataset.source}; Unknown label type: {kind})",
                 hint="for numbers use a regressor",
@@ -201,23 +201,19 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     def _class_weights(self) -> Tensor:
         """The weight of each class, float32 (K,); balanced: N / (K · rows of the class)."""
         chosen, counts = self.class_weight, self.labels_.counts
-        if chosen is None:
-            weights = np.ones(len(counts))
-        elif isinstance(chosen, dict):
+        weights = np.ones(len(counts))
+        if isinstance(chosen, dict):
             by_word = {str(label): k for k, label in enumerate(self.classes_.tolist())}  # --class-weight 0=2 is a word
-            weights = np.ones(len(counts))
             for name, weight in chosen.items():
                 if isinstance(weight, bool) or not isinstance(weight, Real) or not float(weight) >= 0:
                     raise ParameterError(f"expected a class_weight of at least 0, got {weight!r} for {name!r}")
                 if str(name) not in by_word:
-                    raise ParameterError(
-                        f"expected class_weight of known classes, got {name!r}",
-                        hint=did_you_mean(str(name), self.classes_),
-                    )
+                    hint = did_you_mean(str(name), self.classes_)
+                    raise ParameterError(f"expected class_weight of known classes, got {name!r}", hint=hint)
                 weights[by_word[str(name)]] = weight
         elif isinstance(chosen, str) and chosen == "balanced":
             weights = counts.sum() / (len(counts) * counts)
-        else:
+        elif chosen is not None:
             raise ParameterError(f"expected class_weight to be 'balanced', a dict or None, got {chosen!r}")
         return torch.from_numpy(weights.astype(np.float32))
 
@@ -262,9 +258,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(dim=1)
         weights = self.class_weights_.to(outputs.device)
         smoothing = self.label_smoothing if outputs.requires_grad else 0.0  # the validation loss is the plain one
-        return functional.cross_entropy(
-            outputs, targets, weight=weights, reduction="none", label_smoothing=smoothing
-        )  # (B,)
+        return functional.cross_entropy(outputs, targets, weight=weights, reduction="none", label_smoothing=smoothing)
 
     def decode(self, outputs: Array) -> Array:
         """Outputs (N, K) to the probability of each class, (N, K)."""
@@ -306,11 +300,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         return [*super().learned_facts(), ("classes", listed(self.classes_.tolist(), NAMED))]
 
     def encoders(self) -> dict[str, Any]:
-        return super().encoders() | {
-            "labels": self.labels_.to_json(),
-            "temperature": self.temperature_,
-            "several": self.several_,
-        }
+        own = {"labels": self.labels_.to_json(), "temperature": self.temperature_, "several": self.several_}
+        return super().encoders() | own
 
     def restore_encoders(self, encoders: dict[str, Any]) -> None:
         super().restore_encoders(encoders)
@@ -322,26 +313,20 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             raise DataError(f"expected a temperature above 0, got {self.temperature_}")
 
 
-def _confidence(probabilities: Array) -> Array:
-    """How probable the chosen set of labels is, each on its own, (N,)."""
-    chosen: Array = np.maximum(probabilities, 1 - probabilities).prod(axis=1)
-    return chosen
-
-
 def _label_lists(dataset: Dataset) -> pl.Series:
     """Lists of labels (N,) of a Dataset with one target; a missing list has none."""
-    if dataset.targets is None or dataset.targets.dtypes[0] != pl.List:
+    column = targets_of(dataset).to_series()
+    if column.dtype != pl.List:
         raise DataError(f"expected a list of labels for every row, got none ({dataset.source})")
-    return dataset.targets.to_series().cast(pl.List(pl.String)).fill_null([])
+    return column.cast(pl.List(pl.String)).fill_null([])
 
 
 def true_labels(dataset: Dataset) -> Array:
     """The labels (N,) of a Dataset with one target."""
-    if dataset.targets is None:
-        raise DataError(f"expected data with targets, got none ({dataset.source})")
-    if len(dataset.target_names) != 1:
-        raise DataError(f"expected one target, got {len(dataset.target_names)} ({dataset.source})")
-    column = dataset.targets.to_series()
+    targets = targets_of(dataset)
+    if targets.width != 1:
+        raise DataError(f"expected one target, got {targets.width} ({dataset.source})")
+    column = targets.to_series()
     if column.dtype.is_temporal():
         column = column.cast(pl.String)
     missing = column.is_null()

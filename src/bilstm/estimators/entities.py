@@ -18,23 +18,15 @@ from bilstm.training.loop import PREDICTION_BATCH
 
 
 class Entity(NamedTuple):
-    """One entity of a sentence.
+    """One entity of a sentence."""
 
-    Args:
-        text: as it stands in the sentence's text; of a list of words, the words with one blank between them.
-        type: what kind of entity it is.
-        start, end: its first character and the one past its last.
-        first, last: its first word and the one past its last.
-        probability: of exactly these words being exactly this entity.
-    """
-
-    text: str
+    text: str  # as it stands in the sentence's text; of a list of words, the words with one blank between them
     type: str
-    start: int
+    start: int  # its first character, and the one past its last
     end: int
-    first: int
+    first: int  # its first word, and the one past its last
     last: int
-    probability: float
+    probability: float  # of exactly these words being exactly this entity
 
 
 class _Place(NamedTuple):
@@ -47,15 +39,7 @@ class _Place(NamedTuple):
 def found_entities(
     dataset: Dataset, outputs: Array, codes: Array, classes: list[str], crf: CRF | None
 ) -> list[list[Entity]]:
-    """The entities in predicted tags.
-
-    Args:
-        dataset: N sentences.
-        outputs: scores of every word (S, K).
-        codes: the predicted tags (S,), as numbers.
-        classes: the tags' names.
-        crf: what scored the sequences; None where every word was tagged alone.
-    """
+    """The entities of each sentence, by the scores (S, K) of its words and the ``codes`` (S,) of their best tags."""
     places = [
         _Place(row, *place)
         for row, (a, t) in enumerate(zip(dataset.starts, dataset.lengths, strict=True))

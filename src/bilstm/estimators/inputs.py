@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
+import polars as pl
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -63,6 +64,13 @@ def one_file(path: Readable) -> str | Path | bytes:
     return path[0]
 
 
+def targets_of(dataset: Dataset) -> pl.DataFrame:
+    """The targets, a row for each sequence; a DataError where they are not known."""
+    if dataset.targets is None:
+        raise DataError(f"expected data with targets, got none ({dataset.source})")
+    return dataset.targets
+
+
 class Inputs(BaseEstimator):  # type: ignore[misc]
     """The side of an estimator that takes data in; not for direct use.
 
@@ -112,6 +120,9 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             raise DataError(f"expected numbers or words, got recordings ({dataset.source})", hint="a transcriber hears")
         if dataset.is_language and not self.reads_language:
             raise DataError(f"expected numbers, got text ({dataset.source})", hint=READS_TEXT)
+        self._remember_columns(dataset)
+
+    def _remember_columns(self, dataset: Dataset) -> None:
         self.feature_names_ = dataset.feature_names
         self.n_features_in_ = len(dataset.feature_names)
         self.target_names_ = dataset.target_names
@@ -141,10 +152,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             kind = "one text" if isinstance(X, str) else type(X).__name__
             raise DataError(f"expected a list of texts, got {kind}", hint="put it into a list: [text]")
         sentences = list(X)
-        if any(isinstance(sentence, (list, tuple)) for sentence in sentences):
-            dataset = from_words(sentences)
-        else:
-            dataset = from_texts(sentences)
+        are_words = any(isinstance(sentence, (list, tuple)) for sentence in sentences)
+        dataset = from_words(sentences) if are_words else from_texts(sentences)
         return dataset if y is None else replace(dataset, targets=target_frame(y))
 
     @classmethod
@@ -177,8 +186,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             names = columns_in(path) if is_many else read_frame(path).columns
             hint = did_you_mean("", names, 20)
             raise DataError(f"expected --target, the column to predict, got none ({path})", hint=hint)
-        group, order, drop = columns.get("group"), columns.get("order"), columns.get("drop", ())
         category = columns.get("category", ())
+        drop, group, order = columns.get("drop", ()), columns.get("group"), columns.get("order")
         if text is not None:
             for option, value in {"drop": drop, "category": category, "group": group, "order": order}.items():
                 if value:
@@ -229,9 +238,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         if self.is_language_:
             return self._from_language(X, y)
         if isinstance(X, (list, tuple)) and not self.is_table_ and self.n_features_in_ == 1:
-            X = [
-                np.asarray(x)[:, None] if np.ndim(x) == 1 else x for x in X
-            ]  # sequences, also where all are equally long
+            X = [np.asarray(x)[:, None] if np.ndim(x) == 1 else x for x in X]  # also where all are equally long
         dataset = self._from_arrays(X, y, reset=False)
         if len(dataset.feature_names) != self.n_features_in_:
             count, known = len(dataset.feature_names), self.n_features_in_
@@ -241,11 +248,9 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
 
     def with_targets(self, dataset: Dataset) -> Dataset:
         """The same data with its targets in training's order; those of arrays, which have no names, by position."""
-        if dataset.targets is None:
-            raise DataError(f"expected data with targets, got none ({dataset.source})")
-        names = dataset.target_names
+        targets, names = targets_of(dataset), dataset.target_names
         if set(names) == set(self.target_names_):
-            return replace(dataset, targets=dataset.targets.select(self.target_names_))
+            return replace(dataset, targets=targets.select(self.target_names_))
         if len(names) != len(self.target_names_) or dataset.is_named:
             raise DataError(
                 f"expected targets {self.target_names_}, got {names} ({dataset.source})",

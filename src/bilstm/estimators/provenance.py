@@ -33,15 +33,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 def provenance(
     source: Source, sequences: int, steps: int, held_out: Dataset | None, started: float, messages: list[str]
 ) -> dict[str, Any]:
-    """What a model file keeps of a fit.
-
-    Args:
-        source: of what was learned from.
-        sequences, steps: how many these were.
-        held_out: what it was stopped by.
-        started: ``time.perf_counter()`` when it began.
-        messages: texts of its warnings.
-    """
+    """What a model file keeps of a fit that began when ``time.perf_counter()`` said ``started``."""
     for one in {source, source if held_out is None else held_out.source}:
         messages = [text.replace(str(one), one.name) for text in messages]  # folders are nobody else's business
     return {

@@ -17,6 +17,7 @@ from bilstm.data.encoders import TargetScaler, numeric_targets
 from bilstm.data.source import Source
 from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.inputs import targets_of
 from bilstm.estimators.parameters import store
 from bilstm.estimators.space import NUMBERS, POOLING, Space
 from bilstm.formatting import listed
@@ -137,10 +138,10 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
 
     def _update_encoders(self, training: Dataset) -> None:
         super()._update_encoders(training)
-        self.scaler_.update(_target_columns(training), training.source)
+        self.scaler_.update(targets_of(training), training.source)
 
     def _targets(self, dataset: Dataset) -> Array:
-        return self.scaler_.transform(_target_columns(dataset), dataset.source)
+        return self.scaler_.transform(targets_of(dataset), dataset.source)
 
     def _head(self) -> int:
         return len(self.scaler_.names)
@@ -167,11 +168,5 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         return tags
 
 
-def _target_columns(dataset: Dataset) -> pl.DataFrame:
-    if dataset.targets is None:
-        raise DataError(f"expected data with targets, got none ({dataset.source})")
-    return dataset.targets
-
-
 def _target_values(dataset: Dataset) -> Array:
-    return numeric_targets(_target_columns(dataset), dataset.source)  # (N, K)
+    return numeric_targets(targets_of(dataset), dataset.source)  # (N, K)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
@@ -147,17 +147,15 @@ class BiLSTMTagger(LanguageEstimator):
     def prediction_columns(self, X: Any) -> list[pl.Series]:
         """``words`` and ``tags``; and where tags are BIO or IOBES the ``entities`` with their places in the text."""
         dataset = self._sentences(X)
-        columns = [
-            pl.Series("words", words_in(dataset), dtype=pl.List(pl.String)),
-            pl.Series("tags", self.predict(dataset), dtype=pl.List(pl.String)),
+        lists = {"words": words_in(dataset), "tags": self.predict(dataset)}
+        columns = [pl.Series(name, values, dtype=pl.List(pl.String)) for name, values in lists.items()]
+        if self.scheme_ is None:
+            return columns
+        entities = [
+            [entity._asdict() | {"probability": round(entity.probability, 4)} for entity in sentence]
+            for sentence in self.entities(dataset)
         ]
-        if self.scheme_ is not None:
-            entities = [
-                [entity._asdict() | {"probability": round(entity.probability, 4)} for entity in sentence]
-                for sentence in self.entities(dataset)
-            ]
-            columns.append(pl.Series("entities", entities))
-        return columns
+        return [*columns, pl.Series("entities", entities)]
 
     def predict_proba(self, X: Any) -> list[Array]:
         """Probability of each tag at each word, (T_i, K) a sentence, columns in the order of ``classes_``.
@@ -178,7 +176,7 @@ class BiLSTMTagger(LanguageEstimator):
         if self.crf_layer is None:
             raise ParameterError("expected a model with a CRF for the best sequences, got crf=False")
         result: list[list[tuple[list[str], float]]] = [[] for _ in range(len(dataset))]
-        for batch in _padded(outputs, dataset.lengths):
+        for batch in Sequences(outputs, dataset.lengths).in_order(PREDICTION_BATCH):
             tags, logs = self.crf_layer.best(batch.values, batch.lengths, n)
             for row, length, paths, chances in zip(batch.rows, batch.lengths, tags, logs.exp(), strict=True):
                 result[int(row)] = [
@@ -204,7 +202,7 @@ class BiLSTMTagger(LanguageEstimator):
 
     def score(self, X: Any, y: Any = None) -> float:
         """Entity f1 where tags are BIO or IOBES, else the accuracy over words."""
-        dataset = self.with_targets(X if isinstance(X, Dataset) else self.to_dataset(X, y))
+        dataset = self.with_targets(self._sentences(X, y))
         return self.measure(dataset, self.outputs(dataset))[self.metric_name]
 
     def report(self, X: Any, y: Any = None) -> str:
@@ -213,17 +211,15 @@ class BiLSTMTagger(LanguageEstimator):
         Raises:
             ParameterError: the tags of the model are not BIO or IOBES.
         """
-        dataset = self.with_targets(X if isinstance(X, Dataset) else self.to_dataset(X, y))
+        dataset = self.with_targets(self._sentences(X, y))
         self._check_scheme()
-        truth = self._true_tags(dataset)
-        return entity_tables(truth, self.predict(dataset))
+        return entity_tables(self._true_tags(dataset), self.predict(dataset))
 
     def _check_scheme(self) -> None:
         if self.scheme_ is None:
             name = self.classes_.tolist()[0]
-            raise ParameterError(
-                f"expected a model of BIO or IOBES tags, got tags such as {name!r}", hint="use predict"
-            )
+            got = f"got tags such as {name!r}"
+            raise ParameterError(f"expected a model of BIO or IOBES tags, {got}", hint="use predict")
 
     @classmethod
     def read_for_fit(
@@ -251,8 +247,8 @@ class BiLSTMTagger(LanguageEstimator):
             raise DataError(f"expected sentences as lists of words, got {type(X).__name__}")
         return self._from_language(X, y)
 
-    def _sentences(self, X: Any) -> Dataset:
-        return X if isinstance(X, Dataset) else self.to_dataset(X, None)
+    def _sentences(self, X: Any, y: Any = None) -> Dataset:
+        return X if isinstance(X, Dataset) else self.to_dataset(X, y)
 
     def training_data(self, X: Any, y: Any) -> Dataset:
         dataset = super().training_data(X, y)
@@ -264,9 +260,8 @@ class BiLSTMTagger(LanguageEstimator):
         return dataset
 
     def _prepared(self, stream: Stream) -> Stream:
-        mend, self._repairs = self._mending(
-            stream.pieces()
-        )  # a pass of its own, since one piece may not show the scheme
+        # a pass of its own, since one piece may not show the scheme
+        mend, self._repairs = self._mending(stream.pieces())
         return stream.mapped(mend)
 
     def _read_stream(self, stream: Stream, seed: int, fraction: float) -> FirstPass:
@@ -296,11 +291,8 @@ class BiLSTMTagger(LanguageEstimator):
         self.repaired_ = counts["broken"]
         if self.repaired_:
             assert self.scheme_ is not None
-            warn(
-                f"{self.repaired_} of {counts['tags']} tags broke the {self.scheme_.upper()} scheme and were repaired "
-                f"({source})",
-                stacklevel=5,
-            )
+            broken = f"{self.repaired_} of {counts['tags']} tags broke the {self.scheme_.upper()} scheme"
+            warn(f"{broken} and were repaired ({source})", stacklevel=5)
 
     def _true_tags(self, dataset: Dataset) -> list[list[str]]:
         if dataset.tags is None:
@@ -343,9 +335,11 @@ class BiLSTMTagger(LanguageEstimator):
 
     def _learnable(self, tags: list[str]) -> list[str]:
         """The tags that the loss of a sentence is computed with: a validation file may hold new or broken ones."""
-        rules = self._rules()
-        filler = self.classes_.tolist()[0 if rules is None else int(_stands_alone(*rules).argmax())]
-        known = set(self.classes_.tolist())
+        classes, rules = self.classes_.tolist(), self._rules()
+        known, filler = set(classes), classes[0]
+        if rules is not None:
+            allowed, first, last = rules
+            filler = classes[int((allowed.diagonal() & first & last).argmax())]  # valid however often it is repeated
         learnable = [tag if tag in known else filler for tag in tags]
         if self.scheme_ is None:
             return learnable
@@ -359,6 +353,7 @@ class BiLSTMTagger(LanguageEstimator):
     def build_network(self) -> nn.Module:
         reader = self._reader()
         assert reader is not None
+        allowed, first, last = self._rules() or (None, None, None)
         return StepNetwork(
             reader.output_size,
             self._head(),
@@ -366,15 +361,8 @@ class BiLSTMTagger(LanguageEstimator):
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
             dropout=self.dropout,
-            crf=self._new_crf() if self.crf else None,
+            crf=CRF(self._head(), allowed=allowed, first=first, last=last) if self.crf else None,
         )
-
-    def _new_crf(self) -> CRF:
-        rules = self._rules()
-        if rules is None:
-            return CRF(self._head())
-        allowed, first, last = rules
-        return CRF(self._head(), allowed=allowed, first=first, last=last)
 
     def _rules(self) -> tuple[Array, Array, Array] | None:
         """Which tag may follow which, begin and end a sentence; None where all may."""
@@ -424,16 +412,12 @@ class BiLSTMTagger(LanguageEstimator):
         facts = [*super().learned_facts(), ("tags", listed(self.classes_.tolist(), NAMED))]
         if self.repaired_:
             assert self.scheme_ is not None
-            broken = f"{counted(self.repaired_, 'tag')} that broke the {self.scheme_.upper()} scheme"
-            facts.append(("repaired", broken))
+            facts.append(("repaired", f"{counted(self.repaired_, 'tag')} that broke the {self.scheme_.upper()} scheme"))
         return facts
 
     def encoders(self) -> dict[str, Any]:
-        return super().encoders() | {
-            "labels": self.labels_.to_json(),
-            "scheme": self.scheme_,
-            "repaired": self.repaired_,
-        }
+        own = {"labels": self.labels_.to_json(), "scheme": self.scheme_, "repaired": self.repaired_}
+        return super().encoders() | own
 
     def restore_encoders(self, encoders: dict[str, Any]) -> None:
         super().restore_encoders(encoders)
@@ -442,20 +426,9 @@ class BiLSTMTagger(LanguageEstimator):
         self.repaired_ = int(encoders["repaired"])
 
 
-def _stands_alone(allowed: Array, first: Array, last: Array) -> Array:
-    """Which tags make a valid sentence however often they are repeated, (K,)."""
-    alone: Array = allowed.diagonal() & first & last
-    return alone
-
-
-def _padded(outputs: Array, lengths: Array) -> Iterator[Batch]:
-    """Scores of every word (S, K) as padded batches."""
-    return Sequences(outputs, lengths).in_order(PREDICTION_BATCH)
-
-
-def _each_step(outputs: Array, lengths: Array, work: Any) -> Array:
-    """What ``work`` makes of each padded batch, (B, T, …), joined to one row a word in the caller's order."""
+def _each_step(outputs: Array, lengths: Array, work: Callable[[Batch], Tensor]) -> Array:
+    """What ``work`` makes of padded batches of scores (S, K), (B, T, …): one row a word in the caller's order."""
     with torch.inference_mode():
-        batches = list(_padded(outputs, lengths))
+        batches = list(Sequences(outputs, lengths).in_order(PREDICTION_BATCH))
         parts = [work(batch) for batch in batches]
         return unsorted_steps(parts, [batch.rows for batch in batches], torch.from_numpy(lengths)).numpy()
