@@ -88,7 +88,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     model._usable(data)
     examples = model._examples(data)
     cases = [(size, order, batches_of(examples, size, order)) for size in SIZES for order in ("neighbours", "random")]
-    model._forget_features()
+    model._features.close()
     rows = []
     for size, order, batches in cases:
         rows.append({"batch": size, "order": order} | compare(model, batches, options.rounds))

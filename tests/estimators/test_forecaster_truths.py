@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bilstm import BiLSTMForecaster
-from bilstm.estimators.forecasts import widths
+from bilstm.estimators.forecast_calibration import widths
 from tests.compare import assert_close
 from tests.series import VIEWS, small
 

@@ -1,7 +1,8 @@
 """BiLSTMForecaster: the next steps of a series, with intervals, beside what simple rules would say.
 
 Knows the order of the work; what series it takes series_inputs.py says, how they become numbers
-data/series/encoder.py, how forecasts are judged forecasts.py.
+data/series/encoder.py, what is worked out without training forecast_calibration.py, how forecasts are judged
+forecasts.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import polars as pl
 import polars.selectors
-import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -23,23 +23,22 @@ from torch import Tensor, nn
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
-from bilstm.data.series.encoder import VIEWS, SeriesEncoder, root_mean_squares
+from bilstm.data.series.encoder import VIEWS, SeriesEncoder
 from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
 from bilstm.data.stream import Stream
 from bilstm.errors import DataError, ParameterError, record_warnings, warn
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.estimators.forecasts import INTERVALS, Forecasts, supported_share, widths
+from bilstm.estimators.forecast_calibration import calibrate, initialise, judged
+from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.estimators.inputs import Columns, Readable
 from bilstm.estimators.parameters import check_parameters, store
 from bilstm.estimators.series_inputs import SeriesReader, as_series, read_training_series, training_series
 from bilstm.estimators.space import SERIES, Choices, Space
 from bilstm.formatting import counted, listed, percent, written_time
-from bilstm.metrics.forecast_baselines import LinearBaseline, naive_forecasts
 from bilstm.metrics.forecasts import mase_scale
 from bilstm.networks.forecast import ForecastNetwork
-from bilstm.training.loop import PREDICTION_BATCH
 from bilstm.training.progress import say
 
 PROBE = 8  # one in so many epochs is spent on each way to see the target, to choose among them
@@ -177,7 +176,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
 
     @property
     def _series_reader(self) -> SeriesReader:
-        return SeriesReader(self.known_, self.feature_names_, self.target_names_, self.read_with_)
+        return SeriesReader(self.known_, self.read_with_)
 
     def read(self, path: Readable, *, with_targets: bool = False, text: str | None = None) -> Series:
         """Read a newer file of the series as this model needs it; see :func:`bilstm.data.series.reader.read_series`."""
@@ -187,32 +186,16 @@ class BiLSTMForecaster(BiLSTMEstimator):
     def to_dataset(self, X: Any, y: Any) -> Series:
         return self._series_reader.to_series(X, y)
 
-    def aligned(self, series: Series) -> Series:
-        """The series on the clock of training, if its targets and its steps are those of training."""
-        return self._series_reader.aligned(series)
-
-    def training_series(self, X: Any, y: Any) -> Series:
-        """Series in any form: read, a frame with the names of its targets, arrays."""
-        return training_series(X, y)
-
     def training_data(self, X: Any, y: Any) -> Windows:
         series = training_series(X, y)
-        for leak in find_leaks(
-            series.steps.to_numpy(),
-            series.steps.columns,
-            list(series.target_columns),
-            list(series.future),
-            series.lengths,
-            self.horizon,
-        ):
+        kinds = list(series.target_columns), list(series.future)
+        for leak in find_leaks(series.steps.to_numpy(), series.steps.columns, *kinds, series.lengths, self.horizon):
             warn(f"{leak} ({series.source})", stacklevel=4)
-        self.feature_names_ = series.steps.columns
-        self.n_features_in_ = len(self.feature_names_)
-        self.target_names_ = list(series.target_columns)
-        self.read_with_ = dict(series.read_with)
+        windows = cut(series, self.history, self.horizon)
+        self._remember_columns(windows)
         self.season_ = int(self.season) if self.season is not None else series.clock.season
         self.known_ = series.ending(self.history)
-        return cut(series, self.history, self.horizon)
+        return windows
 
     def searched_data(self, X: Any, y: Any = None) -> Series:
         return training_series(X, y)
@@ -222,9 +205,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
         if "history" not in space or not isinstance(data, Series):
             return
         if validation is not None:
-            raise ParameterError(
-                "expected no search of history beside validation data, got one", hint="fix the history"
-            )
+            raise ParameterError("expected no search of history beside validation data, got one", hint="fix history")
         histories = space["history"].ends
         windows = [clone(self).set_params(history=one).validation_windows(data) for one in histories]
         counts = {len(cut_windows) for cut_windows in windows if cut_windows is not None}
@@ -255,18 +236,15 @@ class BiLSTMForecaster(BiLSTMEstimator):
         """Windows behind what training saw."""
         if isinstance(dataset, Windows):
             return dataset
-        series = self.aligned(as_series(dataset, None))
+        series = self._series_reader.aligned(as_series(dataset, None))
         windows = cut(series, self.history, self.horizon)
         if "time" not in self.read_with_ and not self._series_reader.goes_on_in(series):
             return windows
         newer = windows.after(self.known_.known_times.max())
         if newer.any():
             return windows.take(newer)
-        warn(
-            f"all of these steps were known to fit (until {self.known_.known_times.max()!s}): the figures flatter "
-            f"({dataset.source})",
-            stacklevel=3,
-        )
+        known = f"all of these steps were known to fit (until {self.known_.known_times.max()!s})"
+        warn(f"{known}: the figures flatter ({dataset.source})", stacklevel=3)
         return windows
 
     def _warn_of_unknown_ahead(self, windows: Windows) -> None:
@@ -275,11 +253,8 @@ class BiLSTMForecaster(BiLSTMEstimator):
         rows = np.unique(windows.rows_behind)
         empty = [name for name in series.future if series.steps[name].gather(rows).null_count()]
         if empty:
-            warn(
-                f"columns known ahead lack values for steps to come, so their last known ones are taken: "
-                f"{', '.join(map(repr, empty))} ({series.source})",
-                stacklevel=3,
-            )
+            lacking = "columns known ahead lack values for steps to come, so their last known ones are taken"
+            warn(f"{lacking}: {', '.join(map(repr, empty))} ({series.source})", stacklevel=3)
 
     def validation_windows(self, series: Series, validation: Any = None) -> Windows | None:
         """The windows that ``fit(series, validation=validation)`` stops by and measures intervals on, or None."""
@@ -491,31 +466,10 @@ class BiLSTMForecaster(BiLSTMEstimator):
         assert isinstance(self.network_, ForecastNetwork)
         return self.network_
 
-    def _step_count(self, training: Dataset) -> int:
-        assert isinstance(training, Windows)
-        return training.series.steps.height
-
     def _start(self, training: Dataset, held_out: Dataset | None) -> None:
-        """The usual sizes of changes, and the ridge regression: worked out, not trained."""
         assert isinstance(training, Windows)
-        network, ends = self._network, training.ends
-        z = self.encoder_.standardised(training.series)  # (S, K)
-        steps = range(1, self.horizon + 1)
-        inside = np.concatenate([z[ends - j] - z[ends] for j in range(1, self.history)])
-        sizes = root_mean_squares(
-            [z[ends + j] - z[ends] for j in steps] + [inside, np.diff(z, axis=0)[training.covered[1:]]]
-        )
-        network.sizes.copy_(torch.from_numpy(sizes[:-2]))
-        network.inside_size.copy_(torch.from_numpy(sizes[-2]))
-        network.change_size.copy_(torch.from_numpy(sizes[-1]))
-        values, others = z, None
-        if held_out is not None:
-            assert isinstance(held_out, Windows)
-            values = np.concatenate([z, self.encoder_.standardised(held_out.series)])
-            others = held_out.ends + len(z)
-        ones = np.ones(z.shape[1])
-        model = LinearBaseline.fit(values, ends, self.history, self.horizon, validation_ends=others, scale=ones)
-        network.linear.copy_(torch.from_numpy(model.weights))
+        assert held_out is None or isinstance(held_out, Windows)
+        initialise(self._network, self.encoder_, training, held_out)
 
     def _loss(self, outputs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         known = ~targets.isnan()  # (B, h, K)
@@ -525,10 +479,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
 
     def decode(self, outputs: Array) -> Array:
         """Outputs (W, h·K) in the caller's units, (W, h, K)."""
-        return self.encoder_.inverse(self._steps(outputs))  # (W, h, K)
-
-    def _steps(self, outputs: Array) -> Array:
-        return outputs.reshape(len(outputs), self.horizon, -1)
+        return self.encoder_.inverse(outputs.reshape(len(outputs), self.horizon, -1))
 
     def _metric(self, held_out: Dataset, outputs: Array) -> float:
         assert isinstance(held_out, Windows)
@@ -540,62 +491,17 @@ class BiLSTMForecaster(BiLSTMEstimator):
         return self._judged(dataset, outputs).metrics
 
     def _calibrate(self, held_out: Dataset, outputs: Array) -> Array:
-        """The share of the BiLSTM's part that would have been best, and the widths that would have held."""
         assert isinstance(held_out, Windows)
-        network = self._network
-        network.share.fill_(0.0)
-        plain = self.outputs(held_out)
-        network.share.fill_(1.0)
-        truth = self.encoder_.following(held_out).reshape(len(outputs), -1)  # z (W, h·K)
-        known = ~np.isnan(truth)
-        added = np.where(known, outputs - plain, 0.0).astype(np.float64)
-        missed = np.where(known, truth - plain, 0.0)
-        network.share.fill_(supported_share(added, missed, self.horizon))
-        outputs = plain + self.share_ * (outputs - plain)
-        errors = np.abs(self._steps(truth - outputs)) / self._width(held_out)  # (W, h, K)
-        network.spread.copy_(torch.from_numpy(np.stack([widths(errors, percent / 100) for percent in INTERVALS])))
-        return outputs
-
-    def _width(self, windows: Windows) -> Array:
-        """How wide intervals are beside the usual ones, (W, 1, K)."""
-        network, sequences, rows = self._network, self.encode(windows), torch.arange(len(windows))
-        parts = [
-            network.width(sequences.batch(some).values[:, :, : len(self.target_names_)].to(network.spread.device))
-            for some in torch.split(rows, PREDICTION_BATCH)
-        ]
-        return torch.cat(parts).cpu().numpy()
+        self._network.share.fill_(0.0)
+        without = self.outputs(held_out)
+        self._network.share.fill_(1.0)
+        return calibrate(self._network, self.encoder_, held_out, outputs, without)
 
     def forecasts_of(self, windows: Windows) -> Forecasts:
         return self._judged(windows, self.outputs(windows))
 
     def _judged(self, windows: Windows, outputs: Array) -> Forecasts:
-        """Outputs of the network in the caller's units, beside what came and what simple rules say."""
-        series, ends = windows.series, windows.ends
-        z = self._steps(outputs).astype(np.float64)
-        spread = self._network.spread.cpu().numpy().astype(np.float64)[:, None] * self._width(windows)  # (2, W, h, K)
-        if not spread.any():
-            spread = spread[:0]
-        baselines = naive_forecasts(series.target_matrix, ends, windows.series_starts, self.horizon, self.season_)
-        weights = self._network.linear.cpu().numpy().astype(np.float64)
-        linear = LinearBaseline(weights, 0.0, np.ones(z.shape[2]))
-        baselines["linear model"] = self.encoder_.inverse(linear.predict(self.encoder_.filled(series), ends))
-        last = baselines["last value"][:, 0]  # (W, K)
-        behind = (ends[:, None] + 1 + np.arange(self.horizon)).ravel()
-        return Forecasts(
-            names=self.target_names_,
-            series=windows.names,
-            origins=series.times.gather(ends),
-            times=series.times.gather(behind),
-            actual=np.where(np.isnan(last)[:, None], np.nan, windows.following),  # without a past nothing is judged
-            forecast=self.encoder_.inverse(z),
-            lows=self.encoder_.inverse(z - spread),
-            highs=self.encoder_.inverse(z + spread),
-            baselines=baselines,
-            last=last,
-            scale=self.mase_scale_,
-            starts=windows.series_starts,
-            folds=np.zeros(len(windows), dtype=np.int64),
-        )
+        return judged(self._network, self.encoder_, windows, outputs, self.season_, self.mase_scale_)
 
     # -- model file ----------------------------------------------------------------------------------------
 

@@ -32,8 +32,7 @@ def scores_of(
 ) -> tuple[list[Array | None], list[Finding]]:
     """Scores (T_i, K) of each recording, None of those that cannot be heard; and what is wrong with which.
 
-    Args:
-        look_ahead: seconds heard behind each block, as in a stream; None hears each recording as a whole.
+    With a ``look_ahead``, so many seconds are heard behind each block, as in a stream; without, the whole recording.
     """
     scores: list[Array | None] = []
     findings: list[Finding] = []
@@ -71,23 +70,16 @@ def texts_of_stream(
     encoder: SoundEncoder,
     characters: CharacterEncoder,
     chunks: Iterable[Array],
-    look_ahead: float,
-    block: float,
+    look_ahead: float,  # seconds that are heard behind a block before it is written down
+    block: float,  # seconds
 ) -> Iterator[str]:
-    """The whole text so far, each time that it has grown; the best character of every step, by itself.
+    """The whole text of waveforms (n,) so far, each time that it has grown: the best character of every step.
 
-    Args:
-        chunks: waveforms (n,) at the rate of ``encoder``, one behind the other.
-        look_ahead: seconds that are heard behind a block before it is written down.
-        block: seconds of a block.
-
-    Raises:
-        ParameterError: a time out of its range, or an encoder that needs the whole recording.
+    An encoder that needs the whole recording is a ParameterError.
     """
     if not (0 < block < math.inf and 0 <= look_ahead < math.inf):
-        raise ParameterError(
-            f"expected a block above 0 seconds and a look-ahead of at least 0, got {block} and {look_ahead}"
-        )
+        got = f"got {block} and {look_ahead}"
+        raise ParameterError(f"expected a block above 0 seconds and a look-ahead of at least 0, {got}")
     ahead = encoder.whole_steps(look_ahead)
     numbers, last, said = [], BLANK, ""
     for scores in in_blocks(network, _encoded(encoder, chunks), max(1, encoder.whole_steps(block)), ahead):

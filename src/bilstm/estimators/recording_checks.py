@@ -101,11 +101,7 @@ def steps_needed(recordings: Recordings) -> Array:
 
 
 def report_findings(findings: Sequence[Finding], count: int, source: Source, strict: bool) -> None:
-    """Tell what is wrong: as a warning, or as an error where anything useless must not pass.
-
-    Raises:
-        DataError: ``strict``, and a recording is useless.
-    """
+    """Tell what is wrong: as a warning, or where ``strict`` and a recording is useless as a DataError."""
     findings = sorted(findings)  # by row
     useless = [finding for finding in findings if finding.is_useless]
     for some, verdict in ((useless, "cannot be used"), ([f for f in findings if not f.is_useless], "may be bad")):

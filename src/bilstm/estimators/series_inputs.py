@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,7 @@ def read_training_series(path: str, like: Dataset | Stream | None, columns: Colu
         raise DataError(f"expected one file for a forecaster, got a folder ({path})", hint=hint)
     if like is not None:
         assert isinstance(like, Series)
-        return read_series(
-            path,
-            target=like.target_columns,
-            time=like.read_with.get("time"),
-            group=like.read_with.get("group"),
-            future=like.future,
-            features=like.feature_names,
-            clock=like.clock,
-        )
+        return SeriesReader(like, like.read_with).read(path)
     return read_series(
         path,
         target=list(columns.get("target", ())) or None,
@@ -62,19 +55,10 @@ def training_series(X: Any, y: Any) -> Series:
 
 @dataclass(frozen=True)
 class SeriesReader:
-    """Reads newer series as those of training were read.
+    """Reads newer series as those of training were read."""
 
-    Args:
-        known: the last steps of the training series.
-        feature_names: their columns, in order.
-        target_names: those that are forecast.
-        read_with: which column of their file was what.
-    """
-
-    known: Series
-    feature_names: list[str]
-    target_names: list[str]
-    read_with: dict[str, str]
+    known: Series  # those of training, or their last steps
+    read_with: Mapping[str, str]  # which column of their file was what
 
     def read_file(self, path: Readable) -> Series:
         """A file, or a built-in series by its name."""
@@ -88,9 +72,9 @@ class SeriesReader:
         """A table of any form with the columns of training."""
         return read_series(
             source,
-            target=list(self.target_names),
-            future=[name for name in self.feature_names if name in self.known.future],
-            features=self.feature_names,
+            target=self.known.target_columns,
+            future=self.known.future,
+            features=self.known.feature_names,
             time=self.read_with.get("time"),
             group=self.read_with.get("group"),
             clock=self.known.clock,
@@ -106,7 +90,7 @@ class SeriesReader:
         elif is_plain:
             X = open_table(X).frame
         if is_plain:
-            names = self.feature_names
+            names = self.known.feature_names
             if X.width != len(names):
                 raise DataError(f"expected an array of {len(names)} columns ({', '.join(names)}), got {X.width} (X)")
             X.columns = names
@@ -114,9 +98,9 @@ class SeriesReader:
 
     def aligned(self, series: Series) -> Series:
         """The series on the clock of training, if its targets and its steps are those of training."""
-        if list(series.target_columns) != self.target_names:
+        if series.target_columns != self.known.target_columns:
             raise DataError(
-                f"expected targets {', '.join(map(repr, self.target_names))}, got "
+                f"expected targets {', '.join(map(repr, self.known.target_columns))}, got "
                 f"{', '.join(map(repr, series.target_columns))} ({series.source})",
                 hint="read the series with the targets of training, in their order",
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
@@ -180,7 +181,8 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         try:
             return super().fit(X, y, sample_weight, validation=validation, on_epoch=on_epoch)
         finally:
-            self._forget_features()
+            self._features.close()
+            del self._features
 
     # -- read --------------------------------------------------------------------------------------------
 
@@ -208,7 +210,8 @@ class BiLSTMTranscriber(BiLSTMEstimator):
 
     def with_targets(self, dataset: Dataset) -> Recordings:
         if not isinstance(dataset, Recordings) or dataset.targets is None:
-            raise DataError(f"expected recordings with their texts, got none ({dataset.source})")
+            hint = "a table with the columns path and text, or sounds and a list of their texts"
+            raise DataError(f"expected recordings with their texts, got none ({dataset.source})", hint=hint)
         return dataset
 
     # -- predict -------------------------------------------------------------------------------------------
@@ -261,10 +264,9 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         if strict:
             report_findings([f for f in findings if f.is_useless], len(recordings), recordings.source, strict=True)
         notes = {finding.row: finding.what for finding in reversed(findings)}
-        heard = decoder.transcripts([one for one in scores if one is not None])
-        parts = iter(heard)
-        transcripts = [Transcript("", 0.0) if one is None else next(parts) for one in scores]
-        return [_noted(transcript, notes.get(row)) for row, transcript in enumerate(transcripts)]
+        heard = iter(decoder.transcripts([one for one in scores if one is not None]))
+        transcripts = (Transcript("", 0.0) if one is None else next(heard) for one in scores)
+        return [replace(transcript, note=notes.get(row)) for row, transcript in enumerate(transcripts)]
 
     def decoder(self, decoding: Decoding) -> Decoder:
         return Decoder(self.characters_, self.sound_.step_seconds, decoding)
@@ -326,20 +328,12 @@ class BiLSTMTranscriber(BiLSTMEstimator):
 
     def training_data(self, X: Any, y: Any) -> Recordings:
         from_extra("jiwer", EXTRA)  # which measures epochs: better missed now than after the first
-        recordings = self._recordings(X, y, self.sample_rate)
-        if recordings.targets is None:
-            raise DataError(
-                f"expected recordings with their texts, got none ({recordings.source})",
-                hint="a table with the columns path and text, or fit(sounds, texts)",
-            )
+        recordings = self.with_targets(self._recordings(X, y, self.sample_rate))
         if len(recordings) < 2:
             raise DataError(f"expected at least 2 recordings to learn from, got {len(recordings)}")
         rate = self.sample_rate or most_common_rate(recordings)
         self.sound_ = SoundEncoder(rate=rate, mels=self.mels, stack=self.stack, normalise=self.normalise)
-        self.feature_names_ = recordings.feature_names
-        self.n_features_in_ = len(self.feature_names_)
-        self.target_names_ = recordings.target_names
-        self.read_with_ = dict(recordings.read_with)
+        self._remember_columns(recordings)
         return recordings
 
     def _recordings(self, X: Any, y: Any, rate: int | None) -> Recordings:
@@ -364,10 +358,8 @@ class BiLSTMTranscriber(BiLSTMEstimator):
                 f"expected at least 2 recordings that can be learned from, got {len(rows)} ({dataset.source})"
             )
         chosen = dataset.take(rows)
-        if validation is None and chosen.groups is not None and chosen.groups.n_unique() > 1:
-            share = self.validation_fraction
-            if share == 0:
-                return rows, None
+        share = self.validation_fraction
+        if validation is None and share and chosen.groups is not None and chosen.groups.n_unique() > 1:
             groups = chosen.groups.cast(pl.String).fill_null("")  # those of unknown speakers stay together
             splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
             learned, held_out = next(splitter.split(rows, groups=groups.to_numpy()))
@@ -389,18 +381,10 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         self.left_out_ += [(finding.name, finding.what) for finding in findings if finding.is_useless]
         return usable(findings, len(recordings))
 
-    @property
+    @cached_property
     def _features(self) -> SoundCache:
         """Features of what this fit has read, on disk; they go when it ends."""
-        if "_cache" not in self.__dict__:
-            self.__dict__["_cache"] = SoundCache()
-        cache: SoundCache = self.__dict__["_cache"]
-        return cache
-
-    def _forget_features(self) -> None:
-        cache = self.__dict__.pop("_cache", None)
-        if cache is not None:
-            cache.close()
+        return SoundCache()
 
     def _fit_encoders(self, training: Dataset) -> None:
         assert isinstance(training, Recordings)
@@ -501,10 +485,6 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         self.is_language_ = False
         self.sound_ = SoundEncoder.from_json(encoders["sound"])
         self.characters_ = CharacterEncoder.from_json(encoders["characters"])
-
-
-def _noted(transcript: Transcript, note: str | None) -> Transcript:
-    return transcript if note is None else replace(transcript, note=note)
 
 
 def _compared(recordings: Recordings, scores: Sequence[Array | None], decoder: Decoder) -> Comparison:

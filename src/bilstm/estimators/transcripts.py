@@ -45,28 +45,19 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was understood of one recording.
-
-    Args:
-        text: the words.
-        confidence: the probability of exactly this text, all its alignments together, without a language model.
-        words: each with its time.
-        alternatives: other readings, best first, with their probabilities; only if asked for.
-        note: what is wrong with the recording; None if nothing is.
-    """
+    """What was understood of one recording."""
 
     text: str
-    confidence: float
+    confidence: float  # the probability of exactly this text, all its alignments together, without a language model
     words: list[Word] = field(default_factory=list)
-    alternatives: list[tuple[str, float]] = field(default_factory=list)
-    note: str | None = None
+    alternatives: list[tuple[str, float]] = field(default_factory=list)  # best first, with probabilities; if asked for
+    note: str | None = None  # what is wrong with the recording
 
     def to_json(self) -> dict[str, Any]:
         """All of it, rounded; alternatives and the note only where there are some."""
         words = [
-            {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
-            | {"confidence": round(word.confidence, 4)}
-            for word in self.words
+            {"text": w.text, "start": round(w.start, 3), "end": round(w.end, 3), "confidence": round(w.confidence, 4)}
+            for w in self.words
         ]
         others = [{"text": text, "probability": round(chance, 4)} for text, chance in self.alternatives]
         plain = {"text": self.text, "confidence": round(self.confidence, 4), "words": words}
@@ -141,28 +132,15 @@ class Heard(NamedTuple):
 
 
 class Decoder:
-    """Makes transcripts of scores, by one way of decoding.
-
-    Args:
-        characters: what the numbers stand for.
-        step_seconds: how long a step lasts.
-        decoding: how.
-
-    Raises:
-        DataError: the language model cannot be read, or has no word that the characters can write.
-    """
+    """Makes transcripts of scores, by one way of decoding."""
 
     def __init__(self, characters: CharacterEncoder, step_seconds: float, decoding: Decoding) -> None:
-        self.characters = characters
-        self.step_seconds = step_seconds
-        self.decoding = decoding
+        self.characters, self.step_seconds, self.decoding = characters, step_seconds, decoding
         self.ngrams = None if decoding.lm is None else spelled(read_arpa(decoding.lm), characters, decoding.lm)
         self.hot_words = [characters.transform(word) for word in decoding.hot_words]
-        strange = characters.unknown(decoding.hot_words)
-        if strange:
-            raise DataError(
-                f"expected hot words in characters that the model knows, got {', '.join(map(repr, sorted(strange)))}"
-            )
+        if strange := characters.unknown(decoding.hot_words):
+            shown = ", ".join(map(repr, sorted(strange)))
+            raise DataError(f"expected hot words in characters that the model knows, got {shown}")
 
     def texts(self, scores: Sequence[Array]) -> list[str]:
         """The best text of each recording's scores (T_i, K)."""
@@ -262,11 +240,7 @@ class Decoder:
 
 
 def spelled(arpa: Arpa, characters: CharacterEncoder, source: str | Path) -> NGrams:
-    """A language model whose words are written in a model's characters.
-
-    Raises:
-        DataError: none of its words can be; other capitals, most of the time.
-    """
+    """A language model in a model's characters; a DataError where these write none of its words."""
     words = spell(arpa.words, characters.numbers)
     markers = {arpa.start, arpa.end, arpa.unknown}
     plain_words = [number for number in range(len(words)) if number not in markers]
@@ -281,17 +255,13 @@ def spelled(arpa: Arpa, characters: CharacterEncoder, source: str | Path) -> NGr
 
 def _together(scores: Sequence[Array]) -> list[range]:
     """Neighbours that are decoded in one go."""
-    groups, first = [], 0
-    while first < len(scores):
-        last, longest = first, 0
-        while last < len(scores):
-            longest = max(longest, len(scores[last]), 1)
-            if last > first and longest * (last + 1 - first) > TOGETHER:
-                break
-            last += 1
-        groups.append(range(first, last))
-        first = last
-    return groups
+    groups, first, longest = [], 0, 1
+    for row, steps in enumerate(map(len, scores)):
+        longest = max(longest, steps)
+        if row > first and longest * (row + 1 - first) > TOGETHER:
+            groups.append(range(first, row))
+            first, longest = row, max(steps, 1)
+    return [*groups, range(first, len(scores))] if scores else []
 
 
 def _padded(scores: Sequence[Array]) -> tuple[Tensor, Tensor]:
