@@ -44,7 +44,7 @@ def test_a_source_is_called_by_its_path_in_messages_and_by_its_name_elsewhere(tm
     path = tmp_path / "a.csv"
     path.write_text('x,y\n1,"two\nlines"\n2,b\n')
     source = Source.of_file(path, first=1)
-    assert (str(source), source.name, source.is_file) == (str(path), "a.csv", True)
+    assert (str(source), source.name, source.path) == (str(path), "a.csv", path)
     assert source.at(0) == f"{path}, line 4"
 
 

@@ -165,7 +165,7 @@ def test_other_times_are_another_fingerprint():
 
 def test_a_series_without_a_time_for_every_step_is_refused():
     data = read_series(hourly(3))
-    with pytest.raises(DataError, match="expected a time for each of 3 steps, got 2"):
+    with pytest.raises(DataError, match="expected times for 3 steps, got 2"):
         replace(data, times=data.times[:2])
 
 

@@ -26,6 +26,11 @@ def as_column(values: pl.Series, kind: str = "") -> pl.Series:
     return values.cast(pl.Float64) if values.dtype == pl.Null else values.cast(pl.String)
 
 
+def kinds_of(frame: pl.DataFrame) -> dict[str, str]:
+    """What each column of Float64 or String is, ``number`` or ``category``."""
+    return {name: "category" if dtype == pl.String else "number" for name, dtype in frame.schema.items()}
+
+
 def as_text(values: pl.Series) -> pl.Series:
     """A column as names: 1 and 1.0 are both ``1``, truth values are ``true`` and ``false``."""
     if values.dtype.is_float():
@@ -33,6 +38,14 @@ def as_text(values: pl.Series) -> pl.Series:
         is_whole = (whole.cast(pl.Float64) == values).fill_null(False)
         return whole.cast(pl.String).zip_with(is_whole, values.fill_nan(None).cast(pl.String))
     return values.cast(pl.String)
+
+
+def by_appearance(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The different values of a column in the order in which they first appear, and the number of each row's, (S,)."""
+    names = column.unique(maintain_order=True)
+    if column.is_sorted():
+        return names, column.rle_id()
+    return names, column.replace_strict(names, pl.Series(range(len(names))), return_dtype=pl.UInt32)
 
 
 def object_column(name: str, values: Array) -> pl.Series:

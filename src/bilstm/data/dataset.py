@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_column, is_missing, object_column
+from bilstm.data.columns import Array, as_column, is_missing, kinds_of, object_column
 from bilstm.data.source import ARRAYS, Source, check_different
 from bilstm.errors import DataError
 
@@ -78,8 +78,10 @@ class Dataset:
             raise DataError(f"expected lengths that add up to {self.steps.height} steps, got {int(self.lengths.sum())}")
         if self.targets is not None and self.targets.height != len(self.lengths):
             raise DataError(f"expected {len(self.lengths)} targets, got {self.targets.height}")
-        if self.tags is not None and self.tags.height != self.steps.height:
-            raise DataError(f"expected a tag for each of {self.steps.height} words, got {self.tags.height}")
+        for name in self.per_step:
+            values = getattr(self, name)
+            if values is not None and len(values) != self.steps.height:
+                raise DataError(f"expected {name} for {self.steps.height} steps, got {len(values)} of them")
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -103,8 +105,7 @@ class Dataset:
     @property
     def kinds(self) -> dict[str, str]:
         """How its columns were read, ``number`` or ``category``, for a second file like it."""
-        schema = self.steps.schema if self.targets is None else {**self.steps.schema, **self.targets.schema}
-        return {name: "category" if dtype == pl.String else "number" for name, dtype in schema.items()}
+        return kinds_of(self.steps) | ({} if self.targets is None else kinds_of(self.targets))
 
     @property
     def is_table(self) -> bool:
@@ -151,11 +152,9 @@ class Dataset:
             raise DataError(f"expected at least one sequence, got 0 samples ({self.source})")
         if (self.lengths == 0).any() and not self.is_language:
             position = int((self.lengths == 0).argmax())
-            name = position if self.ids is None else self.ids[position]
-            raise DataError(
-                f"expected sequences of at least one step, got an empty one ({self.source}, sequence {name})",
-                hint="leave it out; there is nothing in it to learn from",
-            )
+            got = f"an empty one ({self.source}, sequence {position if self.ids is None else self.ids[position]})"
+            hint = "leave it out; there is nothing in it to learn from"
+            raise DataError(f"expected sequences of at least one step, got {got}", hint=hint)
 
     def renamed(self, names: Sequence[str]) -> Self:
         """The same data with the features called ``names``, position by position."""
@@ -204,9 +203,9 @@ def without_none(**values: str | None) -> dict[str, str]:
 
 def _at(values: Any, rows: Array) -> Any:
     """Rows of an array, a frame, a Series or a tuple; None where there are none."""
-    if values is None:
-        return None
-    return tuple(values[row] for row in rows) if isinstance(values, tuple) else values[rows]
+    if isinstance(values, tuple):
+        return tuple(values[row] for row in rows)
+    return None if values is None else values[rows]
 
 
 def _stacked(parts: Sequence[Any]) -> Any:
@@ -237,19 +236,17 @@ def _steps_and_lengths(X: Any, source: Source) -> tuple[pl.DataFrame, Array]:
         return numbered_frame(array.reshape(n * t, f), source), np.full(n, t, dtype=np.int64)
     if array.ndim == 2:
         return numbered_frame(array, source), np.ones(len(array), dtype=np.int64)
-    raise DataError(
-        f"expected a table (N, F), an array (N, T, F) or a list of arrays (T_i, F), "
-        f"got an array of {array.ndim} dimensions ({source})",
-        hint="Reshape your data: array.reshape(-1, 1) for one feature, array.reshape(1, -1) for one row",
-    )
+    expected = "a table (N, F), an array (N, T, F) or a list of arrays (T_i, F)"
+    hint = "Reshape your data: array.reshape(-1, 1) for one feature, array.reshape(1, -1) for one row"
+    raise DataError(f"expected {expected}, got an array of {array.ndim} dimensions ({source})", hint=hint)
 
 
 def _ragged(X: Sequence[Any], source: Source) -> tuple[pl.DataFrame, Array]:
     arrays = [np.asarray(sequence) for sequence in X]
-    widths = [array.shape[1] if array.ndim == 2 else -1 for array in arrays]
-    for position, (array, width) in enumerate(zip(arrays, widths, strict=True)):
-        if width < 0 or width != widths[0]:
-            shapes = f"expected sequences of shape (T, {widths[0]}), got {array.shape}"
+    width = arrays[0].shape[1] if arrays[0].ndim == 2 else 1
+    for position, array in enumerate(arrays):
+        if array.ndim != 2 or array.shape[1] != width:
+            shapes = f"expected sequences of shape (T, {width}), got {array.shape}"
             raise DataError(f"{shapes} ({source}, sequence {position})")
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
     return numbered_frame(np.concatenate(arrays), source), lengths

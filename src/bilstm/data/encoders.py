@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, as_column, as_text
-from bilstm.data.source import ARRAYS, Source, check_columns
+from bilstm.data.source import ARRAYS, Source, check_columns, check_rows
 from bilstm.errors import DataError, did_you_mean, warn
 
 MOST_CATEGORIES = 20  # a text column with more values than this must repeat each of them at least twice
@@ -80,14 +80,6 @@ class FeatureEncoder:
     A missing number becomes the mean (0 after scaling); if the training rows lacked values of that column, a
     further column says so. A category that the training rows do not have is all zeros. A constant column
     becomes zero. A text column with nearly as many values as rows is left out, with a warning.
-
-    Example:
-        >>> frame = pl.DataFrame({"rooms": [4.0, 6.0, None], "town": ["a", "b", "a"]})
-        >>> encoder = FeatureEncoder().fit(frame)
-        >>> encoder.names
-        ['rooms', 'rooms is missing', 'town=a', 'town=b']
-        >>> encoder.transform(pl.DataFrame({"rooms": [6.0], "town": ["c"]})).tolist()
-        [[1.0, 0.0, 0.0, 0.0]]
     """
 
     def __init__(self, columns: Sequence[Column] = ()) -> None:
@@ -240,8 +232,8 @@ class TargetScaler:
         """Learn from more training rows (N, K)."""
         self.names = targets.columns
         self._moments.update(numeric_targets(targets, source))
-        self.mean, self.scale = np.atleast_1d(self._moments.mean), np.atleast_1d(self._moments.deviation)
-        self.scale[is_constant(self.mean, self.scale)] = 1.0
+        self.mean, deviation = np.atleast_1d(self._moments.mean), np.atleast_1d(self._moments.deviation)
+        self.scale = np.where(is_constant(self.mean, deviation), 1.0, deviation)
 
     def transform(self, targets: pl.DataFrame, source: Source | str = "y") -> Array:
         """Targets (N, K) to float32, mean 0 and deviation 1 on the training rows."""
@@ -257,29 +249,28 @@ class TargetScaler:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TargetScaler:
         scaler = cls(**data)
-        if not scaler.names or not scaler.mean.shape == scaler.scale.shape == (len(scaler.names),):
-            raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
+        check_scales(scaler.names, scaler.mean, scaler.scale)
         return scaler
+
+
+def check_scales(names: Sequence[str], mean: Array, scale: Array) -> None:
+    """Raise a DataError unless each of one or more targets has a mean and a scale."""
+    if not names or not mean.shape == scale.shape == (len(names),):
+        raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
 
 
 def numeric_targets(targets: pl.DataFrame, source: Source | str = "y") -> Array:
     """Targets as float64 (N, K), checked."""
     for column in targets.get_columns():
         if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-            raise DataError(
-                f"expected numbers in target {column.name!r}, got {column.drop_nulls().first()!r} ({source})",
-                hint="for labels use a classifier",
-            )
-        values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        if not np.isfinite(values).all():
-            row = int((~np.isfinite(values)).argmax())
-            value = "NaN (a missing value)" if np.isnan(values[row]) else "infinity"
-            raise DataError(
-                f"expected a number for target {column.name!r} in every row, got {value} ({source}, row {row})",
-                hint="leave rows without a target out of the training data",
-            )
-    result: Array = targets.cast(pl.Float64).to_numpy()
-    return result
+            got = repr(column.drop_nulls().first())
+            hint = "for labels use a classifier"
+            raise DataError(f"expected numbers in target {column.name!r}, got {got} ({source})", hint=hint)
+        values = column.cast(pl.Float64).fill_null(float("nan"))
+        expected, hint = f"a number for target {column.name!r} in every row", "leave it out of the training data"
+        check_rows(values.is_nan(), lambda row: f"{source}, row {row}", expected, "NaN (a missing value)", hint)
+        check_rows(values.is_infinite(), lambda row: f"{source}, row {row}", expected, "infinity", hint)
+    return targets.cast(pl.Float64).to_numpy()
 
 
 class LabelEncoder:
@@ -303,10 +294,8 @@ class LabelEncoder:
         self.classes, places = np.unique(np.concatenate([self.classes, classes]), return_inverse=True)
         self.counts = np.bincount(places, np.concatenate([self.counts, counts])).astype(np.int64)
         if len(self.classes) > MOST_VALUES:
-            raise DataError(
-                f"expected labels that repeat, got more than {MOST_VALUES:,} different ones ({source})",
-                hint="for numbers use a regressor",
-            )
+            got = f"more than {MOST_VALUES:,} different ones ({source})"
+            raise DataError(f"expected labels that repeat, got {got}", hint="for numbers use a regressor")
 
     def transform(self, labels: Array, source: Source | str = "y") -> Array:
         """Labels (N,) to int64 class numbers."""
@@ -314,10 +303,8 @@ class LabelEncoder:
         unknown = self.classes[codes] != labels
         if np.any(unknown):
             row = int(np.argmax(unknown))
-            raise DataError(
-                f"expected a known class, got {labels.tolist()[row]!r} ({source}, row {row})",
-                hint=did_you_mean(str(labels[row]), self.classes),
-            )
+            hint = did_you_mean(str(labels[row]), self.classes)
+            raise DataError(f"expected a known class, got {labels.tolist()[row]!r} ({source}, row {row})", hint=hint)
         return codes.astype(np.int64)
 
     def inverse(self, codes: Array) -> Array:

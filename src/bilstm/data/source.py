@@ -33,11 +33,8 @@ class Source:
     """Where data came from, made by what reads it.
 
     Example:
-        >>> source = Source.of_file("data/houses.parquet")
-        >>> str(source), source.name, source.is_file, source.at(3)
-        ('data/houses.parquet', 'houses.parquet', True, 'data/houses.parquet, row 3')
-        >>> Source("X").at(3), Source("X").is_file
-        ('X, row 3', False)
+        >>> Source.of_file("data/houses.parquet").at(3), Source("X").at(3)
+        ('data/houses.parquet, row 3', 'X, row 3')
     """
 
     text: str = "X"  # what messages call it: a path as it was given, the name of a data set, X for arrays
@@ -61,10 +58,6 @@ class Source:
     def name(self) -> str:
         """What it is called without its folder, which is nobody else's business."""
         return Path(self.text).name or self.text
-
-    @property
-    def is_file(self) -> bool:
-        return self.path is not None
 
     @property
     def has_types(self) -> bool:
@@ -91,17 +84,10 @@ def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
 
 
 def existing_file(path: str | Path, what: str) -> Path:
-    """The path of a file that is there and holds something; ``what`` it should hold, the message says.
-
-    Example:
-        >>> existing_file(".", "a table")
-        Traceback (most recent call last):
-        bilstm.errors.DataError: expected a file, got a folder (.)
-    """
+    """The path of a file that is there and holds something; ``what`` it should hold, the message says."""
     path = Path(path)
     if not path.exists():
-        folder = path.parent
-        near = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        near = [other.name for other in path.parent.glob("*")]
         hint = did_you_mean(path.name, near) if near else "check the path"
         raise DataError(f"expected a file, got a path where there is none ({path})", hint=hint)
     if path.is_dir():

@@ -22,7 +22,7 @@ from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.sound.recordings import Recordings
 from bilstm.data.stream import Stream
 from bilstm.data.tables.folder import columns_in, is_folder, read_folder
-from bilstm.data.tables.reader import read_frame, read_table
+from bilstm.data.tables.reader import read_raw, read_table
 from bilstm.data.text.reader import from_texts, from_words, is_text, is_words, read_texts
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
@@ -183,7 +183,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
             return builtin
         target, text, is_many = list(columns.get("target", ())), columns.get("text"), like is None and is_folder(path)
         if not target:
-            names = columns_in(path) if is_many else read_frame(path).columns
+            names = columns_in(path) if is_many else read_raw(path).columns
             hint = did_you_mean("", names, 20)
             raise DataError(f"expected --target, the column to predict, got none ({path})", hint=hint)
         category = columns.get("category", ())

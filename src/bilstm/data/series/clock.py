@@ -29,16 +29,7 @@ ONE_DAY = np.timedelta64(1, "D")
 
 @dataclass(frozen=True)
 class Clock:
-    """The step of series, found from their times.
-
-    Example:
-        >>> ends = pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]).str.to_datetime()
-        >>> clock = Clock.of([ends])
-        >>> clock.name, clock.season
-        ('month', 12)
-        >>> clock.after(datetime.datetime(1999, 3, 31), 2).dt.to_string("%Y-%m-%d").to_list()
-        ['1999-04-30', '1999-05-31']
-    """
+    """The step of series, found from their times."""
 
     unit: str  # one of UNITS: of numbers such as years and counters; of seconds that do not change; …
     count: int = 1  # months or years in a step; a quarter is 3 months
@@ -58,6 +49,11 @@ class Clock:
 
         It is months where days of the month are stable (or all among the last or first four), business days where two
         days of every week are absent, fixed where nine tenths of the differences are the median, else irregular.
+
+        Example:
+            >>> clock = Clock.of([pl.Series(["1999-01-31", "1999-02-28", "1999-03-31"]).str.to_datetime()])
+            >>> clock.name, clock.season, clock.after(datetime.datetime(1999, 3, 31), 1).dt.day().to_list()
+            ('month', 12, [30])
         """
         numbers = [series.to_physical().to_numpy() for series in times]
         steps = np.concatenate([np.diff(values) for values in numbers]) if numbers else np.zeros(0)
@@ -83,18 +79,14 @@ class Clock:
     @property
     def name(self) -> str:
         """The step in words: ``hour``, ``15 minutes``, ``business day``, ``quarter``, ``step of 1``."""
-        if self.unit == "number":
-            return f"step of {self.step:g}"
-        if self.unit == "irregular":
-            return "irregular step"
-        if self.unit == "business day":
-            return self.unit
-        if self.months:
-            count, word = (1, "quarter") if self.months == 3 else (self.count, self.unit)
-        else:
+        named = {"number": f"step of {self.step:g}", "irregular": "irregular step", "business day": self.unit}
+        if self.unit in named:
+            return named[self.unit]
+        count, word = (1.0, "quarter") if self.months == 3 else (float(self.count), self.unit)
+        if not self.months:
             size, word = next(((size, word) for size, word in WORDS if self.step % size == 0), (1, "second"))
-            return word if self.step == size else f"{self.step / size:g} {word}s"
-        return word if count == 1 else f"{count} {word}s"
+            count = self.step / size
+        return word if count == 1 else f"{count:g} {word}s"
 
     @property
     def season(self) -> int | None:
@@ -111,12 +103,10 @@ class Clock:
 
     def after(self, last: Any, n: int) -> pl.Series:
         """The next ``n`` times after ``last``, (n,): weekends are skipped, months keep their day or their end."""
-        if isinstance(last, (int, float, np.number)):
-            return self.shifted(pl.Series("time", [float(last)]).new_from_index(0, n), np.arange(1, n + 1))
         if isinstance(last, datetime.datetime) and last.tzinfo is not None:
             last = last.astimezone(datetime.UTC).replace(tzinfo=None)
-        start = np.full(n, np.datetime64(last, "us"))
-        return self.shifted(pl.Series("time", start, dtype=TIME), np.arange(1, n + 1))
+        start = float(last) if isinstance(last, (int, float, np.number)) else np.datetime64(last, "us")
+        return self.shifted(pl.Series("time", np.full(n, start)), np.arange(1, n + 1))
 
     def shifted(self, times: pl.Series, steps: Array) -> pl.Series:
         """Each of ``times`` moved on by its number of ``steps``, (S,)."""
@@ -127,7 +117,8 @@ class Clock:
         if self.months:
             moved = _on_day(stamps.astype("M8[M]") + self.months * steps, self.day)
         elif self.unit == "business day":
-            moved = np.busday_offset(dates, steps, roll="backward", weekmask=_working(self.day))
+            working = [day not in (self.day - 1, self.day % 7) for day in range(7)]
+            moved = np.busday_offset(dates, steps, roll="backward", weekmask=working)
         else:
             moved, dates = stamps + np.round(self.step * MICROSECONDS * steps).astype("m8[us]"), stamps
         return pl.Series(times.name, (moved + (stamps - dates)).astype("M8[us]"), dtype=TIME)
@@ -167,9 +158,7 @@ class Clock:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Clock:
-        return cls(
-            str(data["unit"]), int(data["count"]), float(data["step"]), int(data["day"]), zoned=bool(data["zoned"])
-        )
+        return cls(str(data["unit"]), int(data["count"]), float(data["step"]), int(data["day"]), bool(data["zoned"]))
 
 
 def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.DataFrame:
@@ -180,11 +169,6 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
     The columns, (S, 0 to 6), are ``hour sin`` and ``hour cos`` for steps shorter than a day, ``weekday`` for a day or
     shorter, and ``year`` for steps shorter than a year, if the training data covers two ``span_years`` or more. Numbers
     have none.
-
-    Example:
-        >>> hours = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 2), "6h", eager=True)
-        >>> calendar(hours, Clock("fixed", step=3600.0))["hour sin"].round(3).to_list()
-        [0.0, 1.0, 0.0, -1.0, 0.0]
     """
     if not isinstance(times.dtype, pl.Datetime) or clock.unit == "number":
         return pl.DataFrame()
@@ -199,9 +183,8 @@ def calendar(times: pl.Series, clock: Clock, span_years: float = 0.0) -> pl.Data
     if span_years >= 2 and clock.months < 12:
         first, last = years.astype("M8[D]"), (years + 1).astype("M8[D]")
         phases["year"] = (days - first) / (last - first)
-    waves = {"sin": np.sin, "cos": np.cos}
-    turns = {name: 2 * np.pi * phase for name, phase in phases.items()}
-    return pl.DataFrame({f"{name} {wave}": f(turn) for name, turn in turns.items() for wave, f in waves.items()})
+    waves = (("sin", np.sin), ("cos", np.cos))
+    return pl.DataFrame({f"{name} {wave}": f(2 * np.pi * p) for name, p in phases.items() for wave, f in waves})
 
 
 def _of_numbers(steps: Array, middle: float) -> Clock:
@@ -242,12 +225,7 @@ def _of_business_days(stamps: Sequence[Array], zoned: bool) -> Clock | None:
 
 def _weekday(dates: Array) -> Array:
     """0 for Monday."""
-    result: Array = (dates.astype("M8[D]").astype(np.int64) + 3) % 7  # the epoch was a Thursday
-    return result
-
-
-def _working(first_free: int) -> list[bool]:
-    return [day not in (first_free - 1, first_free % 7) for day in range(7)]
+    return (dates.astype("M8[D]").astype(np.int64) + 3) % 7  # the epoch was a Thursday
 
 
 def _on_day(months: Array, day: int) -> Array:

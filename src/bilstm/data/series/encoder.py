@@ -10,7 +10,7 @@ import polars as pl
 
 from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
-from bilstm.data.encoders import FeatureEncoder, is_constant
+from bilstm.data.encoders import FeatureEncoder, check_scales, is_constant
 from bilstm.data.series.clock import calendar
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows
@@ -54,13 +54,12 @@ class SeriesEncoder:
         encoder = cls(target_as, list(series.target_columns))
         encoder.span_years = series.clock.years(series.times.filter(covered)) if use_calendar else 0.0
         z = encoder._viewed(series)[covered]
-        for name, values in zip(encoder.target_columns, z.T, strict=True):
-            if np.isnan(values).all():
-                raise DataError(
-                    f"expected values of target {name!r} in the training part, got none ({series.source}, until "
-                    f"{series.times.filter(covered).max()!s})",
-                    hint="leave out the steps before its first value",
-                )
+        if (absent := np.isnan(z).all(axis=0)).any():
+            name, last = encoder.target_columns[int(absent.argmax())], series.times.filter(covered).max()
+            raise DataError(
+                f"expected values of target {name!r} in the training part, got none ({series.source}, until {last!s})",
+                hint="leave out the steps before its first value",
+            )
         encoder.mean, deviation = np.nanmean(z, axis=0), np.nanstd(z, axis=0)
         encoder.scale = np.where(is_constant(encoder.mean, deviation), 1.0, deviation)
         encoder.flagged = [name for name in series.target_columns if series.steps[name].filter(covered).null_count()]
@@ -97,21 +96,18 @@ class SeriesEncoder:
 
     def standardised(self, series: Series) -> Array:
         """z, (S, K) in float64, NaN where missing."""
-        z: Array = (self._viewed(series) - self.mean) / self.scale
-        return z
+        return (self._viewed(series) - self.mean) / self.scale
 
     def filled(self, series: Series) -> Array:
         """z with gaps filled by the last known value of the series, 0 before the first, (S, K) in float64."""
         z = self.standardised(series)
         if not np.isnan(z).any():
             return z
-        filled: Array = np.nan_to_num(series.forward_filled(pl.from_numpy(z).fill_nan(None)).to_numpy())
-        return filled
+        return series.forward_filled(pl.from_numpy(z).fill_nan(None)).fill_null(0.0).to_numpy()
 
     def following(self, windows: Windows) -> Array:
         """z behind each window, (W, h, K) in float64, NaN where missing."""
-        behind: Array = self.standardised(windows.series)[windows.rows_behind]
-        return behind
+        return self.standardised(windows.series)[windows.rows_behind]
 
     def inverse(self, z: Array) -> Array:
         """Standardised targets (…, K) in the caller's units, float64."""
@@ -132,13 +128,11 @@ class SeriesEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SeriesEncoder:
-        names = ("columns", "ahead")
-        encoders = {name: None if data[name] is None else FeatureEncoder.from_json(data[name]) for name in names}
-        rest = {name: value for name, value in data.items() if name != "goals"}
-        encoder = cls(target_columns=data["goals"], **(rest | encoders))
-        count = len(encoder.target_columns)
-        if count == 0 or not encoder.mean.shape == encoder.scale.shape == (count,):
-            raise DataError("expected a name, a mean and a scale for each target, got different numbers of them")
+        rest = dict(data)
+        for name in ("columns", "ahead"):
+            rest[name] = None if data[name] is None else FeatureEncoder.from_json(data[name])
+        encoder = cls(target_columns=rest.pop("goals"), **rest)
+        check_scales(encoder.target_columns, encoder.mean, encoder.scale)
         if encoder.target_as not in VIEWS:
             raise DataError(f"expected targets viewed as one of {', '.join(VIEWS)}, got {encoder.target_as!r}")
         return encoder
@@ -158,14 +152,13 @@ class SeriesEncoder:
 
     def beside(self, series: Series) -> pl.DataFrame:
         """All columns that are not targets: the caller's, the calendar's, and where targets were missing."""
-        gaps = series.steps.select(
-            pl.col(name).is_null().cast(pl.Float64).alias(name + MISSING) for name in self.flagged
-        )
-        return _side_by_side(series.steps.drop(self.target_columns), self._calendar(series), gaps)
+        gaps = series.steps.select(pl.col(self.flagged).is_null().cast(pl.Float64).name.suffix(MISSING))
+        columns = [series.steps.drop(self.target_columns), self._calendar(series), gaps]
+        return pl.concat(columns, how="horizontal")
 
     def known_ahead(self, series: Series) -> pl.DataFrame:
         """The columns that are known ahead: the caller's, and the calendar's."""
-        return _side_by_side(series.steps.select(series.future), self._calendar(series))
+        return pl.concat([series.steps.select(series.future), self._calendar(series)], how="horizontal")
 
     def _calendar(self, series: Series) -> pl.DataFrame:
         return calendar(series.times, series.clock, self.span_years) if self.span_years else pl.DataFrame()
@@ -175,12 +168,7 @@ def root_mean_squares(changes: Sequence[Array]) -> Array:
     """Sizes of changes, (n, K) each with NaN where unknown; 1 where there is none: (len(changes), K)."""
     counts = np.stack([(~np.isnan(change)).sum(axis=0) for change in changes])
     sums = np.stack([np.nansum(np.square(change), axis=0) for change in changes])
-    result: Array = np.sqrt(np.where((counts > 0) & (sums > 0), sums / np.maximum(counts, 1), 1.0))
-    return result
-
-
-def _side_by_side(*frames: pl.DataFrame) -> pl.DataFrame:
-    return pl.DataFrame([column for frame in frames for column in frame.get_columns()])
+    return np.sqrt(np.where((counts > 0) & (sums > 0), sums / np.maximum(counts, 1), 1.0))
 
 
 def _fitted(frame: pl.DataFrame, rows: Array) -> FeatureEncoder | None:

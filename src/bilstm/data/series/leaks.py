@@ -88,8 +88,7 @@ def _standard(table: Array) -> Array:
     count = np.maximum(known.sum(axis=0), 1)
     table = table - np.sum(table, axis=0, where=known) / count
     spread = np.sqrt(np.sum(table**2, axis=0, where=known) / count)
-    result: Array = table / np.where(spread > 0, spread, np.nan)
-    return result
+    return table / np.where(spread > 0, spread, np.nan)
 
 
 def _knowing(
@@ -219,13 +218,11 @@ def _rest(columns: Array, basis: Array) -> Array:
     """What a basis does not explain; zero where that is rounding."""
     rest = columns - basis @ (basis.T @ columns)
     whole = np.sqrt((columns**2).sum(axis=0))
-    result: Array = np.where(np.sqrt((rest**2).sum(axis=0)) > _ROUNDING * whole, rest, 0.0)
-    return result
+    return np.where(np.sqrt((rest**2).sum(axis=0)) > _ROUNDING * whole, rest, 0.0)
 
 
 def _correlation(one: Array, other: Array) -> Array:
     """Correlations of the columns of two tables; 0 where one does not vary."""
     one, other = one - one.mean(axis=0), other - other.mean(axis=0)
     sizes = np.sqrt(np.outer((one**2).sum(axis=0), (other**2).sum(axis=0)))
-    result: Array = np.where(sizes > 0, one.T @ other / np.where(sizes > 0, sizes, 1.0), 0.0)
-    return result
+    return np.where(sizes > 0, one.T @ other / np.where(sizes > 0, sizes, 1.0), 0.0)

@@ -11,20 +11,20 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_text
+from bilstm.data.columns import Array, as_text, by_appearance
 from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.series.clock import Clock
 from bilstm.data.series.table import Table, open_table, time_column
 from bilstm.data.series.timestamps import read_times
-from bilstm.data.source import check_columns
+from bilstm.data.source import check_columns, check_rows
 from bilstm.errors import DataError, warn
 
-SORT = "sort the rows by time"
 TWICE = (
     "are these several series? name the column that tells them apart (--group); in the night when clocks go back an "
     "hour comes twice: write times in UTC or with their offsets"
@@ -38,11 +38,6 @@ class Series(Dataset):
     ``steps`` holds Float64 columns: the targets (``target_columns``), then what is known of the past, then what is
     known ahead (``future``). Rows behind the last known target, in which only columns known ahead are filled, stay
     where they are.
-
-    Example:
-        >>> data = read_series(np.arange(5.0))
-        >>> data.target_columns, data.lengths.tolist(), data.clock.name, data.take([0]).times.to_list()
-        (('y',), [5], 'step of 1', [0.0, 1.0, 2.0, 3.0, 4.0])
     """
 
     times: pl.Series  # of every step, (S,), Datetime or Float64, ascending in each series
@@ -50,11 +45,6 @@ class Series(Dataset):
     target_columns: tuple[str, ...]  # to forecast
     future: tuple[str, ...] = ()  # columns known ahead
     per_step: ClassVar[tuple[str, ...]] = (*Dataset.per_step, "times")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.times) != self.steps.height:
-            raise DataError(f"expected a time for each of {self.steps.height} steps, got {len(self.times)}")
 
     @property
     def goals(self) -> tuple[str, ...]:
@@ -242,9 +232,9 @@ def read_series(
     times, zoned = _times(table, time, rows, lengths)
     if time is not None:
         rows, times = _ascending(rows, times, lengths, table, time)
-    starts = np.cumsum(lengths) - lengths
     if clock is None:
-        clock = Clock.of([times[int(a) : int(a + t)] for a, t in zip(starts, lengths, strict=True)], zoned)
+        ends = np.cumsum(lengths).tolist()
+        clock = Clock.of([times[start:end] for start, end in pairwise([0, *ends])], zoned)
     else:
         _check_clock(clock, times, lengths, zoned, table)
     series = Series(
@@ -266,13 +256,10 @@ def _in_groups(table: Table, group: str | None) -> tuple[Array, Array, pl.Series
     height = table.frame.height
     if group is None:
         return np.arange(height), np.array([height], dtype=np.int64), None
-    column = table.group(group)
-    names = as_text(column.unique(maintain_order=True))
-    first = column.rle_id() if column.is_sorted() else None
-    if first is None or int(first[-1]) + 1 != len(names):
-        known = pl.DataFrame({group: column.unique(maintain_order=True)}).with_row_index("number")
-        first = column.to_frame().join(known, on=group, how="left", maintain_order="left")["number"]
-    number = first.cast(pl.Int64).to_numpy()
+    column = as_text(table.column(group, "category"))
+    hint = "it names the series that a row belongs to"
+    check_rows(column.is_null(), table.source.at, f"a value of {group!r} in every row", hint=hint)
+    names, number = by_appearance(column)
     return np.argsort(number, kind="stable"), np.bincount(number).astype(np.int64), names
 
 
@@ -299,45 +286,38 @@ def _ascending(rows: Array, times: pl.Series, lengths: Array, table: Table, time
     again = frame.filter(pl.struct("series", "time").is_duplicated())
     source = table.source
     if again.height:
-        first = again.row(0, named=True)
-        same = (pl.col("series") == first["series"]) & (pl.col("time") == first["time"])
-        pair = sorted(again.filter(same)["row"].to_list())
-        raise DataError(
-            f"expected each time once in a series, got {first['time']} in column {time!r} twice "
-            f"({source.at(pair[0])} and {source.place(pair[1])})",
-            hint=TWICE,
-        )
+        number, stamp, _ = again.row(0)
+        pair = sorted(again.filter(pl.col("series") == number, pl.col("time") == stamp)["row"].to_list())
+        places = f"{source.at(pair[0])} and {source.place(pair[1])}"
+        message = f"expected each time once in a series, got {stamp} in column {time!r} twice ({places})"
+        raise DataError(message, hint=TWICE)
     backward = (np.diff(times.to_physical().to_numpy()) < 0) & (np.diff(series) == 0)
     place = int(np.flatnonzero(backward)[0]) + 1
-    raise DataError(
-        f"expected times that ascend in column {time!r}, got {times[place]} behind {times[place - 1]} "
-        f"({source.at(int(rows[place]))})",
-        hint=SORT + ("" if len(lengths) > 1 else "; if there are several series, name their column (--group)"),
-    )
+    got = f"{times[place]} behind {times[place - 1]} ({source.at(int(rows[place]))})"
+    hint = "sort the rows by time"
+    if len(lengths) == 1:
+        hint += "; if there are several series, name their column (--group)"
+    raise DataError(f"expected times that ascend in column {time!r}, got {got}", hint=hint)
 
 
 def _steps(times: pl.Series, lengths: Array) -> Array:
     """Differences between times that follow each other in one series."""
     inside = np.ones(max(len(times) - 1, 0), dtype=bool)
     inside[np.cumsum(lengths)[:-1] - 1] = False
-    result: Array = np.diff(times.to_physical().to_numpy())[inside]
-    return result
+    return np.diff(times.to_physical().to_numpy())[inside]
 
 
 def _check_clock(clock: Clock, times: pl.Series, lengths: Array, zoned: bool, table: Table) -> None:
     """Refuse times of another kind, or much closer ones, than those of a known clock."""
-    is_number = times.dtype == pl.Float64
+    is_number, expected = times.dtype == pl.Float64, f"expected times in steps of {clock.name}"
     if clock.unit != "irregular" and is_number != (clock.unit == "number"):
         got = "numbers" if is_number else "dates"
-        raise DataError(f"expected times in steps of {clock.name}, got {got} ({table.source})", hint="name --time")
+        raise DataError(f"{expected}, got {got} ({table.source})", hint="name --time")
     steps = _steps(times, lengths)
     middle = float(np.median(steps)) / (1 if is_number else 1e6) if len(steps) else clock.step
     if clock.unit != "irregular" and middle < 0.9 * clock.step:
-        step = f"{middle:g}" if is_number else f"{middle:g} seconds"
-        raise DataError(
-            f"expected times in steps of {clock.name}, got times that lie {step} apart ({table.source})",
-            hint="bring the data to that step first, by sums or means",
-        )
+        got = f"times that lie {middle:g}{'' if is_number else ' seconds'} apart ({table.source})"
+        raise DataError(f"{expected}, got {got}", hint="bring the data to that step first, by sums or means")
     if zoned != clock.zoned and not is_number:
         known, got = ("with", "without") if clock.zoned else ("without", "with")
         warn(f"expected times {known} offsets, got times {got} ({table.source})", stacklevel=4)
@@ -351,11 +331,9 @@ def _without_gaps(data: Series) -> Series:
     if total == 0:
         return data
     if total > len(missing):
-        raise DataError(
-            f"expected steps of {data.clock.name}, got {len(missing)} rows with {total} steps missing between them "
-            f"({data.source})",
-            hint="fill the gaps, or drop the column of times: then steps are counted",
-        )
+        got = f"{len(missing)} rows with {total} steps missing between them ({data.source})"
+        hint = "fill the gaps, or drop the column of times: then steps are counted"
+        raise DataError(f"expected steps of {data.clock.name}, got {got}", hint=hint)
     gaps = int(np.count_nonzero(missing))
     were = f"{total} steps missing in {gaps} gap{'s' * (gaps > 1)} were" if total > 1 else "1 step missing was"
     warn(f"{were} filled in as missing (steps of {data.clock.name}, {data.source})", stacklevel=3)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_column, as_text
+from bilstm.data.columns import Array, as_column
 from bilstm.data.dataset import as_frame, is_frame
 from bilstm.data.series.timestamps import looks_like_times
 from bilstm.data.source import ARRAYS, Source, check_rows
@@ -31,7 +31,7 @@ class Table:
     def column(self, name: str, kind: str = "") -> pl.Series:
         """A column as Float64 or String."""
         column = self.frame[name]
-        if self.source.is_file:
+        if self.source.path is not None:
             column = typed(column, kind, self.source)
         else:
             column = as_column(column, "category" if kind == "category" else "")
@@ -39,13 +39,6 @@ class Table:
             hint = "series are made of numbers; drop the column, or give its numbers as such"
             check_rows(column.is_not_null(), self.source.at, f"a number in column {name!r}", column, hint)
             return column.cast(pl.Float64)
-        return column
-
-    def group(self, name: str) -> pl.Series:
-        """The column of the series' names, as text."""
-        column = as_text(self.column(name, "category"))
-        hint = "it names the series that a row belongs to"
-        check_rows(column.is_null(), self.source.at, f"a value of {name!r} in every row", hint=hint)
         return column
 
     def times(self, name: str) -> pl.Series:
@@ -61,8 +54,11 @@ class Table:
         Without ``targets`` it is the only column of numbers, without ``features`` all that hold numbers; ``others`` are
         neither.
         """
-        _check_apart(targets, future, others, self.source)
-        named = [*targets, *future, *(features or ())]
+        apart = [*targets, *future]
+        for name in (name for name in apart if apart.count(name) > 1 or name in others):
+            expected = "different columns for targets, times, groups and what is known ahead"
+            raise DataError(f"expected {expected}, got {name!r} for two of them ({self.source})")
+        named = [*apart, *(features or ())]
         if self.frame.height == 0:
             raise DataError(f"expected at least one row, got none ({self.source})")
         candidates = [n for n in self.frame.columns if n not in others] if features is None or not targets else []
@@ -91,16 +87,14 @@ class Table:
         if len(numbers) == 1:
             return numbers[0]
         shown = ", ".join(map(repr, numbers[:8])) or "no column of numbers"
-        raise DataError(
-            f"expected a target, got {len(numbers)} columns to choose from: {shown} ({self.source})",
-            hint="name what to forecast with --target",
-        )
+        message = f"expected a target, got {len(numbers)} columns to choose from: {shown} ({self.source})"
+        raise DataError(message, hint="name what to forecast with --target")
 
 
 def open_table(data: Any) -> Table:
     """A file, a frame or an array as a :class:`Table`."""
     if isinstance(data, (str, Path)):
-        return Table(read_raw(Path(data)), Source.of_file(data))
+        return Table(read_raw(data), Source.of_file(data))
     if isinstance(data, pl.Series):
         data = data.to_frame(data.name or "y")
     elif hasattr(data, "to_frame") and hasattr(data, "index"):  # a series of pandas
@@ -124,10 +118,8 @@ def time_column(table: Table, names: Sequence[str]) -> str | None:
         if len(candidates) == 1:
             return candidates[0]
         if len(candidates) > 1:
-            raise DataError(
-                f"expected one column of times, got {', '.join(map(repr, candidates))} ({table.source})",
-                hint="name the one that steps follow with --time",
-            )
+            message = f"expected one column of times, got {', '.join(map(repr, candidates))} ({table.source})"
+            raise DataError(message, hint="name the one that steps follow with --time")
     return None
 
 
@@ -139,17 +131,8 @@ def _numbers(data: Any) -> Array:
         got = f"an array of shape {array.shape} and type {array.dtype}"
     except (TypeError, ValueError):  # lists of different lengths, objects that are no numbers
         got = f"a {type(data).__name__} that is none"
-    raise DataError(
-        f"expected a series of numbers (T,) or several side by side (T, K), got {got}",
-        hint="series of different lengths go into one long table, with a column that names them (group)",
-    )
-
-
-def _check_apart(targets: Sequence[str], future: Sequence[str], others: Collection[str | None], source: Source) -> None:
-    names = [*targets, *future]
-    for name in (name for name in names if names.count(name) > 1 or name in others):
-        expected = "different columns for targets, times, groups and what is known ahead"
-        raise DataError(f"expected {expected}, got {name!r} for two of them ({source})")
+    hint = "series of different lengths go into one long table, with a column that names them (group)"
+    raise DataError(f"expected a series of numbers (T,) or several side by side (T, K), got {got}", hint=hint)
 
 
 def _from_pandas(X: Any) -> pl.DataFrame:

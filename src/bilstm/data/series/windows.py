@@ -34,20 +34,17 @@ class Windows(Dataset):
     def series_starts(self) -> Array:
         """Row of ``steps`` at which the series of each window begins, (W,)."""
         firsts = self.series.starts
-        result: Array = firsts[np.searchsorted(firsts, self.ends, side="right") - 1]
-        return result
+        return firsts[np.searchsorted(firsts, self.ends, side="right") - 1]
 
     @cached_property
     def rows_behind(self) -> Array:
         """Rows of what is to be forecast, (W, horizon)."""
-        rows: Array = self.ends[:, None] + 1 + np.arange(self.horizon)
-        return rows
+        return self.ends[:, None] + 1 + np.arange(self.horizon)
 
     @cached_property
     def following(self) -> Array:
         """What came behind each window, (W, horizon, K) in the caller's units, NaN where it is not known."""
-        behind: Array = self.series.target_matrix[self.rows_behind]
-        return behind
+        return self.series.target_matrix[self.rows_behind]
 
     @cached_property
     def covered(self) -> Array:
@@ -55,8 +52,7 @@ class Windows(Dataset):
         change = np.zeros(self.steps.height + 1, dtype=np.int64)
         np.add.at(change, self.starts, 1)
         np.add.at(change, self.ends + self.horizon + 1, -1)
-        touched: Array = np.cumsum(change)[:-1] > 0
-        return touched
+        return np.cumsum(change)[:-1] > 0
 
     @property
     def names(self) -> pl.Series | None:
@@ -77,11 +73,8 @@ class Windows(Dataset):
 
     def between(self, start: Any, stop: Any = None) -> Array:
         """Which windows forecast nothing before ``start``, and nothing at ``stop`` or later: a mask (W,)."""
-        times = self.series.times
-        mask: Array = (times.gather(self.rows_behind[:, 0]) >= start).to_numpy()
-        if stop is not None:
-            mask = mask & (times.gather(self.rows_behind[:, -1]) < stop).to_numpy()
-        return mask
+        mask: Array = (self.series.times.gather(self.rows_behind[:, 0]) >= start).to_numpy()
+        return mask if stop is None else mask & self.before(stop)
 
     @property
     def is_table(self) -> bool:

@@ -126,8 +126,7 @@ class SoundEncoder:
             blocks = [running.removed(mel[a : a + BLOCK_FRAMES]) for a in range(0, len(mel), BLOCK_FRAMES)]
             return np.concatenate(blocks) if blocks else np.zeros((0, self.mels), np.float32)
         own = mel.mean(axis=0, dtype=np.float64) if len(mel) else self.mean
-        result: Array = (mel - own.astype(np.float32)) / self.scale.astype(np.float32)
-        return result
+        return (mel - own.astype(np.float32)) / self.scale.astype(np.float32)
 
     def stacked(self, frames: Array) -> Array:
         """Frames (T, mels) as steps (⌈T / stack⌉, stack · mels); the last frame fills up the last step."""
@@ -315,8 +314,7 @@ class _Moments:
 
     @property
     def mean(self) -> Array:
-        result: Array = (0.0 if self._shift is None else self._shift) + self._sum / self.frames
-        return result
+        return (0.0 if self._shift is None else self._shift) + self._sum / self.frames
 
     @property
     def deviation(self) -> Array:
@@ -324,5 +322,4 @@ class _Moments:
         mu = self._sum / self.frames
         variance = (self._aa - 2 * mu * self._ab + mu * mu * self._bb) / self.frames
         deviation = np.sqrt(np.maximum(variance, 0.0))
-        result: Array = np.where(deviation <= 10 * np.finfo(np.float32).eps * np.abs(self.mean), 1.0, deviation)
-        return result
+        return np.where(deviation <= 10 * np.finfo(np.float32).eps * np.abs(self.mean), 1.0, deviation)

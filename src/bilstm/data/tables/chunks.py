@@ -63,15 +63,16 @@ def read_chunks(shard: Shard, columns: Sequence[str] | None = None) -> Iterator[
     """The rows of a shard in their order, some at a time, with the file's own types; of Parquet only ``columns``."""
     if shard.groups is not None:
         frames = _parquet_frames(shard, columns)
-    elif has_suffix(shard.path, JSON_LINES):
-        frames = _json_frames(shard)
     else:
-        frames = _csv_frames(shard)
+        frames = _json_frames(shard) if has_suffix(shard.path, JSON_LINES) else _csv_frames(shard)
     first = shard.first
-    for frame in frames:
-        if frame.height:
-            yield first, frame
-            first += frame.height
+    try:
+        for frame in frames:
+            if frame.height:
+                yield first, frame
+                first += frame.height
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
+        raise unreadable(shard.path, error) from None
 
 
 def whole_groups(chunks: Iterator[Chunk], group: str, path: Path) -> Iterator[Chunk]:
@@ -89,21 +90,18 @@ def whole_groups(chunks: Iterator[Chunk], group: str, path: Path) -> Iterator[Ch
             yield start, rows[:cut]
         waiting, start = rows[cut:], start + cut
         if waiting.estimated_size() > 16 * PIECE:
-            raise DataError(
-                f"expected sequences that fit into memory, got one of more than {waiting.height:,} rows "
-                f"({path}, {group} {waiting[group][0]})",
-                hint=f"is {group} the column that names the sequence?",
-            )
+            got = f"one of more than {waiting.height:,} rows ({path}, {group} {waiting[group][0]})"
+            hint = f"is {group} the column that names the sequence?"
+            raise DataError(f"expected sequences that fit into memory, got {got}", hint=hint)
     if waiting is not None:
         yield start, waiting
 
 
 def interrupted(group: str, name: Any, where: str) -> DataError:
     """The rows of a sequence are not next to each other."""
-    return DataError(
-        f"expected the rows of a sequence next to each other, got {group} {name!r} again after others ({where})",
-        hint=f"sort each file by {group}, and keep a sequence in one file; a table that fits into memory needs neither",
-    )
+    hint = f"sort each file by {group}, and keep a sequence in one file; a table that fits into memory needs neither"
+    got = f"got {group} {name!r} again after others ({where})"
+    return DataError(f"expected the rows of a sequence next to each other, {got}", hint=hint)
 
 
 def parquet(path: Path) -> Any:
@@ -129,27 +127,20 @@ def _parquet_frames(shard: Shard, columns: Sequence[str] | None) -> Iterator[pl.
 
 
 def _csv_frames(shard: Shard) -> Iterator[pl.DataFrame]:
-    path, separator = shard.path, separator_of(shard.path)
-    header = b""
-    try:
-        with _without_mark(path) as file:
-            for records in whole_records(file, path, shard.size):
-                table = header + records
-                header = header or records[: first_end(records)]
-                yield parsed_csv(table, separator)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
-        raise unreadable(path, error) from None
+    separator, header = separator_of(shard.path), b""
+    with _without_mark(shard.path) as file:
+        for records in whole_records(file, shard.path, shard.size):
+            table = header + records
+            header = header or records[: first_end(records)]
+            yield parsed_csv(table, separator)
 
 
 def _json_frames(shard: Shard) -> Iterator[pl.DataFrame]:
-    try:
-        with _without_mark(shard.path) as file:
-            while lines := file.readlines(shard.size):
-                whole = b"".join(lines)
-                if whole.strip():
-                    yield pl.read_ndjson(whole, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, *DAMAGED) as error:
-        raise unreadable(shard.path, error) from None
+    with _without_mark(shard.path) as file:
+        while lines := file.readlines(shard.size):
+            whole = b"".join(lines)
+            if whole.strip():
+                yield pl.read_ndjson(whole, infer_schema_length=None)
 
 
 def _without_mark(path: Path) -> BufferedIOBase:
@@ -176,10 +167,9 @@ def whole_records(file: BufferedIOBase, path: Path, size: int) -> Iterator[bytes
             yield rest[:cut]
             rest = rest[cut:]
         elif len(rest) > LONGEST_RECORD:
-            raise DataError(
-                f"expected records of at most {LONGEST_RECORD >> 20} MiB, got a longer one ({path})",
-                hint="is there a quote that is opened and never closed?",
-            )
+            hint = "is there a quote that is opened and never closed?"
+            message = f"expected records of at most {LONGEST_RECORD >> 20} MiB, got a longer one ({path})"
+            raise DataError(message, hint=hint)
     if rest:
         yield rest
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
-from bilstm.data.columns import as_column
+from bilstm.data.columns import as_column, kinds_of
 from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.source import JSON_LINES, PARQUET, TABLES, Source, check_columns, check_rows, has_suffix, header_of
 from bilstm.data.stream import Stream
 from bilstm.data.tables.chunks import PIECE, Chunk, Shard, parquet, read_chunks, shards_of, whole_groups
-from bilstm.data.tables.reader import no_target, table_of, typed_frame, warn_of_order
+from bilstm.data.tables.reader import check_target, table_of, typed_frame, warn_of_order
 from bilstm.data.text.reader import WORDS_COLUMNS, sentences_of, texts_of
 from bilstm.errors import DataError, ParameterError, did_you_mean
 
@@ -77,14 +77,9 @@ def read_folder(
     if not shards:
         raise DataError(f"expected rows, got none in any file ({folder})")
     held = max(shard.held for shard in shards) + 3 * piece  # what a reader has taken in, and what becomes of it
-    return Stream(
-        shards,
-        layout.read,
-        source=Source(str(folder)),
-        digest=_digest(files, Path(folder), layout),
-        side_by_side=max(1, min(MOST_SIDE_BY_SIDE, READERS // held)),
-        kinds=layout.kinds,
-    )
+    side_by_side = max(1, min(MOST_SIDE_BY_SIDE, READERS // held))
+    digest = _digest(files, Path(folder), layout)
+    return Stream(shards, layout.read, Source(str(folder)), digest, side_by_side, layout.kinds)
 
 
 def is_folder(path: str) -> bool:
@@ -117,12 +112,11 @@ class Layout:
             known[self.group] = "category"  # 001 and 1 are two names
         if self.text is None and self.targets:
             typed = typed_frame(head.select(columns), source, dict.fromkeys(self.targets, "target") | known)
-            known |= {name: "category" if dtype == pl.String else "number" for name, dtype in typed.schema.items()}
+            known |= kinds_of(typed)
             if self.order is not None:
                 warn_of_order(typed[self.order])
         elif self.targets and not isinstance(head[self.targets[0]].dtype, pl.List):
-            typed = typed_frame(head.select(self.targets), source, {self.targets[0]: "target"})
-            known[self.targets[0]] = "category" if typed.dtypes[0] == pl.String else "number"
+            known |= kinds_of(typed_frame(head.select(self.targets), source, {self.targets[0]: "target"}))
         layout = replace(self, kinds=known, columns=tuple(columns))
         layout.dataset(source, head[:2])  # what cannot be read at all is told now
         return layout
@@ -160,9 +154,8 @@ class Layout:
             target = self.targets[0]
             data = texts_of(frame, source, text=self.text, target=target, kind=self.kinds.get(target, ""))
             assert data.targets is not None
-            missing = data.targets[target].is_null()
-            if missing.any() and not isinstance(data.targets.dtypes[0], pl.List):
-                raise no_target(target, source.at(int(missing.arg_true()[0])))
+            if not isinstance(data.targets.dtypes[0], pl.List):
+                check_target(data.targets[target], source.at)
             return data
         typed = typed_frame(frame, source, self.kinds)
         is_infinite = typed.select(pl.col(pl.Float64).is_infinite().any())
@@ -195,9 +188,9 @@ def _files(folder: str | Path) -> list[Path]:
         paths = [path for path in map(Path, glob.glob(str(folder))) if not _is_hidden(Path(path.name))]
     files = sorted(path for path in paths if path.is_file() and has_suffix(path, TABLES) and path.stat().st_size)
     if not files:
-        here = sorted(path.name for path in root.parent.iterdir()) if root.parent.is_dir() else []
-        of_folder = "a folder holds tables; other data is read from one file"
-        hint = of_folder if root.is_dir() else did_you_mean(root.name, here)
+        hint = "a folder holds tables; other data is read from one file"
+        if not root.is_dir():
+            hint = did_you_mean(root.name, sorted(path.name for path in root.parent.glob("*")))
         raise DataError(f"expected Parquet, CSV or JSON lines files, got none ({folder})", hint=hint)
     for path in files:
         if any(has_suffix(path, kind) != has_suffix(files[0], kind) for kind in (PARQUET, JSON_LINES)):
@@ -217,17 +210,15 @@ def _rows(path: Path) -> Iterator[Chunk]:
 
 def _check_columns(files: Sequence[Path], layout: Layout) -> None:
     """All files have the columns of the first, of the same kinds, as far as that shows without reading them."""
-    expected: dict[str, str] | None = None
+    expected = _columns(files[0])
     for path in files:
         columns = _columns(path)
-        expected = expected or columns
         for name in layout.columns if columns else ():
             check_columns([name], list(columns), Source.of_file(path))
-            if "" not in (columns[name], expected[name]) and columns[name] != expected[name]:
-                raise DataError(
-                    f"expected {expected[name]} in column {name!r} as in {files[0]}, got {columns[name]} ({path})",
-                    hint="write all files with the same types",
-                )
+            kind, first = columns[name], expected[name]
+            if kind and first and kind != first:
+                message = f"expected {first} in column {name!r} as in {files[0]}, got {kind} ({path})"
+                raise DataError(message, hint="write all files with the same types")
 
 
 def _columns(path: Path) -> dict[str, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import as_column, whole_numbers
+from bilstm.data.columns import Array, as_column, by_appearance, whole_numbers
 from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.source import (
     DAMAGED,
@@ -29,7 +29,6 @@ from bilstm.errors import DataError, warn
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
 DECIMAL_COMMA = r"^[+-]?\d[\d.]*,\d+$"
-NO_KINDS: Mapping[str, str] = {}
 
 
 def read_table(
@@ -67,12 +66,11 @@ def read_table(
     Example:
         >>> data = read_table("houses.csv", target="medv", drop=["b"])  # doctest: +SKIP
     """
-    source = Source.of_file(path)
-    targets = [target] if isinstance(target, str) else list(target or ())
+    source, targets = Source.of_file(path), [target] if isinstance(target, str) else list(target or ())
     kinds = dict.fromkeys(targets, "target") | dict(kinds or {})
     if group is not None:
         kinds[group] = "category"  # 001 and 1 are two names
-    frame = typed_frame(read_raw(Path(path)), source, kinds)
+    frame = typed_frame(read_raw(path), source, kinds)
     check_columns([*kinds, *drop], frame.columns, source)
     dataset = table_of(frame, source, targets=targets, drop=drop, group=group, order=order, features=features)
     if order is not None:
@@ -99,28 +97,17 @@ def table_of(
     if group is not None:
         frame = _grouped(frame, group, order, source)
     not_features = {*targets, *drop, group, order}
-    names = list(features) if features is not None else [n for n in frame.columns if n not in not_features]
+    names = [n for n in frame.columns if n not in not_features] if features is None else list(features)
     check_columns(names, frame.columns, source)
     if not names:
         raise DataError(f"expected at least one feature column, got none ({source})")
-    if group is None:
-        lengths, firsts, ids = np.ones(frame.height, dtype=np.int64), None, None
-    else:
-        lengths, firsts = _runs(frame[group])
-        ids = frame[group].gather(firsts)
-    return Dataset(
-        steps=frame.select(names),
-        lengths=lengths,
-        targets=_targets(frame, targets, lengths, firsts, group, source) if targets else None,
-        ids=ids,
-        source=source,
-        read_with=without_none(group=group, order=order),
-    )
-
-
-def read_frame(path: str | Path, kinds: Mapping[str, str] = NO_KINDS) -> pl.DataFrame:
-    """Read a file as it is: Float64 for columns of numbers, String for all others."""
-    return typed_frame(read_raw(Path(path)), Source.of_file(path), kinds)
+    lengths, ids, firsts = np.ones(frame.height, dtype=np.int64), None, None
+    if group is not None:
+        firsts = (frame[group].rle_id().diff().fill_null(1) != 0).arg_true().to_numpy().astype(np.int64)
+        lengths, ids = np.diff(np.append(firsts, frame.height)), frame[group].gather(firsts)
+    known = _targets(frame, targets, lengths, firsts, group, source) if targets else None
+    read_with = without_none(group=group, order=order)
+    return Dataset(frame.select(names), lengths, known, ids, source, read_with)
 
 
 def typed_frame(frame: pl.DataFrame, source: Source, kinds: Mapping[str, str]) -> pl.DataFrame:
@@ -132,9 +119,9 @@ def typed_frame(frame: pl.DataFrame, source: Source, kinds: Mapping[str, str]) -
     return frame.with_columns(pl.col(numbers).cast(pl.Float64).fill_nan(None)).with_columns(others)
 
 
-def read_raw(path: Path) -> pl.DataFrame:
+def read_raw(path: str | Path) -> pl.DataFrame:
     """Read a file with the types that it has itself: every column of a CSV file is text."""
-    existing_file(path, "a table")
+    path = existing_file(path, "a table")
     try:
         if has_suffix(path, JSON_LINES):
             with open_bytes(path) as file:
@@ -194,12 +181,10 @@ def _as_number(text: pl.Series, source: Source, *, forced: bool) -> pl.Series:
     if count:
         row = int(wrong.arg_true()[0])
         value = text[row]
-        raise DataError(
-            f"expected a number in column {text.name!r}, got {value!r} ({source.at(row)})",
-            hint="write decimals with a point and without thousands separators"
-            if re.match(DECIMAL_COMMA, value)
-            else "correct it, leave it empty if it is unknown, or drop the column",
-        )
+        hint = "correct it, leave it empty if it is unknown, or drop the column"
+        if re.match(DECIMAL_COMMA, value):
+            hint = "write decimals with a point and without thousands separators"
+        raise DataError(f"expected a number in column {text.name!r}, got {value!r} ({source.at(row)})", hint=hint)
     check_rows(values.is_infinite(), source.at, f"a finite number in column {text.name!r}", text)
     return values
 
@@ -208,8 +193,7 @@ def _grouped(frame: pl.DataFrame, group: str, order: str | None, source: Source)
     """Rows of one group next to each other: groups by first appearance, rows by ``order`` or as in the file."""
     for name in [group, *([order] if order else [])]:
         check_rows(frame[name].is_null(), source.at, f"a value of {name!r} in every row")
-    names = frame[group].unique(maintain_order=True)
-    appearance = frame[group].replace_strict(names, pl.Series(range(len(names))), return_dtype=pl.Int64)
+    _, appearance = by_appearance(frame[group])
     return frame.sort([appearance, *([pl.col(order)] if order else [])], maintain_order=True)
 
 
@@ -223,44 +207,28 @@ def warn_of_order(column: pl.Series) -> None:
         )
 
 
-def _runs(column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths and first rows of the runs of equal values."""
-    firsts = (column.rle_id().diff().fill_null(1) != 0).arg_true().to_numpy().astype(np.int64)
-    return np.diff(np.append(firsts, len(column))), firsts
-
-
 def _targets(
-    frame: pl.DataFrame,
-    names: Sequence[str],
-    lengths: np.ndarray,
-    firsts: np.ndarray | None,
-    group: str | None,
-    source: Source,
+    frame: pl.DataFrame, names: Sequence[str], lengths: Array, firsts: Array | None, group: str | None, source: Source
 ) -> pl.DataFrame:
+    def at(row: int) -> str:
+        return source.at(row) if group is None else f"{source}, {group} {frame[group][row]}"
+
     columns = []
     for name in names:
         column = frame[name]
-        if column.null_count():
-            row = int(column.is_null().arg_true()[0])
-            raise no_target(name, source.at(row) if group is None else f"{source}, {group} {frame[group][row]}")
+        check_target(column, at)
         if firsts is not None:
+            first = column.gather(np.repeat(firsts, lengths))
+            for row in (first != column).arg_true()[:1]:
+                got = f"got {first[row]!r} and {column[row]!r} ({at(row)})"
+                hint = "a model with one output a sequence needs a target that is constant inside the group"
+                raise DataError(f"expected one {name!r} for a sequence, {got}", hint=hint)
             column = column.gather(firsts)
-            repeated = column.gather(np.repeat(np.arange(len(lengths)), lengths))
-            differs = repeated.ne_missing(frame[name])
-            if differs.any():
-                row = int(differs.arg_true()[0])
-                raise DataError(
-                    f"expected one {name!r} for a sequence, got {repeated[row]!r} and {frame[name][row]!r} "
-                    f"({source}, {group} {frame[group][row] if group else ''})",
-                    hint="a model with one output a sequence needs a target that is constant inside the group",
-                )
         columns.append(whole_numbers(column))
     return pl.DataFrame(columns)
 
 
-def no_target(name: str, place: str) -> DataError:
-    """A target is missing at a place."""
-    return DataError(
-        f"expected a value of target {name!r} in every row, got a missing one ({place})",
-        hint="leave rows without a target out of this data; to predict them is another step",
-    )
+def check_target(column: pl.Series, at: Callable[[int], str]) -> None:
+    """Raise a DataError for the first row without a target."""
+    hint = "leave rows without a target out of this data; to predict them is another step"
+    check_rows(column.is_null(), at, f"a value of target {column.name!r} in every row", "a missing one", hint)

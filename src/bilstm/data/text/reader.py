@@ -171,7 +171,7 @@ def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dat
     Example:
         >>> data = read_texts("reviews.csv", text="review", target="stars")  # doctest: +SKIP
     """
-    return texts_of(read_raw(Path(path)), Source.of_file(path), text=text, target=target)
+    return texts_of(read_raw(path), Source.of_file(path), text=text, target=target)
 
 
 def read_lines(source: str | Path | bytes) -> Dataset:
