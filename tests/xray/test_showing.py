@@ -13,7 +13,7 @@ import pytest
 from bilstm.errors import BilstmError, ParameterError
 from bilstm.formatting import clipped, unique
 from bilstm.plotting.charts import place
-from bilstm.plotting.fonts import drawable
+from bilstm.plotting.figures import drawable
 from bilstm.xray import panels, x_ray
 from bilstm.xray.pictures import charts, contribution_charts
 from tests.compare import assert_close

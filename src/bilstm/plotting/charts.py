@@ -18,34 +18,16 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJ
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: what it is called, what one should see in it, and its figure.
+    """One chart: what it is called, what one should see in it, and its figure."""
 
-    Args:
-        title: a few words.
-        note: a sentence or two for the reader, plain text; also what a screen reader says of the chart.
-        figure: as :func:`bilstm.plotting.interactive.to_plotly` gives it.
-        height: pixels on a wide screen.
-
-    Example:
-        >>> from bilstm.plotting.description import Axis, Line, Panel
-        >>> from bilstm.plotting.interactive import to_plotly
-        >>> chart = Chart("Loss", "It falls.", to_plotly([Panel([Line([3.0, 2.0])], y=Axis("loss"))]))
-        >>> chart.figure["layout"]["yaxis"]["title"]["text"]
-        'loss'
-    """
-
-    title: str
-    note: str
-    figure: Mapping[str, Any] = field(repr=False)
-    height: int = 360
+    title: str  # a few words
+    note: str  # a sentence or two for the reader, plain text; also what a screen reader says of the chart
+    figure: Mapping[str, Any] = field(repr=False)  # as :func:`bilstm.plotting.interactive.to_plotly` gives it
+    height: int = 360  # pixels on a wide screen
 
 
 def script() -> str:
-    """Two <script> elements for the end of a page's head: plotly.js itself, and what draws every chart in its place.
-
-    Raises:
-        ExtraError: plotly is not installed.
-    """
+    """Two <script> elements for the end of a page's head: plotly.js itself, and what draws every chart in its place."""
     library = from_extra("plotly.offline", "report").get_plotlyjs()
     return f"<script>{library}</script>\n<script>{DRAW}</script>"
 
@@ -63,13 +45,7 @@ def place(chart: Chart) -> str:
 
 
 def page(title: str, charts: Iterable[Chart], *, before: str = "") -> str:
-    """A whole page with charts one below the other, which needs no other file and no network.
-
-    Args:
-        title: of the page, plain text.
-        charts: in the order of reading.
-        before: HTML between the heading and the first chart.
-    """
+    """A whole page with charts one below the other, which needs no other file; ``before`` is HTML above the first."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n{CLOSED}'
     body = "\n".join(place(chart) for chart in charts)
     return (

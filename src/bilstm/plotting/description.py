@@ -29,17 +29,11 @@ Values = Sequence[Any] | NDArray[Any]  # numbers, or dates of numpy
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """Something that is drawn.
+    """Something that is drawn."""
 
-    Args:
-        name: in the legend; without one it is not listed there.
-        hover: what is shown beside a pointer on it, in plotly's template language; on paper it is left out.
-        details: what ``%{customdata}`` stands for in ``hover``, one for each point.
-    """
-
-    name: str = ""
-    hover: str = ""
-    details: Values | None = None
+    name: str = ""  # in the legend; without one it is not listed there
+    hover: str = ""  # what is shown beside a pointer on it, in plotly's template language; not on paper
+    details: Values | None = None  # what ``%{customdata}`` stands for in ``hover``, one for each point
 
 
 @dataclass(frozen=True)
@@ -68,21 +62,18 @@ class Points(Mark):
 
 @dataclass(frozen=True)
 class Bars(Mark):
-    """Bars from 0; those of a panel at the same place stand on each other, below 0 apart from above.
-
-    Args:
-        amounts: how long they are.
-        at: where they stand; 0, 1, 2 … without.
-        colour: of all, or of each.
-        width: of the places that ``at`` numbers; chosen by the renderer without.
-        is_horizontal: they lie, and ``at`` is on the axis y.
-    """
+    """Bars from 0; those of a panel at the same place stand on each other, below 0 apart from above."""
 
     amounts: Values
-    at: Values | None = None
-    colour: str | Sequence[str] = BLUE
-    width: float | None = None
-    is_horizontal: bool = False
+    at: Values | None = None  # 0, 1, 2 … without
+    colour: str | Sequence[str] = BLUE  # of all, or of each
+    width: float | None = None  # in units of ``at``; chosen by the renderer without
+    is_horizontal: bool = False  # they lie, and ``at`` is on the axis y
+
+    @property
+    def places(self) -> Values:
+        """Where they stand."""
+        return np.arange(len(self.amounts)) if self.at is None else self.at
 
 
 @dataclass(frozen=True)
@@ -98,34 +89,26 @@ class Band(Mark):
 
 @dataclass(frozen=True)
 class HeatMap(Mark):
-    """Numbers as colours.
+    """Numbers as colours."""
 
-    Args:
-        z: (rows, columns); NaN stays empty.
-        colours: one of ``SCALES``.
-        low, high: what the ends of the scale stand for; without, 0 is in the middle of a diverging one, and others go
-            from the smallest to the largest number.
-        x, y: the middles of columns and rows, where these are numbers; 0, 1, 2 … without.
-        scale: maps of the same name share one bar of colours; without a name there is none.
-        scale_title: beside the bar.
-        written: a text for each cell, "" for none.
-    """
-
-    z: NDArray[Any]
-    colours: str = "diverging"
+    z: NDArray[Any]  # (rows, columns); NaN stays empty
+    colours: str = "diverging"  # one of SCALES
+    # what the ends of the scale stand for; without, 0 is in the middle of a diverging one, and others go from the
+    # smallest to the largest number
     low: float | None = None
     high: float | None = None
-    x: Values | None = None
+    x: Values | None = None  # the middles of columns and rows, where these are numbers; 0, 1, 2 … without
     y: Values | None = None
-    scale: str = ""
-    scale_title: str = ""
-    written: Sequence[Sequence[str]] | None = None
+    scale: str = ""  # maps of the same name share one bar of colours; without a name there is none
+    scale_title: str = ""  # beside the bar
+    written: Sequence[Sequence[str]] | None = None  # a text for each cell, "" for none
 
     def limits(self) -> tuple[float, float]:
         """What the ends of the scale stand for."""
         known = self.z[np.isfinite(self.z)]
         if self.colours == "diverging":
-            low, high = (-float(np.abs(known).max(initial=0.0)) or -1.0), (float(np.abs(known).max(initial=0.0)) or 1.0)
+            high = float(np.abs(known).max(initial=0.0)) or 1.0
+            low = -high
         else:
             low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         return low if self.low is None else self.low, high if self.high is None else self.high
@@ -162,46 +145,28 @@ class Texts(Mark):
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a panel.
+    """One axis of a panel."""
 
-    Args:
-        title: beside it; a line break is one.
-        labels: what stands at 0, 1, 2 …, where places have names.
-        scale: how numbers are written and spaced; dates are recognised.
-        limits: from where to where; all that is drawn without.
-        is_reversed: from the top down, or from right to left.
-        is_bare: no ticks and no labels.
-        few: labels are neighbours of each other, and a few of them tell enough.
-    """
-
-    title: str = ""
-    labels: Sequence[str] | None = None
-    scale: Literal["linear", "log", "percent", "whole"] = "linear"
-    limits: tuple[float, float] | None = None
-    is_reversed: bool = False
-    is_bare: bool = False
-    few: bool = False
+    title: str = ""  # beside it; a line break is one
+    labels: Sequence[str] | None = None  # what stands at 0, 1, 2 …, where places have names
+    scale: Literal["linear", "log", "percent", "whole"] = "linear"  # dates are recognised
+    limits: tuple[float, float] | None = None  # from where to where; all that is drawn without
+    is_reversed: bool = False  # from the top down, or from right to left
+    is_bare: bool = False  # no ticks and no labels
+    few: bool = False  # labels are neighbours of each other, and a few of them tell enough
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A pair of axes and what is drawn between them, the first mark at the bottom.
-
-    Args:
-        marks: without any, only the title is shown.
-        title: above it on paper; an interactive chart has a title and a note of its own.
-        span: how many columns of a figure it takes.
-        height: beside the others'.
-        is_compared: beside a pointer stands all that there is at one x.
-    """
+    """A pair of axes and what is drawn between them, the first mark at the bottom; without marks the title alone."""
 
     marks: Sequence[Mark]
     x: Axis = field(default_factory=Axis)
     y: Axis = field(default_factory=Axis)
-    title: str = ""
-    span: int = 1
-    height: float = 1.0
-    is_compared: bool = False
+    title: str = ""  # above it on paper; an interactive chart has a title and a note of its own
+    span: int = 1  # how many columns of a figure it takes
+    height: float = 1.0  # beside the others'
+    is_compared: bool = False  # beside a pointer stands all that there is at one x
 
 
 def thinned(count: int, most: int = POINTS) -> NDArray[np.int64]:

@@ -3,52 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import singledispatch
+from functools import cache, singledispatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
 from bilstm.data.columns import Array
 from bilstm.errors import BilstmError
 from bilstm.formatting import clipped
-from bilstm.plotting.description import (
-    SCALES,
-    Axis,
-    Band,
-    Bars,
-    HeatMap,
-    Line,
-    Mark,
-    Panel,
-    Points,
-    Rule,
-    Span,
-    Texts,
-    Values,
-)
-from bilstm.plotting.fonts import drawable, fonts
+from bilstm.plotting.description import SCALES, Axis, Band, Bars, HeatMap, Line, Mark, Panel, Points, Rule, Span, Texts
 
 LABELS, FEW_LABELS = 4.5, 1.4  # that fit in an inch, turned where they are long; of times
 LETTERS = 10  # that fit in an inch side by side
 DASHES = {"solid": "-", "dot": ":", "dash": "--"}
 INK = "0.3"
+# with signs that DejaVu lacks; the first that there is helps out
+OTHER_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "SimHei",
+    "Arial Unicode MS",
+)
+MISSING_SIGN = "▯"
 
 
 def to_matplotlib(
     rows: Sequence[Sequence[Panel]], *, size: tuple[float, float], title: str = "", one_legend: bool = False
 ) -> Figure:
-    """Panels as a figure.
+    """Panels as a figure of so many inches, rows from the top; the spans of a row's panels say how wide each is.
 
-    Args:
-        rows: from the top; the spans of a row's panels say how many columns each takes.
-        size: width and height in inches.
-        title: of the whole; a line break is one.
-        one_legend: that of the first panel, above all where there is no title; others whose names it has have none.
+    ``one_legend``: that of the first panel, above all where there is no title; others whose names it has have none.
     """
     figure = Figure(figsize=size, layout="constrained")
     columns = max(sum(panel.span for panel in row) for row in rows)
@@ -71,11 +70,7 @@ def to_matplotlib(
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure to a file whose ending says the format: png, svg, pdf.
-
-    Raises:
-        BilstmError: the ending is not a format, or the file cannot be written.
-    """
+    """Write a figure to a file whose ending says the format: png, svg, pdf."""
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
@@ -125,23 +120,17 @@ def _draw_panel(axes: Axes, panel: Panel, width: float, height: float) -> None:
 
 def _bases(panel: Panel) -> Iterator[Array | None]:
     """Where the bars of each mark begin: on those that stand already at the same place, on the same side of 0."""
-    above: dict[float, float] = {}
-    below: dict[float, float] = {}
+    above, below = dict[float, float](), dict[float, float]()
     for mark in panel.marks:
         if not isinstance(mark, Bars):
             yield None
             continue
         base = np.zeros(len(mark.amounts))
-        for n, (at, amount) in enumerate(zip(_places(mark.at, mark.amounts), mark.amounts, strict=True)):
+        for n, (at, amount) in enumerate(zip(mark.places, mark.amounts, strict=True)):
             standing = above if amount > 0 else below
             base[n] = standing.get(float(at), 0.0)
             standing[float(at)] = base[n] + float(amount)
         yield base
-
-
-def _places(positions: Values | None, values: Values) -> Values:
-    """Where values stand: where the caller says, or at 0, 1, 2 …"""
-    return np.arange(len(values)) if positions is None else positions
 
 
 def _set_up(axes: Axes, name: str, axis: Axis, inches: float, panel: Panel) -> None:
@@ -208,37 +197,20 @@ def _draw(mark: Mark, axes: Axes, base: Array | None) -> None:
 
 @_draw.register
 def _(mark: Line, axes: Axes, base: None) -> None:
-    axes.plot(
-        _places(mark.x, mark.y),
-        mark.y,
-        color=mark.colour,
-        linewidth=mark.width,
-        linestyle=DASHES[mark.dash],
-        alpha=mark.opacity,
-        marker="o" if mark.marker else None,
-        markersize=mark.marker,
-        label=mark.name or None,
-    )
+    x = np.arange(len(mark.y)) if mark.x is None else mark.x
+    line = axes.plot(x, mark.y, color=mark.colour, lw=mark.width, alpha=mark.opacity, label=mark.name or None)[0]
+    line.set(linestyle=DASHES[mark.dash], marker="o" if mark.marker else None, markersize=mark.marker)
 
 
 @_draw.register
 def _(mark: Points, axes: Axes, base: None) -> None:
-    axes.plot(
-        mark.x,
-        mark.y,
-        "o",
-        color=mark.colour,
-        markersize=mark.size,
-        alpha=mark.opacity,
-        markeredgewidth=0,
-        clip_on=False,
-        label=mark.name or None,
-    )
+    dots = axes.plot(mark.x, mark.y, "o", color=mark.colour, alpha=mark.opacity, label=mark.name or None)[0]
+    dots.set(markersize=mark.size, markeredgewidth=0, clip_on=False)
 
 
 @_draw.register
 def _(mark: Bars, axes: Axes, base: Array) -> None:
-    at = _places(mark.at, mark.amounts)
+    at = mark.places
     width = mark.width or (0.8 if len(at) < 100 else 1.0)
     if mark.is_horizontal:
         axes.barh(at, mark.amounts, width, left=base, color=mark.colour, label=mark.name or None)
@@ -250,26 +222,17 @@ def _(mark: Bars, axes: Axes, base: Array) -> None:
 
 @_draw.register
 def _(mark: Band, axes: Axes, base: None) -> None:
-    axes.fill_between(
-        mark.x, mark.low, mark.high, color=mark.colour, alpha=mark.opacity, linewidth=0, label=mark.name or None
-    )
+    name = mark.name or None
+    axes.fill_between(mark.x, mark.low, mark.high, color=mark.colour, alpha=mark.opacity, linewidth=0, label=name)
 
 
 @_draw.register
 def _(mark: HeatMap, axes: Axes, base: None) -> None:
     low, high = mark.limits()
     colours = LinearSegmentedColormap.from_list(mark.colours, list(SCALES[mark.colours]))
-    (left, right), (bottom, top) = (_ends(mark.x, mark.z.shape[1]), _ends(mark.y, mark.z.shape[0]))
-    axes.imshow(
-        mark.z,
-        aspect="auto",
-        origin="lower",
-        extent=(left, right, bottom, top),
-        cmap=colours,
-        vmin=low,
-        vmax=high,
-        interpolation="nearest",
-    )
+    extent = (*_ends(mark.x, mark.z.shape[1]), *_ends(mark.y, mark.z.shape[0]))
+    image = axes.imshow(mark.z, colours, aspect="auto", origin="lower", extent=extent, interpolation="nearest")
+    image.set_clim(low, high)
     for (row, column), text in np.ndenumerate(np.array(mark.written if mark.written is not None else [], dtype=str)):
         share = (mark.z[row, column] - low) / (high - low)
         is_dark = share > 0.6 if mark.colours == "share" else not 0.2 <= share <= 0.8
@@ -277,19 +240,19 @@ def _(mark: HeatMap, axes: Axes, base: None) -> None:
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
 
 
-def _ends(middles: Values | None, count: int) -> tuple[float, float]:
+def _ends(middles: ArrayLike | None, count: int) -> tuple[float, float]:
     """Where the first cell begins and the last one ends."""
     if middles is None:
         return -0.5, count - 0.5
-    half = (float(middles[1]) - float(middles[0])) / 2 if count > 1 else 0.5
-    return float(middles[0]) - half, float(middles[-1]) + half
+    known = np.asarray(middles, dtype=np.float64)
+    half = (known[1] - known[0]) / 2 if count > 1 else 0.5
+    return float(known[0] - half), float(known[-1] + half)
 
 
 @_draw.register
 def _(mark: Rule, axes: Axes, base: None) -> None:
-    (axes.axvline if mark.axis == "x" else axes.axhline)(
-        mark.at, color=mark.colour, linewidth=1, label=mark.name or None
-    )
+    across = axes.axvline if mark.axis == "x" else axes.axhline
+    across(mark.at, color=mark.colour, linewidth=1, label=mark.name or None)
 
 
 @_draw.register
@@ -300,6 +263,39 @@ def _(mark: Span, axes: Axes, base: None) -> None:
 @_draw.register
 def _(mark: Texts, axes: Axes, base: None) -> None:
     for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True):
-        axes.annotate(
-            drawable(text), (x, y), ha="center", va="bottom", color=mark.colour or None, fontsize=9, **fonts()
-        )
+        colour = mark.colour or None
+        axes.annotate(drawable(text), (x, y), ha="center", va="bottom", color=colour, fontsize=9, **fonts())
+
+
+# -- fonts -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _families() -> tuple[str, ...]:
+    """matplotlib's own font, and one with the signs of Chinese and Japanese where there is one."""
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return ("DejaVu Sans", *[name for name in OTHER_FONTS if name in known][:1])
+
+
+def fonts() -> dict[str, Any]:
+    """What every text of the caller's is drawn with."""
+    return {"fontfamily": list(_families())}
+
+
+@cache
+def _signs() -> frozenset[int]:
+    """Code points that the fonts in use can draw."""
+    paths = [str(Path(font_manager.findfont(name))) for name in _families()]
+    return frozenset(sign for path in paths for sign in font_manager.get_font(path).get_charmap())
+
+
+def drawable(text: str) -> str:
+    """A text that can be drawn without a warning: signs that no font has become ▯, and $ is no mathematics.
+
+    Example:
+        >>> drawable("1,000 $")
+        '1,000 \\\\$'
+    """
+    signs = _signs()
+    known = "".join(sign if ord(sign) in signs or sign == "\n" else MISSING_SIGN for sign in text)
+    return known.replace("$", r"\$")

@@ -9,25 +9,12 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bilstm.data.columns import Array
 from bilstm.formatting import clipped, unique
 from bilstm.plotting.charts import FONT
-from bilstm.plotting.description import (
-    SCALES,
-    Axis,
-    Band,
-    Bars,
-    HeatMap,
-    Line,
-    Mark,
-    Panel,
-    Points,
-    Rule,
-    Span,
-    Texts,
-    Values,
-)
+from bilstm.plotting.description import SCALES, Axis, Band, Bars, HeatMap, Line, Mark, Panel, Points, Rule, Span, Texts
 
 Trace = dict[str, Any]
 GAP = 0.08  # of the height, between panels
@@ -58,11 +45,9 @@ BESIDE_A_MENU = {
 
 
 def to_plotly(shown: Sequence[Panel] | Mapping[str, Sequence[Panel]]) -> dict[str, Any]:
-    """The figure of a :class:`bilstm.plotting.charts.Chart`.
+    """The figure of a Chart: panels one below the other, over the axis x of the last.
 
-    Args:
-        shown: panels one below the other, over the axis x of the last; or such for each label of a menu, which differ
-            in what they show, not in their axes.
+    Or such panels for each label of a menu, which differ in what they show, not in their axes.
 
     Example:
         >>> figure = to_plotly([Panel([Line([3.0, 2.0])], y=Axis("loss"))])
@@ -83,14 +68,10 @@ def to_plotly(shown: Sequence[Panel] | Mapping[str, Sequence[Panel]]) -> dict[st
         owners += [number] * len(own)
     layout = _layout(next(iter(choices.values())))
     if len(choices) > 1:
-        buttons = [
-            {
-                "label": without_markup(clipped(label, 40)),
-                "method": "restyle",
-                "args": [{"visible": [owner == number for owner in owners]}],
-            }
-            for number, label in enumerate(choices)
-        ]
+        buttons = []
+        for number, label in enumerate(choices):
+            visible = [{"visible": [owner == number for owner in owners]}]
+            buttons.append({"label": without_markup(clipped(label, 40)), "method": "restyle", "args": visible})
         layout |= {"updatemenus": [{"buttons": buttons, **MENU}], **BESIDE_A_MENU}
     plain: dict[str, Any] = _plain({"data": traces, "layout": STYLE | layout})
     return plain
@@ -188,11 +169,11 @@ def _traces(panel: Panel, place: int, bars: set[str]) -> Iterator[Trace]:
             yield trace
 
 
-def _at(positions: Values | None, count: int, axis: Axis) -> Any:
+def _at(positions: ArrayLike | None, count: int, axis: Axis) -> Any:
     """Where values stand, as plotly takes it: names of places, dates as texts, or numbers."""
     if axis.labels is not None:
         names = unique([without_markup(clipped(label, 36)) for label in axis.labels])
-        return names if positions is None else [names[int(place)] for place in positions]
+        return names if positions is None else [names[int(place)] for place in np.asarray(positions)]
     if positions is None:
         return list(range(count))
     values = np.asarray(positions)
@@ -201,7 +182,7 @@ def _at(positions: Values | None, count: int, axis: Axis) -> Any:
     return rounded(values, PLACES) if values.dtype.kind == "f" else values
 
 
-def rounded(values: Values, digits: int = 5) -> Array:
+def rounded(values: ArrayLike, digits: int = 5) -> Array:
     """Numbers with so many significant digits."""
     numbers = np.asarray(values, dtype=np.float64)
     known = np.where(np.isfinite(numbers) & (numbers != 0), np.abs(numbers), 1.0)
@@ -224,32 +205,17 @@ def _of(mark: Mark, panel: Panel) -> list[Trace]:
 
 @_of.register
 def _(mark: Line, panel: Panel) -> list[Trace]:
-    return [
-        _named(
-            mark,
-            type="scatter",
-            mode="lines+markers" if mark.marker else "lines",
-            x=_at(mark.x, len(mark.y), panel.x),
-            y=rounded(mark.y),
-            line={"color": mark.colour, "width": mark.width, "dash": mark.dash},
-            opacity=mark.opacity,
-            **({"marker": {"size": mark.marker}} if mark.marker else {}),
-        )
-    ]
+    x = _at(mark.x, len(mark.y), panel.x)
+    line = {"color": mark.colour, "width": mark.width, "dash": mark.dash}
+    more: Trace = {"mode": "lines+markers", "marker": {"size": mark.marker}} if mark.marker else {"mode": "lines"}
+    return [_named(mark, type="scatter", x=x, y=rounded(mark.y), line=line, opacity=mark.opacity, **more)]
 
 
 @_of.register
 def _(mark: Points, panel: Panel) -> list[Trace]:
-    return [
-        _named(
-            mark,
-            type="scatter",
-            mode="markers",
-            x=_at(mark.x, len(mark.y), panel.x),
-            y=_at(mark.y, len(mark.y), panel.y),
-            marker={"color": mark.colour, "size": mark.size, "opacity": mark.opacity},
-        )
-    ]
+    x, y = _at(mark.x, len(mark.y), panel.x), _at(mark.y, len(mark.y), panel.y)
+    marker = {"color": mark.colour, "size": mark.size, "opacity": mark.opacity}
+    return [_named(mark, type="scatter", mode="markers", x=x, y=y, marker=marker)]
 
 
 @_of.register
@@ -265,13 +231,8 @@ def _(mark: Bars, panel: Panel) -> list[Trace]:
 @_of.register
 def _(mark: Band, panel: Panel) -> list[Trace]:
     red, green, blue = (int(mark.colour[k : k + 2], 16) for k in (1, 3, 5))
-    edge: Trace = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": _at(mark.x, len(mark.low), panel.x),
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-    }
+    x = _at(mark.x, len(mark.low), panel.x)
+    edge: Trace = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip"}
     shade: Trace = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},{mark.opacity})"}
     below = {**edge, "y": rounded(mark.low), "showlegend": False}
     return [below, _named(mark, **edge, **shade, y=rounded(mark.high))]
@@ -288,7 +249,7 @@ def _(mark: HeatMap, panel: Panel) -> list[Trace]:
         "y": _at(mark.y, mark.z.shape[0], panel.y),
         "zmin": low,
         "zmax": high,
-        "colorscale": [[place, colour] for place, colour in zip(np.linspace(0, 1, len(colours)), colours, strict=True)],
+        "colorscale": list(zip(np.linspace(0, 1, len(colours)), colours, strict=True)),
         "colorbar": {"thickness": 12, "title": {"text": without_markup(mark.scale_title), "side": "right"}},
     }
     if mark.written is not None:
@@ -298,19 +259,11 @@ def _(mark: HeatMap, panel: Panel) -> list[Trace]:
 
 @_of.register
 def _(mark: Texts, panel: Panel) -> list[Trace]:
-    return [
-        _named(
-            mark,
-            type="scatter",
-            mode="text",
-            x=_at(mark.x, len(mark.texts), panel.x),
-            y=rounded(mark.y),
-            text=[without_markup(text) for text in mark.texts],
-            textposition="top center",
-            hoverinfo="skip",
-            **({"textfont": {"color": mark.colour}} if mark.colour else {}),
-        )
-    ]
+    x, texts = _at(mark.x, len(mark.texts), panel.x), [without_markup(text) for text in mark.texts]
+    more: Trace = {"textposition": "top center", "hoverinfo": "skip"}
+    if mark.colour:
+        more["textfont"] = {"color": mark.colour}
+    return [_named(mark, type="scatter", mode="text", x=x, y=rounded(mark.y), text=texts, **more)]
 
 
 @singledispatch

@@ -32,15 +32,7 @@ def confusion_panel(counts: Array, names: Sequence[str]) -> Panel:
     """Counts (K, K) of true classes in rows that were taken for those in columns, coloured by the share of the row."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     written = np.where(counts > 0, counts.astype(str), "").tolist() if len(names) <= MOST_WRITTEN else None
-    heat = HeatMap(
-        shares,
-        "share",
-        0,
-        1,
-        scale="share",
-        scale_title="share of the true class",
-        written=written,
-        hover="true %{y}, taken for %{x}: %{customdata} (%{z:.1%} of the true ones)<extra></extra>",
-        details=counts,
-    )
+    hover = "true %{y}, taken for %{x}: %{customdata} (%{z:.1%} of the true ones)<extra></extra>"
+    look = {"scale": "share", "scale_title": "share of the true class", "hover": hover}
+    heat = HeatMap(shares, "share", 0, 1, written=written, details=counts, **look)
     return Panel([heat], Axis("predicted", names), Axis("true", names, is_reversed=True))

@@ -25,17 +25,7 @@ from bilstm.estimators.forecasts import Forecasts
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.estimators.tagger import BiLSTMTagger
 from bilstm.estimators.transcriber import BiLSTMTranscriber
-from bilstm.plotting.description import (
-    PALETTE,
-    RED,
-    Axis,
-    HeatMap,
-    Line,
-    Mark,
-    Panel,
-    Span,
-    Texts,
-)
+from bilstm.plotting.description import PALETTE, RED, Axis, HeatMap, Line, Mark, Panel, Span, Texts
 from bilstm.plotting.figures import save_figure, to_matplotlib
 from bilstm.plotting.panels import confusion_panel, errors_panel, scatter_panel
 from bilstm.report.forecasting import FORECAST, Fan, fan, fan_marks

@@ -167,9 +167,5 @@ def _bands(mel: Array) -> HeatMap:
     every = max(1, math.ceil(len(mel) / COLUMNS))
     seconds = np.arange(0, len(mel), every) * FRAME
     return HeatMap(
-        mel[::every].T,
-        "sound",
-        x=seconds,
-        y=np.arange(mel.shape[1]),
-        hover="%{x} s, band %{y}<extra></extra>",
+        mel[::every].T, "sound", x=seconds, y=np.arange(mel.shape[1]), hover="%{x} s, band %{y}<extra></extra>"
     )
