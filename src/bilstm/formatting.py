@@ -27,6 +27,11 @@ def listed(names: Iterable[object], most: int = LISTED) -> str:
     return " and ".join([", ".join(known[:-1]), known[-1]] if len(known) > 1 else known)
 
 
+def capitalised(text: str) -> str:
+    """A text that begins with a capital, and goes on as it is."""
+    return text[:1].upper() + text[1:]
+
+
 LONGEST_LABEL = 18  # characters of a word below an axis
 
 

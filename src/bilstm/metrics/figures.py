@@ -87,7 +87,7 @@ class Evaluation:
 
     unit: str  # what is drawn in a resample, in the singular: row, sentence, recording, block
     count: str  # how many of what the figures are of, in words
-    figures: Sequence[Figure]
+    figures: Sequence[Figure]  # the first is the one that the verdict is about
     parts: Parts  # what each unit adds to the sums
     references: Sequence[Reference] = ()
     unit_is: str = ""  # what a unit is, in a sentence, where its name does not say it
@@ -96,16 +96,6 @@ class Evaluation:
     def units(self) -> int:
         """How many sequences, or other units, there are."""
         return int(self.parts[0].shape[0])
-
-    @property
-    def main(self) -> Figure:
-        """The figure that the verdict is about."""
-        return self.figures[0]
-
-    @property
-    def resamples(self) -> int:
-        """How many are drawn."""
-        return resamples_for(self.units)
 
     @cached_property
     def totals(self) -> Array:
@@ -116,7 +106,8 @@ class Evaluation:
     def draws(self) -> Array:
         """The same of every resample, (R, 1 + references, S): one draw for all, so that they can be compared."""
         flat = [part[:, None] if part.ndim == 1 else part for parts in self._all for part in parts]
-        draws = resampled_sums(sparse.hstack([sparse.csr_array(part) for part in flat], format="csr"), self.resamples)
+        columns = sparse.hstack([sparse.csr_array(part) for part in flat], format="csr")
+        draws = resampled_sums(columns, resamples_for(self.units))
         return draws.reshape(len(draws), len(self._all), -1)
 
     @property
@@ -148,7 +139,7 @@ class Evaluation:
     @cached_property
     def best(self) -> int | None:
         """The place of the baseline with the best main figure, or None."""
+        main, sign = self.figures[0], -1 if self.figures[0].higher_is_better else 1
         places = [place for place, reference in enumerate(self.references, 1) if reference.is_baseline]
-        known = [place for place in places if not np.isnan(self.value(self.main, place))]
-        sign = -1 if self.main.higher_is_better else 1
-        return min(known, key=lambda place: sign * self.value(self.main, place), default=None)
+        values = {place: sign * self.value(main, place) for place in places}
+        return min((place for place in places if not np.isnan(values[place])), key=values.__getitem__, default=None)

@@ -64,27 +64,11 @@ class LinearBaseline:
     The window's last value is subtracted first, so that weights of zero are the last value.
 
     Source: Hoerl and Kennard 1970; the subtraction as in NLinear, Zeng, Chen, Zhang and Xu 2023.
-
-    Example:
-        >>> values = np.cumsum(np.cos(np.arange(200) / 3))[:, None]
-        >>> model = LinearBaseline.fit(values, np.arange(9, 150), history=10, horizon=2)
-        >>> bool(np.abs(model.predict(values, np.array([180]))[0] - values[181:183]).max() < 0.01)
-        True
     """
 
     weights: Array  # w and below them b, (history + 1, horizon); b in units of scale
     penalty: float  # of the ridge on windows divided by scale, as scikit-learn counts it; infinite: the last value
     scale: Array  # what divides each target before it shares the map, (K,)
-
-    @property
-    def history(self) -> int:
-        """Values that a window has."""
-        return len(self.weights) - 1
-
-    @property
-    def horizon(self) -> int:
-        """Steps that it forecasts."""
-        return int(self.weights.shape[1])
 
     @classmethod
     def fit(
@@ -137,10 +121,11 @@ class LinearBaseline:
         """
         if values.shape[1] != len(self.scale):
             raise DataError(f"expected {len(self.scale)} targets, got {values.shape[1]}")
-        result = np.empty((len(ends), self.horizon, values.shape[1]))
+        size, horizon = self.weights.shape
+        result = np.empty((len(ends), horizon, values.shape[1]))
         empty = _Known(values).at(ends, np.zeros_like(ends), ends) if np.isnan(values).any() else None
         done = 0
-        for windows, _ in _windows(values, ends, self.history, 0):  # (w, K, history)
+        for windows, _ in _windows(values, ends, size - 1, 0):  # (w, K, history)
             part = slice(done, done + len(windows))
             if empty is not None:
                 windows = np.where(np.isnan(windows), empty[part, :, None], windows)

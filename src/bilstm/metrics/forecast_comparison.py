@@ -19,15 +19,12 @@ _PAIRS = 30
 
 
 class Comparison(NamedTuple):
-    """Mean absolute error less that of a baseline, its 95 % interval, and the chance of as much without a difference.
-
-    Negative: the forecast is better. Where there are too few windows the interval is infinite and p_value 1.
-    """
+    """Mean absolute error less that of a baseline: negative, the forecast is better."""
 
     difference: float
-    low: float
+    low: float  # of the 95 % interval, which is infinite where there are too few windows
     high: float
-    p_value: float
+    p_value: float  # the chance of as much without a difference
 
 
 class Lag(NamedTuple):
@@ -63,11 +60,6 @@ def compared(
     The trap: with no more known windows than h nothing can be said: the interval is infinite, p_value 1.
 
     Source: Diebold and Mariano 1995; Harvey, Leybourne and Newbold 1997; the weights, Newey and West 1987.
-
-    Example:
-        >>> actual = np.cos(np.arange(200.0)).reshape(-1, 1, 1)
-        >>> compared(actual, 0.9 * actual, 0.5 * actual, 1).high < 0
-        True
     """
     check_shapes(actual, forecast, baseline)
     known = ~np.isnan(actual)
@@ -98,11 +90,6 @@ def lag_of(actual: Array, forecast: Array, last: Array, most: int = 5) -> Lag:
 
     The trap: windows follow each other where the last value of one is the actual value of the one before; pairs across
     any other place are left out, so that windows several steps apart give NaN.
-
-    Example:
-        >>> prices = np.random.default_rng(0).normal(size=500).cumsum()
-        >>> lag_of(prices[1:], prices[:-1], prices[:-1]).lag
-        1
     """
     actual, forecast = (values[:, 0] if values.ndim == 3 else values for values in (actual, forecast))
     actual, forecast, last = (values.reshape(len(values), -1) for values in (actual, forecast, last))

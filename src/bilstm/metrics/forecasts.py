@@ -17,13 +17,10 @@ from bilstm.formatting import fixed
 from bilstm.metrics.figures import ROUNDING, Figure, figures_of, mean_of, share
 from bilstm.metrics.forecast_comparison import Comparison, Lag, check_shapes, means
 
-# a forecast follows an earlier value if its changes agree with that one's at least so well ...
-_FOLLOWS = 0.5
-# ... and so much better than with those of the same step
-_CLEARER = 0.1
+_FOLLOWS = 0.5  # a forecast follows an earlier value if its changes agree with that one's at least so well ...
+_CLEARER = 0.1  # ... and so much better than with those of the same step
 _COLUMNS = ("mae", "rmse", "mase", "mse")
-# names of baselines that do not stand well behind "the"
-_SPOKEN = {"seasonal naive": "seasonal naive forecast"}
+_SPOKEN = {"seasonal naive": "seasonal naive forecast"}  # names that do not stand well behind "the"
 
 
 def forecast_metrics(
@@ -119,15 +116,7 @@ def verdict(metrics: dict[str, float], comparisons: dict[str, Comparison], figur
 
 
 def forecast_table(metrics: dict[str, float]) -> str:
-    """The figures of the model and of the baselines, as :func:`forecast_metrics` names them, below each other.
-
-    Example:
-        >>> figures = {"mae": 1.0, "rmse": 1.5, "mase": 0.5, "mse": 2.25}
-        >>> print(forecast_table(figures | {f"drift {name}": 2 * value for name, value in figures.items()}))
-                      MAE        RMSE        MASE         MSE
-        model           1         1.5         0.5        2.25
-        drift           2           3           1         4.5
-    """
+    """The figures of the model and of the baselines, as :func:`forecast_metrics` names them, below each other."""
     baselines = [name.removesuffix(" mae") for name in metrics if name.endswith(" mae")]
     width = max(5, *map(len, baselines), 0)
     lines = [" " * width + "".join(f"{figure.upper():>12}" for figure in _COLUMNS)]
@@ -164,13 +153,13 @@ def forecast_figures(targets: int, scale: Array) -> list[Figure]:
         counts = sums[..., 2 * K : 3 * K]
         return sums[..., kind * K : (kind + 1) * K] / np.maximum(counts, 1), counts > 0
 
-    def rmse(sums: Array) -> Array:
-        squared, known = each(sums, 0)
-        return mean_of(np.sqrt(squared), known)
-
     def mase(sums: Array) -> Array:
         absolute, known = each(sums, 1)
         return mean_of(absolute / unit, known & scaled)
+
+    def rmse(sums: Array) -> Array:
+        squared, known = each(sums, 0)
+        return mean_of(np.sqrt(squared), known)
 
     return [
         Figure("mse", f"mean squared error{over}", lambda sums: mean_of(*each(sums, 0))),

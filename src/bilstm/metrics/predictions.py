@@ -220,7 +220,7 @@ SEVERAL_LABELS = (
 )
 
 
-def precision_recall(both: int, predicted: int, true: int, undefined: float = 0.0) -> dict[str, float]:
+def precision_recall(both: int, predicted: int, true: int) -> dict[str, float]:
     """``precision``, ``recall``, ``f1`` and ``support`` of a class, from how many are both, predicted, and true.
 
     Example:
@@ -228,8 +228,8 @@ def precision_recall(both: int, predicted: int, true: int, undefined: float = 0.
         {'precision': 0.75, 'recall': 0.5, 'f1': 0.6, 'support': 6}
     """
     return {
-        "precision": both / predicted if predicted else undefined,
-        "recall": both / true if true else undefined,
-        "f1": 2 * both / (predicted + true) if predicted + true else undefined,
+        "precision": both / predicted if predicted else 0.0,
+        "recall": both / true if true else 0.0,
+        "f1": 2 * both / (predicted + true) if predicted + true else 0.0,
         "support": true,
     }

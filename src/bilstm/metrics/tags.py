@@ -62,10 +62,6 @@ def entity_report(truth: Tags, predicted: Tags) -> dict[str, dict[str, float]]:
     """``precision``, ``recall``, ``f1`` and ``support`` (true entities) of every type, sorted, counted as in the whole.
 
     A type that was only predicted has support 0.
-
-    Example:
-        >>> entity_report([["B-PER", "O"]], [["B-PER", "B-LOC"]])["LOC"]
-        {'precision': 0.0, 'recall': 0.0, 'f1': 0.0, 'support': 0}
     """
     _check_lengths(truth, predicted)
     both, true, guessed = Counter[str](), Counter[str](), Counter[str]()
@@ -95,12 +91,7 @@ def type_confusion(truth: Tags, predicted: Tags) -> dict[tuple[str, str], int]:
 
 
 def entity_tables(truth: Tags, predicted: Tags) -> str:
-    """:func:`entity_report` and :func:`type_confusion` as two tables of text, for a reader.
-
-    Example:
-        >>> print(entity_tables([["B-PER", "O"]], [["B-PER", "O"]]).splitlines()[1])
-        PER          1.0000    1.0000    1.0000         1
-    """
+    """:func:`entity_report` and :func:`type_confusion` as two tables of text, for a reader."""
     report, counts = entity_report(truth, predicted), type_confusion(truth, predicted)
     width = max([8, *map(len, report)])
     lines = [f"{'type':<{width}} {'precision':>10}{'recall':>10}{'f1':>10}{'support':>10}"]

@@ -199,7 +199,7 @@ def _draw(mark: Mark, axes: Axes, base: Array | None) -> None:
 def _(mark: Line, axes: Axes, base: None) -> None:
     x = np.arange(len(mark.y)) if mark.x is None else mark.x
     line = axes.plot(x, mark.y, color=mark.colour, lw=mark.width, alpha=mark.opacity, label=mark.name or None)[0]
-    line.set(linestyle=DASHES[mark.dash], marker="o" if mark.marker else None, markersize=mark.marker)
+    line.set(linestyle=DASHES[mark.dash], marker="o" if mark.marker else "", markersize=mark.marker)
 
 
 @_draw.register

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from bilstm.plotting.charts import Chart
 
 
+class Block:
+    """A part of a section."""
+
+    @property
+    def kind(self) -> str:
+        """What the page's template calls it."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(Block):
     """A paragraph; ``tone`` is plain, good, doubtful or warning."""
 
     text: str
     tone: str = "plain"
-    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
-class Heading:
+class Heading(Block):
     """The heading of a part of a section, and the name by which links find it."""
 
     text: str
     anchor: str = ""
-    kind: ClassVar[str] = "heading"
 
 
 @dataclass(frozen=True)
@@ -38,23 +44,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows under a head; the first cell of a row is its name.
+class Table(Block):
+    """Rows under a head; the first cell of a row is its name."""
 
-    Args:
-        caption: what the rows are.
-        head: one name a column.
-        rows: cells, or texts.
-        texts: numbers of the columns that hold words rather than figures.
-        anchors: a name for each row by which links find it.
-    """
-
-    caption: str
+    caption: str  # what the rows are
     head: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
-    texts: Sequence[int] = (0,)
-    anchors: Sequence[str] = ()
-    kind: ClassVar[str] = "table"
+    texts: Sequence[int] = (0,)  # numbers of the columns that hold words rather than figures
+    anchors: Sequence[str] = ()  # a name for each row by which links find it
 
     @property
     def cells(self) -> list[list[Cell]]:
@@ -63,44 +60,34 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(Block):
     """Names and what there is to say of them."""
 
     pairs: Sequence[tuple[str, str]]
-    kind: ClassVar[str] = "facts"
 
 
 @dataclass(frozen=True)
-class Code:
+class Code(Block):
     """Commands to be typed."""
 
     text: str
-    kind: ClassVar[str] = "code"
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Drawing(Block):
     """An interactive chart."""
 
     chart: Chart
-    kind: ClassVar[str] = "drawing"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Words of a sentence: what the model calls them, and what they truly are where that differs.
-
-    Args:
-        text: the words.
-        label: what the model says; empty where it says nothing.
-        truth: what is true, if that is something else; empty otherwise.
-        colour: which of the legend's colours, from 0; −1 for none.
-    """
+    """Words of a sentence: what the model calls them, and what they truly are where that differs."""
 
     text: str
-    label: str = ""
-    truth: str = ""
-    colour: int = -1
+    label: str = ""  # what the model says, if anything
+    truth: str = ""  # what is true, if that is something else
+    colour: int = -1  # which of the legend's colours, from 0; −1 for none
 
 
 @dataclass(frozen=True)
@@ -114,12 +101,11 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class Sentences:
+class Sentences(Block):
     """Sentences with marked words, below a legend of (label, colour)."""
 
     legend: Sequence[tuple[str, int]]
     sentences: Sequence[Sentence]
-    kind: ClassVar[str] = "sentences"
 
 
 @dataclass(frozen=True)
@@ -142,14 +128,10 @@ class Alignment:
 
 
 @dataclass(frozen=True)
-class Alignments:
+class Alignments(Block):
     """Some of them, one below the other."""
 
     alignments: Sequence[Alignment]
-    kind: ClassVar[str] = "alignments"
-
-
-Block = Text | Heading | Table | Facts | Code | Drawing | Sentences | Alignments
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.language import LanguageEstimator
 from bilstm.estimators.transcriber import BiLSTMTranscriber
-from bilstm.formatting import counted, listed, percent, shortened
+from bilstm.formatting import capitalised, counted, listed, percent, shortened
 
 FAR = 6.0  # standard deviations of the training mean beyond which a number is strange to the model
 MOST = 8  # columns that are named one by one
@@ -60,7 +60,7 @@ def _(estimator: BiLSTMForecaster, dataset: Dataset) -> list[str]:
     assert isinstance(series, Series)
     names, targets, future = series.steps.columns, list(series.target_columns), list(series.future)
     leaks = find_leaks(series.steps.to_numpy(), names, targets, future, series.lengths, estimator.horizon)
-    return [leak[0].upper() + leak[1:] + "." for leak in leaks] + _missing(series.steps)
+    return [f"{capitalised(leak)}." for leak in leaks] + _missing(series.steps)
 
 
 @findings.register
@@ -76,17 +76,12 @@ def _(estimator: BiLSTMTranscriber, dataset: Dataset) -> list[str]:
 def _copies(dataset: Dataset) -> list[str]:
     frame = dataset.steps
     if dataset.is_table:
-        again = (
-            int(frame.is_duplicated().sum()) - int(frame.filter(frame.is_duplicated()).n_unique())
-            if frame.height
-            else 0
-        )
-        unit = "row"
+        again, unit = frame.height - frame.n_unique() if frame.height else 0, "row"
     else:
         firsts, ends = dataset.starts, dataset.starts + dataset.lengths
         hashes = frame.hash_rows(seed=0).to_numpy()
-        keys = [hashes[a:b].tobytes() for a, b in zip(firsts, ends, strict=True)]
-        again, unit = len(keys) - len(set(keys)), "sequence"
+        keys = {hashes[a:b].tobytes() for a, b in zip(firsts, ends, strict=True)}
+        again, unit = len(dataset) - len(keys), "sequence"
     if not again:
         return []
     verb = "repeats" if again == 1 else "repeat"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.text.reader import words_in
 from bilstm.estimators.classifier import BiLSTMClassifier, true_labels
 from bilstm.formatting import counted, listed, percent, shortened
-from bilstm.metrics.baselines import folds, logistic, means_of_steps
+from bilstm.metrics.baselines import folds, logistic
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.predictions import (
     BINS,
@@ -24,7 +23,6 @@ from bilstm.metrics.predictions import (
     bins_of,
     classification_parts,
     log_losses,
-    precision_recall,
     several_labels_parts,
 )
 from bilstm.plotting.charts import Chart
@@ -32,16 +30,9 @@ from bilstm.plotting.description import ORANGE, Axis, Bars, Line, Panel
 from bilstm.plotting.interactive import to_plotly
 from bilstm.plotting.panels import confusion_panel
 from bilstm.report.blocks import Block, Drawing, Table
-from bilstm.report.examination import (
-    Examination,
-    content,
-    content_head,
-    examine,
-    examples,
-    names_of,
-    worst_rows,
-    worst_table,
-)
+from bilstm.report.examination import Examination, columns_for_rules, examine, examples, worst_table
+
+Report = dict[str, dict[str, float]]  # of each class its precision, recall, f1 and support
 
 MOST_CLASSES = 60  # that a confusion matrix shows, the commonest
 
@@ -66,10 +57,10 @@ def _one_label(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable[[str
     blocks: list[Block] = [
         confusion(truth, guess, classes),
         reliability(chances.max(axis=1), guess == truth, unit),
-        class_table("Each class", "class", class_report(classes, *counts_of(truth, guess, len(classes)))),
+        class_table("Each class", "class", class_report(classes, truth, guess)),
     ]
     chosen = examples(dataset, losses, chances.max(axis=1), guess == truth)
-    return Examination(evaluation, blocks, [_worst(dataset, unit, truth, chances, classes, losses)], chosen, remarks)
+    return Examination(evaluation, blocks, [_worst(dataset, losses, unit, truth, chances, classes)], chosen, remarks)
 
 
 def _known(estimator: BiLSTMClassifier, dataset: Dataset) -> tuple[Dataset, list[str]]:
@@ -104,9 +95,7 @@ def _logistic(
         columns: Array | list[list[str]] = words_in(dataset)
         what = "on the words, weighed by TF-IDF"
     else:
-        matrix = estimator.features_.transform(dataset.steps, dataset.source)
-        columns = means_of_steps(matrix, dataset.lengths)
-        what = "on the columns" if dataset.is_table else "on the means of the steps"
+        columns, what = columns_for_rules(estimator, dataset)
     say(f"fitting a logistic regression to compare with ({counted(len(truth), estimator.row_unit)})")
     how = f"{what}, cross-validated on this data itself in {folds(len(truth))} folds"
     return logistic(columns, truth, len(estimator.classes_)), how
@@ -161,14 +150,8 @@ def reliability(sure: Array, right: Array, unit: str) -> Drawing:
     return Drawing(Chart("Reliability", note, to_plotly([curve, amounts]), height=420))
 
 
-def class_table(caption: str, kind: str, report: Mapping[str, Mapping[str, float]]) -> Table:
-    """Precision, recall, f1 and how many there truly are, of each class.
-
-    Args:
-        caption: of the table.
-        kind: what a class is called: class, label, tag, type.
-        report: of each class what :func:`bilstm.metrics.predictions.precision_recall` gives.
-    """
+def class_table(caption: str, kind: str, report: Report) -> Table:
+    """Precision, recall, f1 and how many there truly are, of each class, label, tag or type."""
     columns = ("precision", "recall", "f1")
     rows = [
         [shortened(name, 80), *(percent(row[column]) for column in columns), f"{row['support']:,}"]
@@ -177,31 +160,22 @@ def class_table(caption: str, kind: str, report: Mapping[str, Mapping[str, float
     return Table(caption, [kind, *columns, "true ones"], rows)
 
 
-def class_report(names: Sequence[str], both: Array, predicted: Array, true: Array) -> dict[str, dict[str, float]]:
-    """What there is to say of each class, from how often it is rightly predicted, predicted, and true, (K,) each."""
-    return {
-        name: precision_recall(int(b), int(p), int(t), undefined=math.nan)
-        for name, b, p, t in zip(names, both, predicted, true, strict=True)
-    }
+def class_report(names: Sequence[str], truth: Array, guess: Array) -> Report:
+    """Precision, recall, f1 and support of each class, of its numbers (N,) or of a matrix (N, K) of labels."""
+    figures = precision_recall_fscore_support(truth, guess, labels=np.arange(len(names)), zero_division=np.nan)
+    columns = ("precision", "recall", "f1", "support")
+    return {name: dict(zip(columns, row, strict=True)) for name, *row in zip(names, *figures, strict=True)}
 
 
-def counts_of(truth: Array, guess: Array, K: int) -> tuple[Array, Array, Array]:
-    """How often each class number is rightly predicted, predicted, and true."""
-    both, predicted, true = (np.bincount(codes, minlength=K) for codes in (truth[truth == guess], guess, truth))
-    return both, predicted, true
+def _worst(dataset: Dataset, losses: Array, unit: str, truth: Array, chances: Array, classes: list[str]) -> Table:
+    guess = chances.argmax(axis=1)
 
+    def cells(row: int) -> list[str]:
+        both = (truth[row], guess[row])
+        return [text for k in both for text in (classes[k], percent(float(chances[row, k])))]
 
-def _worst(dataset: Dataset, unit: str, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
-    rows, guess = worst_rows(losses), chances.argmax(axis=1)
-    table = []
-    for row, called in zip(rows, names_of(dataset, rows), strict=True):
-        cells = [called, classes[truth[row]], percent(float(chances[row, truth[row]]))]
-        cells += [classes[guess[row]], percent(float(chances[row, guess[row]]))]
-        table.append((row, [*cells, *content(dataset, row)]))
-    head = [unit, "true", "its probability", "predicted", "with probability", *content_head(dataset)]
-    texts = (0, 1, 3, 5) if dataset.is_language else (0, 1, 3)
-    caption = f"The {counted(len(table), unit)} whose true class seemed least probable"
-    return worst_table(caption, head, table, texts=texts)
+    head = [unit, "true", "its probability", "predicted", "with probability"]
+    return worst_table(dataset, losses, head, cells, "whose true class seemed least probable", texts=(1, 3))
 
 
 # -- several labels a sequence -----------------------------------------------------------------------------------
@@ -223,26 +197,24 @@ def _several_labels(estimator: BiLSTMClassifier, dataset: Dataset, say: Callable
     losses = log_losses(np.where(truth, chances, 1 - chances)).mean(axis=1)
     guess = chances >= 0.5
     sure = np.maximum(chances, 1 - chances)
-    counts = [part.sum(axis=0) for part in (truth & guess, guess, truth)]
     blocks: list[Block] = [
-        class_table("Each label", "label", class_report(classes, *counts)),
+        class_table("Each label", "label", class_report(classes, truth, guess)),
         reliability(sure.ravel(), (guess == truth).ravel(), "answer"),
     ]
     chosen = examples(dataset, losses, sure.min(axis=1), (guess == truth).all(axis=1))
-    return Examination(evaluation, blocks, [_worst_sets(dataset, unit, truth, chances, classes, losses)], chosen)
+    return Examination(evaluation, blocks, [_worst_sets(dataset, losses, unit, truth, chances, classes)], chosen)
 
 
-def _worst_sets(dataset: Dataset, unit: str, truth: Array, chances: Array, classes: list[str], losses: Array) -> Table:
-    rows, guess = worst_rows(losses), chances >= 0.5
-    table = []
-    for row, called in zip(rows, names_of(dataset, rows), strict=True):
+def _worst_sets(dataset: Dataset, losses: Array, unit: str, truth: Array, chances: Array, classes: list[str]) -> Table:
+    guess = chances >= 0.5
+
+    def cells(row: int) -> list[str]:
         k = int(np.argmin(np.where(truth[row], chances[row], 1 - chances[row])))
         doubted = f"{classes[k]} {percent(float(chances[row, k]))}"
-        cells = [called, _set(truth[row], classes), _set(guess[row], classes), doubted]
-        table.append((row, [*cells, *content(dataset, row)]))
-    caption = f"The {counted(len(table), unit)} with the largest loss"
-    head = [unit, "true labels", "predicted", "furthest off", *content_head(dataset)]
-    return worst_table(caption, head, table, texts=(0, 1, 2, 3, 4) if dataset.is_language else (0, 1, 2, 3))
+        return [_set(truth[row], classes), _set(guess[row], classes), doubted]
+
+    head = [unit, "true labels", "predicted", "furthest off"]
+    return worst_table(dataset, losses, head, cells, "with the largest loss", texts=(1, 2, 3))
 
 
 def _set(chosen: Array, classes: list[str]) -> str:

@@ -17,9 +17,10 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.text.reader import texts_in
 from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
-from bilstm.formatting import number, shortened
+from bilstm.formatting import capitalised, counted, number, shortened
+from bilstm.metrics.baselines import means_of_steps
 from bilstm.metrics.figures import Evaluation
-from bilstm.report.blocks import Block, Cell, Drawing, Heading, Section, Table, Text
+from bilstm.report.blocks import Block, Drawing, Heading, Section, Table, Text
 from bilstm.xray import x_ray
 
 WORST = 10  # cases that a report shows
@@ -40,37 +41,21 @@ class Example:
 
 @dataclass(frozen=True)
 class Examination:
-    """What a model did on data.
+    """What a model did on data."""
 
-    Args:
-        evaluation: figures, beside those of simple rules.
-        blocks: charts and tables of the task.
-        worst: the worst cases.
-        examples: for X-rays.
-        remarks: what the reader should know of the data, warnings all of them.
-        verdict: in place of the one by the bootstrap.
-    """
-
-    evaluation: Evaluation
-    blocks: list[Block]
-    worst: list[Block]
-    examples: list[Example] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    verdict: str = ""
+    evaluation: Evaluation  # figures, beside those of simple rules
+    blocks: list[Block]  # charts and tables of the task
+    worst: list[Block]  # the worst cases
+    examples: list[Example] = field(default_factory=list)  # for X-rays
+    remarks: list[str] = field(default_factory=list)  # what the reader should know of the data, warnings all of them
+    verdict: str = ""  # in place of the one by the bootstrap
 
 
 @singledispatch
 def examine(estimator: BiLSTMEstimator, dataset: Dataset, say: Callable[[str], None]) -> Examination:
-    """Figures, charts and cases of a fitted estimator on data with targets.
-
-    Args:
-        estimator: fitted.
-        dataset: with targets that the estimator has not seen.
-        say: is told what is being done.
-    """
-    raise BilstmError(
-        f"A report on data is not known for a {type(estimator).__name__}.", hint="leave the data out of the report"
-    )
+    """Figures, charts and cases of a fitted estimator on data with targets; ``say`` is told what is being done."""
+    message = f"A report on data is not known for a {type(estimator).__name__}."
+    raise BilstmError(message, hint="leave the data out of the report")
 
 
 @singledispatch
@@ -96,7 +81,7 @@ def _x_ray(estimator: BiLSTMEstimator, example: Example, in_full: bool) -> list[
         return [heading, Text(f"There is no X-ray of it: {error.message}.")]
     charts = [chart for chart in ray.charts() if in_full or chart.title not in ONCE]
     answer = Text(f"{shortened(ray.title, 300)}: {shortened(ray.prediction, 600)}")
-    notes = [Text(f"{note[0].upper()}{note[1:]}.") for note in ray.notes if note]
+    notes = [Text(f"{capitalised(note)}.") for note in ray.notes if note]
     return [heading, answer, *(Drawing(chart) for chart in charts), *notes]
 
 
@@ -116,27 +101,19 @@ def examples(
 ) -> list[Example]:
     """A typical sequence, the surest of those that are right, and the worst: each only once.
 
-    Args:
-        data: as ``predict`` takes it.
-        losses: of each sequence, (N,).
-        sure: how sure the model is of each, (N,).
-        right: whether it is right, (N,).
-        surest: what the second is called.
+    Of every sequence its loss, how sure the model is and whether it is right, (N,); sequences of NaN loss are left out.
     """
     known = np.flatnonzero(~np.isnan(losses))
     if not len(known):
         return []
-    worst = worst_rows(losses, 1)[0]
-    chosen = [("The worst", worst, case_anchor(worst))]
-    hits = np.flatnonzero(right & ~np.isnan(losses))
-    if len(hits):
-        chosen.insert(0, (surest, int(hits[np.argmax(sure[hits])]), ""))
-    typical = int(known[np.argsort(losses[known], kind="stable")[len(known) // 2]])
-    chosen.insert(0, ("A typical one", typical, ""))
-    seen: dict[int, Example] = {}
-    for title, row, anchor in reversed(chosen):  # where they are one, it is called by what is most worth knowing
-        seen.setdefault(row, Example(title, data, row, anchor))
-    return list(reversed(seen.values()))
+    typical = known[np.argsort(losses[known], kind="stable")[len(known) // 2]]
+    hits, worst = known[right[known]], worst_rows(losses, 1)[0]
+    best = [(surest, hits[np.argmax(sure[hits])])] if len(hits) else []
+    titles: dict[int, str] = {}
+    for title, row in [("A typical one", typical), *best, ("The worst", worst)]:
+        titles.pop(int(row), None)  # where they are one, it is called by what is most worth knowing
+        titles[int(row)] = title
+    return [Example(title, data, row, case_anchor(row) if row == worst else "") for row, title in titles.items()]
 
 
 def case_anchor(row: int) -> str:
@@ -145,38 +122,44 @@ def case_anchor(row: int) -> str:
 
 
 def worst_table(
-    caption: str, head: Sequence[str], rows: Sequence[tuple[int, Sequence[Cell | str]]], **how: Any
+    dataset: Dataset,
+    losses: Array,
+    head: Sequence[str],
+    cells: Callable[[int], Sequence[str]],
+    what: str,
+    texts: Sequence[int] = (),
 ) -> Table:
-    """A table of cases that links can find.
+    """The sequences with the largest losses: their names, ``cells`` of each below ``head``, and what they hold.
 
-    Args:
-        caption: what is told of them.
-        head: names of the columns.
-        rows: of each case its position and its cells.
-        how: further arguments of a Table.
+    The first of ``head`` says what a sequence is called; ``what`` stands in the caption behind how many there are.
     """
-    return Table(caption, head, [cells for _, cells in rows], anchors=[case_anchor(row) for row, _ in rows], **how)
+    rows, columns = worst_rows(losses), dataset.steps.columns
+    shown = ["text"] if dataset.is_language else columns[:MOST_COLUMNS] if dataset.is_table else ["steps"]
+    many = not dataset.is_language and dataset.is_table and len(columns) > len(shown)
+    cut = f", with the first {len(shown)} of {len(columns)} columns" if many else ""
+    table = [[name_of(dataset, row), *cells(row), *_content(dataset, row)] for row in rows]
+    words = [0, *texts, *([len(head)] if dataset.is_language else [])]
+    caption = f"The {counted(len(rows), head[0])} {what}{cut}"
+    return Table(caption, [*head, *shown], table, words, [case_anchor(row) for row in rows])
 
 
-def names_of(dataset: Dataset, rows: Sequence[int]) -> list[str]:
-    """What the caller calls these sequences: his own names, or positions from 0."""
-    if dataset.ids is not None:
-        return [str(dataset.ids[row]) for row in rows]
-    return [str(row) for row in rows]
+def name_of(dataset: Dataset, row: int) -> str:
+    """What the caller calls a sequence: by a name of his own, or by its position from 0."""
+    return str(row if dataset.ids is None else dataset.ids[row])
 
 
-def content(dataset: Dataset, row: int) -> list[Cell | str]:
-    """What a table of cases shows of a sequence: its text, its first columns, or its length."""
+def _content(dataset: Dataset, row: int) -> list[str]:
+    """A sequence's text, its first columns, or its length."""
     if dataset.is_language:
         return [shortened(texts_in(dataset.take([row]))[0], 200)]
     if not dataset.is_table:
         return [f"{int(dataset.lengths[row]):,}"]
     values = [dataset.steps[name][row] for name in dataset.steps.columns[:MOST_COLUMNS]]
-    return [
-        "missing" if v is None else number(v) if isinstance(v, (int, float)) else shortened(str(v), 60) for v in values
-    ]
+    return ["missing" if value is None else shortened(number(value), 60) for value in values]
 
 
-def content_head(dataset: Dataset) -> list[str]:
-    """The heads of these columns."""
-    return ["text"] if dataset.is_language else dataset.steps.columns[:MOST_COLUMNS] if dataset.is_table else ["steps"]
+def columns_for_rules(estimator: BiLSTMEstimator, dataset: Dataset) -> tuple[Array, str]:
+    """The columns (N, F) that a simple rule is fitted to, and what they are; of sequences the means of their steps."""
+    matrix = estimator.features_.transform(dataset.steps, dataset.source)
+    what = "on the columns" if dataset.is_table else "on the means of the steps"
+    return means_of_steps(matrix, dataset.lengths), what

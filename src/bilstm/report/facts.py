@@ -125,13 +125,7 @@ MANY = ("target", "future")  # options that are given again for each value; mode
 
 
 def commands(estimator: BiLSTMEstimator, file: Path | None, data: str | None) -> list[Block]:
-    """What to type, and what cannot be known from the model.
-
-    Args:
-        estimator: fitted.
-        file: its model file, or None.
-        data: what it was examined on, as it was given; None where it was not.
-    """
+    """What to type, with the names of its model file and of what it was examined on; what cannot be known of it."""
     name = "model.bilstm" if file is None else file.name
     source = estimator.trained_with_.get("source")
     note = "Data options that only choose columns (such as --drop, --category or --valid) are not kept in a model."

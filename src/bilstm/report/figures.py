@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bilstm.formatting import counted, fixed, number, percent
-from bilstm.metrics.bootstrap import Interval
+from bilstm.metrics.bootstrap import Interval, resamples_for
 from bilstm.metrics.figures import Evaluation, Figure
 from bilstm.report.blocks import Block, Cell, Facts, Table, Text
 
@@ -45,11 +45,8 @@ def _digits(value: float) -> str:
 
 
 def _value(evaluation: Evaluation, figure: Figure, place: int) -> Cell:
-    return Cell(
-        shown(figure, evaluation.value(figure, place)),
-        _bounds(figure, evaluation.interval(figure, place)),
-        strong=place == 0,
-    )
+    bounds = _bounds(figure, evaluation.interval(figure, place))
+    return Cell(shown(figure, evaluation.value(figure, place)), bounds, strong=place == 0)
 
 
 def _bounds(figure: Figure, found: Interval | None) -> str:
@@ -92,10 +89,10 @@ def judged(figure: Figure, gap: float, found: Interval | None) -> str:
 
 def verdict(evaluation: Evaluation) -> Text:
     """One or two sentences: how good it is, and whether that is more than a simple rule, beyond chance."""
-    figure, value = evaluation.main, evaluation.value(evaluation.main)
+    figure = evaluation.figures[0]
     found = evaluation.interval(figure)
     bounds = _bounds(figure, found)
-    said = f"On {evaluation.count} the {short_of(figure)} is {shown(figure, value)}"
+    said = f"On {evaluation.count} the {short_of(figure)} is {shown(figure, evaluation.value(figure))}"
     said += f" (95 % interval {bounds})." if bounds else "; one alone says nothing of chance."
     if found is not None and found.low == found.high:
         said += (
@@ -133,9 +130,10 @@ def short_of(figure: Figure) -> str:
 def _method(evaluation: Evaluation) -> str:
     if evaluation.units < 2:
         return "An interval needs more than one."
+    resamples = resamples_for(evaluation.units)
     unit_is = f"{evaluation.unit_is} " if evaluation.unit_is else ""
     return (
         f"Intervals: percentile bootstrap over {counted(evaluation.units, evaluation.unit)}, "
-        f"{evaluation.resamples:,} resamples, seed 0; differences are paired, from the same resamples. {unit_is}"
+        f"{resamples:,} resamples, seed 0; differences are paired, from the same resamples. {unit_is}"
         "They tell how the figure varies with the data it is measured on, not with the training."
     )

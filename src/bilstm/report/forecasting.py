@@ -16,7 +16,7 @@ from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import DataError
 from bilstm.estimators.forecaster import BiLSTMForecaster
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
-from bilstm.formatting import counted, number, written_time
+from bilstm.formatting import capitalised, counted, number, written_time
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.forecast_comparison import means
 from bilstm.metrics.forecasts import coverage_figures, forecast_figures, forecast_parts
@@ -24,7 +24,7 @@ from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import BLUE, GREY, ORANGE, PALETTE, Axis, Band, Line, Mark, Panel
 from bilstm.plotting.interactive import to_plotly
 from bilstm.report.blocks import Block, Drawing, Table, Text
-from bilstm.report.examination import Examination, Example, case_anchor, examine, without_data, worst_rows, worst_table
+from bilstm.report.examination import Examination, Example, case_anchor, examine, without_data, worst_rows
 
 Fan = tuple[Array, Array, Array, Array]  # times, values, lower and upper bounds
 FORECAST = BLUE
@@ -53,14 +53,14 @@ def _(estimator: BiLSTMForecaster, dataset: Dataset, say: Callable[[str], None])
     losses = _losses(forecasts)
     panels = [(row, k) for row in _last_rows(forecasts) for k in range(len(forecasts.names))][:PANELS]
     drawn: list[Block] = [fan_chart(windows.series, forecasts, row, k) for row, k in panels]
-    remarks = [f"{_capital(forecasts.follows_last)}."] if forecasts.follows_last else []
+    remarks = [f"{capitalised(forecasts.follows_last)}."] if forecasts.follows_last else []
     return Examination(
         _evaluation(forecasts),
         [*drawn, by_step(forecasts), *coverage(forecasts)],
         [_worst(forecasts, losses)],
         _examples(windows, losses),
         remarks,
-        f"{_capital(forecasts.verdict)}.",
+        f"{capitalised(forecasts.verdict)}.",
     )
 
 
@@ -71,10 +71,6 @@ def _(estimator: BiLSTMForecaster) -> tuple[list[Block], list[Example]]:
     panels = [(row, k) for row in range(len(forecasts)) for k in range(len(forecasts.names))][:PANELS]
     drawn: list[Block] = [fan_chart(windows.series, forecasts, row, k, ahead=True) for row, k in panels]
     return drawn, [Example("The steps that come next", None, 0)]
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _evaluation(forecasts: Forecasts) -> Evaluation:
@@ -119,10 +115,7 @@ def _blocks(starts: Array, horizon: int) -> Array:
 def _losses(forecasts: Forecasts) -> Array:
     """The mean absolute error of each forecast in units of MASE, (W,); NaN where nothing came."""
     error = np.abs(forecasts.forecast - forecasts.actual) / np.where(forecasts.scale > 0, forecasts.scale, 1.0)
-    known = ~np.isnan(error)
-    counts = known.sum(axis=(1, 2))
-    means = np.where(known, error, 0).sum(axis=(1, 2)) / np.maximum(counts, 1)
-    return np.where(counts > 0, means, np.nan)
+    return means(error, ~np.isnan(error), axis=(1, 2))
 
 
 def _last_rows(forecasts: Forecasts) -> list[int]:
@@ -131,22 +124,17 @@ def _last_rows(forecasts: Forecasts) -> list[int]:
 
 
 def _worst(forecasts: Forecasts, losses: Array) -> Table:
-    rows = []
-    for row in worst_rows(losses):
+    rows, worst = [], worst_rows(losses)
+    for row in worst:
         error = np.abs(forecasts.forecast[row] - forecasts.actual[row])
         step, k = np.unravel_index(int(np.nanargmax(error)), error.shape)
         said, came = float(forecasts.forecast[row, step, k]), float(forecasts.actual[row, step, k])
-        when = written_time(forecasts.times[row * forecasts.horizon + int(step)])
-        cells = [
-            written_time(forecasts.origins[row]),
-            number(float(losses[row])),
-            when,
-            panel_name(forecasts, row, int(k)),
-        ]
-        rows.append((row, [*cells, number(said), number(came)]))
+        made, when = forecasts.origins[row], forecasts.times[row * forecasts.horizon + int(step)]
+        cells = [written_time(made), number(float(losses[row])), written_time(when)]
+        rows.append([*cells, panel_name(forecasts, row, int(k)), number(said), number(came)])
     head = ["made", "scaled error", "worst step", "of", "forecast", "came"]
     caption = f"The {counted(len(rows), 'forecast')} with the largest errors, in units of MASE"
-    return worst_table(caption, head, rows, texts=(0, 2, 3))
+    return Table(caption, head, rows, (0, 2, 3), [case_anchor(row) for row in worst])
 
 
 def _examples(windows: Windows, losses: Array) -> list[Example]:
@@ -193,15 +181,7 @@ STEPS = 500  # of a series in a chart
 
 
 def fan_chart(series: Series, forecasts: Forecasts, row: int, k: int, ahead: bool = False) -> Drawing:
-    """The end of a series with the forecasts that were made in it, the last of them at ``row``.
-
-    Args:
-        series: that the forecasts are of.
-        forecasts: the forecasts.
-        row: the last one that is drawn.
-        k: which target.
-        ahead: whether these are of steps that have not come yet.
-    """
+    """The end of a series with forecasts of target ``k`` made in it, the last at ``row``; ``ahead``: none has come."""
     mine = np.flatnonzero(forecasts.starts[: row + 1] == forecasts.starts[row])
     made = mine[::-1][: FANS * forecasts.horizon : forecasts.horizon][::-1]
     marks = [

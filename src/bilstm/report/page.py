@@ -103,34 +103,24 @@ def report_html(
     title = f"{estimator.task.capitalize()}: {listed(estimator.target_names_, 3) if file is None else file.stem}"
     template = resources.files("bilstm.report") / "report.html.jinja"
     style = (resources.files("bilstm.report") / "report.css").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    strict = {"autoescape": True, "undefined": jinja2.StrictUndefined}
+    environment = jinja2.Environment(**strict, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(template.read_text(encoding="utf-8")).render(
+        title=title,
+        sentence=estimator.describe(),
+        sections=_linked(sections),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        examined=name,
+        closed=charts.CLOSED,
+        style=charts.STYLE + style,
+        scripts=scripts,
+        place=charts.place,
     )
-    return str(
-        environment.from_string(template.read_text(encoding="utf-8")).render(
-            title=title,
-            sentence=estimator.describe(),
-            sections=_linked(sections),
-            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            examined=name,
-            closed=charts.CLOSED,
-            style=charts.STYLE + style,
-            scripts=scripts,
-            place=charts.place,
-        )
-    )
+    return str(page)
 
 
 def measured_sections(estimator: BiLSTMEstimator, data: Any) -> list[Section]:
-    """What a report tells that data decide: verdict, figures, behaviour, worst cases, what is strange about the data.
-
-    Args:
-        estimator: fitted.
-        data: as :func:`write_report` takes them.
-
-    Raises:
-        DataError: as :func:`write_report`.
-    """
+    """What data decide of a report: verdict, figures, behaviour, worst cases, what is strange about the data."""
     return _measured(estimator, data, lambda _: None)[0]
 
 
@@ -174,16 +164,15 @@ def _dataset(estimator: BiLSTMEstimator, data: Any) -> tuple[Dataset, str]:
 
 def _verdict_without_data(estimator: BiLSTMEstimator) -> Section:
     figures, name = estimator.metrics_, estimator.metric_name
+    nothing = "Nothing was held out in training and no data was given, so nothing is known of how good it is."
+    text = Text(nothing, "warning")
     if figures:
         main = name if name in figures else next(iter(figures))
-        text = Text(
+        held = (
             f"On the part of its training data that was held out to stop by, {main} was {_shown(main, figures[main])}. "
-            "That part chose the epoch, so the figure flatters; give the report data that the model has not seen.",
-            "doubtful",
+            "That part chose the epoch, so the figure flatters; give the report data that the model has not seen."
         )
-    else:
-        nothing = "Nothing was held out in training and no data was given, so nothing is known of how good it is."
-        text = Text(nothing, "warning")
+        text = Text(held, "doubtful")
     return Section("verdict", "In short", [Text(estimator.describe()), text, learned_from(estimator)])
 
 
@@ -205,20 +194,17 @@ def _shown(name: str, value: float) -> str:
 
 def _data(estimator: BiLSTMEstimator, remarks: Sequence[str] | None = None) -> Section:
     """What is strange about the data of the report, where there are some, and about those of training."""
-    blocks: list[Block] = []
-    if remarks is not None:
-        blocks += [Heading("This data"), *_warnings(remarks)]
-    blocks.append(Heading("The training data"))
+    these: list[Block] = [] if remarks is None else [Heading("This data"), *_warnings(remarks)]
+    then = [Text("What was strange about it is not recorded in the model file.")]
     if "warnings" in estimator.trained_with_:
-        blocks += _warnings(estimator.trained_with_["warnings"])
-    else:
-        blocks.append(Text("What was strange about it is not recorded in the model file."))
-    return Section("data", "The data", blocks)
+        then = _warnings(estimator.trained_with_["warnings"])
+    return Section("data", "The data", [*these, Heading("The training data"), *then])
 
 
 def _warnings(texts: Sequence[str]) -> list[Text]:
-    unique = dict.fromkeys(texts)
-    return [Text(text, "warning") for text in unique] or [Text("Nothing strange was found in it.", "good")]
+    return [Text(text, "warning") for text in dict.fromkeys(texts)] or [
+        Text("Nothing strange was found in it.", "good")
+    ]
 
 
 def _linked(sections: list[Section]) -> list[Section]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import singledispatch
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from bilstm.plotting.description import PALETTE, RED, Axis, HeatMap, Line, Mark,
 from bilstm.plotting.figures import save_figure, to_matplotlib
 from bilstm.plotting.panels import confusion_panel, errors_panel, scatter_panel
 from bilstm.report.forecasting import FORECAST, Fan, fan, fan_marks
+from bilstm.report.transcription import written
 
 __all__ = ["confusion", "forecasts", "predicted_against_true", "predictions", "save_figure", "transcript"]
 
@@ -185,21 +187,25 @@ def transcript(estimator: BiLSTMTranscriber, sound: Any) -> Figure:
     mel = estimator.sound_.mel_of(sound_blocks(recordings.sounds[0], estimator.sound_.rate))  # (T, bands)
     step, seconds = estimator.sound_.step_seconds, len(scores) * estimator.sound_.step_seconds
     chances, times = softmax(scores, axis=1), (np.arange(len(scores)) + 0.5) * step  # (T, K), (T,)
-    best = chances.argmax(axis=1)
-    starts = np.flatnonzero((best != BLANK) & (np.diff(best, prepend=BLANK) != 0))
     lines = [Line(chances[:, BLANK], times, colour="#cccccc", width=1)]
-    for n, number in enumerate(sorted(set(best.tolist()) - {BLANK})):
-        lines.append(Line(chances[:, number], times, colour=PALETTE[n % len(PALETTE)]))
-    heard = Texts(times[starts], np.full(len(starts), 1.03), [estimator.characters_.inverse([best[t]]) for t in starts])
+    numbers = sorted(set(chances.argmax(axis=1).tolist()) - {BLANK})
+    lines += [Line(chances[:, number], times, colour=colour) for number, colour in zip(numbers, cycle(PALETTE))]
     words = [Span(word.start, word.end, colour=FORECAST) for word in result.words]
     axis, width = Axis("seconds", limits=(0, seconds)), seconds / len(mel)
     spectrum = HeatMap(mel.T, "sound", x=(np.arange(len(mel)) + 0.5) * width, y=np.arange(mel.shape[1]) + 0.5)
     middles = [(word.start + word.end) / 2 for word in result.words]
-    written = Texts(middles, [1.0] * len(middles), [word.text for word in result.words], colour="white")
+    said = Texts(middles, [1.0] * len(middles), [word.text for word in result.words], colour="white")
     return to_matplotlib(
         [
-            [Panel([*lines, *words, heard], replace(axis, title=""), Axis("probability", limits=(0, 1.15)), height=2)],
-            [Panel([spectrum, written], axis, Axis("mel band"), height=3)],
+            [
+                Panel(
+                    [*lines, *words, written(estimator, chances)],
+                    replace(axis, title=""),
+                    Axis("probability", limits=(0, 1.15)),
+                    height=2,
+                )
+            ],
+            [Panel([spectrum, said], axis, Axis("mel band"), height=3)],
         ],
         size=(max(6.0, min(2.5 * seconds, 16.0)), 5.0),
         title=result.text or "(nothing)",

@@ -11,7 +11,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import numeric_targets
 from bilstm.estimators.regressor import BiLSTMRegressor
 from bilstm.formatting import counted, number
-from bilstm.metrics.baselines import folds, means_of_steps, ridge
+from bilstm.metrics.baselines import folds, ridge
 from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.predictions import regression_figures, regression_metrics, regression_parts
 from bilstm.plotting.charts import Chart
@@ -19,16 +19,7 @@ from bilstm.plotting.description import Axis, Panel, Points, Rule, thinned
 from bilstm.plotting.interactive import to_plotly
 from bilstm.plotting.panels import errors_panel, scatter_panel
 from bilstm.report.blocks import Block, Drawing, Table
-from bilstm.report.examination import (
-    MOST_COLUMNS,
-    Examination,
-    content,
-    examine,
-    examples,
-    names_of,
-    worst_rows,
-    worst_table,
-)
+from bilstm.report.examination import Examination, columns_for_rules, examine, examples, worst_table
 
 TARGETS = 12  # that are drawn
 
@@ -50,17 +41,15 @@ def _(estimator: BiLSTMRegressor, dataset: Dataset, say: Callable[[str], None]) 
     for k, name in enumerate(names[:TARGETS]):
         blocks += _charts(truth[:, k], predicted[:, k], name)
     chosen = examples(dataset, losses, -losses, np.ones(len(truth), dtype=bool), "The most exact")
-    return Examination(evaluation, blocks, [_worst(dataset, truth, predicted, names, losses)], chosen)
+    return Examination(evaluation, blocks, [_worst(estimator, dataset, truth, predicted, losses)], chosen)
 
 
 def _evaluation(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, predicted: Array) -> Evaluation:
     mean = np.broadcast_to(estimator.scaler_.mean, truth.shape)
     references = [Reference("always the mean", "the mean of the training rows", regression_parts(truth, mean))]
     if folds(len(truth)):
-        matrix = estimator.features_.transform(dataset.steps, dataset.source)
-        columns = means_of_steps(matrix, dataset.lengths)
-        what = "" if dataset.is_table else " on the means of the steps"
-        how = f"cross-validated on this data itself in {folds(len(truth))} folds{what}"
+        columns, what = columns_for_rules(estimator, dataset)
+        how = f"{what}, cross-validated on this data itself in {folds(len(truth))} folds"
         references.append(Reference("ridge regression", how, regression_parts(truth, ridge(columns, truth))))
     unit = estimator.row_unit
     figures, parts = regression_figures(truth.shape[1]), regression_parts(truth, predicted)
@@ -84,42 +73,23 @@ def _charts(truth: Array, predicted: Array, name: str) -> list[Block]:
     hover = "row %{customdata}<br>predicted %{x}<br>error %{y}<extra></extra>"
     residuals = Points(predicted[rows], error[rows], size=4, hover=hover, details=rows)
     cloud = Panel([residuals, Rule(0.0, "y")], Axis(f"predicted {name}"), Axis("predicted − true"))
+    right = f"On the line the model is right; above it says too much, below too little.{few}"
+    shapeless = f"A cloud without a shape is what one hopes for; a bend or a funnel is something not learned.{few}"
+    spread = "How many rows have an error of which size; a long tail on one side is a bias."
     drawn = [
-        (
-            f"{name}: predicted over true",
-            f"On the line the model is right; above it says too much, below too little.{few}",
-            over,
-            420,
-        ),
-        (
-            f"{name}: error over prediction",
-            f"A cloud without a shape is what one hopes for; a bend or a funnel is something not learned.{few}",
-            cloud,
-            360,
-        ),
-        (
-            f"{name}: how large the errors are",
-            "How many rows have an error of which size; a long tail on one side is a bias.",
-            errors_panel(error),
-            280,
-        ),
+        (f"{name}: predicted over true", right, over, 420),
+        (f"{name}: error over prediction", shapeless, cloud, 360),
+        (f"{name}: how large the errors are", spread, errors_panel(error), 280),
     ]
     return [Drawing(Chart(title, note, to_plotly([panel]), height)) for title, note, panel, height in drawn]
 
 
-def _worst(dataset: Dataset, truth: Array, predicted: Array, names: list[str], losses: Array) -> Table:
-    rows = worst_rows(losses)
-    shown = dataset.steps.columns[:MOST_COLUMNS] if dataset.is_table else []
-    head = ["row" if dataset.is_table else "sequence"]
-    for name in names:
-        head += [f"true {name}", f"predicted {name}", "error"] if len(names) == 1 else [f"true {name}", "predicted"]
-    table = []
-    for row, called in zip(rows, names_of(dataset, rows), strict=True):
-        cells = [called]
-        for k in range(len(names)):
-            cells += [number(truth[row, k]), number(predicted[row, k])]
-            cells += [number(predicted[row, k] - truth[row, k])] if len(names) == 1 else []
-        table.append((row, [*cells, *(content(dataset, row) if shown else [])]))
-    more = dataset.steps.width - len(shown)
-    note = f", with the first {len(shown)} of {dataset.steps.width} columns" if shown and more else ""
-    return worst_table(f"The {counted(len(table), head[0])} with the largest errors{note}", [*head, *shown], table)
+def _worst(estimator: BiLSTMRegressor, dataset: Dataset, truth: Array, predicted: Array, losses: Array) -> Table:
+    names = estimator.target_names_
+    columns = [truth, predicted, predicted - truth] if len(names) == 1 else [truth, predicted]
+
+    def cells(row: int) -> list[str]:
+        return [number(values[row, k]) for k in range(len(names)) for values in columns]
+
+    heads = [head for name in names for head in (f"true {name}", "predicted", "error")[: len(columns)]]
+    return worst_table(dataset, losses, [estimator.row_unit, *heads], cells, "with the largest errors")

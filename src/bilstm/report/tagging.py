@@ -18,8 +18,8 @@ from bilstm.metrics.figures import Evaluation, Reference
 from bilstm.metrics.tags import ENTITIES, TAGS, Tags, entity_report, tag_parts, type_confusion
 from bilstm.plotting.description import thinned
 from bilstm.report.blocks import Block, Drawing, Heading, Piece, Sentence, Sentences, Text
-from bilstm.report.classification import class_report, class_table, confusion, confusion_chart, counts_of
-from bilstm.report.examination import Examination, case_anchor, examine, examples, names_of, worst_rows
+from bilstm.report.classification import class_report, class_table, confusion, confusion_chart
+from bilstm.report.examination import Examination, case_anchor, examine, examples, name_of, worst_rows
 
 SHOWN = 8  # sentences, evenly chosen
 FLOOR = 1e-12  # of a probability: a tag that the scheme forbids has none
@@ -40,7 +40,7 @@ def _(estimator: BiLSTMTagger, dataset: Dataset, say: Callable[[str], None]) -> 
 
     def sentence(row: int, anchor: str = "") -> Sentence:
         remark = "no mistake" if not wrong[row] else f"{counted(int(wrong[row]), 'tag')} of {len(truth[row]):,} wrong"
-        name = f"sentence {names_of(dataset, [row])[0]}"
+        name = f"sentence {name_of(dataset, row)}"
         return marked(words[row], truth[row], predicted[row], legend, typed, name, remark, anchor)
 
     tagged = np.array([any(tag != "O" for tag in tags) for tags in truth])
@@ -90,7 +90,7 @@ def _blocks(estimator: BiLSTMTagger, truth: Tags, predicted: Tags, typed: bool) 
         names = sorted({tag for tags in [*truth, *predicted] for tag in tags} | set(estimator.classes_.tolist()))
         codes = {name: code for code, name in enumerate(names)}
         flat = [np.array([codes[tag] for tags in part for tag in tags], dtype=int) for part in (truth, predicted)]
-        table = class_table("Each tag", "tag", class_report(names, *counts_of(flat[0], flat[1], len(names))))
+        table = class_table("Each tag", "tag", class_report(names, flat[0], flat[1]))
         return [confusion(flat[0], flat[1], names, "tags"), table]
     report = entity_report(truth, predicted)
     return [
@@ -139,17 +139,7 @@ def marked(
     remark: str = "",
     anchor: str = "",
 ) -> Sentence:
-    """A sentence in pieces: what the model says, and what is true where that differs.
-
-    Args:
-        words: of the sentence.
-        truth: their tags.
-        predicted: what the model says.
-        legend: of :func:`legend_of`.
-        typed: whether the tags are of entities.
-        name: of the sentence.
-        remark: of it.
-        anchor: by which links find it.
+    """A sentence in pieces: what the model says, and what is true where that differs; ``typed``: tags of entities.
 
     Example:
         >>> tags = ["B-PER", "O"]
@@ -158,7 +148,7 @@ def marked(
     """
     colours = dict(legend)
     spans = _entity_spans(words, truth, predicted) if typed else _word_spans(truth, predicted)
-    pieces, cut = [], len(words) > MOST_WORDS
+    pieces = []
     for first, last, label, true in spans:
         if first >= MOST_WORDS:
             break
@@ -170,7 +160,7 @@ def marked(
         if space:
             pieces.append(Piece(space))
         pieces.append(Piece(text, label, true, colours.get(label, -1)))
-    if cut:
+    if len(words) > MOST_WORDS:
         pieces.append(Piece(f" … ({len(words) - MOST_WORDS:,} more words)"))
     return Sentence(name, pieces, remark, anchor)
 

@@ -127,15 +127,7 @@ SECONDS_AXIS = Axis("seconds")
 
 
 def spectrum(estimator: BiLSTMTranscriber, sound: Sound, name: str, scores: Array, text: str) -> Drawing:
-    """The chart of one recording.
-
-    Args:
-        estimator: that heard it.
-        sound: the recording.
-        name: what it is called.
-        scores: what the network says of it, (T, K).
-        text: what was understood.
-    """
+    """The chart of one recording: scores (T, K) of its characters, and the text that was understood."""
     encoder = estimator.sound_
     mel = encoder.mel_of(sound_blocks(sound, encoder.rate, name=name))  # (frames, bands)
     frames = int(min(len(mel), SECONDS / FRAME))
@@ -153,19 +145,23 @@ def _characters(estimator: BiLSTMTranscriber, scores: Array) -> list[Mark]:
     """The chance of silence, that of the best character, and the characters where they begin."""
     chances = softmax(scores, axis=1)
     times = (np.arange(len(chances)) + 0.5) * estimator.sound_.step_seconds
-    best = chances.argmax(axis=1)
-    starts = np.flatnonzero((best != BLANK) & (np.diff(best, prepend=BLANK) != 0))
-    signs = [estimator.characters_.inverse([int(best[start])]) for start in starts]
     return [
         Line(chances[:, BLANK], times, name="nothing", colour=ORANGE, width=1, dash="dot"),
         Line(chances[:, 1:].max(axis=1), times, name="best character"),
-        Texts(times[starts], np.full(len(starts), 1.02), [sign if sign.strip() else "␣" for sign in signs]),
+        written(estimator, chances),
     ]
+
+
+def written(estimator: BiLSTMTranscriber, chances: Array) -> Texts:
+    """The likeliest characters of a recording, of chances (T, K), where they begin."""
+    best = chances.argmax(axis=1)
+    starts = np.flatnonzero((best != BLANK) & (np.diff(best, prepend=BLANK) != 0))
+    signs = [estimator.characters_.inverse([int(best[start])]) for start in starts]
+    times = (starts + 0.5) * estimator.sound_.step_seconds
+    return Texts(times, np.full(len(starts), 1.02), [sign if sign.strip() else "␣" for sign in signs])
 
 
 def _bands(mel: Array) -> HeatMap:
     every = max(1, math.ceil(len(mel) / COLUMNS))
-    seconds = np.arange(0, len(mel), every) * FRAME
-    return HeatMap(
-        mel[::every].T, "sound", x=seconds, y=np.arange(mel.shape[1]), hover="%{x} s, band %{y}<extra></extra>"
-    )
+    seconds, hover = np.arange(0, len(mel), every) * FRAME, "%{x} s, band %{y}<extra></extra>"
+    return HeatMap(mel[::every].T, "sound", x=seconds, y=np.arange(mel.shape[1]), hover=hover)
