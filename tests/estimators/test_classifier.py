@@ -112,7 +112,7 @@ def test_class_weights_of_numbers_survive_the_model_file_and_the_command_line(ru
 
 X, Y = blobs()
 MISTAKES = {
-    "one class": (X, np.zeros(90, int), "expected at least two classes, got one class, 0, in every row"),
+    "one class": (X, np.zeros(90, int), r"expected at least two classes, got \[0\]"),
     "a class seen once": (
         X,
         np.where(np.arange(90) == 4, 9, Y),

@@ -33,7 +33,7 @@ from bilstm.errors import DataError, ParameterError, record_warnings
 from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
 from bilstm.estimators.provenance import provenance
-from bilstm.estimators.space import Space
+from bilstm.estimators.space import POOLING, Space
 from bilstm.files import model_file
 from bilstm.formatting import counted, listed, number
 from bilstm.networks.network import Network
@@ -81,7 +81,10 @@ class BiLSTMEstimator(Inputs, ABC):
     summary: str  # one sentence
     fit_example: str  # words behind `bilstm fit TASK`, and behind `bilstm tune TASK`
     tune_example: str
-    data_help: str  # what DATA may be
+    data_help = (  # what DATA may be
+        "A CSV, Parquet or JSON lines file; a folder of them, which may be larger than memory; or one of the "
+        "built-in sets boston and digits."
+    )
     reading: tuple[str, ...]  # names of the options that say how DATA is read
     option_help: ClassVar[dict[str, str]] = {}  # texts of such options, where they differ from the usual ones
     needs_data = True  # whether a fitted model predicts nothing without data
@@ -236,9 +239,8 @@ class BiLSTMEstimator(Inputs, ABC):
     def _read_stream(self, stream: Stream, seed: int, fraction: float) -> FirstPass:
         """Read a stream once: fit the encoders to it, and hold a fraction of its sequences out."""
         if not self.learns_from_streams:
-            raise DataError(
-                f"expected one file for a {self.task}, got a folder ({stream.source})", hint="join its files into one"
-            )
+            kind = f"expected one file for a {self.task}, got a folder"
+            raise DataError(f"{kind} ({stream.source})", hint="join its files into one")
         if self.batch_size is None:
             raise ParameterError("expected a batch_size beside data larger than memory, got None")
         head = next((piece for piece in stream.pieces() if len(piece)), None)
@@ -309,7 +311,7 @@ class BiLSTMEstimator(Inputs, ABC):
         return history
 
     def _infinite(self, training: Dataset) -> Callable[[Tensor], None] | None:
-        """What is told the rows whose loss is infinite and goes on without them; None: such a loss is an error."""
+        """What is told of rows whose loss is infinite, and leaves them out; None: such a loss is an error."""
         return None
 
     def _choose(self, training: Dataset, held_out: Dataset | None, seed: int) -> None:
@@ -368,8 +370,9 @@ class BiLSTMEstimator(Inputs, ABC):
     # -- a search for parameters -----------------------------------------------------------------------------
 
     def search_space(self, data: Dataset) -> Space:
-        """What a search for parameters of this estimator tries on such data."""
-        return self.space
+        """What a search for parameters tries: also the pooling, but of one step, where all poolings are the same."""
+        pools = hasattr(self, "pooling") and not (data.is_table and self.table_as == "one step")
+        return self.space | POOLING if pools else self.space
 
     def searched_data(self, X: Any, y: Any = None) -> Dataset:
         """X and y as the Dataset that ``fit`` makes of them; of series the whole ones, not yet cut into windows."""

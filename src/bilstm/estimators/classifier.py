@@ -75,10 +75,6 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     summary = "A label for a row, a sequence or a text."
     fit_example = "reviews.csv --text review --target stars -o reviews.bilstm"
     tune_example = "reviews.csv --text review --target stars --trials 30 --max-epochs 10 -o reviews.bilstm"
-    data_help = (
-        "A CSV, Parquet or JSON lines file; a folder of them, which may be larger than memory; or one of the "
-        "built-in sets boston and digits."
-    )
     reading = ("target", "drop", "category", "group", "order", "text")
     metric_name = "accuracy"
     learns_from_streams = True
@@ -159,10 +155,7 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         return super().training_data(X, y)
 
     def search_space(self, data: Dataset) -> Space:
-        """What a search for parameters tries: also the pooling, but of one step, where all poolings are the same."""
-        if data.is_language:
-            return self.space_of_text
-        return self.space if data.is_table and self.table_as == "one step" else self.space | POOLING
+        return self.space_of_text if data.is_language else super().search_space(data)
 
     def _new_encoders(self) -> None:
         super()._new_encoders()
@@ -189,13 +182,9 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         self.classes_ = self.labels_.classes
         if self.several_ and self.class_weight is not None:
             raise ParameterError(f"expected no class_weight beside lists of labels, got {self.class_weight!r}")
-        if self.several_ and len(self.classes_) < 2:
-            raise DataError(f"expected at least two labels in the lists, got {self.classes_.tolist()} ({source})")
         if len(self.classes_) < 2:
-            raise DataError(
-                f"expected at least two classes, got one class, {self.classes_.tolist()[0]!r}, in every row ({source})",
-                hint="there is nothing to learn; check the column",
-            )
+            hint = "there is nothing to learn; check the column"
+            raise DataError(f"expected at least two classes, got {self.classes_.tolist()} ({source})", hint=hint)
         self.class_weights_ = self._class_weights()
 
     def _class_weights(self) -> Tensor:

@@ -66,16 +66,7 @@ def load(path: str | Path) -> Any:
         return _restore(header, tensors)
     except ModelFileError as error:
         raise ModelFileError(f"{error.message} ({path})", error.hint) from None
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RuntimeError,
-        PolarsError,
-    ) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, PolarsError) as error:
         raise ModelFileError(
             f"expected a whole model file, got a damaged header: {type(error).__name__} {error} ({path})"
         ) from None

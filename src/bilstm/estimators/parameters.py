@@ -30,10 +30,8 @@ class Limit(NamedTuple):
 
 def whole(low: int) -> Limit:
     """Whole numbers from ``low`` on."""
-    return Limit(
-        f"a whole number of at least {low}",
-        lambda v: not isinstance(v, bool) and isinstance(v, Integral) and int(v) >= low,
-    )
+    words = f"a whole number of at least {low}"
+    return Limit(words, lambda v: not isinstance(v, bool) and isinstance(v, Integral) and int(v) >= low)
 
 
 def real(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False) -> Limit:
@@ -45,9 +43,8 @@ def real(low: float, high: float = math.inf, *, open_low: bool = False, open_hig
     def holds(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             return False
-        number = float(value)
-        above = number > low if open_low else number >= low
-        return above and (number < high if open_high else number <= high)
+        is_end = (open_low and value == low) or (open_high and value == high)
+        return low <= float(value) <= high and not is_end
 
     return Limit(words, holds)
 
@@ -120,21 +117,12 @@ def store(estimator: object, arguments: dict[str, Any]) -> None:
 
 
 def check_parameters(parameters: dict[str, Any], by_kind: Collection[str] = ()) -> None:
-    """Raise one error that names every parameter out of its limits.
-
-    Args:
-        parameters: of a constructor, by name.
-        by_kind: names of those that may be None, since the kind of data then decides.
-
-    Raises:
-        ParameterError: what was expected and what came, for each of them.
-    """
+    """Raise one error that names every parameter out of its limits; those of ``by_kind`` may be None, too."""
     wrong, hints = [], []
     for name, limit in LIMITS.items():
         value = parameters.get(name)
-        if name in by_kind and value is None:
-            continue
-        if name in parameters and not limit.holds(value):
+        may_be_none = name in by_kind and value is None
+        if name in parameters and not may_be_none and not limit.holds(value):
             wrong.append(f"expected {name} to be {limit.words}, got {value!r}")
             if limit.choices and isinstance(value, str):
                 hints.append(did_you_mean(value, limit.choices))

@@ -19,7 +19,7 @@ from bilstm.errors import DataError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.inputs import targets_of
 from bilstm.estimators.parameters import store
-from bilstm.estimators.space import NUMBERS, POOLING, Space
+from bilstm.estimators.space import NUMBERS
 from bilstm.formatting import listed
 from bilstm.metrics.predictions import regression_metrics
 
@@ -54,10 +54,6 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     summary = "One or more numbers for a row or a sequence."
     fit_example = "houses.csv --target price -o houses.bilstm"
     tune_example = "houses.csv --target price --minutes 5 --search hidden_size=32..256 -o houses.bilstm"
-    data_help = (
-        "A CSV, Parquet or JSON lines file; a folder of them, which may be larger than memory; or one of the "
-        "built-in sets boston and digits."
-    )
     reading = ("target", "drop", "category", "group", "order")
     metric_name = "rmse"
     higher_is_better = False
@@ -111,10 +107,6 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
         """Predictions as named columns, one a target: ``predicted_medv``."""
         values = self.values(X)
         return [pl.Series(f"predicted_{name}", values[:, k]) for k, name in enumerate(self.target_names_)]
-
-    def search_space(self, data: Dataset) -> Space:
-        """What a search for parameters tries: also the pooling, but of one step, where all poolings are the same."""
-        return self.space if data.is_table and self.table_as == "one step" else self.space | POOLING
 
     def _new_encoders(self) -> None:
         super()._new_encoders()

@@ -91,11 +91,8 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Write the state after an epoch. Not flushed to the disk: a killed process loses nothing by that."""
-        facts = {
-            "epoch": state.epoch,
-            "best_epoch": state.best_epoch,
-            "best_value": None if state.best is None else state.best_value,
-        }
+        best_value = None if state.best is None else state.best_value
+        facts = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_value": best_value}
         header = {"checkpoint": VERSION, "fingerprint": self.fingerprint, "facts": facts}
         tensor_file.write(self.path, header, tensors_of(state), durable=False)
 

@@ -78,13 +78,8 @@ def _live(max_epochs: int) -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=24),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
+    done = TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24)
+    columns = *done, TextColumn("{task.description}"), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=8) as bar:
         task = bar.add_task("", total=max_epochs)
 
