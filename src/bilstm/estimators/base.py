@@ -353,10 +353,9 @@ class BiLSTMEstimator(Inputs, ABC):
 
     def _validation_data(self, validation: Any) -> Dataset:
         """A Dataset or a pair (X, y) to stop by, as this estimator needs it."""
-        if not isinstance(validation, Dataset):
-            validation = self.to_dataset(*validation)
-        validation.check_lengths()
-        return self.with_targets(validation)
+        dataset = validation if isinstance(validation, Dataset) else self.to_dataset(*validation)
+        dataset.check_lengths()
+        return self.with_targets(dataset)
 
     def _examples(self, dataset: Dataset, weights: Array | None = None) -> Examples:
         encoded = self._targets(dataset)

@@ -252,10 +252,8 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         if set(names) == set(self.target_names_):
             return replace(dataset, targets=targets.select(self.target_names_))
         if len(names) != len(self.target_names_) or dataset.is_named:
-            raise DataError(
-                f"expected targets {self.target_names_}, got {names} ({dataset.source})",
-                hint=did_you_mean(self.target_names_[0], names),
-            )
+            hint = did_you_mean(self.target_names_[0], names)
+            raise DataError(f"expected targets {self.target_names_}, got {names} ({dataset.source})", hint=hint)
         return dataset
 
     def __sklearn_tags__(self) -> Any:

@@ -51,10 +51,8 @@ def load(path: str | Path) -> Any:
     header, tensors = tensor_file.read(path)
     version = header.get("format")
     if "checkpoint" in header:
-        raise ModelFileError(
-            f"expected a model file, got the checkpoint of an unfinished training ({path})",
-            hint="run the same `bilstm fit` again: it goes on from there and writes the model",
-        )
+        hint = "run the same `bilstm fit` again: it goes on from there and writes the model"
+        raise ModelFileError(f"expected a model file, got the checkpoint of an unfinished training ({path})", hint=hint)
     if not isinstance(version, int) or version < 1:
         raise ModelFileError(f"expected a model file, got a header without a format version ({path})")
     if version > FORMAT:

@@ -111,22 +111,18 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     def _new_encoders(self) -> None:
         super()._new_encoders()
         self.scaler_ = TargetScaler()
-        self._lowest: dict[str, float] = {}
-        self._highest: dict[str, float] = {}
+        self._extremes: list[Array] = []  # the lowest and the highest value of each target, (1, K) each
 
     def _update_targets(self, dataset: Dataset) -> None:
-        for name, column in zip(dataset.target_names, _target_values(dataset).T, strict=True):
-            self._lowest[name] = min(float(column.min()), self._lowest.get(name, np.inf))
-            self._highest[name] = max(float(column.max()), self._highest.get(name, -np.inf))
+        values = np.concatenate([*self._extremes, _target_values(dataset)])
+        self._extremes = [values.min(axis=0, keepdims=True), values.max(axis=0, keepdims=True)]
 
     def _check_targets(self, source: Source) -> None:
-        for name, lowest in self._lowest.items():
-            if lowest == self._highest[name]:
-                raise DataError(
-                    f"expected target {name!r} to vary, got {lowest:g} in every row ({source})",
-                    hint="there is nothing to learn; check the column",
-                )
-        del self._lowest, self._highest
+        for name, lowest, highest in zip(self.target_names_, *np.concatenate(self._extremes), strict=True):
+            if lowest == highest:
+                hint = "there is nothing to learn; check the column"
+                raise DataError(f"expected target {name!r} to vary, got {lowest:g} in every row ({source})", hint=hint)
+        del self._extremes
 
     def _update_encoders(self, training: Dataset) -> None:
         super()._update_encoders(training)

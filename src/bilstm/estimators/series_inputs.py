@@ -108,10 +108,8 @@ class SeriesReader:
         if clock == known or known.unit == "irregular":
             return series
         if series.times.dtype != self.known.times.dtype or not 1 - NEAR < clock.step / known.step < 1 + NEAR:
-            raise DataError(
-                f"expected times in steps of {known.name}, got {clock.name} ({series.source})",
-                hint="bring the data to that step first, by sums or means",
-            )
+            hint = "bring the data to that step first, by sums or means"
+            raise DataError(f"expected times in steps of {known.name}, got {clock.name} ({series.source})", hint=hint)
         return replace(series, clock=known)
 
     def goes_on_in(self, series: Series) -> bool:
@@ -141,9 +139,8 @@ def _places(series: Series) -> pl.DataFrame:
     """The targets of every step, beside the series and the time that they belong to."""
     owner = np.repeat(np.arange(len(series)), series.lengths)
     names = pl.Series(owner.astype(str)) if series.ids is None else series.ids.gather(owner)
-    targets = pl.from_numpy(
-        np.nan_to_num(series.target_matrix, nan=np.inf), schema=[f"y{k}" for k in range(len(series.target_columns))]
-    )
+    columns = [f"y{k}" for k in range(len(series.target_columns))]
+    targets = pl.from_numpy(np.nan_to_num(series.target_matrix, nan=np.inf), schema=columns)
     return targets.with_columns(names.alias("series"), series.times.alias("time"))
 
 
@@ -160,7 +157,6 @@ def _together(X: Any, y: Any) -> tuple[pl.DataFrame, list[str]]:
         raise DataError(f"expected X and y of the same length, got {beside.height} and {targets.height} steps")
     twice = [name for name in targets.columns if name in beside.columns]
     if twice:
-        raise DataError(
-            f"expected targets beside X, got a column {twice[0]!r} in both", hint="name the target: fit(X, y='name')"
-        )
+        hint = "name the target: fit(X, y='name')"
+        raise DataError(f"expected targets beside X, got a column {twice[0]!r} in both", hint=hint)
     return targets.hstack(beside), targets.columns

@@ -354,9 +354,8 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         self.left_out_ = []
         rows = self._usable(dataset)
         if len(rows) < 2:
-            raise DataError(
-                f"expected at least 2 recordings that can be learned from, got {len(rows)} ({dataset.source})"
-            )
+            usable_ones = f"got {len(rows)} ({dataset.source})"
+            raise DataError(f"expected at least 2 recordings that can be learned from, {usable_ones}")
         chosen = dataset.take(rows)
         share = self.validation_fraction
         if validation is None and share and chosen.groups is not None and chosen.groups.n_unique() > 1:

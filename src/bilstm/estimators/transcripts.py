@@ -246,10 +246,8 @@ def spelled(arpa: Arpa, characters: CharacterEncoder, source: str | Path) -> NGr
     plain_words = [number for number in range(len(words)) if number not in markers]
     if not any(words[number] for number in plain_words):
         shown = ", ".join(repr(arpa.words[number]) for number in plain_words[:3])
-        raise DataError(
-            f"expected words in characters that the model knows, got {shown} ({source})",
-            hint="does the language model write capitals, and the training texts small letters?",
-        )
+        hint = "does the language model write capitals, and the training texts small letters?"
+        raise DataError(f"expected words in characters that the model knows, got {shown} ({source})", hint=hint)
     return NGrams.from_words(words, arpa.tables, start=arpa.start, end=arpa.end, unknown=arpa.unknown)
 
 

@@ -115,10 +115,9 @@ class History:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON can say it: NaN is written as null."""
-        columns = {
-            name: [None if math.isnan(value) else value for value in column] for name, column in self.columns.items()
-        }
-        return {"metric_name": self.metric_name, "columns": columns}
+        columns = self.columns.items()
+        plain = {name: [None if math.isnan(value) else value for value in values] for name, values in columns}
+        return {"metric_name": self.metric_name, "columns": plain}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> History:
