@@ -96,11 +96,9 @@ class LanguageEstimator(BiLSTMEstimator):
         if not self.is_language_:
             return None
         words = self.words_
+        sizes = len(words.words), len(words.characters), len(words.vector_words), words.vector_size
         reader = WordReader(
-            len(words.words),
-            len(words.characters),
-            len(words.vector_words),
-            words.vector_size,
+            *sizes,
             cases=len(CASES),
             embedding_size=self.embedding_size,
             char_hidden_size=self.char_hidden_size,

@@ -16,7 +16,6 @@ from bilstm.errors import ParameterError, did_you_mean
 from bilstm.networks.network import POOLING_NAMES
 from bilstm.training.loop import OPTIMIZERS, SCHEDULES
 
-TABLE_AS = ("one step", "steps")
 TARGET_AS = ("auto", "level", "difference", "log-return")
 
 
@@ -69,7 +68,7 @@ LIMITS: dict[str, Limit] = {
     "input_noise": real(0),
     "label_smoothing": real(0, 1, open_high=True),
     "pooling": one_of(*POOLING_NAMES),
-    "table_as": one_of(*TABLE_AS),
+    "table_as": one_of("one step", "steps"),
     "optimizer": one_of(*OPTIMIZERS),
     "learning_rate": real(0, open_low=True),
     "weight_decay": real(0),

@@ -217,8 +217,7 @@ class BiLSTMTagger(LanguageEstimator):
 
     def _check_scheme(self) -> None:
         if self.scheme_ is None:
-            name = self.classes_.tolist()[0]
-            got = f"got tags such as {name!r}"
+            got = f"got tags such as {self.classes_.tolist()[0]!r}"
             raise ParameterError(f"expected a model of BIO or IOBES tags, {got}", hint="use predict")
 
     @classmethod
@@ -260,8 +259,7 @@ class BiLSTMTagger(LanguageEstimator):
         return dataset
 
     def _prepared(self, stream: Stream) -> Stream:
-        # a pass of its own, since one piece may not show the scheme
-        mend, self._repairs = self._mending(stream.pieces())
+        mend, self._repairs = self._mending(stream.pieces())  # a pass of its own: one piece may not show the scheme
         return stream.mapped(mend)
 
     def _read_stream(self, stream: Stream, seed: int, fraction: float) -> FirstPass:

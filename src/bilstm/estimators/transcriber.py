@@ -386,9 +386,9 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         return SoundCache()
 
     def _fit_encoders(self, training: Dataset) -> None:
-        assert isinstance(training, Recordings)
-        self.sound_.fit(self._features.get((key_of(sound), SAME)) for sound in training.sounds)
-        self.characters_ = CharacterEncoder().fit(training.texts_said)
+        recordings = self.with_targets(training)
+        self.sound_.fit(self._features.get((key_of(sound), SAME)) for sound in recordings.sounds)
+        self.characters_ = CharacterEncoder().fit(recordings.texts_said)
 
     def encode(self, dataset: Dataset) -> Sequences:
         """Recordings of this fit, whose features are known."""
@@ -409,8 +409,7 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         )
 
     def _targets(self, dataset: Dataset) -> Sequences:
-        assert isinstance(dataset, Recordings)
-        texts = [self.characters_.transform(text) for text in dataset.texts_said]
+        texts = [self.characters_.transform(text) for text in self.with_targets(dataset).texts_said]
         flat = np.array([number for text in texts for number in text], dtype=np.float32)
         return Sequences(flat.reshape(-1, 1), np.array([len(text) for text in texts]))
 
@@ -440,13 +439,11 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         return self.decoder(Decoding(beam=1)).texts(scores)
 
     def _metric(self, held_out: Dataset, outputs: Array) -> float:
-        assert isinstance(held_out, Recordings)
         understood = self.decode(outputs, self.encode(held_out).lengths.numpy())
-        return 1 - transcript_metrics(held_out.texts_said, understood)["wer"]
+        return 1 - transcript_metrics(self.with_targets(held_out).texts_said, understood)["wer"]
 
     def measure(self, dataset: Dataset, outputs: Any) -> dict[str, float]:
-        assert isinstance(dataset, Recordings)
-        return _compared(dataset, outputs, self.decoder(Decoding())).metrics
+        return _compared(self.with_targets(dataset), outputs, self.decoder(Decoding())).metrics
 
     def describe(self) -> str:
         characters = counted(len(self.characters_) - 1, "character")
@@ -463,8 +460,7 @@ class BiLSTMTranscriber(BiLSTMEstimator):
 
     def _infinite(self, training: Dataset) -> Callable[[Tensor], None]:
         """Names a recording whose text CTC rules out, once, and goes on without it."""
-        assert isinstance(training, Recordings)
-        names = training.names
+        names = self.with_targets(training).names
 
         def leave_out(rows: Tensor) -> None:
             for row in rows.tolist():

@@ -122,13 +122,7 @@ class Decoding:
 Reading = tuple[Sequence[int], float]  # numbers of characters, and the logarithm of their probability
 
 
-class Heard(NamedTuple):
-    """What was understood of one piece of a recording."""
-
-    numbers: list[int]
-    log_probability: float
-    place: Alignment
-    others: list[Reading]
+Heard = tuple[list[Reading], float, Alignment]  # of a piece: its readings, log P of the first, where that stands
 
 
 class Decoder:
@@ -179,22 +173,24 @@ class Decoder:
             counts = torch.tensor([len(one) for one in best])
             logs = -ctc_loss(outputs, texts, lengths, counts)
             places = align(outputs, texts, lengths, counts)
-            for row, numbers, log, place in zip(rows, best, logs, places, strict=True):
+            for row, log, place in zip(rows, logs, places, strict=True):
                 assert place is not None  # what was read fits
-                yield Heard(numbers, float(log), place, readings[row][1:])
+                yield readings[row], float(log), place
 
     def _joined(self, parts: list[Heard], lengths: list[int]) -> Transcript:
         """The transcript of a recording from those of its pieces; other readings only of one that was not cut."""
         starts = np.cumsum(lengths) - lengths
-        numbers = [number for part in parts for number in part.numbers]
-        begin = [step + start for part, start in zip(parts, starts, strict=True) for step in part.place.begin]
-        end = [step + start for part, start in zip(parts, starts, strict=True) for step in part.place.end]
-        sure = [chance for part in parts for chance in part.place.confidence]
-        others = parts[0].others if len(parts) == 1 else []
+        numbers: list[int] = []
+        places: list[tuple[float, float, float]] = []  # first step, the one past the last, confidence
+        for start, (readings, _, place) in zip(starts, parts, strict=True):
+            numbers += readings[0][0]
+            steps = zip(place.begin, place.end, place.confidence, strict=True)
+            places += [(start + begin, start + end, sure) for begin, end, sure in steps]
+        others = parts[0][0][1:] if len(parts) == 1 else []
         return Transcript(
             plain(self.characters.inverse(numbers)),
-            math.exp(sum(part.log_probability for part in parts)),
-            self._words(numbers, begin, end, sure),
+            math.exp(sum(log for _, log, _ in parts)),
+            self._words(numbers, places),
             [(plain(self.characters.inverse(one)), math.exp(log)) for one, log in others],
         )
 
@@ -226,15 +222,14 @@ class Decoder:
                 readings.append(list(texts.values())[: how.alternatives + 1])
         return readings
 
-    def _words(
-        self, numbers: Sequence[int], begin: Sequence[int], end: Sequence[int], sure: Sequence[float]
-    ) -> list[Word]:
+    def _words(self, numbers: Sequence[int], places: Sequence[tuple[float, float, float]]) -> list[Word]:
         words, first = [], 0
         for word in self.characters.inverse(numbers).split(SPACE):
             last = first + len(word)
             if word:
-                start, stop = begin[first] * self.step_seconds, end[last - 1] * self.step_seconds
-                words.append(Word(word, float(start), float(stop), float(np.prod(sure[first:last]))))
+                start, stop = places[first][0] * self.step_seconds, places[last - 1][1] * self.step_seconds
+                sure = float(np.prod([confidence for _, _, confidence in places[first:last]]))
+                words.append(Word(word, float(start), float(stop), sure))
             first = last + 1
         return words
 
