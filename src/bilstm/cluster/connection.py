@@ -46,28 +46,23 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     The address is one that ``ray.init`` takes (``auto`` is the cluster of this machine); ``local`` or None starts a
     cluster here, which lends out so many processors, whether the machine has them or not, and ends it afterwards.
     """
-    ray = ray_module()
+    ray, address = ray_module(), address or LOCAL
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ray(\.|$)")  # of Ray's own future; not ours to heed
         if ray.is_initialized():
             yield ray
             return
+        own = {"num_cpus": cpus, "include_dashboard": False} if address == LOCAL else {}
+        place = urlsplit(address if "://" in address else f"//{address}")
         try:
-            _connect(ray, address or LOCAL, cpus)
+            try:
+                if place.hostname and place.port:  # to a cluster that does not answer Ray itself would try for minutes
+                    socket.create_connection((place.hostname, place.port), timeout=ANSWERS).close()
+                ray.init(address=address, log_to_driver=False, logging_level="error", **own)
+            except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+                reason = str(error).split("\n", 1)[0]
+                message = f"No Ray cluster answers at {address}: {reason}"
+                raise BilstmError(message, hint="start one with: ray start --head") from None
             yield ray
         finally:
             ray.shutdown()
-
-
-def _connect(ray: Any, address: str, cpus: int) -> None:
-    own = {"num_cpus": cpus, "include_dashboard": False} if address == LOCAL else {}
-    place = urlsplit(address if "://" in address else f"//{address}")
-    try:
-        if place.hostname and place.port:  # to a cluster that does not answer Ray itself would try for minutes
-            socket.create_connection((place.hostname, place.port), timeout=ANSWERS).close()
-        ray.init(address=address, log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise BilstmError(
-            f"No Ray cluster answers at {address}: {reason}", hint="start one with: ray start --head"
-        ) from None

@@ -14,27 +14,16 @@ from typing import Any
 from bilstm.cluster.connection import connected, processors
 from bilstm.errors import BilstmError, DataError
 
-PARTIAL = ".unfinished"  # behind the name of an output until it is whole
-
-
 Predictor = Callable[[Path, Path], None]  # reads a file and writes its predictions to another
 
 
 def predict_files(
-    make: Callable[[], Predictor],
-    pairs: list[tuple[Path, Path]],
-    *,
-    address: str | None = None,
-    newer_than: float = 0.0,
+    make: Callable[[], Predictor], pairs: list[tuple[Path, Path]], *, address: str | None, newer_than: float
 ) -> Iterator[tuple[Path, Path, str | None]]:
     """Predict files in as many processes as there are processors, each of which makes its predictor once.
 
-    Args:
-        pairs: each file and its output. What is there already, newer than the file and than ``newer_than``, is left.
-        address: see :func:`bilstm.cluster.connection.connected`.
-
-    Yields:
-        A file, its output and None, or why there is no output, as they get finished.
+    Outputs that are there already, newer than their file and than ``newer_than``, are left. Of each other, as it gets
+    finished, comes the file, the output and None, or why there is no output.
 
     The trap: workers of other machines see the files of those machines, by the paths of this one.
     """
@@ -68,7 +57,7 @@ class FilePredictor:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         source, target = Path(row["source"]), Path(row["target"])
-        unfinished = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL}")
+        unfinished = target.with_name(f"{target.name}.{os.getpid()}.unfinished")
         try:
             self.predict(source, unfinished)
             unfinished.replace(target)
@@ -79,13 +68,9 @@ class FilePredictor:
         return row | {"failed": ""}
 
 
-def is_done(source: Path, target: Path, newer_than: float = 0.0) -> bool:
+def is_done(source: Path, target: Path, newer_than: float) -> bool:
     """Whether an output is there, and newer than what it was made of."""
-    try:
-        made = target.stat().st_mtime
-    except OSError:
-        return False
-    return made >= max(source.stat().st_mtime, newer_than)
+    return target.exists() and target.stat().st_mtime >= max(source.stat().st_mtime, newer_than)
 
 
 def outputs_of(sources: list[Path], folder: Path, suffix: Callable[[Path], str]) -> list[tuple[Path, Path]]:

@@ -37,7 +37,6 @@ SETTINGS = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGG
 def tune_together(
     estimator: BiLSTMEstimator,
     X: Any,
-    y: Any = None,
     *,
     validation: Any = None,
     minutes: float | None = None,
@@ -54,19 +53,15 @@ def tune_together(
 ) -> SearchResult:
     """Search as :func:`bilstm.tune.search.tune` does, with a trial on every processor at the same time.
 
-    Args:
-        minutes: those of one run.
-        storage: None; Ray keeps what was tried.
-        folder: where trials are kept, on every machine of the cluster. A search that was killed goes on from it: its
-            finished trials stay, those that ran go on after their last epoch.
-        address: see :func:`bilstm.cluster.connection.connected`.
+    Minutes are those of one run; Ray keeps what was tried, in the folder, which is one of every machine of the cluster.
+    A search that was killed goes on from it: its finished trials stay, those that ran go on after their last epoch.
 
     The trap: which trials there are depends on which of them ended first. On one processor it does not.
     """
     if storage is not None:
         raise ParameterError(f"expected no storage beside Ray, which keeps what was tried, got {storage}")
     os.environ.update(SETTINGS)
-    objective = objective_for(estimator, X, y, validation, seeds, by)
+    objective = objective_for(estimator, X, None, validation, seeds, by)
     space = space_for(estimator, objective.training, search, fixed)
     estimator.check_search(space, objective.training, validation)
     started = time.perf_counter()
@@ -75,7 +70,13 @@ def tune_together(
         if restart:
             shutil.rmtree(place, ignore_errors=True)
         place.parent.mkdir(parents=True, exist_ok=True)
-        tuner = tuner_for(objective, space, place, processors(ray), minutes, trials, partial(say, verbose=verbose))
+        limit = MINUTES if minutes is None and trials is None else minutes
+        limits = {
+            "num_samples": -1 if trials is None else trials,
+            "time_budget_s": None if limit is None else 60 * limit,
+            "max_concurrent_trials": processors(ray),
+        }
+        tuner = tuner_for(objective, space, place, limits, partial(say, verbose=verbose))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The reported value is ignored")  # a resumed trial reports again
             results = sorted(tuner.fit(), key=lambda result: (result.metrics or {}).get("began", math.inf))
@@ -90,28 +91,21 @@ def tune_together(
 
 
 def tuner_for(
-    objective: Objective,
-    space: Space,
-    place: Path,
-    count: int,
-    minutes: float | None,
-    trials: int | None,
-    log: Callable[[str], None],
+    objective: Objective, space: Space, place: Path, limits: dict[str, Any], log: Callable[[str], None]
 ) -> Any:
     """Ray's tuner for a search: a new one, or the one that was begun in the folder."""
     from ray import tune
     from ray.tune.schedulers import MedianStoppingRule
     from ray.tune.search.optuna import OptunaSearch
 
-    trainable = tune.with_resources(
-        tune.with_parameters(one_trial, objective=objective, space=space, place=place), {"cpu": 1}
-    )
+    trainable = tune.with_parameters(one_trial, objective=objective, space=space, place=place)
+    trainable = tune.with_resources(trainable, {"cpu": 1})
     if tune.Tuner.can_restore(str(place)):
         log("the search goes on where it was")
         return tune.Tuner.restore(str(place), trainable, resume_unfinished=True)
     first = default_params(objective.estimator, space, objective.training.is_language)
-    mode = "max" if objective.higher_is_better else "min"
     points = [first] if len(first) == len(space) else []
+    mode = "max" if objective.higher_is_better else "min"
     sampler = NumberedTPE(objective.estimator.random_state)
     suggest = OptunaSearch(distributions(space), "value", mode, points_to_evaluate=points, sampler=sampler)
     stop = MedianStoppingRule(
@@ -121,7 +115,6 @@ def tuner_for(
         min_time_slice=objective.last_step + 1,  # to pause trials for others would start them anew
         hard_stop=True,
     )
-    limit = MINUTES if minutes is None and trials is None else minutes
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -129,10 +122,8 @@ def tuner_for(
             mode=mode,
             search_alg=suggest,
             scheduler=stop,
-            num_samples=-1 if trials is None else trials,
-            time_budget_s=None if limit is None else 60 * limit,
-            max_concurrent_trials=count,
             reuse_actors=True,
+            **limits,
         ),
         run_config=tune.RunConfig(
             name=place.name,

@@ -39,16 +39,14 @@ def train_together(
     """Run a function in several processes that train one model together.
 
     A worker that dies ends the others; all are started again, and the function goes on from the checkpoint that it
-    writes. An exception of its own is raised here, and not tried again.
+    writes. An exception of its own is raised here, and not tried again. What the first worker writes to stderr, ``log``
+    is called with, line by line.
 
     Args:
         count: of workers; of two numbers, as many from the first to the second as the cluster has room for, and
             fewer or more as machines leave or join; None: as many as it has room for now.
         cpus: processors, and threads, of each worker.
-        address: see :func:`bilstm.cluster.connection.connected`.
         folder: where Ray notes how the run stands, on every machine of the cluster; None is one of this machine.
-        name: of the run, in Ray's dashboard.
-        log: called with each line that the first worker writes to stderr.
 
     The trap: workers of other machines see the files of those machines, by the paths of this one.
     """
@@ -76,10 +74,7 @@ def train_together(
 
 
 def follow(run: Callable[[], Any], lines: Callable[[], list[str]], log: Callable[[str], None]) -> None:
-    """Run a function to its end, and meanwhile log the lines that come.
-
-    In a thread: Ray would take Ctrl-C for itself in the main one.
-    """
+    """Run a function to its end in a thread, since Ray would take Ctrl-C for itself in the main one; log lines."""
     failed: list[BaseException] = []
 
     def to_its_end() -> None:

@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 
 from bilstm.data.columns import Array, as_text
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.encoders import Column, FeatureEncoder
+from bilstm.data.encoders import Column
 from bilstm.data.series.windows import Windows, cut
 from bilstm.errors import ModelFileError
 from bilstm.estimators.base import BiLSTMEstimator
@@ -62,7 +62,7 @@ def checked(model: BiLSTMEstimator, content: bytes) -> Checked | None:
     return Checked(difference, unit, onnxruntime.__version__)
 
 
-def run(content: bytes, inputs: dict[str, Array]) -> dict[str, Array]:
+def run(content: bytes, inputs: Feed) -> dict[str, Array]:
     """All outputs of a graph by name."""
     import onnxruntime
 
@@ -172,9 +172,18 @@ def feed(estimator: BiLSTMEstimator, data: Data) -> Feed:
     """The inputs of an estimator's graph for data."""
     assert isinstance(data, Dataset)
     if isinstance(estimator, LanguageEstimator) and estimator.is_language_:
-        return _of_words(estimator, data)
-    columns = _of_columns(estimator.features_, data)
-    return columns if estimator.columns_are_steps else columns | {"lengths": data.lengths}
+        ids, forms = estimator.words_.transform(data.steps[WORD])
+        nothing = np.zeros((1, forms.shape[1]), dtype=np.int64)  # the form of padding: a graph needs one at least
+        words = _padded(ids[:, 0] + 1, data.lengths, 0)
+        return {"words": words, "forms": np.concatenate([nothing, forms]), "lengths": data.lengths}
+    inputs = {} if estimator.columns_are_steps else {"lengths": data.lengths}
+    if columns := used(estimator.features_, "number"):
+        values = data.steps.select(pl.col([column.name for column in columns]).cast(pl.Float64).fill_null(np.nan))
+        inputs["numbers"] = _padded(values.to_numpy(), data.lengths, np.nan)
+    if columns := used(estimator.features_, "category"):
+        codes = [_codes(as_text(data.steps[column.name]), column.values) for column in columns]
+        inputs["categories"] = _padded(np.stack(codes, axis=1), data.lengths, UNKNOWN)
+    return inputs
 
 
 def _padded(steps: Array, lengths: Array, fill: Any) -> Array:
@@ -185,29 +194,10 @@ def _padded(steps: Array, lengths: Array, fill: Any) -> Array:
     return values
 
 
-def _of_columns(encoder: FeatureEncoder, data: Dataset) -> Feed:
-    inputs = {}
-    if columns := used(encoder, "number"):
-        values = data.steps.select(pl.col([column.name for column in columns]).cast(pl.Float64).fill_null(np.nan))
-        inputs["numbers"] = _padded(values.to_numpy(), data.lengths, np.nan)
-    if columns := used(encoder, "category"):
-        codes = [_codes(data.steps[column.name], column.values) for column in columns]
-        inputs["categories"] = _padded(np.stack(codes, axis=1), data.lengths, UNKNOWN)
-    return inputs
-
-
-def _codes(column: pl.Series, values: Sequence[str]) -> Array:
-    text = as_text(column)
+def _codes(text: pl.Series, values: Sequence[str]) -> Array:
     codes = text.replace_strict(list(values), range(len(values)), default=UNKNOWN, return_dtype=pl.Int64)
     numbers: Array = codes.set(text.is_null(), MISSING).to_numpy()
     return numbers
-
-
-def _of_words(estimator: LanguageEstimator, data: Dataset) -> Feed:
-    ids, forms = estimator.words_.transform(data.steps[WORD])
-    nothing = np.zeros((1, forms.shape[1]), dtype=np.int64)  # the form of padding: a graph needs one at least
-    words = _padded(ids[:, 0] + 1, data.lengths, 0)
-    return {"words": words, "forms": np.concatenate([nothing, forms]), "lengths": data.lengths}
 
 
 @feed.register

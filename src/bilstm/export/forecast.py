@@ -77,8 +77,7 @@ def _width(graph: Graph, network: ForecastNetwork, z: str) -> str:
         return own
     two, one, three = (graph.constant(name, np.float32(n)) for name, n in (("two", 2), ("one", 1), ("three", 3)))
     twice = graph.add("Mul", graph.add("Mul", own, own), two)
-    third = graph.add("Div", graph.add("Add", twice, one), three)
-    return graph.add("Sqrt", third, name="width")
+    return graph.add("Sqrt", graph.add("Div", graph.add("Add", twice, one), three), name="width")
 
 
 def _linear_part(graph: Graph, network: ForecastNetwork, z: str, last: str) -> str:

@@ -18,9 +18,7 @@ LARGEST = 2**31 - 1  # bytes of a file of protobuf
 class Graph:
     """Operators in the order in which they are to run. Every method gives the name of what it computes.
 
-    Args:
-        name: of the graph.
-        prefix: of all names in it; the body of an operator must share none with the graph around it.
+    All names in it begin with ``prefix``: the body of an operator must share none with the graph around it.
 
     Example:
         >>> graph = Graph("double")
@@ -64,7 +62,11 @@ class Graph:
 
     def several(self, operator: str, count: int, *inputs: str, name: str = "", **attributes: Any) -> list[str]:
         """An operator with ``count`` results."""
-        own = self._free(self.prefix + (name or operator.lower()))
+        own = wanted = self.prefix + (name or operator.lower())
+        number = 1
+        while own in self._names:
+            number += 1
+            own = f"{wanted}_{number}"
         results = [own] if count == 1 else [f"{own}_{number}" for number in range(count)]
         self._names.update([own, *results])
         self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), results, name=own, **attributes))
@@ -80,7 +82,6 @@ class Graph:
         return self.constant(name, np.array(values, dtype=np.int64))
 
     def cast(self, value: str, kind: str) -> str:
-        """The same numbers as another type."""
         return self.add("Cast", value, to=self._kind(kind))
 
     def size(self, value: str, axis: int) -> str:
@@ -92,11 +93,9 @@ class Graph:
         return self.add("Slice", value, self.integers(start), self.integers(stop), self.integers(axis))
 
     def unsqueeze(self, value: str, *axes: int) -> str:
-        """Axes of length 1 put in."""
         return self.add("Unsqueeze", value, self.integers(*axes))
 
     def squeeze(self, value: str, *axes: int) -> str:
-        """Axes of length 1 taken out."""
         return self.add("Squeeze", value, self.integers(*axes))
 
     def reshape(self, value: str, *shape: int, name: str = "") -> str:
@@ -104,7 +103,6 @@ class Graph:
         return self.add("Reshape", value, self.integers(*shape), name=name)
 
     def transpose(self, value: str, *order: int) -> str:
-        """The axes in another order."""
         return self.add("Transpose", value, perm=list(order))
 
     def range(self, count: str) -> str:
@@ -124,9 +122,9 @@ class Graph:
 
     def model(self, about: str) -> Any:
         """The whole, checked by ONNX's own checker and inference of shapes; too large for protobuf is an error."""
-        helper = self.onnx.helper
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(self.body(), opset_imports=opset, ir_version=IR_VERSION, doc_string=about)
+        opset = [self.onnx.helper.make_opsetid("", OPSET)]
+        graph = self.body()
+        model = self.onnx.helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, doc_string=about)
         if model.ByteSize() > LARGEST:
             raise ModelFileError(
                 f"expected a graph of at most 2 GB, got {model.ByteSize() / 1e9:.1f} GB",
@@ -144,11 +142,3 @@ class Graph:
 
     def _kind(self, kind: str) -> int:
         return int(self.onnx.TensorProto.DataType.Value(kind.upper()))
-
-    def _free(self, name: str) -> str:
-        """The name, or with a number behind it where it is taken."""
-        free, number = name, 1
-        while free in self._names:
-            number += 1
-            free = f"{name}_{number}"
-        return free

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from bilstm.data.columns import Array
-from bilstm.data.sound.encoder import HIGHEST, LOWEST, PRIOR_FRAMES, SoundEncoder, mel_scale
+from bilstm.data.sound.encoder import PRIOR_FRAMES, SoundEncoder, mel_scale
 from bilstm.export.graph import Graph
 from bilstm.export.layers import rows
 
@@ -91,9 +91,7 @@ def _stacked(graph: Graph, encoder: SoundEncoder, frames: str, count: str) -> tu
 
 def mel_weights(encoder: SoundEncoder) -> Array:
     """How much of each frequency each band holds, (bins, mels): triangles on the mel scale."""
-    bins = fft_size(encoder) // 2
-    low, high = (mel_scale(edge) for edge in (LOWEST, HIGHEST * encoder.rate / 2))
-    edges = low + (high - low) * np.arange(encoder.mels + 2) / (encoder.mels + 1)
+    bins, edges = fft_size(encoder) // 2, encoder.mel_edges
     left, middle, right = edges[:-2], edges[1:-1], edges[2:]
     here = mel_scale(np.arange(bins) * encoder.rate / fft_size(encoder))[:, None]
     rising, falling = (here - left) / (middle - left), (right - here) / (right - middle)

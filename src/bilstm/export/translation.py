@@ -57,7 +57,8 @@ def _layers(op: Any, x: Any, states: tuple[Any, Any], weights: Sequence[Any], le
         ways = [weights[k : k + each] for k in range(first, first + D * each, each)]
         W, R = (_stacked(op, [_gates(op, way[k]) for way in ways]) for k in (0, 1))
         B = None if each == 2 else _stacked(op, [op.Concat(*(_gates(op, b) for b in way[2:]), axis=0) for way in ways])
-        begin = [None if s is None else op.Slice(s, *_range(op, len(h_n) * D, D)) for s in states]
+        start, stop = (op.Constant(value_ints=[D * layer]) for layer in (len(h_n), len(h_n) + 1))
+        begin = [None if s is None else op.Slice(s, start, stop) for s in states]
         direction = "bidirectional" if D == 2 else "forward"
         y, h, c = op.LSTM(x, W, R, B, rows, *begin, hidden_size=hidden, direction=direction)
         x = op.Reshape(op.Transpose(y, perm=[0, 2, 1, 3]), op.Constant(value_ints=[0, 0, D * hidden]))
@@ -73,10 +74,6 @@ def _unless_empty(op: Any, last: Any, begun: Any, lengths: Any) -> Any:
         return last
     is_empty = op.Equal(lengths, op.Constant(value_int=0))  # (B,)
     return op.Where(op.Unsqueeze(is_empty, op.Constant(value_ints=[1])), begun, last)
-
-
-def _range(op: Any, first: int, count: int) -> tuple[Any, Any]:
-    return op.Constant(value_ints=[first]), op.Constant(value_ints=[first + count])
 
 
 def _stacked(op: Any, parts: Sequence[Any]) -> Any:

@@ -26,14 +26,8 @@ MOST_HEADER_BYTES = 100_000_000  # the limit that safetensors itself sets
 def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], *, durable: bool = True) -> None:
     """Write a file so that at every moment ``path`` holds either the old content or the new, never a part.
 
-    Args:
-        path: where to write; its folder must exist.
-        header: anything that JSON can say, without NaN.
-        tensors: by name; they must not share memory.
-        durable: also wait until the disk has it, so that a power cut loses nothing.
-
-    Raises:
-        ModelFileError: the folder is missing or cannot be written.
+    The header is anything that JSON can say, without NaN; tensors must not share memory. A ``durable`` write waits
+    until the disk has it, so that a power cut loses nothing.
     """
     data = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -45,9 +39,6 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], 
 def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write any bytes in the same way: whole or not at all. A new file has the permissions of an ordinary new file,
     one that was there keeps its own.
-
-    Raises:
-        ModelFileError: the folder is missing or cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -72,14 +63,7 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a file written by :func:`write`; its sizes are checked before anything is allocated.
-
-    Returns:
-        The header, and the tensors by name.
-
-    Raises:
-        ModelFileError: the file is missing, cut short, damaged, or of another kind; the message says which.
-    """
+    """The header and the tensors of a file written by :func:`write`; sizes are checked before anything is allocated."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -87,11 +71,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             if size < 8:
                 raise ModelFileError(f"expected a model file, got {size} bytes ({path})", hint=_HINT)
             if length > min(MOST_HEADER_BYTES, size - 8):
-                raise ModelFileError(
-                    f"expected a model file, got one that is cut short or of another kind: "
-                    f"its header would take {length} of {size} bytes ({path})",
-                    hint=_HINT,
-                )
+                got = f"its header would take {length} of {size} bytes ({path})"
+                message = f"expected a model file, got one that is cut short or of another kind: {got}"
+                raise ModelFileError(message, hint=_HINT)
             raw = file.read(length)
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}", hint="check the path") from None
@@ -114,7 +96,6 @@ def _header(raw: bytes, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError, AttributeError, TypeError):
         raise ModelFileError(f"expected a model file, got a damaged header ({path})", hint=_HINT) from None
     if not isinstance(header, dict):
-        raise ModelFileError(
-            f"expected a model file of bilstm, got a safetensors file of something else ({path})", hint=_HINT
-        )
+        message = f"expected a model file of bilstm, got a safetensors file of something else ({path})"
+        raise ModelFileError(message, hint=_HINT)
     return header

@@ -5,7 +5,6 @@ Knows the faults, their words and their cures; calls somebody's module as a blac
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from bilstm.errors import DataError
 from bilstm.surgery import runs
-from bilstm.surgery.example import CALL, Axes, Example, Refused, check_is_module
+from bilstm.surgery.example import CALL, Example, Refused, check_is_module
 
 MORE = 7  # further steps of padding, a number that is rarely the size of another axis
 NO_ROWS = "no part of the result has an axis of rows, by which calls could be compared"
@@ -116,23 +115,24 @@ class _Examination:
         if not self.base[-1].values:
             raise DataError("expected a module that returns tensors or numbers, got neither (audit)")
         self.rows = list(range(example.sizes[0]))
-        self.axes = self._axes()
+        self.axes = runs.axes(module, example, self.base, MORE)
 
     # --- the checks ------------------------------------------------------------------------------------------
 
     def repetition(self) -> bool:
         """The same call twice; where that differs, nothing else can be told from calls."""
         again = runs.run(self.module, self.example, seed=1)
-        if by := runs.repeated(self.base[-1].values, again[-1].values):
-            self._find(
-                "repetition",
-                f"called again with the same input, the result moves by {_percent(by)}",
-                "in eval mode nothing may be drawn (F.dropout wants training=self.training), and every call starts"
-                " from fresh states",
-            )
-            self.unchecked.append("padding and rows: no two calls agree")
-            return False
-        return True
+        by = runs.repeated(self.base[-1].values, again[-1].values)
+        if not by:
+            return True
+        self._find(
+            "repetition",
+            f"called again with the same input, the result moves by {_percent(by)}",
+            "in eval mode nothing may be drawn (F.dropout wants training=self.training), and every call starts"
+            " from fresh states",
+        )
+        self.unchecked.append("padding and rows: no two calls agree")
+        return False
 
     def mates(self) -> None:
         """Each row alone, with all its padding."""
@@ -175,8 +175,8 @@ class _Examination:
             self.unchecked.append("padding: no row of the example is known to end early; give lengths=[…]")
             return
         variants = {f"{MORE} more steps of padding": self.example.longer(MORE)}
-        if self.example.has_vectors:
-            variants["other numbers in the padding"] = self.example.other_padding()
+        if (noisy := self.example.other_padding()) is not None:
+            variants["other numbers in the padding"] = noisy
         moves: dict[str, float | None] = {}
         layer, before = None, len(self.unchecked)
         for text, variant in variants.items():
@@ -184,7 +184,7 @@ class _Examination:
                 moves[text] = self._moved(events[-1], self.rows)
                 layer = layer or (self._first_moved(events) if moves[text] else None)
         if not any(finding.kind in ("batch mates", "one row") for finding in self.findings):
-            moves["no padding at all"] = _largest([self._alone_and_cut(row) for row in self.rows[:ROWS]])
+            moves["no padding at all"] = _largest([self._moved_without_padding(row) for row in self.rows[:ROWS]])
         if any(moves.values()):
             changes = ", ".join(f"by {_percent(by)} with {text}" for text, by in moves.items() if by)
             where = f"; it shows first in what layer {layer} returns" if layer else ""
@@ -253,7 +253,7 @@ class _Examination:
             self.unchecked.append(f"{what}: the module refuses the changed batch: {error}")
             return None
 
-    def _alone_and_cut(self, row: int) -> float | None:
+    def _moved_without_padding(self, row: int) -> float | None:
         alone = self.example.take([row])
         events = self._try(alone.cut(), "padding") if int(alone.row_lengths[0]) else None
         return None if events is None else self._moved(events[-1], [row])
@@ -273,20 +273,6 @@ class _Examination:
                 if runs.moved(was.values[:first], now.values[:first], axes, lengths, self.rows):
                     return was.layer
         return None
-
-    def _axes(self) -> list[list[Axes]]:
-        """The axes of everything that any layer returned, found by calling with a row less and with more steps."""
-        others: list[list[runs.Event]] = []
-        for variant in (self.example.take(self.rows[:-1] or self.rows), self.example.longer(MORE)):
-            others.append([])
-            with contextlib.suppress(Refused):
-                others[-1] = runs.run(self.module, variant)
-
-        all_axes = []
-        for i, event in enumerate(self.base):
-            fewer, longer = (e[i].values if i < len(e) and e[i].layer == event.layer else [] for e in others)
-            all_axes.append(runs.axes(event.values, fewer, longer, self.example.sizes, MORE))
-        return all_axes
 
     def _find(self, kind: str, sentence: str, hint: str) -> None:
         self.findings.append(Finding(kind, sentence, hint))

@@ -5,6 +5,7 @@ Knows which argument holds what, by shapes and names; calls no module.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -39,10 +40,10 @@ class Axes(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """One tensor or list of integers among the arguments."""
+    """One tensor or list of integers among the arguments; here rows come first and steps second, where it has them."""
 
     value: Any
-    axes: Axes
+    axes: Axes  # where the module takes rows and steps
     is_lengths: bool = False
 
 
@@ -56,9 +57,11 @@ class Example:
             self._bound = inspect.signature(module.forward).bind(*arguments, **keywords)
         except TypeError as error:
             raise DataError(f"expected arguments that forward takes, got: {error} (audit)", hint=CALL) from error
-        values, self._spec = pytree.tree_flatten(dict(self._bound.arguments), is_leaf=_is_lengths_list)
-        parts = pytree.tree_leaves(example, is_leaf=lambda value: isinstance(value, PackedSequence))
-        if any(isinstance(part, PackedSequence) for part in parts):
+        named, self._spec = pytree.tree_flatten_with_path(
+            dict(self._bound.arguments), is_leaf=lambda v: _is_lengths_list(v) or isinstance(v, PackedSequence)
+        )
+        values = [value for _, value in named]
+        if any(isinstance(value, PackedSequence) for value in values):
             raise DataError(
                 "expected padded tensors, got a PackedSequence (audit)",
                 hint="a packed sequence has no padding that could leak; audit the module that packs",
@@ -70,9 +73,8 @@ class Example:
                 hint="give a batch of sequences: (B, T), (B, T, F), or (T, B, F) with batch_first=False",
             )
         self._axes = Axes(0, 1) if batch_first else Axes(1, 0)
-        self.sizes = int(first.shape[self._axes.rows or 0]), int(first.shape[1 if batch_first else 0])
-        leaves = {n: pytree.tree_leaves(v, is_leaf=_is_lengths_list) for n, v in self._bound.arguments.items()}
-        self._leaves = [self._leaf(name, value) for name, parts in leaves.items() for value in parts]
+        self.sizes = int(first.shape[self._axes.rows or 0]), int(first.shape[self._axes.steps or 0])
+        self._leaves = [self._leaf(str(path[0]), value) for path, value in named]
         self._padding_id = next(
             (m.padding_idx for m in module.modules() if isinstance(m, nn.Embedding) and m.padding_idx is not None), 0
         )
@@ -86,7 +88,12 @@ class Example:
 
     def call(self, module: nn.Module) -> Any:
         """What the module returns for these arguments."""
-        values = [leaf.value.clone() if isinstance(leaf.value, Tensor) else leaf.value for leaf in self._leaves]
+        values = [
+            leaf.value.movedim(0, leaf.axes.rows or 0).clone(memory_format=torch.contiguous_format)
+            if isinstance(leaf.value, Tensor)
+            else leaf.value
+            for leaf in self._leaves
+        ]
         self._bound.arguments.update(pytree.tree_unflatten(values, self._spec))
         try:
             return module(*self._bound.args, **self._bound.kwargs)
@@ -97,54 +104,55 @@ class Example:
     def take(self, rows: Sequence[int]) -> Example:
         """These rows, in this order."""
 
-        def taken(leaf: Leaf) -> Any:
-            if leaf.axes.rows is None:
-                return leaf.value
-            if isinstance(leaf.value, Tensor):
-                return leaf.value.index_select(leaf.axes.rows, torch.as_tensor(rows, device=leaf.value.device))
-            return [leaf.value[row] for row in rows]
+        def taken(value: Any) -> Any:
+            return value[list(rows)] if isinstance(value, Tensor) else [value[row] for row in rows]
 
+        leaves = [leaf if leaf.axes.rows is None else leaf._replace(value=taken(leaf.value)) for leaf in self._leaves]
         lengths = None if self.lengths is None else self.lengths[list(rows)]
-        return self._changed(taken, lengths, (len(rows), self.sizes[1]))
+        return self._with(leaves, lengths, (len(rows), self.sizes[1]))
 
     def longer(self, steps: int) -> Example:
         """So many more steps of padding."""
 
-        def padded(leaf: Leaf) -> Any:
-            if leaf.axes.steps is None:
-                return leaf.value
-            x = self._rows_first(leaf)
-            x = torch.cat([x, self._padding(x).expand(x.shape[0], steps, *x.shape[2:])], 1)
-            return x if leaf.axes.rows == 0 else x.transpose(0, 1)
+        def padded(x: Tensor) -> Tensor:
+            return torch.cat([x, self._padding(x).expand(x.shape[0], steps, *x.shape[2:])], 1)
 
-        return self._changed(padded, self.lengths, (self.sizes[0], self.sizes[1] + steps))
+        return self._changed(padded, self.sizes[1] + steps)
 
     def cut(self) -> Example:
         """No step beyond the longest row."""
         T = max(int(self.row_lengths.max()), 1)
+        return self._changed(lambda x: x[:, :T], T)
 
-        def shorter(leaf: Leaf) -> Any:
-            return leaf.value if leaf.axes.steps is None else leaf.value.narrow(leaf.axes.steps, 0, T)
+    def other_padding(self) -> Example | None:
+        """Noise in the padding of vectors. Padding of ids and masks stays: it may be how the module knows.
 
-        return self._changed(shorter, self.lengths, (self.sizes[0], T))
+        None where there is no padding of vectors.
+        """
+        if bool(self._inside().all()) or not any(map(_is_vectors, self._with_steps())):
+            return None
 
-    def other_padding(self) -> Example:
-        """Noise in the padding of vectors. Padding of ids and masks stays: it may be how the module knows."""
-
-        def noisy(leaf: Leaf) -> Any:
-            if not self._is_vectors(leaf):
-                return leaf.value
-            x: Tensor = leaf.value
+        def noisy(x: Tensor) -> Tensor:
+            if not _is_vectors(x):
+                return x
             noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(x)
-            inside = self._inside() if leaf.axes.rows == 0 else self._inside().T
-            return torch.where(inside.to(x.device).reshape(*x.shape[:2], *[1] * (x.dim() - 2)), x, 3 * noise)
+            inside = self._inside().to(x.device).reshape(*x.shape[:2], *[1] * (x.dim() - 2))
+            return torch.where(inside, x, 3 * noise)
 
-        return self._changed(noisy, self.lengths, self.sizes)
+        return self._changed(noisy, self.sizes[1])
 
-    @property
-    def has_vectors(self) -> bool:
-        """Whether other_padding changes anything."""
-        return any(map(self._is_vectors, self._leaves)) and not bool(self._inside().all())
+    def _with_steps(self) -> list[Tensor]:
+        return [leaf.value for leaf in self._leaves if leaf.axes.steps is not None]
+
+    def _changed(self, change: Callable[[Tensor], Tensor], T: int) -> Example:
+        """The same rows with other steps, (B, T, …) each."""
+        leaves = [leaf if leaf.axes.steps is None else leaf._replace(value=change(leaf.value)) for leaf in self._leaves]
+        return self._with(leaves, self.lengths, (self.sizes[0], T))
+
+    def _with(self, leaves: list[Leaf], lengths: Tensor | None, sizes: tuple[int, int]) -> Example:
+        other = copy.copy(self)
+        other._leaves, other.lengths, other.sizes = leaves, lengths, sizes
+        return other
 
     # --- which argument holds what -------------------------------------------------------------------------
 
@@ -159,9 +167,9 @@ class Example:
             fits = is_whole and int(x.min()) >= 0 and int(x.max()) <= T
             return Leaf(value, Axes(0), fits and ("len" in name or int(x.max()) == T))
         if len(shape) > 1 and shape[:2] == ((B, T) if self._axes.rows == 0 else (T, B)):
-            return Leaf(value, self._axes)
+            return Leaf(x.movedim(self._axes.rows or 0, 0), self._axes)
         rows = next((axis for axis in (0, 1) if axis < len(shape) and shape[axis] == B), None)
-        return Leaf(value, Axes(rows))
+        return Leaf(value if rows is None else x.movedim(rows, 0), Axes(rows))
 
     def _read_lengths(self, lengths: Iterable[int] | Tensor | None) -> Tensor | None:
         B, T = self.sizes
@@ -176,19 +184,14 @@ class Example:
         for leaf in self._leaves:
             if leaf.is_lengths:
                 return torch.as_tensor(leaf.value).cpu()
-        steps = [leaf for leaf in self._leaves if leaf.axes.steps is not None]
-        for leaf in sorted(steps, key=lambda leaf: leaf.value.dtype != torch.bool):  # a mask knows best
-            own = self._by_content(self._rows_first(leaf).cpu())
+        for x in sorted(self._with_steps(), key=lambda x: x.dtype != torch.bool):  # a mask knows best
+            number = 0 if x.is_floating_point() else self._padding_id
+            empty = x != x[:, :1] if x.dtype == torch.bool else x == number
+            empty = empty.cpu().reshape(B, T, -1).all(2)
+            own = T - empty.flip(1).long().cumprod(1).sum(1)  # (B,): where each row begins to be padding to its end
             if bool((own < T).any()):
                 return own
         return None
-
-    def _by_content(self, x: Tensor) -> Tensor:
-        """(B,): where each row of x (B, T, …) begins to be padding to its end."""
-        number = 0 if x.is_floating_point() else self._padding_id
-        empty = x != x[:, :1] if x.dtype == torch.bool else x == number
-        empty = empty.reshape(*x.shape[:2], -1).all(2)
-        return x.shape[1] - empty.flip(1).long().cumprod(1).sum(1)
 
     # --- padding -------------------------------------------------------------------------------------------
 
@@ -205,21 +208,9 @@ class Example:
     def _inside(self) -> Tensor:
         return torch.arange(self.sizes[1]) < self.row_lengths[:, None]  # (B, T)
 
-    @staticmethod
-    def _is_vectors(leaf: Leaf) -> bool:
-        return leaf.axes.steps is not None and leaf.value.is_floating_point() and leaf.value.dim() > 2
 
-    @staticmethod
-    def _rows_first(leaf: Leaf) -> Tensor:
-        x: Tensor = leaf.value
-        return x if leaf.axes.rows == 0 else x.transpose(0, 1)
-
-    def _changed(self, change: Callable[[Leaf], Any], lengths: Tensor | None, sizes: tuple[int, int]) -> Example:
-        other = object.__new__(Example)
-        vars(other).update(vars(self))
-        other._leaves = [leaf._replace(value=change(leaf)) for leaf in self._leaves]
-        other.lengths, other.sizes = lengths, sizes
-        return other
+def _is_vectors(x: Tensor) -> bool:
+    return x.is_floating_point() and x.dim() > 2
 
 
 def _is_lengths_list(value: Any) -> bool:

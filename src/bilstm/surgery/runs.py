@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils import _pytree as pytree
 
-from bilstm.surgery.example import Axes, Example
+from bilstm.surgery.example import Axes, Example, Refused
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # relative to the largest value; rounding stays far below
 COARSE = 3e-2  # bfloat16 and float16: a few units in the last place
@@ -52,22 +52,30 @@ def run(module: nn.Module, example: Example, seed: int = 0) -> list[Event]:
     return events
 
 
-def axes(
-    base: Sequence[Tensor], fewer: Sequence[Tensor], longer: Sequence[Tensor], sizes: tuple[int, int], more: int
-) -> list[Axes]:
-    """For every tensor the axis of B that lost one with a row less, and the axis of T that grew with ``more`` steps.
+def axes(module: nn.Module, example: Example, base: Sequence[Event], more: int) -> list[list[Axes]]:
+    """The axes of every tensor in a run: that of B lost one with a row less, that of T grew with ``more`` steps.
 
     Where such a run gave nothing comparable, the axes 0 and 1 are believed if their sizes fit.
     """
-    B, T = sizes
+    B, T = example.sizes
+    fewer, longer = _shapes(module, example.take(range(max(B - 1, 1)))), _shapes(module, example.longer(more))
     all_axes = []
-    for i, value in enumerate(base):
-        less, grown = (
-            run[i].shape if i < len(run) and run[i].dim() == value.dim() else None for run in (fewer, longer)
-        )
-        rows = _axis(value.shape, B, less, B - 1)
-        all_axes.append(Axes(rows, _axis(value.shape, T, grown, T + more, but=rows)))
+    for place, event in enumerate(base):
+        own = []
+        for i, value in enumerate(event.values):
+            key, shape = (place, event.layer, i, value.dim()), value.shape
+            rows = _axis(shape, B, fewer.get(key), B - 1)
+            own.append(Axes(rows, _axis(shape, T, longer.get(key), T + more, but=rows)))
+        all_axes.append(own)
     return all_axes
+
+
+def _shapes(module: nn.Module, example: Example) -> dict[tuple[int, str, int, int], Sequence[int]]:
+    """Shapes of all that a run returns, by the number of the call, the layer, the number of the tensor and its axes."""
+    with suppress(Refused):
+        events = enumerate(run(module, example))
+        return {(n, event.layer, i, x.dim()): x.shape for n, event in events for i, x in enumerate(event.values)}
+    return {}
 
 
 def _axis(

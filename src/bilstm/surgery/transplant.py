@@ -60,7 +60,7 @@ def accelerate(module: nn.Module) -> Surgery:
     check_is_module(module, "accelerate")
     swapped, left = [], []
     for name, layer in module.named_modules():
-        reason = _obstacle(layer) if type(layer) is nn.LSTM else _other(layer)
+        reason = _obstacle(layer)
         if reason is not None:
             left.append((name, reason))
         elif type(layer) is nn.LSTM:
@@ -69,21 +69,16 @@ def accelerate(module: nn.Module) -> Surgery:
     return Surgery(swapped, left)
 
 
-def _obstacle(layer: nn.LSTM) -> str | None:
-    """Why an nn.LSTM proper is to stay one."""
-    if "forward" in vars(layer):
-        return "its forward was replaced"
-    if layer.proj_size:
-        return "has a projection, which no fast kernel knows"
-    devices = sorted({parameter.device.type for parameter in layer.parameters()} - {"cpu"})
-    if devices:
-        return f"is on {devices[0]}; the fast kernels run on a CPU"
-    return None
-
-
-def _other(layer: nn.Module) -> str | None:
-    """Why a recurrent layer of another class stays what it is; None for layers that are not recurrent."""
+def _obstacle(layer: nn.Module) -> str | None:
+    """Why a recurrent layer is to stay what it is; None for layers that are not recurrent."""
     name = type(layer).__name__
+    if type(layer) is nn.LSTM:
+        if "forward" in vars(layer):
+            return "its forward was replaced"
+        if layer.proj_size:
+            return "has a projection, which no fast kernel knows"
+        devices = sorted({parameter.device.type for parameter in layer.parameters()} - {"cpu"})
+        return f"is on {devices[0]}; the fast kernels run on a CPU" if devices else None
     if isinstance(layer, BiLSTM):
         return "is a BiLSTM already"
     if isinstance(layer, torch.jit.ScriptModule):

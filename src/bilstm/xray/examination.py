@@ -67,7 +67,7 @@ def x_ray(estimator: BiLSTMEstimator, X: Any = None, *, row: int = 0, outputs: i
     subject = subject_of(estimator, X, row, most_steps)
     opened = Opened(estimator.network_, subject.batch)
     answer = answer_of(estimator, opened.outputs(subject.batch.values)[0], subject, opened, outputs)
-    paths = _paths(estimator, subject, opened, answer)
+    paths = _paths(estimator, subject, opened, answer) if answer.names else []
     gates = Gates(*(part.float().numpy() for part in opened.trace()))
     L, D = gates.hidden.shape[:2]
     contributions = _contributions(answer, paths)
@@ -95,8 +95,6 @@ def x_ray(estimator: BiLSTMEstimator, X: Any = None, *, row: int = 0, outputs: i
 
 def _paths(estimator: BiLSTMEstimator, subject: Subject, opened: Opened, answer: Answer) -> list[Path]:
     """How each output came about along the way from the baseline."""
-    if not answer.names:
-        return []
     count = len(answer.names)
     a_piece = len(NODES) * len(subject.steps) * _weights(estimator)
     most = int(np.clip(MOST_WORK / a_piece, FEWEST_PIECES * count, MOST_PIECES * count))

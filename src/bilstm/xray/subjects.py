@@ -6,7 +6,6 @@ Knows data and encoders; does not know outputs, gates or gradients.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from pathlib import Path
@@ -20,11 +19,10 @@ from torch import Tensor
 from bilstm.data.batch import Batch, Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
-from bilstm.data.encoders import Column, FeatureEncoder
 from bilstm.data.series.encoder import MISSING
 from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
-from bilstm.data.sound.encoder import HIGHEST, LOWEST, MEL_BREAK, MEL_SCALE, SoundEncoder, mel_scale
+from bilstm.data.sound.encoder import MEL_BREAK, MEL_SCALE
 from bilstm.data.sound.reader import sound_blocks
 from bilstm.data.sound.recordings import Recordings
 from bilstm.data.source import Source
@@ -120,9 +118,14 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
     network, coded = estimator.network_.eval(), estimator.encode(one).whole
     device, reader = next(network.parameters()).device, network.reader
     assert isinstance(reader, WordReader)
+    assert coded.forms is not None
+    # the same sentence of words without number, vector and known character: what dropped words taught to ignore
+    forms = torch.zeros_like(coded.forms[:1])
+    forms[:, COLUMNS] = UNKNOWN_CHARACTER
+    unknown_words = replace(coded, values=torch.zeros_like(coded.values), forms=forms)
     with torch.no_grad():
         vectors: Tensor = reader(coded.to(device)).cpu()
-        unknown: Tensor = reader(_unknown_words(coded).to(device)).cpu()
+        unknown: Tensor = reader(unknown_words.to(device)).cpu()
     return Subject(
         data=one,
         title=one.texts[0] if one.texts is not None else " ".join(words),
@@ -138,23 +141,20 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
     )
 
 
-def _unknown_words(coded: Batch) -> Batch:
-    """The same sentence of words without number, vector and known character: what dropped words taught to ignore."""
-    assert coded.forms is not None
-    unknown = torch.zeros_like(coded.forms[:1])
-    unknown[:, COLUMNS] = UNKNOWN_CHARACTER
-    return replace(coded, values=torch.zeros_like(coded.values), forms=unknown)
-
-
 # --- tables and sequences of numbers ------------------------------------------------------------------------
 
 
 def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     encoder, coded = estimator.features_, estimator.encode(one).whole
     T = coded.values.shape[1]
-    features, owners, inputs = _columns(encoder, one.steps)
+    used = [column for column in encoder.columns if column.kind != "left out"]
+    owners = np.repeat(np.arange(len(used)), [len(column.names) for column in used])
+    inputs = np.full((T, len(used)), np.nan)
+    for k, column in enumerate(used):
+        if column.kind == "number":
+            inputs[:, k] = one.steps[column.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
     against = "the mean of every column in training"
-    if any(column.kind == "category" for column in encoder.columns):
+    if any(column.kind == "category" for column in used):
         against = "the mean of every column of numbers in training, and no known value of the others"
     subject = Subject(
         data=one,
@@ -164,46 +164,23 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
         against=against,
         steps=[str(t) for t in range(T)] if T > 1 else [name],
         axis="step" if T > 1 else "column",
-        features=features,
+        features=[column.name for column in used],
         owners=owners,
         inputs=inputs,
-        shown=[] if T > 1 else [f"{column} = {_written(one.steps[column][0])}" for column in features],
+        shown=[] if T > 1 else [f"{column.name} = {_written(one.steps[column.name][0])}" for column in used],
     )
     if not estimator.columns_are_steps:
         return subject
-    values = dict(zip(encoder.names, _encoded_values(encoder.columns, one.steps), strict=True))
+    is_first = np.diff(owners, prepend=-1) > 0  # of a column's encoded numbers: it stands for the column's own value
     return replace(
         subject,
         steps=encoder.names,
         axis="column",
         features=["value"],
         owners=np.zeros(1, dtype=np.int64),
-        inputs=np.array([[values[step]] for step in encoder.names]),
+        inputs=np.where(is_first, inputs[0, owners], np.nan)[:, None],
         shown=[],
     )
-
-
-def _encoded_values(columns: Sequence[Column], steps: pl.DataFrame) -> list[float]:
-    """What stands in the one row for each encoded column: the number, or NaN."""
-    values: list[float] = []
-    for column in columns:
-        number = column.kind == "number" and steps[column.name][0] is not None
-        own = [float(steps[column.name][0]) if number else np.nan]
-        values += own + [np.nan] * (len(column.names) - 1) if column.names else []
-    return values
-
-
-def _columns(encoder: FeatureEncoder, steps: pl.DataFrame) -> tuple[list[str], Array, Array]:
-    """Names of the columns in use, which of them owns each encoded number, and what stands in them."""
-    used = [column for column in encoder.columns if column.kind != "left out"]
-    owners = np.repeat(np.arange(len(used)), [len(column.names) for column in used])
-    values = [
-        steps[column.name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        if column.kind == "number"
-        else np.full(steps.height, np.nan)
-        for column in used
-    ]
-    return [column.name for column in used], owners, np.stack(values, axis=1)
 
 
 def _written(value: Any) -> str:
@@ -292,7 +269,8 @@ def _(estimator: BiLSTMTranscriber, X: Any, row: int, most_steps: int) -> Subjec
         ]
     coded = Sequences(matrix, np.array([len(matrix)])).whole
     stacked = encoder.stacked(mel).reshape(len(matrix), encoder.stack, encoder.mels)
-    features = band_names(encoder)
+    hertz = MEL_BREAK * np.expm1(encoder.mel_edges[1:-1] / MEL_SCALE)  # the middle of each band
+    features = [f"{number}: {f:.0f} Hz" for number, f in enumerate(hertz, 1)]
     return Subject(
         data=one,
         title=Path(name).name,
@@ -307,11 +285,3 @@ def _(estimator: BiLSTMTranscriber, X: Any, row: int, most_steps: int) -> Subjec
         notes=notes,
         feature="band",
     )
-
-
-def band_names(encoder: SoundEncoder) -> list[str]:
-    """The middle of each band in Hz; bands are equally wide on the mel scale."""
-    low, high = (mel_scale(f) for f in (LOWEST, HIGHEST * encoder.rate / 2))
-    middles = low + (high - low) * np.arange(1, encoder.mels + 1) / (encoder.mels + 1)
-    hertz = MEL_BREAK * np.expm1(middles / MEL_SCALE)
-    return [f"{number}: {f:.0f} Hz" for number, f in enumerate(hertz, 1)]

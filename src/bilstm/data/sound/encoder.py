@@ -62,6 +62,13 @@ class SoundEncoder:
         self.mean, self.scale = np.asarray(mean, dtype=np.float64), np.asarray(scale, dtype=np.float64)
 
     @property
+    def mel_edges(self) -> Array:
+        """Bounds on the mel scale, (mels + 2,): band k rises from edge k to edge k + 1 and falls to edge k + 2."""
+        low, high = mel_scale(LOWEST), mel_scale(HIGHEST * self.rate / 2)
+        edges: Array = low + (high - low) * np.arange(self.mels + 2) / (self.mels + 1)
+        return edges
+
+    @property
     def input_size(self) -> int:
         """F, numbers of a step."""
         return self.stack * self.mels
