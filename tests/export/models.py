@@ -20,7 +20,7 @@ from bilstm.data.builtin import boston, digits, sunspots
 from bilstm.data.dataset import Dataset
 from bilstm.demo.invented import invented_sentences
 from bilstm.demo.tones import dial_tones
-from bilstm.export.files import written
+from bilstm.export.tasks import written
 from bilstm.nn import use_kernel
 from tests.laws import ROUNDINGS
 

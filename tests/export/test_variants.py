@@ -19,7 +19,7 @@ from bilstm.demo.tones import dial_tones
 from bilstm.errors import ModelFileError
 from bilstm.export import check, to_onnx
 from bilstm.export.check import checked, compared, feed
-from bilstm.export.files import written
+from bilstm.export.tasks import written
 from bilstm.networks.network import POOLING_NAMES
 from tests.export import models
 from tests.export.models import run

@@ -64,7 +64,7 @@ def test_the_traced_hidden_state_is_the_layers_output():
     opened = Opened(network, batch_of(x))
     for kernel in ("equations", "native"):
         with use_kernel(kernel):
-            found, run = opened.trace(), opened.recorder.run
+            found, run = opened.trace(), opened.runs[-1]
         top = torch.cat(list(found.hidden[-1]), dim=1)  # (T, 2H)
         assert_close(top, run.before[0][0])
         assert_close(found.hidden[-1, 0, -1], run.before[1][-2, 0])

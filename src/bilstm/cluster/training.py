@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bilstm.cluster.connection import connected, processors, ray_module
+from bilstm.cluster.connection import connected, processors
 from bilstm.errors import BilstmError
 from bilstm.training import workers
 
@@ -57,20 +57,21 @@ def train_together(
     ):
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.util.queue import Queue
 
         count = count or max(1, processors(ray) // cpus)
-        messages = ray.remote(num_cpus=0)(Messages).remote()
+        lines, mistakes = (Queue(actor_options={"num_cpus": 0}) for _ in range(2))  # from the workers
         failures = FailureConfig(max_failures=MOST_FAILURES)
         trainer = TorchTrainer(
             in_worker,
-            train_loop_config={"work": work, "messages": messages, "folder": os.getcwd(), "cpus": cpus},
+            train_loop_config={"work": work, "lines": lines, "mistakes": mistakes, "folder": os.getcwd(), "cpus": cpus},
             scaling_config=ScalingConfig(num_workers=count, resources_per_worker={"CPU": cpus}),  # type: ignore[arg-type]
             run_config=RunConfig(name=name, storage_path=os.path.realpath(storage), failure_config=failures),
             torch_config=TorchConfig(backend="gloo"),
         )
-        follow(trainer.fit, lambda: ray.get(messages.take.remote()), log)
-        if (failure := ray.get(messages.failure.remote())) is not None:
-            raise failure
+        follow(trainer.fit, lambda: lines.get_nowait_batch(lines.qsize()), log)
+        if not mistakes.empty():
+            raise mistakes.get()
 
 
 def follow(run: Callable[[], Any], lines: Callable[[], list[str]], log: Callable[[str], None]) -> None:
@@ -97,41 +98,18 @@ def follow(run: Callable[[], Any], lines: Callable[[], list[str]], log: Callable
         ) from failed[0]
 
 
-class Messages:
-    """An actor where the workers leave what the one who started them has to know."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.error: Exception | None = None
-
-    def add(self, line: str) -> None:
-        self.lines.append(line)
-
-    def take(self) -> list[str]:
-        """The lines since the last time."""
-        lines, self.lines = self.lines, []
-        return lines
-
-    def fail(self, error: Exception) -> None:
-        self.error = self.error or error
-
-    def failure(self) -> Exception | None:
-        return self.error
-
-
 def in_worker(config: dict[str, Any]) -> None:
     """What each worker does: the work, unless a worker before it has found that it cannot be done."""
     import torch
 
-    ray, messages = ray_module(), config["messages"]
-    if ray.get(messages.failure.remote()) is not None:
+    if not config["mistakes"].empty():
         return
     with contextlib.suppress(OSError):
         os.chdir(config["folder"])  # so that relative paths mean what they mean to the user
     torch.set_num_threads(config["cpus"])
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     with contextlib.ExitStack() as stack:  # the first worker speaks; the others would say the same
-        first = Lines(lambda line: ray.get(messages.add.remote(line)))
+        first = Lines(config["lines"].put)
         target = first if workers.is_first() else stack.enter_context(open(os.devnull, "w"))
         stack.enter_context(contextlib.redirect_stderr(target))
         try:
@@ -139,7 +117,7 @@ def in_worker(config: dict[str, Any]) -> None:
         except MENDED_BY_RESTART:
             raise
         except Exception as error:
-            ray.get(messages.fail.remote(error))
+            config["mistakes"].put(error)
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()  # wakes those who wait for this one
 

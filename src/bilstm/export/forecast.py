@@ -104,17 +104,12 @@ def _learned_part(graph: Graph, network: ForecastNetwork, encoder: SeriesEncoder
     read = lstm(graph, network.lstm, x, whole_rows(graph, x, history))
     hidden = graph.add("Relu", linear(graph, network.hidden, last_states(graph, read), "hidden"))
     learned = graph.reshape(linear(graph, network.output, hidden, "outputs"), 0, network.horizon, network.targets)
-    if encoder.ahead is not None:
-        learned = graph.add("Add", learned, _ahead(graph, network, encoder, hidden))
+    if encoder.ahead is not None:  # what the columns known ahead say of each step to come, after what the window says
+        assert network.ahead is not None
+        future = encoded(graph, encoder.ahead, ["B", network.horizon], prefix="future_", filled=True)
+        window = graph.unsqueeze(linear(graph, network.ahead.window, hidden, "ahead_window"), 1)
+        both = graph.add("Add", window, linear(graph, network.ahead.future, future, "ahead_future"))
+        ahead = linear(graph, network.ahead.output, graph.add("Relu", both), "ahead_output")  # (B, h, K)
+        learned = graph.add("Add", learned, ahead)
     added = graph.add("Mul", learned, graph.constant("usual_changes", numbers(network.share * network.sizes)))
     return added if scale is None else graph.add("Mul", added, scale, name="learned_part")
-
-
-def _ahead(graph: Graph, network: ForecastNetwork, encoder: SeriesEncoder, hidden: str) -> str:
-    """What the columns known ahead say of each step to come, after what the window says, (B, h, K)."""
-    assert network.ahead is not None
-    assert encoder.ahead is not None
-    future = encoded(graph, encoder.ahead, ["B", network.horizon], prefix="future_", filled=True)
-    from_window = graph.unsqueeze(linear(graph, network.ahead.window, hidden, "ahead_window"), 1)
-    both = graph.add("Relu", graph.add("Add", from_window, linear(graph, network.ahead.future, future, "ahead_future")))
-    return linear(graph, network.ahead.output, both, "ahead_output")

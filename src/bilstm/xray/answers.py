@@ -15,7 +15,6 @@ from torch import Tensor
 
 from bilstm.data.columns import Array
 from bilstm.data.series.encoder import LOG
-from bilstm.data.series.windows import Windows
 from bilstm.errors import BilstmError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier
@@ -27,7 +26,7 @@ from bilstm.estimators.transcripts import Decoding
 from bilstm.nn.crf.layer import CRF
 from bilstm.nn.ctc.functions import align
 from bilstm.xray.opened import Opened, Score
-from bilstm.xray.subjects import Subject, times_written
+from bilstm.xray.subjects import Subject
 
 OUTSIDE = "O"  # the tag of words that belong to nothing
 LOG_ODDS = "log-odds"
@@ -87,25 +86,21 @@ def _(estimator: BiLSTMRegressor, outputs: Tensor, subject: Subject, opened: Ope
 def _(estimator: BiLSTMClassifier, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
     chances = estimator.decode(outputs[None].numpy())[0]
     classes, temperature = [str(label) for label in estimator.classes_.tolist()], estimator.temperature_
-    best = int(chances.argmax())
-    if not estimator.several_:
-        label = torch.tensor([best])
-        return Answer(
-            f"{classes[best]} ({chances[best]:.2f})",
-            [f"class {classes[best]}"],
-            [LOG_ODDS],
-            lambda out, which: log_odds(out / temperature, label[which]),
-        )
-    likely = np.flatnonzero(chances >= 0.5)
-    chosen = likely if len(likely) else np.array([best])
+    best, several = np.array([chances.argmax()]), estimator.several_
+    likely = np.flatnonzero(chances >= 0.5) if several else best
+    chosen = likely if len(likely) else best
     chosen = chosen[np.argsort(-chances[chosen], kind="stable")][:most]
     numbers = torch.from_numpy(chosen)
-    prediction = ", ".join(f"{classes[k]} ({chances[k]:.2f})" for k in likely)
+
+    def score(out: Tensor, which: Tensor) -> Tensor:
+        scores, own = out / temperature, numbers[which]
+        return scores.gather(1, own[:, None]).squeeze(1) if several else log_odds(scores, own)
+
     return Answer(
-        prediction or "no label",
-        [f"label {classes[k]}" for k in chosen],
-        [LOG_ODDS] * len(chosen),
-        lambda out, which: out.gather(1, numbers[which][:, None]).squeeze(1) / temperature,
+        prediction=", ".join(f"{classes[k]} ({chances[k]:.2f})" for k in likely) or "no label",
+        names=[f"{'label' if several else 'class'} {classes[k]}" for k in chosen],
+        units=[LOG_ODDS] * len(chosen),
+        score=score,
         notes=_left_out(len(likely), len(chosen), "labels")
         + ([] if len(likely) else ["no label was found; the likeliest one is looked at"]),
     )
@@ -113,9 +108,7 @@ def _(estimator: BiLSTMClassifier, outputs: Tensor, subject: Subject, opened: Op
 
 @answer_of.register
 def _(estimator: BiLSTMForecaster, outputs: Tensor, subject: Subject, opened: Opened, most: int) -> Answer:
-    window, encoder, h = subject.data, estimator.encoder_, estimator.horizon
-    assert isinstance(window, Windows)
-    times = times_written(window, window.rows_behind[0])
+    encoder, h, times = estimator.encoder_, estimator.horizon, subject.coming
     values = encoder.inverse(outputs.view(1, h, -1).numpy())[0, :, 0]
     chosen = np.unique(np.linspace(0, h - 1, min(most, h)).round().astype(int))
     places = torch.from_numpy(chosen * len(encoder.target_columns))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -36,25 +37,16 @@ class Run(NamedTuple):
     after: tuple[Tensor, Tensor]  # the same as leaves of a new graph
 
 
-class Recorder(nn.Module):
-    """Stands where the BiLSTM was: runs it, and cuts what comes out off from what went in."""
-
-    def __init__(self, lstm: BiLSTM) -> None:
-        super().__init__()
-        self.lstm = lstm
-        self.run: Run | None = None
-
-    def forward(
-        self, input: Tensor, hx: None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """As the BiLSTM; output and h_n are leaves of a new graph where gradients are recorded."""
-        output, (h_n, c_n) = self.lstm(input, hx, lengths)
-        after = output.detach(), h_n.detach()
-        self.run = Run(input.detach(), (output, h_n), after)
-        if torch.is_grad_enabled():
-            for leaf in after:
-                leaf.requires_grad_()
-        return after[0], (after[1], c_n.detach())
+def _record(
+    runs: list[Run], lstm: nn.Module, inputs: tuple[Tensor, ...], result: tuple[Tensor, tuple[Tensor, Tensor]]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Keep a run of a BiLSTM; output and h_n go on as leaves of a new graph where gradients are recorded."""
+    output, (h_n, c_n) = result
+    after = output.detach(), h_n.detach()
+    runs.append(Run(inputs[0].detach(), (output, h_n), after))
+    for leaf in after:
+        leaf.requires_grad_(torch.is_grad_enabled())
+    return after[0], (after[1], c_n.detach())
 
 
 class Opened:
@@ -65,15 +57,14 @@ class Opened:
     """
 
     def __init__(self, network: nn.Module, batch: Batch) -> None:
-        lstm = network.lstm
-        assert isinstance(lstm, BiLSTM)
-        self.recorder = Recorder(copy.deepcopy(lstm))
-        instead: dict[int, object] = {id(lstm): self.recorder}
         reader = getattr(network, "reader", None)
-        if reader is not None:
-            instead[id(reader)] = Passthrough()
+        instead: dict[int, object] = {} if reader is None else {id(reader): Passthrough()}
         self.network = copy.deepcopy(network, instead).cpu().eval().requires_grad_(False)
         self.batch = batch
+        lstm = self.network.lstm
+        assert isinstance(lstm, BiLSTM)
+        self.lstm, self.runs = lstm, list[Run]()
+        lstm.register_forward_hook(partial(_record, self.runs))
         H = lstm.hidden_size
         self.directions: tuple[Way, Way] = (slice(0, H), slice(-2, -1)), (slice(H, 2 * H), slice(-1, None))
         self.together: tuple[Way] = ((slice(None), slice(-2, None)),)
@@ -91,7 +82,7 @@ class Opened:
         """
         points = points.detach().requires_grad_()
         total = score(self._outputs(points), which).sum()
-        run = self.recorder.run  # None of a forecaster whose BiLSTM was found to be of no use
+        run = self.runs[-1] if self.runs else None  # None of a forecaster whose BiLSTM was found to be of no use
         leaves = (points,) if run is None else (points, *run.after)
         gradients = torch.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
         direct, *after = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(gradients, leaves, strict=True)]
@@ -107,20 +98,18 @@ class Opened:
     def trace(self) -> Trace:
         """Every gate, cell and hidden state of the sequence, (L, D, T, H) each, whether or not they are used."""
         self.outputs(self.batch.values)
-        if self.recorder.run is None:
+        if not self.runs:
             share = self.network.share
             assert isinstance(share, Tensor)
             share.fill_(1.0)
             self.outputs(self.batch.values)
             share.fill_(0.0)
-        run = self.recorder.run
-        assert run is not None
         with torch.no_grad():
-            trace = self.recorder.lstm.trace(run.input, lengths=self.batch.lengths)
+            trace = self.lstm.trace(self.runs[-1].input, lengths=self.batch.lengths)
         return Trace(*(part.squeeze(2) for part in trace))
 
     def _outputs(self, points: Tensor) -> Tensor:
-        self.recorder.run = None
+        self.runs.clear()
         M, future = len(points), self.batch.future
         future = None if future is None else future.expand(M, *future.shape[1:])
         lengths, rows = self.batch.lengths.expand(M), torch.arange(M)

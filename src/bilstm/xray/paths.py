@@ -119,7 +119,7 @@ class _Line:
         self.owners = torch.from_numpy(np.ascontiguousarray(owners, dtype=np.int64))
         features = int(owners.max()) + 1 if len(owners) else 0
         self.shape = (len(self.way), features)
-        lstm = opened.recorder.lstm
+        lstm = opened.lstm
         F = self.way.shape[1]
         kept = 12 * lstm.num_layers * lstm.hidden_size + 2 * F  # gates and cells of both directions; points
         kept += 2 * (len(ways) + 1) * F  # gradients of all ways, and the same as one

@@ -42,7 +42,6 @@ WHOLE_MINUTE = re.compile(r".+ \d\d:\d\d:00")
 class Subject:
     """One sequence with everything that is needed to read it."""
 
-    data: Dataset  # the example alone, as its estimator reads it
     title: str  # what it is called, plain text
     batch: Batch  # its vectors (1, T, F), and what is known behind it
     baseline: Tensor  # the vectors it is compared with, (T, F)
@@ -55,6 +54,7 @@ class Subject:
     shown: list[str] = field(default_factory=list)  # of a single step: its features with what stands there, F'
     notes: list[str] = field(default_factory=list)  # what a reader has to know
     feature: str = "column"  # what a feature is called
+    coming: list[str] = field(default_factory=list)  # labels of the steps that a forecaster is asked for
 
 
 @singledispatch
@@ -127,7 +127,6 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
         vectors: Tensor = reader(coded.to(device)).cpu()
         unknown: Tensor = reader(unknown_words.to(device)).cpu()
     return Subject(
-        data=one,
         title=one.texts[0] if one.texts is not None else " ".join(words),
         batch=replace(coded, values=vectors, forms=None),
         baseline=unknown[0],
@@ -152,12 +151,11 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     inputs = np.full((T, len(used)), np.nan)
     for k, column in enumerate(used):
         if column.kind == "number":
-            inputs[:, k] = one.steps[column.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            inputs[:, k] = _numbers_of(one.steps[column.name])
     against = "the mean of every column in training"
     if any(column.kind == "category" for column in used):
         against = "the mean of every column of numbers in training, and no known value of the others"
     subject = Subject(
-        data=one,
         title=name,
         batch=coded,
         baseline=torch.zeros_like(coded.values[0]),
@@ -183,6 +181,11 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     )
 
 
+def _numbers_of(column: pl.Series) -> Array:
+    values: Array = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return values
+
+
 def _written(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "missing"
@@ -197,23 +200,19 @@ def _(estimator: BiLSTMForecaster, X: Any, row: int, most_steps: int) -> Subject
     series = estimator.known_ if X is None else estimator.to_dataset(X, None)
     windows = cut(series, estimator.history, estimator.horizon, at_end=True)
     window = windows.take([_position(row, len(windows), series.source)])
-    encoder = estimator.encoder_
-    coded = encoder.sequences(window).whole
-    steps = times_written(window, window.starts[0] + np.arange(estimator.history))
+    coded = estimator.encoder_.sequences(window).whole
+    steps = _times_written(window, window.starts[0] + np.arange(estimator.history))
     features, owners = _series_features(estimator, window.series)
-    rows = slice(int(window.starts[0]), int(window.starts[0]) + estimator.history)
-    own = [name for name in features if name in window.steps.columns]
     inputs = np.full((estimator.history, len(features)), np.nan)
-    inputs[:, [features.index(name) for name in own]] = (
-        window.steps[rows].select(pl.col(own).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
-    )
+    for k, name in enumerate(features):
+        if name in window.steps.columns:
+            inputs[:, k] = _numbers_of(window.steps[name].slice(int(window.starts[0]), estimator.history))
     name = "" if window.names is None else f"{window.names[0]}: "
     unused = (
         "the validation part found no use for the BiLSTM (share_ is 0): the forecast is a linear map of "
         "the window, and the gates change nothing"
     )
     return Subject(
-        data=window,
         title=f"{name}{', '.join(estimator.target_names_)} after {steps[-1]}",
         batch=coded,
         baseline=coded.values[0, -1:].expand_as(coded.values[0]),
@@ -224,14 +223,14 @@ def _(estimator: BiLSTMForecaster, X: Any, row: int, most_steps: int) -> Subject
         owners=owners,
         inputs=inputs,
         notes=[unused] if estimator.share_ == 0 else [],
+        coming=_times_written(window, window.rows_behind[0]),
     )
 
 
-def times_written(window: Windows, rows: Array) -> list[str]:
+def _times_written(window: Windows, rows: Array) -> list[str]:
     """Times of some steps of a window's series, as text."""
-    series: Series = window.series
-    plain = series.clock.plain(series.times.gather(rows))
-    texts = [f"{time:g}" if isinstance(time, float) else str(time) for time in plain.to_list()]
+    times = window.series.clock.plain(window.series.times.gather(rows)).to_list()
+    texts = [f"{time:g}" if isinstance(time, float) else str(time) for time in times]
     return [time[:-3] for time in texts] if all(WHOLE_MINUTE.fullmatch(time) for time in texts) else texts
 
 
@@ -272,7 +271,6 @@ def _(estimator: BiLSTMTranscriber, X: Any, row: int, most_steps: int) -> Subjec
     hertz = MEL_BREAK * np.expm1(encoder.mel_edges[1:-1] / MEL_SCALE)  # the middle of each band
     features = [f"{number}: {f:.0f} Hz" for number, f in enumerate(hertz, 1)]
     return Subject(
-        data=one,
         title=Path(name).name,
         batch=coded,
         baseline=torch.zeros_like(coded.values[0]),
