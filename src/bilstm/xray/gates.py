@@ -52,8 +52,6 @@ def saturated(gates: Gates) -> dict[str, Array]:
 
     Of the three gates ``NAME_shut`` (below 0.1) and ``NAME_open`` (above 0.9), of the candidate ``candidate_full``
     (beyond ±0.9).
-
-    Source: Karpathy, Johnson and Li 2015.
     """
     shares: dict[str, Array] = {}
     for name in SIGMOIDS:

@@ -9,20 +9,7 @@ import numpy as np
 
 from bilstm.data.columns import Array
 from bilstm.formatting import clipped
-from bilstm.plotting.description import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PALETTE,
-    RED,
-    Axis,
-    Bars,
-    HeatMap,
-    Line,
-    Mark,
-    Panel,
-    Points,
-)
+from bilstm.plotting.description import BLUE, GREEN, ORANGE, PALETTE, RED, Axis, Bars, HeatMap, Line, Panel, Points
 from bilstm.xray.gates import HIGH, LOW, SIGMOIDS
 from bilstm.xray.result import Contribution, XRayData
 
@@ -77,7 +64,7 @@ def columns(ray: XRayData, one: Contribution) -> Panel:
 
 def steps(ray: XRayData, one: Contribution, edges: Array) -> Panel:
     """Each step's amount, split by the way that it came."""
-    marks: list[Mark] = [
+    marks = [
         Bars(np.add.reduceat(getattr(one, name), edges), colour=colour, name=way, hover="%{x}: %{y:+.4g}")
         for name, (colour, way) in PARTS.items()
         if any(np.any(getattr(other, name)) for other in ray.contributions)
@@ -190,7 +177,7 @@ def _colours(ray: XRayData) -> list[str]:
 
 def half_lives(ray: XRayData) -> Panel:
     """How long the units of each direction remember, from the longest to the shortest."""
-    marks: list[Mark] = []
+    marks = []
     for name, colour, lives in zip(ray.layers, _colours(ray), _by_direction(ray.half_life), strict=True):
         values = np.clip(np.sort(lives)[::-1], 1e-2, NOT_COUNTED)
         share = 100 * (np.arange(len(lives)) + 0.5) / len(lives)

@@ -20,7 +20,6 @@ from bilstm.data.batch import Batch, Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import WORD, Dataset
 from bilstm.data.series.encoder import MISSING
-from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
 from bilstm.data.sound.encoder import MEL_BREAK, MEL_SCALE
 from bilstm.data.sound.reader import sound_blocks
@@ -145,7 +144,7 @@ def _sentence(estimator: LanguageEstimator, one: Dataset) -> Subject:
 
 def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
     encoder, coded = estimator.features_, estimator.encode(one).whole
-    T = coded.values.shape[1]
+    T = one.steps.height
     used = [column for column in encoder.columns if column.kind != "left out"]
     owners = np.repeat(np.arange(len(used)), [len(column.names) for column in used])
     inputs = np.full((T, len(used)), np.nan)
@@ -202,7 +201,12 @@ def _(estimator: BiLSTMForecaster, X: Any, row: int, most_steps: int) -> Subject
     window = windows.take([_position(row, len(windows), series.source)])
     coded = estimator.encoder_.sequences(window).whole
     steps = _times_written(window, window.starts[0] + np.arange(estimator.history))
-    features, owners = _series_features(estimator, window.series)
+    # targets, then the other columns, then the calendar as one
+    owned = list(estimator.encoder_.target_columns)
+    for column in [] if estimator.encoder_.columns is None else estimator.encoder_.columns.columns:
+        own = column.name.removesuffix(MISSING)
+        owned += [own if own in series.feature_names else CALENDAR] * len(column.names)
+    features = list(dict.fromkeys(owned))
     inputs = np.full((estimator.history, len(features)), np.nan)
     for k, name in enumerate(features):
         if name in window.steps.columns:
@@ -220,7 +224,7 @@ def _(estimator: BiLSTMForecaster, X: Any, row: int, most_steps: int) -> Subject
         steps=steps,
         axis=series.times.name,
         features=features,
-        owners=owners,
+        owners=np.array([features.index(name) for name in owned]),
         inputs=inputs,
         notes=[unused] if estimator.share_ == 0 else [],
         coming=_times_written(window, window.rows_behind[0]),
@@ -232,17 +236,6 @@ def _times_written(window: Windows, rows: Array) -> list[str]:
     times = window.series.clock.plain(window.series.times.gather(rows)).to_list()
     texts = [f"{time:g}" if isinstance(time, float) else str(time) for time in times]
     return [time[:-3] for time in texts] if all(WHOLE_MINUTE.fullmatch(time) for time in texts) else texts
-
-
-def _series_features(estimator: BiLSTMForecaster, series: Series) -> tuple[list[str], Array]:
-    """Targets, then the other columns, then the calendar as one; and which of them owns each number."""
-    encoder, names = estimator.encoder_, list(estimator.encoder_.target_columns)
-    owned = list(names)
-    for column in [] if encoder.columns is None else encoder.columns.columns:
-        name = column.name.removesuffix(MISSING)
-        owned += [name if name in series.feature_names else CALENDAR] * len(column.names)
-    features = list(dict.fromkeys(owned))
-    return features, np.array([features.index(name) for name in owned])
 
 
 # --- sound --------------------------------------------------------------------------------------------------
