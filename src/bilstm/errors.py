@@ -66,18 +66,10 @@ def warn(message: str, stacklevel: int = 1) -> None:
 
 @contextmanager
 def record_warnings(*, show: bool = True) -> Iterator[list[str]]:
-    """Record the texts of all DataWarnings of this piece of work, each text once; other threads are not listened to.
-
-    They are also shown, as far as Python's filters let them through, unless ``show`` is False.
+    """Record the texts of all DataWarnings of this piece of work, each text once, and show them too if ``show``.
 
     The trap: a thread that the work starts records only if it is run in a copy of this context
-    (``contextvars.copy_context().run``).
-
-    Example:
-        >>> with record_warnings(show=False) as messages:
-        ...     warn("column 'a' is empty")
-        >>> messages
-        ["column 'a' is empty"]
+    (``contextvars.copy_context().run``); other threads are not listened to.
     """
     messages: list[str] = []
     token = _RECORDS.set((*_RECORDS.get(), (messages, show)))

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
 
-LISTED = 6  # names in a sentence, at most
-LONGEST_NAME = 60  # characters of each
 
-
-def listed(names: Iterable[object], most: int = LISTED) -> str:
-    """Names as in a sentence, the first few of many.
+def listed(names: Iterable[object], most: int = 6) -> str:
+    """Names as in a sentence, of 60 characters each at most, the first few of many.
 
     Example:
         >>> listed("abc"), listed(range(9), 2)
         ('a, b and c', '0, 1 and 7 more')
     """
-    known = [shortened(str(name), LONGEST_NAME) for name in names]
+    known = [shortened(str(name), 60) for name in names]
     if len(known) > most:
         return f"{', '.join(known[:most])} and {len(known) - most:,} more"
     return " and ".join([", ".join(known[:-1]), known[-1]] if len(known) > 1 else known)
@@ -32,11 +29,8 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-LONGEST_LABEL = 18  # characters of a word below an axis
-
-
-def clipped(text: str, most: int = LONGEST_LABEL) -> str:
-    """A text that is no longer than ``most`` characters; white space is one blank.
+def clipped(text: str, most: int = 18) -> str:
+    """A text that is no longer than ``most`` characters, as below an axis; white space is one blank.
 
     Example:
         >>> clipped("a   very long word indeed", 10)
@@ -90,10 +84,7 @@ def written_time(value: Any) -> str:
     return str(value.strftime("%Y-%m-%d" if is_day else "%Y-%m-%d %H:%M"))
 
 
-LONGEST = 400  # characters of a text that a table shows
-
-
-def shortened(text: str, longest: int = LONGEST) -> str:
+def shortened(text: str, longest: int = 400) -> str:
     """A text of at most so many characters; what is cut is told.
 
     Example:

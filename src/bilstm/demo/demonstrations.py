@@ -73,10 +73,8 @@ def regressor(folder: Path, say: Say, epochs: int = CLASSIC_EPOCHS) -> None:
         "and keeps the epoch that was best on it."
     )
     middle = int(np.argsort(np.abs(predicted - truth))[len(truth) // 2])
-    say(
-        f"\nOne held-out house (an error of the middling kind): "
-        f"predicted {predicted[middle]:.1f}, true {truth[middle]:.1f} thousand dollars.\n"
-    )
+    said = f"predicted {predicted[middle]:.1f}, true {truth[middle]:.1f} thousand dollars"
+    say(f"\nOne held-out house (an error of the middling kind): {said}.\n")
     model_file, table = folder / "boston.bilstm", folder / "predictions.csv"
     _write_table(held_out, {"predicted_medv": predicted}, table)
     compared = predicted_against_true(truth, predicted, "medv", "1,000 $")
@@ -112,10 +110,8 @@ def classifier(folder: Path, say: Say, epochs: int = 30) -> None:
         say(f"{name:<34}{accuracy:>10.4f}")
     probability = model.predict_proba(held_out).max(axis=1)
     doubtful = int(probability.argmin())
-    say(
-        f"\nThe image it doubts most: predicted {predicted[doubtful]} with probability "
-        f"{probability[doubtful]:.2f}, true {truth[doubtful]}.\n"
-    )
+    said = f"predicted {predicted[doubtful]} with probability {probability[doubtful]:.2f}, true {truth[doubtful]}"
+    say(f"\nThe image it doubts most: {said}.\n")
     model_file = folder / "digits.bilstm"
     _write_table(held_out, {"predicted_digit": predicted, "probability": probability}, folder / "predictions.csv")
     commands = [
@@ -239,9 +235,7 @@ def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
     _finish(model, model_file, {"loss": model.history_.plot(), "transcript": transcript(model, sound)}, say, commands)
 
 
-DEMOS: dict[str, Callable[..., None]] = {
-    demonstration.__name__: demonstration for demonstration in (regressor, classifier, tagger, forecaster, transcriber)
-}
+DEMOS = {demo.__name__: demo for demo in (regressor, classifier, tagger, forecaster, transcriber)}
 
 
 def _split(data: Dataset, strata: Array | None) -> tuple[Dataset, Dataset]:

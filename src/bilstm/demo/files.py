@@ -22,22 +22,11 @@ from bilstm.errors import DataError
 
 HOUSES, REVIEWS, SENTENCES, CALLS = (400, 106), (2800, 200), (240, 120), (72, 18)  # to learn from, and new
 LAST_YEAR = 1949  # of the older file of sunspots
-
-
 Part = tuple[dict[str, bytes], str]  # files that belong together, and what is said of them
 
 
 def write_demo_data(folder: Path, say: Callable[[str], None]) -> None:
-    """Write the files into a folder that exists, and say in a line each what they are; nothing is overwritten.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_demo_data(Path(folder), lambda line: None)
-        ...     print(sorted(path.name for path in Path(folder).glob("*.csv")))
-        ['calls.csv', 'houses.csv', 'more_sunspots.csv', 'new_calls.csv', 'new_houses.csv', 'new_reviews.csv',
-         'reviews.csv', 'sunspots.csv']
-    """
+    """Write the files into a folder that exists, and say in a line each what they are; nothing is overwritten."""
     parts = [_houses(), _reviews(), _sentences(), _sunspots(), _calls()]
     for name, content in itertools.chain.from_iterable(files.items() for files, _ in parts):
         path = folder / name

@@ -29,11 +29,6 @@ def naive_forecasts(values: Array, ends: Array, starts: Array, horizon: int, sea
     is NaN. Where a series is not yet a season old, seasonal naive is the last value.
 
     Source: Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd edition, section 5.2.
-
-    Example:
-        >>> found = naive_forecasts(np.array([[1.0], [2.0], [4.0]]), np.array([2]), np.array([0]), 2, season=2)
-        >>> {name: forecast.ravel().tolist() for name, forecast in found.items()}
-        {'last value': [4.0, 4.0], 'drift': [5.5, 7.0], 'seasonal naive': [2.0, 4.0]}
     """
     if horizon < 1 or (season is not None and season < 1):
         raise ParameterError(f"expected horizon and season of at least 1, got {horizon} and {season}")

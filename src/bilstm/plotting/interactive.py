@@ -19,6 +19,7 @@ from bilstm.plotting.description import SCALES, Axis, Band, Bars, HeatMap, Line,
 Trace = dict[str, Any]
 GAP = 0.08  # of the height, between panels
 FEW_TICKS = 14
+SCALE_KEYS = {"log": {"type": "log"}, "percent": {"tickformat": ".0%"}, "whole": {"tickformat": ",d"}}
 PLACES = 10  # digits of where a value stands: of steps there are many, and years have a fraction
 STYLE = {
     "font": {"family": FONT, "size": 13},
@@ -60,10 +61,8 @@ def to_plotly(shown: Sequence[Panel] | Mapping[str, Sequence[Panel]]) -> dict[st
     for number, panels in enumerate(choices.values()):
         bars: set[str] = set()
         own = [trace for place, panel in enumerate(panels) for trace in _traces(panel, place, bars)]
-        if number:
-            own = [trace | {"visible": False} for trace in own]
-        elif len(choices) > 1:
-            own = [trace | {"visible": True} for trace in own]
+        if len(choices) > 1:
+            own = [trace | {"visible": number == 0} for trace in own]
         traces += own
         owners += [number] * len(own)
     layout = _layout(next(iter(choices.values())))
@@ -140,12 +139,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
         keys |= {"showticklabels": False, "ticks": ""}
     elif axis.few:
         keys["nticks"] = FEW_TICKS
-    if axis.scale == "log":
-        keys["type"] = "log"
-    elif axis.scale == "percent":
-        keys["tickformat"] = ".0%"
-    elif axis.scale == "whole":
-        keys["tickformat"] = ",d"
+    keys |= SCALE_KEYS.get(axis.scale, {})
     if axis.limits is not None:
         keys["range"] = list(axis.limits)
     if axis.is_reversed:

@@ -161,17 +161,10 @@ def series_until(windows: Windows, row: int) -> Series:
     reach = windows.horizon if series.future else 0
     steps = np.arange(series.steps.height)
     part = series.kept((steps >= start) & (steps <= end + reach))
-    return part if not reach else _without_goals(part, end - start + 1)
-
-
-def _without_goals(series: Series, known: int) -> Series:
-    """The same series, of which only what is known ahead is left behind so many steps."""
-
-    behind = pl.Series(np.arange(series.steps.height) >= known)
-    columns = [
-        column if column.name in series.future else column.set(behind, None) for column in series.steps.get_columns()
-    ]
-    return replace(series, steps=pl.DataFrame(columns))
+    if not reach:
+        return part
+    known = pl.int_range(pl.len()) <= end - start
+    return replace(part, steps=part.steps.with_columns(pl.when(known).then(pl.exclude(list(part.future)))))
 
 
 # -- charts ------------------------------------------------------------------------------------------------------

@@ -85,14 +85,7 @@ def _(estimator: BiLSTMTranscriber, data: Any) -> Figure:
 
 
 def predicted_against_true(truth: Array, predicted: Array, name: str, unit: str = "") -> Figure:
-    """Predictions over true values with the line of perfection, and the residuals beside it.
-
-    Args:
-        truth: (N,), in the caller's units.
-        predicted: (N,).
-        name: what the numbers are.
-        unit: of the axes, for instance ``1,000 $``.
-    """
+    """Predictions (N,) over true values (N,), and the residuals beside it; ``unit`` as in ``1,000 $``."""
     suffix = f" ({unit})" if unit else ""
     left = replace(scatter_panel(truth, predicted, name, suffix), span=3)
     right = replace(errors_panel(predicted - truth, suffix), span=2)
@@ -100,13 +93,7 @@ def predicted_against_true(truth: Array, predicted: Array, name: str, unit: str 
 
 
 def confusion(truth: Array, predicted: Array, classes: Array) -> Figure:
-    """How often each true class (row) was taken for each class (column).
-
-    Args:
-        truth: labels (N,).
-        predicted: labels (N,).
-        classes: the labels in the order of the axes, (K,).
-    """
+    """How often each true class (row) was taken for each (column), of labels (N,), in the order of the classes (K,)."""
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(truth, predicted, labels=classes)
