@@ -58,10 +58,10 @@ def sole_access(folder: Path) -> Iterator[bool]:
         try:
             if folder.is_dir():
                 stack.enter_context(ReadWriteLock(folder / PRESENT, is_singleton=False).write_lock(blocking=False))
-            is_alone = True
         except Timeout:
-            is_alone = False
-        yield is_alone
+            yield False
+        else:
+            yield True
 
 
 class Clock:

@@ -55,7 +55,6 @@ class SearchResult:
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The best parameters by name."""
         return self.best_trial.params
 
     @property
@@ -94,7 +93,6 @@ class SearchResult:
 
     @property
     def value_name(self) -> str:
-        """What trials were compared by."""
         return self.metric_name if self.objective.by == "metric" else "validation loss"
 
     def ranked(self) -> list[Trial]:
@@ -128,13 +126,11 @@ class SearchResult:
         return "\n".join(text + [f"and {hidden} more"] * (hidden > 0))
 
     def importance_table(self) -> str:
-        """The importances as text, with bars."""
         shares = self.importance()
         width = max(map(len, shares), default=0)
         return "\n".join(f"{name:<{width}}  {share:4.0%}  {'█' * round(20 * share)}" for name, share in shares.items())
 
     def to_json(self) -> dict[str, Any]:
-        """All of it for JSON."""
         return {
             "task": self.objective.estimator.task,
             "compared_by": self.value_name,
@@ -160,21 +156,19 @@ class SearchResult:
 
 
 def best_of(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
-    """The best of those that ran to their end; None if there is none. Of equals the earlier one."""
+    """The best of those that ran to their end; of equals the earlier one."""
     finished = [trial for trial in trials if trial.state == "finished" and trial.value is not None]
     sign = -1 if higher_is_better else 1
     return min(finished, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
 
 def without_result(trials: Sequence[Trial], hint: str) -> BilstmError:
-    """The error of a search none of whose trials came to its end."""
     if failed := [trial for trial in trials if trial.state == "failed"]:
         return TrainingError(f"No trial came to its end: {len(failed)} failed, the last with {failed[-1].note}")
     return BilstmError("No trial came to its end in time.", hint=hint)
 
 
 def importance(trials: Sequence[Trial], space: Space, *, higher_is_better: bool) -> dict[str, float]:
-    """As :meth:`SearchResult.importance`, of any trials."""
     valued = [t for t in trials if t.value is not None and t.state != "failed" and space.keys() == t.params.keys()]
     if len(valued) < MIN_TRIALS or len({trial.value for trial in valued}) < 2:
         return {}

@@ -123,7 +123,6 @@ def reload_result(result: SearchResult, folder: Path, storage: str | None) -> Se
 
 
 def _search(study: Study, minutes: float | None, most: int | None, verbose: int) -> None:
-    """Begin trials until there are enough, or the time is up."""
     failed, is_first = 0, True
     while (minutes is None or study.clock.seconds < 60 * minutes) and (trial := study.begin(most)) is not None:
         progress = _Progress(study, trial, minutes, verbose)
@@ -187,7 +186,6 @@ class _Progress:
             raise OutOfTime
 
     def end(self) -> None:
-        """One line for the trial that is over."""
         if self.verbose:
             trial, best = self.study.trials()[self.trial.number], self.study.best()
             mark = " · the best so far" if best is not None and best.number == trial.number else ""

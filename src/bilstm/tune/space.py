@@ -95,9 +95,8 @@ def parsed(
         name, _, text = word.partition("=")
         name = name.strip().removeprefix("--").replace("-", "_")
         if not text.strip():
-            raise ParameterError(
-                f"expected NAME=LOW..HIGH or NAME=VALUE,VALUE, got {word!r}", hint="for instance hidden_size=32..256"
-            )
+            message = f"expected NAME=LOW..HIGH or NAME=VALUE,VALUE, got {word!r}"
+            raise ParameterError(message, hint="for instance hidden_size=32..256")
         if name not in known:
             raise ParameterError(f"expected a parameter to search, got {name!r}", hint=did_you_mean(name, known, 40))
         space[name] = _dimension(name, text, str(known[name].annotation), estimator.space, reader)
@@ -117,9 +116,8 @@ def _dimension(
         raise ParameterError(f"expected values of {name} ({annotation}), got {text!r}") from None
     are_numbers = all(type(end) in (int, float) and math.isfinite(end) for end in ends)
     if not are_numbers or ends[0] > ends[1]:
-        raise ParameterError(
-            f"expected numbers from low to high for {name}, got {text!r}", hint=None if are_numbers else f"{name}=A,B"
-        )
+        hint = None if are_numbers else f"{name}=A,B"
+        raise ParameterError(f"expected numbers from low to high for {name}, got {text!r}", hint)
     if ends[0] == ends[1]:
         return Choices((ends[0],))
     whole = all(isinstance(end, int) for end in ends)
@@ -130,7 +128,6 @@ def _dimension(
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """A space for Optuna."""
     optuna = from_extra("optuna.distributions", "tune")
     result: dict[str, BaseDistribution] = {}
     for name, dimension in space.items():
@@ -144,7 +141,6 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def trial_params(space: Space, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a trial for what was drawn."""
     return {name: dimension.value(drawn[name]) for name, dimension in space.items()}
 
 

@@ -56,10 +56,8 @@ def open_storage(folder: Path, url: str | None) -> Iterator[BaseStorage]:
             yield database
         except optuna.exceptions.StorageInternalError as error:
             cause = str(error.__cause__ or error).strip().splitlines()[0]
-            raise BilstmError(
-                f"expected a database that goes on, got: {cause}",
-                hint=f"the same command goes on from {folder} when it can",
-            ) from error
+            hint = f"the same command goes on from {folder} when it can"
+            raise BilstmError(f"expected a database that goes on, got: {cause}", hint) from error
         finally:
             database.remove_session()
             database.engine.dispose()
@@ -70,9 +68,8 @@ def _database(url: str) -> RDBStorage:
     try:
         place = sqlalchemy.engine.make_url(url)
     except sqlalchemy.exc.ArgumentError:
-        raise ParameterError(
-            "expected a database as its URL, got words that are none", hint="for instance postgresql://user@host/tuning"
-        ) from None
+        hint = "for instance postgresql://user@host/tuning"
+        raise ParameterError("expected a database as its URL, got words that are none", hint) from None
     if place.drivername in ("postgresql", "postgres"):
         from_extra("psycopg", "tune")
         place = place.set(drivername=DRIVER)
@@ -89,8 +86,7 @@ def optuna_quiet() -> Iterator[None]:
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             yield
     finally:
         optuna.logging.set_verbosity(level)

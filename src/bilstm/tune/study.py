@@ -51,7 +51,7 @@ class Study:
     """
 
     def __init__(self, objective: Objective, space: Space, folder: Path, storage: BaseStorage) -> None:
-        self.objective, self.space, self.folder = objective, space, folder
+        self.objective, self.space, self.folder, self._storage = objective, space, folder, storage
         self.clock = Clock(folder / CLOCK)
         open_ones = {name: dimension for name, dimension in space.items() if len(set(dimension.ends)) > 1}
         self._defaults = default_params(objective.estimator, open_ones, objective.training.is_language)
@@ -102,13 +102,14 @@ class Study:
         if self.optuna.get_trials(deepcopy=False)[trial.number].state != TrialState.RUNNING:
             own.release()
             return None
-        return RunningTrial(self, optuna.Trial(self.optuna, trial._trial_id), own)
+        study_id = self._storage.get_study_id_from_name(self.optuna.study_name)
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        return RunningTrial(self, optuna.Trial(self.optuna, trial_id), own)
 
     def _lock(self, number: int) -> FileLock | None:
         return acquired(self.folder / f"trial-{number:04d}.lock")
 
     def checkpoint(self, number: int, seed: int) -> Path:
-        """From which a fit of a trial goes on."""
         return self.folder / f"trial-{number:04d}-{seed}.checkpoint"
 
     def trials(self) -> list[Trial]:
@@ -117,7 +118,6 @@ class Study:
         return [self._as_trial(trial) for trial in trials if trial.state in STATES]
 
     def best(self) -> Trial | None:
-        """The best of those that ran to their end; None before the first."""
         return best_of(self.trials(), higher_is_better=self.objective.higher_is_better)
 
     def _as_trial(self, trial: FrozenTrial) -> Trial:
@@ -137,7 +137,7 @@ class Study:
 
     @property
     def metric_name(self) -> str:
-        """What the estimator calls its metric; known after the first fit."""
+        """Known after the first fit."""
         names = (trial.user_attrs.get("metric") for trial in self.optuna.get_trials(deepcopy=False))
         return next((name for name in names if name), "metric")
 
@@ -167,7 +167,6 @@ class RunningTrial:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether some of its epochs were done before."""
         return bool(self._reported or self.done) or self.checkpoint(len(self.done)).exists()
 
     def checkpoint(self, seed: int) -> Path:
@@ -215,7 +214,6 @@ class RunningTrial:
 
 
 def _suggested(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:
-    """What is drawn for a parameter, or was drawn before."""
     if isinstance(dimension, Choices):
         return trial.suggest_categorical(name, dimension.values)
     if dimension.whole:
@@ -224,12 +222,10 @@ def _suggested(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:
 
 
 def failure(error: BaseException) -> str:
-    """Why a trial failed, in one line."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def warm_up_steps(objective: Objective) -> int:
-    """The number of steps before which no trial is stopped."""
     return max(1, round(min(1.0, WARM_UP * objective.seeds) * objective.max_epochs))
 
 

@@ -88,9 +88,8 @@ def objective_for(
     if by not in BY:
         raise ParameterError(f"expected by to be one of {', '.join(map(repr, BY))}, got {by!r}")
     if validation is None and not estimator.validation_fraction:
-        raise ParameterError(
-            "expected a validation part to compare trials by, got validation_fraction 0", hint="or give --valid FILE"
-        )
+        message = "expected a validation part to compare trials by, got validation_fraction 0"
+        raise ParameterError(message, hint="or give --valid FILE")
     if isinstance(estimator.random_state, bool) or not isinstance(estimator.random_state, int):
         raise ParameterError(f"expected random_state to be a number, got {estimator.random_state!r}")
     if by == "auto":
@@ -122,13 +121,10 @@ def fit_trial(
 ) -> list[Fit]:
     """Fit an estimator with each seed in turn; the fits, one a seed, after those that were ``done`` before.
 
-    Args:
-        report: called at the same steps in every trial, ``STEPS`` times a fit at most and at its last epoch, with the
-            fits by then, the last one as if it ended there. A resumed fit reports its earlier epochs again. What it
-            raises ends the trial.
-        on_epoch: called after every epoch but the very last, before ``report``. What it raises ends the trial too.
-        checkpoints: a file for each seed, from which a killed fit goes on; None writes nothing.
-        on_fit: called when a fit is over, with all fits so far and what the metric is called.
+    ``report`` is called at the same steps in every trial, ``STEPS`` times a fit at most and at its last epoch, with the
+    fits by then, the last one as if it ended there; a resumed fit reports its earlier epochs again. ``on_epoch`` is
+    called after every epoch but the very last, before ``report``. ``on_fit`` gets all fits so far, and what the metric
+    is called.
 
     Example:
         >>> from bilstm import BiLSTMRegressor, boston
@@ -161,13 +157,12 @@ class _Reporter:
         self.objective, self.fits, self.report, self.on_epoch = objective, list(fits), report, on_epoch
         self.reported = 0
 
+        self.before = len(self.fits) * objective.max_epochs  # steps of the fits that are over
+
     def __call__(self, history: History) -> None:
-        if self._step(len(history)) < self.objective.last_step:
+        if self.before + len(history) < self.objective.last_step:
             self.on_epoch(len(self.fits), history)
         self.report_until_now(history, is_over=False)
-
-    def _step(self, epoch: int) -> int:
-        return len(self.fits) * self.objective.max_epochs + epoch
 
     def report_until_now(self, history: History, *, is_over: bool) -> None:
         """Report the epochs since the last time; also those from before a fit was resumed."""
@@ -175,7 +170,7 @@ class _Reporter:
             self.reported = epoch
             is_last = epoch == self.objective.max_epochs or (is_over and epoch == len(history))
             if is_last or epoch % -(-self.objective.max_epochs // STEPS) == 0:
-                self.report(self._step(epoch), [*self.fits, fit_of(self.objective, history, epoch)])
+                self.report(self.before + epoch, [*self.fits, fit_of(self.objective, history, epoch)])
 
 
 def fit_of(objective: Objective, history: History, epochs: int | None = None) -> Fit:
@@ -188,16 +183,18 @@ def fit_of(objective: Objective, history: History, epochs: int | None = None) ->
 
 
 def value_of(fits: Sequence[Fit]) -> float:
-    """What a trial is compared by: the mean of its fits, in their order, so that it is the same in every process."""
+    """The mean of the fits, in their order, so that it is the same in every process."""
     return sum(fit.value for fit in fits) / len(fits)
 
 
 def summary(fits: Sequence[Fit]) -> dict[str, Any]:
     """What is known of a trial by its fits so far, by the names that a ``Trial`` has for it."""
+    if not fits:
+        return {"loss": None, "metric": None, "epochs": 0, "seconds": 0.0}
     return {
-        "loss": sum(fit.loss for fit in fits) / len(fits) if fits else None,
-        "metric": sum(fit.metric for fit in fits) / len(fits) if fits else None,
+        "loss": sum(fit.loss for fit in fits) / len(fits),
+        "metric": sum(fit.metric for fit in fits) / len(fits),
         "epochs": sum(fit.epochs for fit in fits),
         "seconds": sum(fit.seconds for fit in fits),
-        "best_epoch": round(sum(fit.epoch for fit in fits) / len(fits)) if fits else 0,
+        "best_epoch": round(sum(fit.epoch for fit in fits) / len(fits)),
     }
