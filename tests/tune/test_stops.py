@@ -18,11 +18,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal._storage import JournalOperation
 
 from bilstm import BiLSTMRegressor, boston
-from bilstm.tune.locks import Clock, acquired, participation, sole_access
 from bilstm.tune.sampling import MedianOfFinished
 from bilstm.tune.search import tune
 from bilstm.tune.space import Choices, Range
-from bilstm.tune.storage import JOURNAL, Journal
+from bilstm.tune.storage import JOURNAL, Clock, Journal, acquired, participation, sole_access
 from tests.compare import assert_close
 
 SEARCH = {
@@ -186,7 +185,7 @@ def test_a_line_of_the_journal_that_was_cut_short_is_no_line(tmp_path):
 
 
 def test_a_lock_is_free_when_its_owner_is_dead(tmp_path):
-    code = "import sys, time\nfrom pathlib import Path\nfrom bilstm.tune.locks import acquired\n"
+    code = "import sys, time\nfrom pathlib import Path\nfrom bilstm.tune.storage import acquired\n"
     code += "own = acquired(Path(sys.argv[1])); print(own is not None, flush=True); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "l"], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "True\n"

@@ -15,13 +15,11 @@ import typer
 
 from bilstm.cli.demo import demo
 from bilstm.cli.evaluate import evaluate
-from bilstm.cli.export import export
+from bilstm.cli.export import export, plot, report
 from bilstm.cli.fit import add_fit_commands
 from bilstm.cli.options import with_ray_address
 from bilstm.cli.output import notes_of_warnings, talk
-from bilstm.cli.plot import plot
 from bilstm.cli.predict import predict
-from bilstm.cli.report import report
 from bilstm.cli.serve import serve
 from bilstm.cli.tune import add_tune_commands
 from bilstm.cli.xray import xray

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bilstm.cli.data import read_for_fit
+from bilstm.cli.fit import run as fit_model
 from bilstm.cli.options import (
     WORKER_OPTIONS,
     Choice,
@@ -29,7 +30,6 @@ from bilstm.cli.options import (
     with_options,
 )
 from bilstm.cli.output import check_output, talk
-from bilstm.cli.training import run as fit_model
 from bilstm.errors import BilstmError, DataError, ParameterError, from_extra
 from bilstm.estimators.space import in_words
 
@@ -152,9 +152,9 @@ def run(
     from_extra("optuna", "tune")
     from bilstm.cluster.search import tune_together
     from bilstm.data.dataset import Dataset
-    from bilstm.tune.locks import sole_access
     from bilstm.tune.search import reload_result, tune
     from bilstm.tune.space import parsed
+    from bilstm.tune.storage import sole_access
 
     for path in [output, *([] if plot is None else [plot])]:
         check_output(path)

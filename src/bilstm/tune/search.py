@@ -19,10 +19,9 @@ from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension
 from bilstm.training.history import History
 from bilstm.training.progress import QUIET, describe, say
-from bilstm.tune.locks import participation
 from bilstm.tune.result import SearchResult, describe_trial, without_result
 from bilstm.tune.space import space_for
-from bilstm.tune.storage import open_storage
+from bilstm.tune.storage import open_storage, participation
 from bilstm.tune.study import RunningTrial, Study, TrialPruned, delete_search
 from bilstm.tune.trials import fit_trial, objective_for, value_of
 

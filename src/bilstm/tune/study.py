@@ -20,11 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from bilstm.errors import BilstmError, ParameterError
 from bilstm.estimators.space import Choices, Dimension, Space
 from bilstm.training.history import History
-from bilstm.tune.locks import Clock, acquired, lock, sole_access
 from bilstm.tune.result import Trial, best_of
 from bilstm.tune.sampling import WARM_UP, MedianOfFinished, NumberedTPE
 from bilstm.tune.space import default_params, trial_params
-from bilstm.tune.storage import JOURNAL, open_storage
+from bilstm.tune.storage import JOURNAL, Clock, acquired, lock, open_storage, sole_access
 from bilstm.tune.trials import Fit, Objective, fit_of, summary, value_of
 
 CLOCK, OWNER, BEGIN = "clock.json", "owner", "begin.lock"  # files of a search, beside its journal
