@@ -14,12 +14,11 @@ from typing import Annotated
 import typer
 
 from bilstm.cli.demo import demo
-from bilstm.cli.evaluate import evaluate
 from bilstm.cli.export import export, plot, report
 from bilstm.cli.fit import add_fit_commands
 from bilstm.cli.options import with_ray_address
 from bilstm.cli.output import notes_of_warnings, talk
-from bilstm.cli.predict import predict
+from bilstm.cli.predict import evaluate, predict
 from bilstm.cli.serve import serve
 from bilstm.cli.tune import add_tune_commands
 from bilstm.cli.xray import xray

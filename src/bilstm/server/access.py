@@ -73,7 +73,6 @@ class Sessions:
         self.seconds = seconds
 
     def knows(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether a request shows the token or a session that is not over."""
         kind, _, shown = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() == b"bearer" and self.is_token(shown.strip()):
             return True
@@ -88,7 +87,6 @@ class Sessions:
         return f"{end}.{self._digest(end)}"
 
     def is_session(self, shown: str) -> bool:
-        """Whether this is one of :meth:`new` that is not over."""
         end, _, digest = shown.partition(".")
         right = secrets.compare_digest(digest.encode(), self._digest(end).encode())
         return right and end.isdigit() and int(end) > time.time()
@@ -113,8 +111,7 @@ def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
     """Refuse what a page of another server makes a browser send, but links to here; programs send no Origin."""
     origin = headers.get(b"origin")
     if origin is None:
-        is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        is_link = is_read and headers.get(b"sec-fetch-mode") == b"navigate"
+        is_link = _is_read(scope) and headers.get(b"sec-fetch-mode") == b"navigate"
         # same-origin is this very server, none is typed by the user
         if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none") and not is_link:
             raise RequestError(403, "expected a request from this server's own pages, got one from another site")
@@ -128,8 +125,11 @@ def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
 
 def _is_page_visit(scope: Scope) -> bool:
     accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
-    is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-    return is_read and b"text/html" in accepted and not scope["path"].startswith("/v1/")
+    return _is_read(scope) and b"text/html" in accepted and not scope["path"].startswith("/v1/")
+
+
+def _is_read(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
 
 
 # --- the form in which a browser shows the token -------------------------------------------------------------

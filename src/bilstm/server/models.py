@@ -58,7 +58,6 @@ class Served:
         return await self.worker.predict(check(rows) if size <= LARGE else await asyncio.to_thread(check, rows))
 
     def facts(self) -> dict[str, Any]:
-        """What the list of models says of this one."""
         model = self.estimator
         classes = getattr(model, "classes_", None)
         return {
@@ -118,19 +117,12 @@ class Models:
         raise RequestError(404, f"expected a model, got {name[:100]!r}", hint, field="name")
 
     def waiting(self, name: str) -> int:
-        """How many requests wait for the model of that name."""
         return self.get(name).worker.waiting
 
     async def predict(self, name: str, rows: Any, size: float = math.inf) -> list[dict[str, Any]]:
-        """A prediction for each row by the model of that name, also where it is just being loaded anew.
+        """:meth:`Served.predict` of the model of that name, also where it is just being loaded anew.
 
-        Args:
-            name: of the model.
-            rows: as :meth:`Served.predict` takes them; checked against the model that answers.
-            size: bytes in which they came.
-
-        Raises:
-            RequestError: as :meth:`Served.predict`; or the server ends (503).
+        RequestError as there, and where the server ends (503).
         """
         while True:
             served = self.get(name)
@@ -141,11 +133,7 @@ class Models:
                     raise RequestError(503, "expected a server that goes on, got one that ends") from None
 
     def reload(self, *, changed: bool = False) -> list[str]:
-        """Load the files anew and say which models are new; a bad file is logged and the old model stays.
-
-        Args:
-            changed: only those whose file is another one than before.
-        """
+        """Load all files, or those that ``changed``, and say which; a bad one is logged and the old model stays."""
         with self._lock:
             loaded = []
             for name, old in list(self._served.items()):
@@ -226,7 +214,7 @@ def mark_of(path: Path) -> Mark | None:
 
 
 async def watch(models: Models, seconds: float) -> None:
-    """Look at the files again and again, and load what has been replaced; never ends by itself."""
+    """Load what has been replaced, again and again; never ends by itself."""
     while True:
         await asyncio.sleep(seconds)
         try:

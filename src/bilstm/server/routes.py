@@ -6,8 +6,6 @@ Knows addresses and kinds of bodies; what rows mean and what models need to pred
 from __future__ import annotations
 
 import asyncio
-import functools
-import importlib
 import math
 from collections.abc import Awaitable, Callable
 from itertools import islice
@@ -19,7 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from bilstm.errors import ExtraError, did_you_mean, from_extra
@@ -56,7 +54,6 @@ def route(path: str, **endpoints: Endpoint) -> Route:
 
 
 def api_routes(models: Models, settings: Settings) -> list[Route]:
-    """Predictions, facts about models, health and figures of the server."""
     described: tuple[int, bytes] = (-1, b"")  # version of the models, and their description
 
     async def predict(request: Request) -> Response:
@@ -125,21 +122,15 @@ def docs_routes() -> list[Route]:
         name = request.path_params["file"]
         if name not in FILES:
             raise RequestError(404, "expected a file of this page, got another name")
+        if name == "start.js":
+            return FileResponse(OWN / "docs.js", headers=CACHED, media_type=FILES[name])
         try:
-            return Response(_file_content(name), 200, CACHED, FILES[name])
-        except (ExtraError, OSError) as error:
+            folder = from_extra("swagger_ui_bundle", "serve").swagger_ui_path
+        except ExtraError as error:
             raise RequestError(404, str(error), "pip install 'bilstm[serve]'") from None
+        return FileResponse(Path(folder) / name, headers=CACHED, media_type=FILES[name])
 
     return [route("/docs", GET=show), route("/docs/{file}", GET=file)]
-
-
-@functools.cache
-def _file_content(name: str) -> bytes:
-    if name == "start.js":
-        return (OWN / "docs.js").read_bytes()
-    from_extra("swagger_ui_bundle", "serve")
-    folder = Path(importlib.import_module("swagger_ui_bundle").swagger_ui_path)
-    return (folder / name).read_bytes()
 
 
 # --- what stands in the body of a request to predict; nothing of it is ever taken for the name of a file -----------

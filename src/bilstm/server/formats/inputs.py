@@ -36,6 +36,7 @@ BINARY = "application/octet-stream"
 AUDIO = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", "audio/aiff")
 SOURCE = Source("rows")
 LARGEST = 1e30  # of a value of a series: its square fits float64, and after scaling float32
+GOES_ON = "null goes on from the training"
 BLOCK = 1.0  # seconds of sound decoded at a time, so that a short file of hours is cut off early
 Values = list[Any]  # of one record, in the order of the columns
 
@@ -50,7 +51,7 @@ class Usage:
 
 
 class InputFormat(ABC):
-    """How the rows of a request become what an estimator takes."""
+    """One kind of rows of a request."""
 
     media: ClassVar[tuple[str, ...]] = (JSON,)  # of the request's body
     examples: list[Any]  # rows that work
@@ -87,10 +88,20 @@ def input_format(estimator: BiLSTMEstimator, settings: Settings) -> InputFormat:
 
 
 def check_steps(count: int, most: int, where: str) -> None:
-    """Refuse a row that is too long."""
     if count > most:
         hint = "cut it into parts, or raise --max-steps where the server runs"
         raise invalid(f"expected at most {most} steps or words in a row, got {count}", where, hint)
+
+
+def _checked_steps(
+    record: Record, most: int, row: Any, where: str, kind: str, whole: str, hint: str | None = None
+) -> list[Values]:
+    if not isinstance(row, list):
+        raise invalid(f"expected {kind}, got {kind_of(row)}", where)
+    if not row:
+        raise invalid(f"expected a {whole} of at least one step, got none", where, hint)
+    check_steps(len(row), most, where)
+    return [record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
 
 
 class SequenceRows(InputFormat):
@@ -104,12 +115,7 @@ class SequenceRows(InputFormat):
         self.examples = [[self.record.example] * 3]
 
     def check(self, row: Any, where: str) -> list[Values]:
-        if not isinstance(row, list):
-            raise invalid(f"expected a list of steps, got {kind_of(row)}", where)
-        if not row:
-            raise invalid("expected a sequence of at least one step, got none", where)
-        check_steps(len(row), self.most, where)
-        return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
+        return _checked_steps(self.record, self.most, row, where, "a list of steps", "sequence")
 
     def gather(self, rows: Sequence[list[Values]]) -> Dataset:
         columns = zip(*(step for row in rows for step in row), strict=True)
@@ -204,12 +210,7 @@ class SeriesRows(InputFormat):
     def check(self, row: Any, where: str) -> list[Any] | None:
         if row is None:
             return None
-        if not isinstance(row, list):
-            raise invalid(f"expected a list of steps or null, got {kind_of(row)}", where)
-        if not row:
-            raise invalid("expected a series of at least one step, got none", where, "null goes on from the training")
-        check_steps(len(row), self.most, where)
-        return [self.record.check(step, f"{where}[{n}]") for n, step in enumerate(row)]
+        return _checked_steps(self.record, self.most, row, where, "a list of steps or null", "series", GOES_ON)
 
     def prepare(self, row: list[Any] | None, where: str, usage: Usage) -> pl.DataFrame | None:
         if row is None:

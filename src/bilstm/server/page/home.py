@@ -37,12 +37,7 @@ from bilstm.server.settings import Settings
 RECONNECT = 30.0
 # tabs at a time: each is kept for a minute even if nobody opens its websocket, so that a loop of requests would add up
 MOST_TABS = 300
-LOGO = (
-    '<svg viewBox="0 0 32 32" xmlns="http://www.w3.org/2000/svg" aria-hidden="true">'
-    '<path d="M4 11h19m-5-6 6 6-6 6" stroke="#0072b2" stroke-width="3.4" '
-    'fill="none" stroke-linecap="round" stroke-linejoin="round"/><path d="M28 22H9m5 6-6-6 6-6" stroke="#d55e00" '
-    'stroke-width="3.4" fill="none" stroke-linecap="round" stroke-linejoin="round"/></svg>'
-)
+LOGO = Path(__file__).with_name("logo.svg").read_text(encoding="utf-8").strip()
 # NiceGUI's charts ask plotly to fit them to their place also when that has just been taken away
 QUIET = """addEventListener('unhandledrejection', (event) => {
   if (String(event.reason?.message ?? event.reason).startsWith('Resize must be passed')) event.preventDefault();
