@@ -40,7 +40,6 @@ GOES_ON = "A run that was stopped goes on where it was when the same command is 
 
 
 def add_fit_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
-    """Add `fit TASK` for every task."""
     add_task_commands(app, "fit", HELP, arguments, lambda task: attributes_of(task)["summary"], _command)
 
 

@@ -33,7 +33,6 @@ NOT_OPTIONS = ("checkpoint", "verbose")  # the command has its own words for the
 
 
 def estimator_class(task: str) -> type[BiLSTMEstimator]:
-    """The estimator's class."""
     module, name = TASKS[task]
     kind: type[BiLSTMEstimator] = getattr(importlib.import_module(module), name)
     return kind
@@ -71,7 +70,6 @@ Choice = tuple[Any, Any, Any]  # an option: its type, its default (... where it 
 
 
 def optional(kind: Any, metavar: str, text: str, *flags: str, **others: Any) -> Choice:
-    """An option that need not be given."""
     return kind | None, None, typer.Option(*flags, metavar=metavar, help=text, **others)
 
 

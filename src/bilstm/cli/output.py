@@ -45,7 +45,6 @@ def print_figures(figures: Mapping[str, Any], as_json: bool) -> None:
 
 
 def talk(text: str) -> None:
-    """A line of talk: to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -128,7 +128,6 @@ def evaluate(
 def predict_one(
     model: BiLSTMEstimator, data: Sequence[str], output: Path | None, text: str | None, options: Mapping[str, Any]
 ) -> None:
-    """Read DATA, predict, and write to a file or to stdout."""
     from bilstm.cli.results import write_predictions
 
     dataset = read_data(model, data, text=text)

@@ -93,7 +93,6 @@ ABOUT = (
 
 
 def add_tune_commands(app: typer.Typer, arguments: Sequence[str]) -> None:
-    """Add `tune TASK` for every task."""
     add_task_commands(app, "tune", HELP, arguments, SUMMARY.format, _command)
 
 

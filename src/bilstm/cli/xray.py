@@ -76,7 +76,6 @@ def xray(
 
 
 def table(result: XRay) -> str:
-    """The prediction and the largest contributions as lines of text."""
     from bilstm.formatting import clipped
 
     lines = [clipped(result.title, LONGEST), clipped(result.prediction, LONGEST), ""]

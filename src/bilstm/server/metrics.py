@@ -13,8 +13,6 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """Counters of one server, in a registry of their own."""
-
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double what is read
         own = self.registry = CollectorRegistry()
@@ -52,5 +50,4 @@ class Metrics:
         return count
 
     def text(self) -> bytes:
-        """All figures as Prometheus reads them."""
         return generate_latest(self.registry)

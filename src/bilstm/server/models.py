@@ -34,8 +34,6 @@ Mark = tuple[int, int, int, int]  # what tells one state of a file from another
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A model that answers."""
-
     name: str  # in addresses
     path: Path
     estimator: BiLSTMEstimator

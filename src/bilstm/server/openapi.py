@@ -40,7 +40,6 @@ TASKS = [kind.task for kind in output_format.registry if issubclass(kind, BiLSTM
 
 
 def document(models: Models, settings: Settings) -> dict[str, Any]:
-    """The whole description, for the models as they are loaded now."""
     served = [models.get(name) for name in models.names()]
     paths = {f"/v1/models/{quote(one.name, safe='')}/predict": {"post": _predict(one, settings)} for one in served}
     description: dict[str, Any] = {

@@ -217,7 +217,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request, in the shape of all errors."""
         if self._is_too_large:
             message = f"expected a request's head of at most {self.settings.header} bytes, got more"
             self._refuse(RequestError(431, message, "send fewer headers"))

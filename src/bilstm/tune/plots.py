@@ -19,7 +19,6 @@ FINISHED, STOPPED, BEST = BLUE, RED, "#3b3b3b"
 
 
 def plot_search(result: SearchResult) -> Figure:
-    """Trials over time on the left, importances on the right."""
     return to_matplotlib([[_trials(result), _importance(result)]], size=(11, 4.5))
 
 

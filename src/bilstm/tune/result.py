@@ -185,7 +185,6 @@ def importance(trials: Sequence[Trial], space: Space, *, higher_is_better: bool)
 
 
 def describe_trial(trial: Trial, objective: Objective, metric_name: str) -> str:
-    """One trial as a line of the log."""
     params = " ".join(f"{name}={as_option(value)}" for name, value in trial.params.items())
     if trial.state == "failed":
         return f"trial {trial.number} failed: {trial.note} · {params}"

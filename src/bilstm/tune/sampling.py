@@ -69,7 +69,6 @@ class NumberedTPE(BaseSampler):
 
 
 def _derived(*words: Any) -> int:
-    """A seed."""
     return int.from_bytes(hashlib.sha256(" ".join(map(str, words)).encode()).digest()[:4], "little")
 
 

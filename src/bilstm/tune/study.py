@@ -112,7 +112,6 @@ class Study:
         return self.folder / f"trial-{number:04d}-{seed}.checkpoint"
 
     def trials(self) -> list[Trial]:
-        """All trials that have begun, in their order."""
         trials = self.optuna.get_trials(deepcopy=False)
         return [self._as_trial(trial) for trial in trials if trial.state in STATES]
 

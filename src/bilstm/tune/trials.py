@@ -151,8 +151,6 @@ def fit_trial(
 
 
 class _Reporter:
-    """Reports one fit's epochs, each once, in their order."""
-
     def __init__(self, objective: Objective, fits: Sequence[Fit], report: Report, on_epoch: OnEpoch) -> None:
         self.objective, self.fits, self.report, self.on_epoch = objective, list(fits), report, on_epoch
         self.reported = 0

@@ -20,14 +20,11 @@ from bilstm.server.settings import Settings
 
 @dataclass(frozen=True)
 class Format:
-    """The rows that a model takes and the predictions that it gives."""
-
     inputs: InputFormat
     outputs: OutputFormat
     settings: Settings
 
     def check(self, rows: Any) -> list[Any]:
-        """Rows of one request, each looked at; the error names the row and its field."""
         if not isinstance(rows, list):
             raise invalid(f"expected a list of rows, got {kind_of(rows)}", "rows", 'send {"rows": […]}')
         if not rows:

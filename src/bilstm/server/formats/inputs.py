@@ -71,7 +71,6 @@ class InputFormat(ABC):
         return row
 
     def size(self, row: Any) -> int:
-        """Steps or words of a prepared row."""
         return len(row)
 
     def gather(self, rows: Sequence[Any]) -> Any:

@@ -28,8 +28,6 @@ PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
 
 
 class OutputFormat(Protocol):
-    """How predictions become JSON."""
-
     schema: dict[str, Any]  # of one prediction, in OpenAPI 3.0
 
     def predict(self, data: Any) -> list[dict[str, Any]]: ...  # one for each row of gathered data
@@ -42,8 +40,6 @@ def output_format(estimator: BiLSTMEstimator) -> OutputFormat:
 
 @output_format.register(BiLSTMRegressor)
 class Numbers:
-    """A number for each target."""
-
     def __init__(self, estimator: BiLSTMRegressor) -> None:
         self.estimator = estimator
         self.names = estimator.target_names_

@@ -39,7 +39,6 @@ def quoted(value: Any) -> str:
 
 
 def object_schema(properties: dict[str, Any], optional: Collection[str] = ()) -> dict[str, Any]:
-    """The schema of an object with these properties and no others."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
 
@@ -132,8 +131,6 @@ def usual(column: Column) -> Any:
 
 @dataclass(frozen=True)
 class Record:
-    """The values of a table row or of a step."""
-
     fields: Sequence[Field]  # in the model's order
     optional: frozenset[str] = frozenset()  # names of those that are null where they are left out
 

@@ -89,8 +89,6 @@ XRayCharts = tuple[str, list[str], list[Chart]]  # what it is measured against i
 
 
 class XRayView:
-    """The card below a prediction in which its X-ray appears."""
-
     def __init__(self, card: ui.element, background: Background) -> None:
         self.card, self.background = card, background
         self.is_open = False

@@ -101,7 +101,6 @@ TOGETHER = 100  # rows of a file that are predicted together
 
 
 def theme_button() -> None:
-    """A button that goes from the system's theme to light, to dark, and round again."""
     dark = ui.dark_mode(None)
 
     def turn() -> None:
@@ -143,8 +142,6 @@ def renamed(error: RequestError, names: list[str]) -> BilstmError:
 
 
 class Visit:
-    """One open tab."""
-
     def __init__(self, models: Models, settings: Settings, background: Background) -> None:
         self.models, self.settings, self.background = models, settings, background
         self.number = 0  # of the latest request

@@ -283,6 +283,5 @@ def plain_table(targets: Sequence[str], steps: list[dict[str, Any]]) -> Cells:
 
 
 def written_steps(steps: Sequence[dict[str, Any]]) -> list[Any]:
-    """The times of coming steps as a person writes them."""
     times = pl.Series([step["time"] for step in steps])
     return written_times(times if times.dtype.is_numeric() else times.str.to_datetime())

@@ -33,8 +33,6 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class Request:
-    """One or several inputs."""
-
     rows: list[Any]  # as Served.predict takes them
     names: list[str]  # what each is called on the page
     data: Any = None  # the same as bilstm.xray.x_ray takes it; None: from the end of a forecaster's training
@@ -58,7 +56,6 @@ def read_content(name: str, content: bytes, read: Callable[[Path], Content], kin
 
 
 def rows_of_table(estimator: BiLSTMEstimator, name: str, content: bytes) -> Request:
-    """A file of a table, a row each."""
     data = read_content(name, content, estimator.read)
     return Request(data.steps.to_dicts(), [f"row {n}" for n in range(len(data))], data)
 
@@ -93,12 +90,10 @@ def texts_of_file(estimator: BiLSTMEstimator, name: str, content: bytes) -> Requ
 
 
 def request_of_texts(texts: list[str]) -> Request:
-    """Texts by themselves."""
     return Request(texts, [clipped(text, 40) for text in texts], texts)
 
 
 def sound_of_file(estimator: BiLSTMEstimator, name: str, content: bytes) -> Request:
-    """A recording, which is decoded where it is predicted."""
     return Request([content], [name], [content])
 
 

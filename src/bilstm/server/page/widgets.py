@@ -35,12 +35,10 @@ def text(tag: str, content: str, classes: str = "") -> ui.element:
 
 
 def primary_button(label: str, on_click: Callable[[], Any]) -> ui.button:
-    """The one button of a card that does its work."""
     return ui.button(label, on_click=on_click, color=None).props("unelevated no-caps").classes("main-button")
 
 
 def secondary_button(label: str, on_click: Callable[[], Any] | None = None) -> ui.button:
-    """A button for what may be done besides."""
     return ui.button(label, on_click=on_click, color=None).props("flat no-caps").classes("side-button")
 
 
@@ -103,7 +101,6 @@ def show_error(error: BilstmError) -> None:
 
 
 def draw_chart(chart: Chart) -> None:
-    """An interactive chart with its title and its note."""
     with ui.element("figure").classes("chart"):
         note = f"<strong>{html.escape(chart.title)}</strong> {html.escape(chart.note)}"
         ui.html(note, sanitize=True, tag="figcaption")
