@@ -4,46 +4,52 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import typer
 
 from bilstm.cli.options import Choice, optional, with_options
 from bilstm.cli.output import talk
 from bilstm.errors import ParameterError, from_extra
+from bilstm.estimators.signatures import described
 from bilstm.server.settings import Settings
 
-DEFAULT = Settings()
+DEFAULT, KINDS = Settings(), get_type_hints(Settings)
+TEXTS = described(Settings)
 TOKEN = "BILSTM_TOKEN"
 NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "python_multipart")
 
+SETTINGS = ("host", "port", "threads", "batch", "timeout")
+LIMITS = (
+    "body",
+    "rows",
+    "steps",
+    "characters",
+    "seconds",
+    "requests",
+    "queue",
+)  # settings whose options begin with max
+METAVARS = {str: "ADDRESS", float: "SECONDS"}
 
-def setting(kind: Any, default: Any, metavar: str, text: str) -> Choice:
-    return kind, default, typer.Option(metavar=metavar, help=text)
+
+def setting(name: str) -> Choice:
+    """A setting as an option; its help is the setting's own."""
+    info = typer.Option(metavar=METAVARS.get(KINDS[name], "N"), help=TEXTS.get(name))
+    return KINDS[name], getattr(DEFAULT, name), info
 
 
-OPTIONS: dict[str, Choice] = {  # but for files, token_file and allow_host called as in Settings, with or without max_
+OPTIONS: dict[str, Choice] = {
     "files": (
         list[str],
         ...,
         typer.Argument(metavar="FILE…", help="Model files to serve; NAME=FILE serves one under another name."),
     ),
-    "host": setting(str, DEFAULT.host, "ADDRESS", "The address to listen on."),
-    "port": setting(int, DEFAULT.port, "N", "The port to listen on; 0 takes a free one."),
+    **{name: setting(name) for name in SETTINGS},
+    **{f"max_{name}": setting(name) for name in LIMITS},
     "token_file": optional(Path, "FILE", f"A file with the token that callers must send; or set {TOKEN}."),
     "allow_host": optional(list[str], "NAME", "A host name under which a proxy reaches this server (repeatable)."),
     "page": (bool, DEFAULT.page, typer.Option(help="Serve the page for people, besides the interface for programs.")),
     "access_log": (bool, False, typer.Option("--access-log", help="Write a line to stderr for every request.")),
-    "threads": setting(int | None, DEFAULT.threads, "N", "Number of processor threads that one prediction may use."),
-    "batch": setting(int, DEFAULT.batch, "N", "Number of rows that are predicted together; 1 for none."),
-    "max_body": setting(int, DEFAULT.body, "BYTES", "Largest size of the body of a request."),
-    "max_rows": setting(int, DEFAULT.rows, "N", "Largest number of rows of a request."),
-    "max_steps": setting(int, DEFAULT.steps, "N", "Largest number of steps, or of words, of a row."),
-    "max_characters": setting(int, DEFAULT.characters, "N", "Largest number of characters of a text."),
-    "max_seconds": setting(float, DEFAULT.seconds, "SECONDS", "Longest sound of a request."),
-    "max_requests": setting(int, DEFAULT.requests, "N", "Number of requests at a time; further ones get status 429."),
-    "max_queue": setting(int, DEFAULT.queue, "N", "Number of requests that may wait; further ones get status 503."),
-    "timeout": setting(float, DEFAULT.timeout, "SECONDS", "Longest time to an answer."),
 }
 
 

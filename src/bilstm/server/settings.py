@@ -19,30 +19,30 @@ class Settings:
     """How a server behaves and what it refuses.
 
     Args:
-        host: address that it listens on; any other than this machine's own needs a token.
-        port: of that address; 0 takes a free one.
-        token: what every caller must show, or None.
-        allowed_hosts: further names that callers may use for a server on this machine alone, a proxy's for instance.
-        page: whether the page is served, where nicegui is installed.
-        access_log: whether each request is a line on stderr.
-        watch: seconds between looks at the model files; 0 never looks, SIGHUP still loads anew.
-        threads: processor threads of one prediction; None leaves torch's own choice.
-        body: bytes of a request's body, at most.
-        header: bytes of its head, at most.
-        rows: rows of a request, at most.
-        steps: steps or words of one row, at most.
-        total_steps: steps or words of a whole request, at most.
-        characters: characters of one text or value, at most.
-        seconds: seconds of sound of a whole request, at most.
-        connections: connections at one time; more are closed.
-        requests: requests to the API that are worked on at one time; more are told 429.
-        queue: requests that wait for one model; more are told 503.
-        batch: rows that are predicted together, at most; 1 predicts every request by itself.
-        head_timeout: seconds in which a request's head must be whole, and for which an idle connection is kept.
-        body_timeout: seconds in which its body must be whole.
-        timeout: seconds in which its answer must be there.
-        shutdown_timeout: seconds in which requests are still answered after SIGTERM.
-        session: seconds for which a browser stays signed in.
+        host: Address to listen on; any other than this machine's own needs a token.
+        port: Port to listen on; 0 takes a free one.
+        token: What every caller must show, or None.
+        allowed_hosts: Further names that callers may use for a server on this machine alone, a proxy's for instance.
+        page: Whether the page is served, where nicegui is installed.
+        access_log: Whether each request is a line on stderr.
+        watch: Seconds between looks at the model files; 0 never looks, SIGHUP still loads anew.
+        threads: Number of processor threads that one prediction may use; by default torch's own choice.
+        body: Largest size of the body of a request, in bytes.
+        header: Bytes of its head, at most.
+        rows: Largest number of rows of a request.
+        steps: Largest number of steps, or of words, of a row.
+        total_steps: Steps or words of a whole request, at most.
+        characters: Largest number of characters of a text.
+        seconds: Longest sound of a whole request, in seconds.
+        connections: Connections at one time; more are closed.
+        requests: Number of requests to the API at a time; further ones get status 429.
+        queue: Number of requests that may wait for one model; further ones get status 503.
+        batch: Largest number of rows that are predicted together; 1 predicts every request by itself.
+        head_timeout: Seconds in which a request's head must be whole, and for which an idle connection is kept.
+        body_timeout: Seconds in which its body must be whole.
+        timeout: Longest time to an answer, in seconds.
+        shutdown_timeout: Seconds in which requests are still answered after SIGTERM.
+        session: Seconds for which a browser stays signed in.
 
     Raises:
         ParameterError: a number out of its range, a short token, or an open address without a token.

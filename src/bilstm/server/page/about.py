@@ -26,8 +26,7 @@ from bilstm.report.page import measured_sections, report_html
 from bilstm.server.models import Served
 from bilstm.server.page import widgets
 from bilstm.server.page.background import Background
-from bilstm.server.page.inputs import most_bytes
-from bilstm.server.page.requests import PLAIN_TABLES, read_content
+from bilstm.server.page.inputs import PLAIN_TABLES, most_bytes, read_content
 from bilstm.server.settings import Settings
 
 MOST_MEASURED = 20_000  # rows of a file; a report of more takes longer than anybody waits

@@ -17,7 +17,7 @@ from bilstm.errors import BilstmError, record_warnings
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.plotting.charts import Chart
 from bilstm.server.page import widgets
-from bilstm.server.page.requests import Request
+from bilstm.server.page.inputs import Request
 
 MOST_WAITING = 8  # pieces of all visitors together
 Result = TypeVar("Result")

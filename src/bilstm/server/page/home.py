@@ -28,9 +28,8 @@ from bilstm.server.models import Models, Served
 from bilstm.server.page import widgets
 from bilstm.server.page.about import draw_about
 from bilstm.server.page.background import Background, XRayView
-from bilstm.server.page.inputs import input_form
+from bilstm.server.page.inputs import Request, input_form
 from bilstm.server.page.predictions import draw_predictions
-from bilstm.server.page.requests import Request
 from bilstm.server.settings import Settings
 
 # seconds after which a tab that is silent counts as closed; with NiceGUI's three, a busy machine empties open tabs

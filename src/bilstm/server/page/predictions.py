@@ -26,7 +26,7 @@ from bilstm.plotting.charts import Chart
 from bilstm.plotting.description import BLUE, ORANGE, Band, Line, Mark, Panel
 from bilstm.plotting.interactive import to_plotly
 from bilstm.server.page import widgets
-from bilstm.server.page.requests import Request, as_csv
+from bilstm.server.page.inputs import Request, as_csv
 
 MOST_BARS = 10  # classes shown as bars
 MOST_ROWS = 200  # predictions in a table; all of them are in the file
