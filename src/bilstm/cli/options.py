@@ -77,8 +77,8 @@ def column(text: str) -> Choice:
     return optional(str, "COL", text)
 
 
-def columns(text: str) -> Choice:
-    return list[str], [], typer.Option(metavar="COL", help=f"{text} (repeatable).")
+def repeatable(metavar: str, text: str) -> Choice:
+    return list[str], [], typer.Option(metavar=metavar, help=f"{text} (repeatable).")
 
 
 def with_options(options: Mapping[str, Choice]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -116,10 +116,10 @@ DATA_OPTIONS: dict[str, Choice] = {
     "output": (Path, ..., typer.Option("--output", "-o", metavar="FILE", help="The model file to write.")),
     "time": column("The column of times; by default the only one there is."),
     "sound": column("The column of paths, if it is not called path."),
-    "target": columns("A column to predict"),
-    "future": columns("A column whose values are known ahead"),
-    "drop": columns("A column to leave out"),
-    "category": columns("A column whose numbers are names rather than amounts"),
+    "target": repeatable("COL", "A column to predict"),
+    "future": repeatable("COL", "A column whose values are known ahead"),
+    "drop": repeatable("COL", "A column to leave out"),
+    "category": repeatable("COL", "A column whose numbers are names rather than amounts"),
     "group": column("In a long table, the column that names the sequence of each row."),
     "order": column("In a long table, the column that orders the rows of a sequence."),
     "text": column("The column of texts."),

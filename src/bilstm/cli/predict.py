@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bilstm.cli.data import read_data
-from bilstm.cli.options import DECODING, ModelFile, TextColumn, task_options, with_options
+from bilstm.cli.options import DECODING, Choice, ModelFile, TextColumn, optional, task_options, with_options
 from bilstm.cli.output import made_folder, talk
 from bilstm.errors import BilstmError, DataError, ParameterError
 
@@ -74,7 +74,15 @@ def predict(
     predict_one(model, data or [], output, text, task_options(model, model.predict_options, decoding))
 
 
-@with_options(DECODING)
+BACKTEST: dict[str, Choice] = {
+    "folds": optional(int, "N", "Forecaster: test it on the last N parts of DATA, one after the other.", min=1),
+    "steps": optional(
+        int, "N", "Forecaster: number of steps in each of these parts; by default a tenth of DATA.", min=1
+    ),
+}
+
+
+@with_options(BACKTEST | DECODING)
 def evaluate(
     file: ModelFile,
     data: Annotated[
@@ -85,20 +93,10 @@ def evaluate(
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    folds: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Forecaster: test it on the last N parts of DATA, one after the other."),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Forecaster: number of steps in each of these parts; by default a tenth of DATA."
-        ),
-    ] = None,
     refit: Annotated[
         bool, typer.Option(help="Forecaster: fit anew before each part, or once before the first.")
     ] = True,
-    **decoding: Any,
+    **options: Any,
 ) -> None:
     """Measure a model on DATA that holds the true targets.
 
@@ -115,8 +113,8 @@ def evaluate(
     from bilstm.estimators.loading import load
 
     model = load(file)
-    backtest = {"folds": folds, "steps": steps, "refit": None if refit else False}
-    options = task_options(model, (*model.predict_options, *model.backtest_options), decoding | backtest)
+    options["refit"] = None if refit else False
+    options = task_options(model, (*model.predict_options, *model.backtest_options), options)
     rows = read_data(model, [data], with_targets=True)
     assert rows is not None
     if rows.fingerprint() == model.trained_on_:

@@ -26,6 +26,7 @@ from bilstm.cli.options import (
     estimator_class,
     model_options,
     optional,
+    repeatable,
     value_reader,
     with_options,
 )
@@ -42,20 +43,9 @@ if TYPE_CHECKING:
 SEARCH: dict[str, Choice] = {
     "minutes": optional(float, "X", "Minutes of search, over all runs of it; by default 10."),
     "trials": optional(int, "N", "Number of trials, over all runs of the search.", min=1),
-    "search": (
-        list[str],
-        [],
-        typer.Option(
-            metavar="NAME=RANGE",
-            help="A parameter to search, as NAME=LOW..HIGH or NAME=VALUE,VALUE (repeatable, one for each parameter).",
-        ),
-    ),
+    "search": repeatable("NAME=RANGE", "A parameter to search, as NAME=LOW..HIGH or NAME=VALUE,VALUE"),
     "seeds": optional(
-        int,
-        "N",
-        "Number of fits, with different seeds, that a trial is the mean of; by default 5 where there are few rows or "
-        "texts, else 1.",
-        min=1,
+        int, "N", "Number of fits, with different seeds, in a trial; by default 5 for few rows or texts, else 1.", min=1
     ),
     "by": (
         str,
@@ -69,13 +59,7 @@ SEARCH: dict[str, Choice] = {
     "ray": optional(
         str, "[ADDRESS]", "Run the trials on a Ray cluster at this address, or without one on this machine."
     ),
-    "refit": (
-        bool,
-        True,
-        typer.Option(
-            "--refit/--no-refit", help="Let the best regressor learn from held-out rows too (not with --valid)."
-        ),
-    ),
+    "refit": (bool, True, typer.Option(help="Let the best regressor learn from held-out rows too (not with --valid).")),
     "plot": optional(Path, "OUT", "Draw the trials into this .png, .svg or .pdf file."),
     "as_json": (bool, False, typer.Option("--json", help="Print one JSON object with all trials.")),
 }

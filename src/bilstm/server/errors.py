@@ -49,9 +49,8 @@ def as_request_error(error: BaseException) -> RequestError:
         return error
     if isinstance(error, BilstmError):
         return invalid(error.message, hint=error.hint)
-    return RequestError(
-        500, "expected to answer this request, got an error that was not foreseen", "the server's own log says more"
-    )
+    message = "expected to answer this request, got an error that was not foreseen"
+    return RequestError(500, message, "the server's own log says more")
 
 
 def error_json(error: RequestError) -> bytes:

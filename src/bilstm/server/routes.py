@@ -17,7 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from bilstm.errors import ExtraError, did_you_mean, from_extra
@@ -122,13 +122,13 @@ def docs_routes() -> list[Route]:
         name = request.path_params["file"]
         if name not in FILES:
             raise RequestError(404, "expected a file of this page, got another name")
-        if name == "start.js":
-            return FileResponse(OWN / "docs.js", headers=CACHED, media_type=FILES[name])
-        try:
-            folder = from_extra("swagger_ui_bundle", "serve").swagger_ui_path
-        except ExtraError as error:
-            raise RequestError(404, str(error), "pip install 'bilstm[serve]'") from None
-        return FileResponse(Path(folder) / name, headers=CACHED, media_type=FILES[name])
+        folder = OWN
+        if name != "start.js":
+            try:
+                folder = Path(from_extra("swagger_ui_bundle", "serve").swagger_ui_path)
+            except ExtraError as error:
+                raise RequestError(404, str(error), "pip install 'bilstm[serve]'") from None
+        return Response((folder / name).read_bytes(), 200, CACHED, FILES[name])
 
     return [route("/docs", GET=show), route("/docs/{file}", GET=file)]
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,6 @@ RECONNECT = 30.0
 # tabs at a time: each is kept for a minute even if nobody opens its websocket, so that a loop of requests would add up
 MOST_TABS = 300
 LOGO = Path(__file__).with_name("logo.svg").read_text(encoding="utf-8").strip()
-# NiceGUI's charts ask plotly to fit them to their place also when that has just been taken away
-QUIET = """addEventListener('unhandledrejection', (event) => {
-  if (String(event.reason?.message ?? event.reason).startsWith('Resize must be passed')) event.preventDefault();
-});"""
 
 
 def mount(app: Starlette, models: Models, settings: Settings) -> None:
@@ -49,7 +46,7 @@ def mount(app: Starlette, models: Models, settings: Settings) -> None:
     warnings.filterwarnings("ignore", message="`torch.distributed.reduce_op`", category=FutureWarning)
     background = Background(settings.timeout)
 
-    ui.add_head_html(f"<script>{QUIET}</script>", shared=True)
+    ui.add_head_html(f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>", shared=True)
 
     @ui.page("/", title="bilstm", favicon=LOGO, language="en-US", dark=None)
     def home() -> None:
@@ -102,13 +99,15 @@ TOGETHER = 100  # rows of a file that are predicted together
 def theme_button() -> None:
     dark = ui.dark_mode(None)
 
+    themes = cycle(THEMES)
+
     def turn() -> None:
-        value, icon, name = THEMES[([theme[0] for theme in THEMES].index(dark.value) + 1) % len(THEMES)]
+        value, icon, name = next(themes)
         dark.set_value(value)
         button.props(f'icon={icon} aria-label="Theme: {name}"')
 
-    button = ui.button(on_click=turn, color=None).props(f"flat round icon={THEMES[0][1]}")
-    button.props(f'aria-label="Theme: {THEMES[0][2]}"').classes("theme")
+    button = ui.button(on_click=turn, color=None).props("flat round").classes("theme")
+    turn()
 
 
 async def predict(request: Request, models: Models, name: str, together: int) -> list[Any]:

@@ -282,14 +282,6 @@ class SeriesForm(InputForm[BiLSTMForecaster]):
 MOST_SECONDS = 60.0  # of a recording by the microphone
 WIDEST = 2 * 48_000  # bytes of a second of sound that a microphone gives
 
-# the player gets the file in the browser itself: nothing is sent twice
-PLAY = """(files) => {
-  const player = getHtmlElement(PLAYER);
-  URL.revokeObjectURL(player.src);
-  player.src = URL.createObjectURL(files[0]);
-  player.hidden = false;
-}"""
-
 
 class Microphone(Element, component="microphone.js"):
     """Records at most so many seconds, and hands a WAV file to an upload."""
@@ -312,7 +304,7 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
         with microphone:
             Microphone(upload, float(int(seconds)))
         player = ui.element("audio").props('controls hidden aria-label="What was heard"')
-        upload.on("added", js_handler=PLAY.replace("PLAYER", str(player.id)))
+        upload.on("added", js_handler=f"(files) => playFile(getHtmlElement({player.id}), files[0])")
         about = "WAV, FLAC, OGG or MP3. What the microphone hears goes to this server and nowhere else."
         ui.label(about).classes("soft")
 
