@@ -14,7 +14,7 @@ from bilstm.data.tables.folder import read_folder
 from bilstm.data.tables.reader import read_raw
 from bilstm.data.text.arpa import read_arpa
 from bilstm.data.text.conll import read_conll
-from bilstm.data.text.vectors import read_vectors
+from bilstm.data.text.encoder import read_vectors
 from bilstm.errors import DataError
 
 READERS = {

@@ -64,13 +64,13 @@ def test_a_batch_holds_the_features_of_each_recording_and_zeros_behind_them(soun
     assert batch.rows.tolist() == rows
     for place, row in enumerate(rows):
         expected = encoder.transform(sounds[row])
-        assert batch.lengths[place] == len(expected) == encoder.steps_of(SAMPLES[row])
+        assert batch.lengths[place] == len(expected) == encoder.steps(encoder.frames_of(SAMPLES[row]))
         assert_close(batch.values[place, : len(expected)], expected)
         assert not batch.values[place, len(expected) :].any()
 
 
 def test_lengths_are_the_steps_at_a_recordings_own_speed(utterances, encoder):
-    assert utterances(speeds=SPEEDS).lengths.tolist() == [encoder.steps_of(count) for count in SAMPLES]
+    assert utterances(speeds=SPEEDS).lengths.tolist() == [encoder.steps(encoder.frames_of(count)) for count in SAMPLES]
 
 
 def test_every_epoch_holds_every_recording_once(utterances):
@@ -117,7 +117,7 @@ def test_after_an_epoch_recordings_have_their_own_speed_again(utterances):
 
 @pytest.mark.parametrize("speed", [1.05, 1.1, 1.25, 2.0, 0.9])
 def test_a_text_that_fits_fits_at_every_speed_that_is_played(utterances, encoder, speed):
-    steps = np.array([encoder.steps_of(count) for count in SAMPLES])
+    steps = np.array([encoder.steps(encoder.frames_of(count)) for count in SAMPLES])
     for less in range(6):
         needed = np.maximum(steps - less, 0)
         for batch in shuffled(utterances(speeds=(speed,), needed=needed), 0):
@@ -125,7 +125,7 @@ def test_a_text_that_fits_fits_at_every_speed_that_is_played(utterances, encoder
 
 
 def test_a_text_with_room_lets_its_recording_be_played_faster(utterances, encoder):
-    steps = np.array([encoder.steps_of(count) for count in SAMPLES])
+    steps = np.array([encoder.steps(encoder.frames_of(count)) for count in SAMPLES])
     shuffled(utterances(speeds=(1.25,), needed=steps // 2), 0)
     assert {row for row, _ in utterances.played} == {0, 1, 2, 3}  # the last has one step only
 

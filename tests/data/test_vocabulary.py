@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilstm.data.text.encoder import CASES, LONGEST_WORD, WordEncoder, case_of
-from bilstm.data.text.vectors import read_vectors
+from bilstm.data.text.encoder import CASES, LONGEST_WORD, WordEncoder, case_of, read_vectors
 from bilstm.errors import DataError
 from tests.compare import assert_close
 

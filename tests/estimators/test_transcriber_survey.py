@@ -97,7 +97,7 @@ def test_a_fault_is_told_in_words(surveyed, name):
 def test_a_text_that_is_too_long_is_told_with_the_steps_that_there_are(corpus, surveyed):
     steps = re.search(USELESS["long_text.wav"], dict(surveyed[0].left_out_)["long_text.wav"])[1]
     samples = soundfile.info(corpus[0].parent / "long_text.wav").frames
-    assert int(steps) == surveyed[0].sound_.steps_of(samples)
+    assert int(steps) == surveyed[0].sound_.steps(surveyed[0].sound_.frames_of(samples))
 
 
 def test_what_is_left_out_is_kept_in_the_order_of_the_rows(corpus, surveyed):

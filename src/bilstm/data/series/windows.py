@@ -120,10 +120,8 @@ def cut(series: Series, history: int, horizon: int, *, at_end: bool = False) -> 
             ends.append(np.arange(last if at_end else start + history - 1, last + 1 if at_end else last - horizon + 1))
     if longest < needed:
         made_of = f"history {history}" if at_end else f"history {history} + horizon {horizon}"
-        raise DataError(
-            f"expected a series of at least {needed} steps ({made_of}), got {longest} ({series.source})",
-            hint="choose a shorter history or horizon, or bring a longer series",
-        )
+        message = f"expected a series of at least {needed} steps ({made_of}), got {longest} ({series.source})"
+        raise DataError(message, hint="choose a shorter history or horizon, or bring a longer series")
     if short:
         counts = f"{short} of {len(series)} series have fewer than {needed} steps"
         warn(f"{counts} and are left out ({series.source})", stacklevel=3)

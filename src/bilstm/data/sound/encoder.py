@@ -40,7 +40,7 @@ class SoundEncoder:
     Example:
         >>> encoder = SoundEncoder(rate=8000, mels=20, stack=3)
         >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
-        >>> encoder.fit([encoder.mel(noise)]).transform(noise).shape, encoder.frames_of(8000), encoder.steps_of(8000)
+        >>> encoder.fit([encoder.mel(noise)]).transform(noise).shape, encoder.frames_of(8000), encoder.steps(98)
         ((33, 60), 98, 33)
     """
 
@@ -60,6 +60,10 @@ class SoundEncoder:
             raise ParameterError(f"expected normalise as one of {', '.join(WAYS)}, got {normalise!r}")
         self.rate, self.mels, self.stack, self.normalise = int(rate), int(mels), int(stack), normalise
         self.mean, self.scale = np.asarray(mean, dtype=np.float64), np.asarray(scale, dtype=np.float64)
+        self.window = self.rate * WINDOW_MS // 1000  # samples of a frame
+        self.shift = self.rate * SHIFT_MS // 1000  # samples from one frame to the next
+        self.input_size = self.stack * self.mels  # F, numbers of a step
+        self.step_seconds = self.stack * SHIFT_MS / 1000  # from one step to the next
 
     @property
     def mel_edges(self) -> Array:
@@ -68,37 +72,13 @@ class SoundEncoder:
         edges: Array = low + (high - low) * np.arange(self.mels + 2) / (self.mels + 1)
         return edges
 
-    @property
-    def input_size(self) -> int:
-        """F, numbers of a step."""
-        return self.stack * self.mels
-
-    @property
-    def window(self) -> int:
-        """Samples of a frame."""
-        return self.rate * WINDOW_MS // 1000
-
-    @property
-    def shift(self) -> int:
-        """Samples from one frame to the next."""
-        return self.rate * SHIFT_MS // 1000
-
     def frames_of(self, samples: int) -> int:
         """T, the frames that so many samples give: as many whole windows as fit."""
         return 0 if samples < self.window else 1 + (samples - self.window) // self.shift
 
-    def steps_of(self, samples: int) -> int:
-        """The steps that so many samples give."""
-        return self.steps(self.frames_of(samples))
-
     def steps(self, frames: int) -> int:
         """The steps that T frames give: ⌈T / stack⌉."""
         return -(-frames // self.stack)
-
-    @property
-    def step_seconds(self) -> float:
-        """From one step to the next, in seconds."""
-        return self.stack * SHIFT_MS / 1000
 
     def whole_steps(self, seconds: float) -> int:
         """So many seconds in steps, to the nearest."""
@@ -152,10 +132,8 @@ class SoundEncoder:
     def stream(self) -> FeatureStream:
         """Encode a waveform while it arrives, which ``normalise='utterance'`` cannot."""
         if self.normalise != "running":
-            raise ParameterError(
-                f"expected normalise='running' for a stream, got {self.normalise!r}",
-                hint="the mean of a whole recording is not known before its end: train with normalise='running'",
-            )
+            hint = "the mean of a whole recording is not known before its end: train with normalise='running'"
+            raise ParameterError(f"expected normalise='running' for a stream, got {self.normalise!r}", hint=hint)
         self._check_fitted()
         return FeatureStream(self)
 
@@ -192,13 +170,6 @@ class FeatureStream:
     """Encodes one recording as it arrives: together its steps are what ``transform`` gives for the whole, bit for bit.
 
     Memory does not grow with the recording. A stream serves one recording: make a new one for the next.
-
-    Example:
-        >>> encoder = SoundEncoder(rate=8000, mels=20, stack=3)
-        >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
-        >>> stream = encoder.fit([encoder.mel(noise)]).stream()
-        >>> [len(stream.push(part)) for part in np.split(noise, 4)], len(stream.end())
-        ([7, 9, 8, 8], 1)
     """
 
     def __init__(self, encoder: SoundEncoder) -> None:
@@ -242,20 +213,16 @@ class _Frames:
         try:
             self._bank = knf.OnlineFbank(options)
         except ValueError:
-            raise ParameterError(
-                f"expected mels that each hold a frequency, got {encoder.mels} at a rate of {encoder.rate} Hz",
-                hint="take fewer: 40 suffice for 8 kHz, 80 for 16 kHz",
-            ) from None
+            message = f"expected mels that each hold a frequency, got {encoder.mels} at a rate of {encoder.rate} Hz"
+            raise ParameterError(message, hint="take fewer: 40 suffice for 8 kHz, 80 for 16 kHz") from None
         self._done = 0
 
     def push(self, samples: Array) -> Array:
         """New frames, float32 (n, mels)."""
         samples = np.asarray(samples)
         if samples.ndim != 1 or samples.dtype.kind != "f":
-            raise DataError(
-                f"expected samples (n,) of float in ±1, got {samples.dtype} of shape {samples.shape}",
-                hint="bilstm.data.sound.reader.read_sound makes them",
-            )
+            message = f"expected samples (n,) of float in ±1, got {samples.dtype} of shape {samples.shape}"
+            raise DataError(message, hint="bilstm.data.sound.reader.read_sound makes them")
         if not np.isfinite(samples).all():
             raise DataError("expected finite samples, got NaN or infinity")
         blocks = [np.zeros((0, self._encoder.mels), dtype=np.float32)]

@@ -70,11 +70,6 @@ def read_sound(source: Sound, rate: int, *, name: str | None = None, array_rate:
     its path; ``array_rate`` is that of a waveform that comes without one, by default ``rate``.
 
     The trap: an MP3 file without a header that tells its length may break off unnoticed.
-
-    Example:
-        >>> tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100)
-        >>> read_sound((tone, 44100), 16000).shape
-        (16000,)
     """
     check_rate(rate)
     with _opened(source, name, array_rate or rate) as opened:
@@ -97,12 +92,7 @@ def sound_blocks(
     name: str | None = None,
     array_rate: float | None = None,
 ) -> Iterator[Array]:
-    """Read one recording in blocks of about so many seconds; together they are bit for bit what ``read_sound`` gives.
-
-    Example:
-        >>> [len(block) for block in sound_blocks(np.zeros(20_000), 8000, seconds=1)]
-        [8000, 8000, 4000]
-    """
+    """Read one recording in blocks of about so many seconds; joined they are bit for bit what ``read_sound`` gives."""
     check_rate(rate)
     if not seconds > 0:
         raise ParameterError(f"expected blocks longer than 0 seconds, got {seconds}")
@@ -111,12 +101,7 @@ def sound_blocks(
 
 
 def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
-    """Bring a waveform that comes in chunks, (T_i,) in ±1, to another rate; the same samples come however it is cut.
-
-    Example:
-        >>> sum(len(chunk) for chunk in resampled([np.zeros(100), np.zeros(60)], 16_000, 8000))
-        80
-    """
+    """Bring a waveform that comes in chunks, (T_i,) in ±1, to another rate; the same samples come however it is cut."""
     check_rate(rate)
     if rate == to:
         yield from chunks
@@ -134,12 +119,7 @@ def resampled(chunks: Iterable[Array], rate: int, to: int) -> Iterator[Array]:
 
 
 def sound_facts(source: Sound, *, name: str | None = None, array_rate: float | None = None) -> SoundFacts:
-    """Rate, channels and length of a recording, as its header announces them.
-
-    Example:
-        >>> sound_facts((np.zeros((8000, 2)), 8000))
-        SoundFacts(rate=8000, channels=2, seconds=1.0)
-    """
+    """Rate, channels and length of a recording, as its header announces them."""
     with _opened(source, name, array_rate) as opened:
         return SoundFacts(opened.rate, opened.channels, opened.frames / opened.rate)
 
@@ -152,12 +132,6 @@ def fault_of(waveform: Array, rate: int) -> Fault | None:
     near it.
 
     The trap: resampling to half the rate hides mild clipping, less than about 3 % of the samples.
-
-    Example:
-        >>> print(fault_of(np.zeros(8000), 8000))
-        silent: peak below -60 dBFS (no signal at all)
-        >>> fault_of(np.sin(np.arange(8000.0)), 8000) is None
-        True
     """
     if len(waveform) * 1000 < rate * WINDOW_MS:
         return Fault(f"too short: {1000 * len(waveform) / rate:.0f} ms, expected {WINDOW_MS} ms", is_unusable=True)
@@ -262,20 +236,16 @@ def _opened(source: Sound, name: str | None, array_rate: float | None) -> Iterat
         file = soundfile.SoundFile(str(source) if isinstance(source, (str, Path)) else stream)
     except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: raw samples, known by their suffix
         reason = getattr(error, "error_string", "samples without a header").rstrip(".").lower()
-        raise DataError(
-            f"expected sound ({FORMATS}), got a file that is none: {reason} ({name})",
-            hint="does it play elsewhere? convert other formats: ffmpeg -i FILE FILE.wav",
-        ) from None
+        hint = "does it play elsewhere? convert other formats: ffmpeg -i FILE FILE.wav"
+        raise DataError(f"expected sound ({FORMATS}), got a file that is none: {reason} ({name})", hint=hint) from None
     finally:
         if isinstance(source, (str, Path)):
             stream.close()
     with file:
         opened = _Opened(str(name), _known_rate(file.samplerate, str(name)), file.channels, file.frames, file)
         if file.frames >= UNKNOWN_FRAMES:
-            raise DataError(
-                f"expected a file that tells its length, got one that was written into a pipe ({name})",
-                hint="write it anew: ffmpeg -i FILE FILE.wav",
-            )
+            message = f"expected a file that tells its length, got one that was written into a pipe ({name})"
+            raise DataError(message, hint="write it anew: ffmpeg -i FILE FILE.wav")
         if is_cut or _announces_more(file.extra_info):
             raise opened.broken_off(file.frames)
         yield opened
@@ -337,10 +307,8 @@ def _opened_array(samples: Array, name: str, rate: float | None) -> _Opened:
         raise DataError(f"expected the rate of a waveform, got none ({name})", hint="give a pair (waveform, rate)")
     columns = samples[:, None] if samples.ndim == 1 else samples
     if columns.shape[1] > len(columns):
-        raise DataError(
-            f"expected a waveform (T, channels), got an array of shape {samples.shape} ({name})",
-            hint="turn it round: waveform.T",
-        )
+        hint = "turn it round: waveform.T"
+        raise DataError(f"expected a waveform (T, channels), got an array of shape {samples.shape} ({name})", hint=hint)
     return _Opened(name, _known_rate(rate, name), columns.shape[1], len(columns), columns)
 
 

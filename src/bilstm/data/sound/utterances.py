@@ -95,12 +95,6 @@ class SoundCache:
     0.004, a thousandth of a deviation.) Where the system allows it, the file has no name and vanishes with the process,
     however that ends. It lies in ``folder``, by default where the system keeps temporary files (``TMPDIR``), which on
     some systems is memory.
-
-    Example:
-        >>> cache = SoundCache()
-        >>> cache.add("a.wav", np.ones((3, 40), np.float32))
-        >>> cache.has("a.wav"), cache.has("b.wav"), cache.get("a.wav").shape
-        (True, False, (3, 40))
     """
 
     def __init__(self, folder: str | None = None) -> None:
@@ -163,10 +157,6 @@ class SoundCache:
 
 def at_speed(waveform: Array, rate: int, factor: float) -> Array:
     """A recording (T,) spoken ``factor`` times as fast, its pitch with it, at the same rate: float32 (T / factor,).
-
-    Example:
-        >>> at_speed(np.zeros(11_000, np.float32), 8000, 1.1).shape
-        (10000,)
 
     Source: Ko, Peddinti, Povey, Khudanpur: Audio augmentation for speech recognition, Interspeech 2015 (0.9, 1, 1.1).
     """

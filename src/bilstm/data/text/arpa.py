@@ -56,9 +56,8 @@ class _Lines:
             start = file.read(256)
         if start.startswith(KENLM) or (b"\0" in start and not start.startswith(GZIP)):
             kind = "a binary file of KenLM" if start.startswith(KENLM) else "a binary file"
-            raise DataError(
-                f"expected an ARPA text file, got {kind} ({self.path})", hint="give the .arpa it was made of"
-            )
+            hint = "give the .arpa it was made of"
+            raise DataError(f"expected an ARPA text file, got {kind} ({self.path})", hint=hint)
         try:
             with open_bytes(self.path) as file:
                 for self.number, line in enumerate(file, 1):
@@ -78,13 +77,6 @@ def read_arpa(path: str | Path) -> Arpa:
 
     The trap: words are compared letter by letter. A model of ``FIVE`` does not know ``five``: change ``words``.
 
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "model.arpa"
-        >>> _ = file.write_text("\\\\data\\\\\\nngram 1=2\\n\\\\1-grams:\\n-0.3 </s>\\n-0.3 five -0.2\\n\\\\end\\\\")
-        >>> model = read_arpa(file)
-        >>> model.words, model.end, model.tables[0].log_probability.round(3).tolist()
-        (['</s>', 'five'], 0, [-0.691, -0.691])
     """
     lines = _Lines(existing_file(path, "a language model"))
     content = iter(lines)
@@ -96,7 +88,7 @@ def read_arpa(path: str | Path) -> Arpa:
     for n, count in enumerate(counts, 1):
         if header != f"\\{n}-grams:":
             if count == 0 and n > 1:  # some tools leave empty sections out
-                tables.append(_table([], [], [], n))
+                tables.append(_table({}, n))
                 continue
             raise lines.mistake(f"expected the section \\{n}-grams:, got {header or 'the end of the file'}", hint=HINT)
         table, header = _section(lines, content, n, count, words)
@@ -126,9 +118,7 @@ def _section(
     lines: _Lines, content: Iterator[str], n: int, count: int, words: dict[str, int]
 ) -> tuple[NGramTable, str]:
     """The n-grams of a section and the line that ends it; 1-grams are entered among the words."""
-    grams: dict[tuple[int, ...], None] = {}
-    log_probability: list[float] = []
-    back_off: list[float] = []
+    grams: dict[tuple[int, ...], tuple[float, float]] = {}  # log10 of the probability and of the back-off of each
     end = ""
     for line in content:
         if line.startswith("\\") and line.endswith((":", "\\")):
@@ -142,24 +132,20 @@ def _section(
         gram = _numbers(lines, columns[:n], words)
         if gram in grams:
             raise lines.mistake(f"expected every {n}-gram once, got {' '.join(columns[:n])!r} again")
-        grams[gram] = None
-        log_probability.append(_logarithm(lines, first, "a log10 of a probability", at_most=0.0))
-        back_off.append(_logarithm(lines, columns[n], "a back-off weight", math.inf) if len(columns) > n else 0.0)
+        back_off = _logarithm(lines, columns[n], "a back-off weight", math.inf) if len(columns) > n else 0.0
+        grams[gram] = _logarithm(lines, first, "a log10 of a probability", at_most=0.0), back_off
     if len(grams) != count:
         hint = "the count in \\data\\ says so; the file was cut or changed by hand"
         raise lines.mistake(f"expected {count} {n}-grams, got {len(grams)}", hint=hint)
-    return _table(list(grams), log_probability, back_off, n), end
+    return _table(grams, n), end
 
 
 def _numbers(lines: _Lines, gram: list[str], words: dict[str, int]) -> tuple[int, ...]:
     if len(gram) == 1:
         return (words.setdefault(gram[0], len(words)),)
-    for word in gram:
-        if word not in words:
-            raise lines.mistake(
-                f"expected words of the 1-grams, got {word!r} in a {len(gram)}-gram",
-                hint="every word needs a 1-gram; columns stand between tabs or blanks",
-            )
+    for word in (word for word in gram if word not in words):
+        hint = "every word needs a 1-gram; columns stand between tabs or blanks"
+        raise lines.mistake(f"expected words of the 1-grams, got {word!r} in a {len(gram)}-gram", hint)
     return tuple(words[word] for word in gram)
 
 
@@ -174,6 +160,6 @@ def _logarithm(lines: _Lines, text: str, what: str, at_most: float) -> float:
     return max(number, LOWEST)
 
 
-def _table(grams: list[tuple[int, ...]], log_probability: list[float], back_off: list[float], n: int) -> NGramTable:
-    words = np.array(grams, np.int64).reshape(-1, n)
-    return NGramTable(words, np.array(log_probability, float) * LOG_10, np.array(back_off, float) * LOG_10)
+def _table(grams: dict[tuple[int, ...], tuple[float, float]], n: int) -> NGramTable:
+    log_probability, back_off = LOG_10 * np.array(list(grams.values()), float).reshape(-1, 2).T
+    return NGramTable(np.array(list(grams), np.int64).reshape(-1, n), log_probability, back_off)

@@ -125,16 +125,6 @@ def write_with_column(path: str | Path, values: Sequence[str], out: TextIO) -> N
     ``newline=""`` and in UTF-8. The column stands behind a tab in files with tabs or with one column, behind a blank in
     others. In CoNLL-U it goes into MISC as ``Predicted=``, in place of one that is there already; a ``|`` in it, which
     MISC would split at, is written ``\\p``.
-
-    Example:
-        >>> import sys
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "names.conll"
-        ...     _ = path.write_text("with O\\nAnn O\\n")
-        ...     write_with_column(path, ["O", "B-PER"], sys.stdout)
-        with O O
-        Ann O B-PER
     """
     file = _open(path)
     words = list(file.words())
@@ -171,10 +161,8 @@ def _open(path: str | Path) -> _File:
     except DAMAGED as error:
         raise DataError(f"expected sentences, got {error} ({path})") from None
     if "\r" in text and "\n" not in text:
-        raise DataError(
-            f"expected lines, got carriage returns without line feeds ({path})",
-            hint="save the file with the line ends of Linux or Windows",
-        )
+        hint = "save the file with the line ends of Linux or Windows"
+        raise DataError(f"expected lines, got carriage returns without line feeds ({path})", hint=hint)
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     rows = text[len(mark) :].split("\n")  # splitlines would also split at characters that words may hold
     return _File(path, mark, rows, _separator(path, rows))

@@ -5,9 +5,10 @@ Knows spellings and counts; does not know sentences, tags, sound or networks.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array
-from bilstm.data.text.vectors import read_vectors
+from bilstm.data.source import DAMAGED, existing_file, open_text
 from bilstm.errors import DataError
 
 UNKNOWN = 0  # number of a word that the vocabulary does not have, and of a word without a vector
@@ -34,14 +35,6 @@ class WordEncoder:
     A word that was seen fewer than ``min_count`` times is unknown, so that the network learns what an unknown word
     means. With ``lowercase`` the vocabulary has one entry for *The* and *the*; case and characters still differ. Words
     and vectors are numbered from 1, characters from 2; ``vectors``, (V, D), is None once they are in a network.
-
-    Example:
-        >>> encoder = WordEncoder().fit({"The": 1, "cat": 1, "the": 1, "dog": 1}, min_count=2)
-        >>> encoder.words
-        ['the']
-        >>> ids, forms = encoder.transform(pl.Series(["THE", "cow"]))
-        >>> ids.tolist(), forms[:, :3].tolist()  # the word's number, no vector, the case
-        ([[0], [1]], [[1, 0, 2], [0, 0, 0]])
     """
 
     def __init__(
@@ -85,9 +78,10 @@ class WordEncoder:
             counts[self._normal(word)] += count
             for character in word:
                 characters[character] += count
-        known = sorted(((word, count) for word, count in counts.items() if count >= min_count), key=_frequent_first)
-        self.words, self.counts = [word for word, _ in known], [count for _, count in known]
-        self.characters = [name for name, _ in sorted(characters.items(), key=_frequent_first) if characters[name] > 1]
+        # the most frequent first; of equally frequent ones in the order of the alphabet
+        self.words = sorted((word for word in counts if counts[word] >= min_count), key=lambda w: (-counts[w], w))
+        self.counts = [counts[word] for word in self.words]
+        self.characters = sorted((c for c in characters if characters[c] > 1), key=lambda c: (-characters[c], c))
         self.vector_words, self.vectors, self.vector_size = [], None, 0
         if vectors is not None:
             needed = {form for word in spelled for form in (word, word.lower())}
@@ -151,13 +145,6 @@ class WordEncoder:
 class WordCounts:
     """How often each word comes, in bounded memory: where there are too many, the rarest are forgotten.
 
-    Example:
-        >>> words = WordCounts(most=3)
-        >>> for piece in (["a", "b", "a"], ["c", "d", "a"]):
-        ...     words.update(pl.Series(piece))
-        >>> dict(words.counts), words.forgotten
-        ({'a': 3}, True)
-
     Source: Mikolov et al. 2013, whose word2vec forgets in this way.
     """
 
@@ -199,21 +186,10 @@ def case_of(word: str) -> int:
     return 1 if word[:1].isupper() and word[1:] == lower[1:] else 3
 
 
-def _frequent_first(entry: tuple[str, int]) -> tuple[int, str]:
-    return -entry[1], entry[0]
-
-
 class CharacterEncoder:
     """Numbers characters 1, 2, … in the order of their code points; 0 is left for the blank.
 
     Texts are compared and kept in one form: composed (NFC), every run of white space one space, none at the ends.
-
-    Example:
-        >>> characters = CharacterEncoder().fit(["one two", "zwölf"])
-        >>> characters.transform("two  one")
-        [7, 8, 6, 1, 6, 5, 2]
-        >>> characters.inverse([7, 8, 6]), characters.unknown(["one?"])
-        ('two', {'?'})
     """
 
     characters: list[str]
@@ -264,3 +240,62 @@ class CharacterEncoder:
 def plain(text: str) -> str:
     """A text in the form in which texts are learned and compared."""
     return SPACE.join(unicodedata.normalize("NFC", text).split())
+
+
+def read_vectors(path: str | Path, needed: Collection[str], most: int = 0) -> tuple[list[str], Array]:
+    """Read the vectors, (V, D) float32, of the needed words and of the ``most`` first, most frequent, words of a file.
+
+    They stand in the order of the file, a ``.txt`` or ``.vec``, also packed, with a header line or without.
+    """
+    path = existing_file(path, "word vectors")
+    words: list[str] = []
+    numbers: list[str] = []
+    lines: list[int] = []
+    dimensions = 0
+    try:
+        with open_text(path, newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if number == 1 and re.fullmatch(r"\s*\d+\s+\d+\s*", line):
+                    dimensions = int(line.split()[1])
+                    continue
+                line = line.rstrip()
+                dimensions = dimensions or line.count(" ")
+                fields = line.rsplit(" ", dimensions)  # a word may hold blanks, as in ". . ."
+                if len(fields) != dimensions + 1 or not fields[0] or dimensions == 0 or fields[1][:1].isalpha():
+                    expected, got = dimensions or "its", len(line.split(" ")) - 1
+                    message = f"expected a word and {expected} numbers, got {got} ({path}, line {number})"
+                    raise DataError(message, hint="the file is cut off, or holds vectors of different sizes")
+                if len(words) < most or fields[0] in needed:
+                    words.append(fields[0])
+                    numbers.append(line[len(fields[0]) :])
+                    lines.append(number)
+    except UnicodeDecodeError:
+        raise DataError(f"expected word vectors as UTF-8 text, got other bytes ({path})") from None
+    except DAMAGED as error:
+        raise DataError(f"expected word vectors, got a file that cannot be read: {error} ({path})") from None
+    if dimensions == 0:
+        raise DataError(f"expected word vectors, got an empty file ({path})")
+    if not words:
+        return [], np.zeros((0, dimensions), dtype=np.float32)
+    first: dict[str, int] = {}  # some files name a word twice; its first vector counts
+    for row, word in enumerate(words):
+        first.setdefault(word, row)
+    return list(first), _numbers(numbers, lines, dimensions, path)[list(first.values())]
+
+
+def _numbers(texts: list[str], lines: list[int], dimensions: int, path: Path) -> Array:
+    """All vectors at once; only where that fails, line by line to name the one."""
+    try:
+        values = np.array(" ".join(texts).split(), dtype=np.float32)
+    except ValueError:
+        for text, line in zip(texts, lines, strict=True):
+            try:
+                np.array(text.split(), dtype=np.float32)
+            except ValueError as error:
+                raise DataError(f"expected numbers behind the word, got {error} ({path}, line {line})") from None
+        raise
+    vectors: Array = values.reshape(len(texts), dimensions)
+    if not np.isfinite(vectors).all():
+        row = int((~np.isfinite(vectors)).any(axis=1).argmax())
+        raise DataError(f"expected finite numbers, got NaN or infinity ({path}, line {lines[row]})")
+    return vectors

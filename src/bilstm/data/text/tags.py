@@ -74,12 +74,7 @@ class Evidence:
 
 
 def mended(sentences: Iterable[Sequence[str]], scheme: str) -> tuple[list[str], int]:
-    """Sentences in one valid scheme, one behind the other, and how many of their tags were broken; see :func:`repair`.
-
-    Example:
-        >>> mended([["I-PER"], ["O"]], "bio")
-        (['B-PER', 'O'], 1)
-    """
+    """Sentences in one valid scheme, one behind the other, and how many of their tags were broken; see ``repair``."""
     whole: list[str] = []
     count = 0
     for tags in sentences:
@@ -94,10 +89,6 @@ def entities(tags: Sequence[str]) -> list[Span]:
 
     An entity begins at B, at S, and at any I or E that follows O, E, S or another type; it goes on as long as I or E of
     its type follow without beginning one. The type of a bare ``B`` is ``_``.
-
-    Example:
-        >>> entities(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
-        [('PER', 0, 2), ('LOC', 3, 4), ('LOC', 4, 5)]
 
     Source: conlleval, of the shared task of CoNLL-2000 (Tjong Kim Sang and Buchholz).
     """
@@ -134,11 +125,6 @@ def valid_transitions(names: Sequence[str]) -> tuple[Array, Array, Array] | None
 
     The trap: a set without O or single-word tags (``B`` and ``E`` alone, say) leaves sentences of some lengths without
     any valid path; and tags of IOB1 are judged as BIO, so convert them first.
-
-    Example:
-        >>> allowed, first, last = valid_transitions(["O", "B-PER", "I-PER"])
-        >>> allowed.astype(int).tolist(), first.tolist()
-        ([[1, 1, 0], [1, 1, 1], [1, 1, 1]], [True, True, False])
     """
     if not _is_entity_tags(set(names)):
         return None
