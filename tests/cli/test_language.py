@@ -7,7 +7,7 @@ import json
 import pytest
 
 import bilstm
-from bilstm.cli.data import read_data
+from bilstm.cli.options import read_data
 from bilstm.cli.results import paint
 from tests.tables import rows_of
 

@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bilstm.cli.data import read_data
-from bilstm.cli.options import ModelFile
+from bilstm.cli.options import ModelFile, read_data
 from bilstm.cli.output import check_output, talk
 from bilstm.errors import DataError, ParameterError, did_you_mean
 

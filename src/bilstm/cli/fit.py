@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bilstm.cli.data import read_for_fit
 from bilstm.cli.options import (
     LOCAL,
     add_task_commands,
@@ -24,6 +23,7 @@ from bilstm.cli.options import (
     data_options,
     estimator_class,
     model_options,
+    read_for_fit,
     with_options,
 )
 from bilstm.cli.output import check_output, notes_of_warnings, talk

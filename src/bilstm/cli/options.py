@@ -1,9 +1,13 @@
-"""Options that several commands share, and those that are made from the constructors of the estimators."""
+"""Options that commands share, those made from the constructors of the estimators, and how the command line reads DATA.
+
+What is read the estimators know.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -14,6 +18,8 @@ from bilstm.errors import ParameterError
 from bilstm.estimators.signatures import declaration
 
 if TYPE_CHECKING:
+    from bilstm.data.dataset import Dataset
+    from bilstm.data.stream import Stream
     from bilstm.estimators.base import BiLSTMEstimator
     from bilstm.estimators.inputs import Columns
 
@@ -222,6 +228,7 @@ def task_options(model: BiLSTMEstimator, known: Sequence[str], options: Mapping[
 
 
 LOCAL = "local"
+STDIN = "-"
 
 
 def with_ray_address(arguments: Sequence[str]) -> list[str]:
@@ -235,3 +242,41 @@ def with_ray_address(arguments: Sequence[str]) -> list[str]:
     for word, following in zip(arguments, [*arguments, "-"][1:], strict=True):
         words += [word, LOCAL] if word == "--ray" and following.startswith("-") else [word]
     return words
+
+
+# --- DATA ------------------------------------------------------------------------------------------------------
+
+
+def read_data(
+    model: BiLSTMEstimator, data: Sequence[str], *, with_targets: bool = False, text: str | None = None
+) -> Dataset | None:
+    """DATA as the model needs it: files, a built-in set by name, or standard input (``-``); None where it needs none.
+
+    ``text`` is the column of texts, if it is not called as in training.
+    """
+    if not data:
+        if model.needs_data:
+            raise ParameterError(f"A {model.task} needs DATA.", hint="name a file, or a built-in set")
+        return None
+    if STDIN in data:
+        if len(data) > 1:
+            raise ParameterError("Standard input (-) cannot be read together with other files.")
+        return model.read(sys.stdin.buffer.read(), with_targets=with_targets, text=text)
+    if len(data) == 1 and model.is_language_ and " " in data[0] and not Path(data[0]).exists():
+        hint = "a text itself comes on standard input: echo 'a text' | bilstm predict FILE -"
+        raise ParameterError(f"There is no file {data[0][:40]!r}.", hint=hint)
+    return model.read(data if len(data) > 1 else data[0], with_targets=with_targets, text=text)
+
+
+def read_for_fit(
+    estimator: BiLSTMEstimator, data: str, valid: str | None, columns: Columns
+) -> tuple[Dataset | Stream, Dataset | None]:
+    """DATA to train on, and the file to stop by, which is read as DATA was."""
+    from bilstm.data.stream import Stream
+
+    training = estimator.read_for_fit(data, **columns)
+    if valid is None:
+        return training, None
+    second = estimator.read_for_fit(valid, like=training, **columns)
+    assert not isinstance(second, Stream)  # of a second file never
+    return training, estimator.validation_part(second, training)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bilstm.cli.data import read_data
-from bilstm.cli.options import DECODING, Choice, ModelFile, TextColumn, optional, task_options, with_options
+from bilstm.cli.options import DECODING, Choice, ModelFile, TextColumn, optional, read_data, task_options, with_options
 from bilstm.cli.output import made_folder, talk
 from bilstm.errors import BilstmError, DataError, ParameterError
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from bilstm.cli.data import STDIN
+from bilstm.cli.options import STDIN
 from bilstm.cli.output import print_figures, talk, write_frame, write_text
 from bilstm.data.dataset import Dataset
 from bilstm.data.series.reader import Series
@@ -170,7 +170,6 @@ def _word(value: Any) -> str:
 
 @singledispatch
 def print_evaluation(model: BiLSTMEstimator, dataset: Dataset, options: Mapping[str, Any], as_json: bool) -> None:
-    """Measure on data with the true targets, and print the figures."""
     print_figures(evaluate(model, dataset), as_json)
 
 

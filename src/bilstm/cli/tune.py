@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bilstm.cli.data import read_for_fit
 from bilstm.cli.fit import run as fit_model
 from bilstm.cli.options import (
     WORKER_OPTIONS,
@@ -26,6 +25,7 @@ from bilstm.cli.options import (
     estimator_class,
     model_options,
     optional,
+    read_for_fit,
     repeatable,
     value_reader,
     with_options,

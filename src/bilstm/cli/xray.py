@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bilstm.cli.data import read_data
-from bilstm.cli.options import ModelFile, TextColumn
+from bilstm.cli.options import ModelFile, TextColumn, read_data
 from bilstm.cli.output import talk
 from bilstm.errors import DataWarning
 

@@ -78,7 +78,6 @@ def _predict(served: Served, settings: Settings) -> dict[str, Any]:
 
 
 def _facts(served: list[Served]) -> dict[str, Any]:
-    """The routes that say what there is and how it goes."""
     names = TEXT | {"enum": [one.name for one in served]}
     parameters = [{"name": "name", "in": "path", "required": True, "schema": names}]
     model = {"$ref": "#/components/schemas/Model"}

@@ -87,7 +87,6 @@ class SearchResult:
         return model
 
     def copy_checkpoint(self, path: Path) -> None:
-        """Put the best trial's checkpoint where a fit with the best parameters looks for it."""
         if self.checkpoint is not None and self.checkpoint.exists():
             shutil.copyfile(self.checkpoint, path)
 

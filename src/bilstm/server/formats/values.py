@@ -64,8 +64,6 @@ FARTHEST = 1e6  # deviations from the training mean: far beyond any data, and fa
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a record."""
-
     name: str
     kind: str  # number, category or time
     low: float = -math.inf  # bounds of a number

@@ -53,7 +53,6 @@ def toggle(choices: list[str], value: str, name: str) -> ui.toggle:
 
 
 def download_button(csv: str, name: str) -> ui.button:
-    """A button that saves a table as CSV where the browser saves files."""
     return secondary_button("Download as CSV", lambda: ui.download.content(csv.encode(), name, "text/csv"))
 
 
