@@ -123,11 +123,7 @@ class Sequences:
 
 def unsorted(parts: Sequence[Tensor], batches_rows: Sequence[Tensor]) -> Tensor:
     """Join outputs of batches, (B_i, K) each, back into the caller's order, (N, K)."""
-    rows = torch.cat(list(batches_rows))
-    joined = torch.cat(list(parts))
-    result = torch.empty_like(joined)
-    result[rows] = joined
-    return result
+    return torch.cat(list(parts))[torch.argsort(torch.cat(list(batches_rows)))]
 
 
 def unsorted_steps(parts: Sequence[Tensor], batches_rows: Sequence[Tensor], lengths: Tensor) -> Tensor:

@@ -63,8 +63,9 @@ class SeriesEncoder:
         encoder.mean, deviation = np.nanmean(z, axis=0), np.nanstd(z, axis=0)
         encoder.scale = np.where(is_constant(encoder.mean, deviation), 1.0, deviation)
         encoder.flagged = [name for name in series.target_columns if series.steps[name].filter(covered).null_count()]
-        encoder.columns = _fitted(encoder.beside(series), covered)
-        encoder.ahead = _fitted(encoder.known_ahead(series), covered)
+        beside, ahead = encoder.beside(series), encoder.known_ahead(series)
+        encoder.columns = FeatureEncoder().fit(beside.filter(covered)) if beside.width else None
+        encoder.ahead = FeatureEncoder().fit(ahead.filter(covered)) if ahead.width else None
         return encoder
 
     @property
@@ -143,11 +144,9 @@ class SeriesEncoder:
             return values
         if (values <= 0).any():
             row, k = (int(place) for place in np.argwhere(values <= 0)[0])
-            raise DataError(
-                f"expected values above zero in {self.target_columns[k]!r}, whose logarithm is taken, got "
-                f"{values[row, k]:g} ({series.source}, {series.times[row]})",
-                hint="use target_as='difference' or 'level'",
-            )
+            expected = f"values above zero in {self.target_columns[k]!r}, whose logarithm is taken"
+            got = f"{values[row, k]:g} ({series.source}, {series.times[row]})"
+            raise DataError(f"expected {expected}, got {got}", hint="use target_as='difference' or 'level'")
         return np.log(values)
 
     def beside(self, series: Series) -> pl.DataFrame:
@@ -169,10 +168,6 @@ def root_mean_squares(changes: Sequence[Array]) -> Array:
     counts = np.stack([(~np.isnan(change)).sum(axis=0) for change in changes])
     sums = np.stack([np.nansum(np.square(change), axis=0) for change in changes])
     return np.sqrt(np.where((counts > 0) & (sums > 0), sums / np.maximum(counts, 1), 1.0))
-
-
-def _fitted(frame: pl.DataFrame, rows: Array) -> FeatureEncoder | None:
-    return FeatureEncoder().fit(frame.filter(rows)) if frame.width else None
 
 
 def _encoded(encoder: FeatureEncoder, frame: pl.DataFrame, series: Series) -> Array:

@@ -106,11 +106,10 @@ def _read_text(text: pl.Series, at: Callable[[int], str]) -> tuple[pl.Series, bo
     times = read[orders[0] if len(orders) == 1 else _order(text, read["month"][0], read["day"][0])][0]
     zoned = rewritten.str.contains(r":\d{2}.*(?:Z|[+-]\d{2}:?(?:\d{2})?)$")
     if zoned.any() and not zoned.all():
-        row = int(zoned.arg_true()[0] if not zoned[0] else (~zoned).arg_true()[0])
-        raise DataError(
-            f"expected times that all carry an offset from UTC, or none, got {text[0]!r} and {text[row]!r} ({at(row)})",
-            hint="give every time its offset, such as +01:00 or Z, or leave all of them out",
-        )
+        row = int((zoned != zoned[0]).arg_true()[0])
+        expected, got = "times that all carry an offset from UTC, or none", f"{text[0]!r} and {text[row]!r} ({at(row)})"
+        hint = "give every time its offset, such as +01:00 or Z, or leave all of them out"
+        raise DataError(f"expected {expected}, got {got}", hint=hint)
     return times.alias(text.name), bool(zoned.any())
 
 
@@ -185,13 +184,11 @@ def _order(text: pl.Series, month: pl.Series, day: pl.Series) -> str:
     disorder = {"month": _disorder(month), "day": _disorder(day)}
     if disorder["month"] != disorder["day"]:
         return min(disorder, key=lambda order: disorder[order])
-    row = int((month != day).arg_true()[0])
-    if "." in text[row]:
+    stamp = text[int((month != day).arg_true()[0])]
+    if "." in stamp:
         return "day"  # dates with points are written day first
-    warn(
-        f"times such as {text[row]!r} in column {text.name!r} are read month first; day first would be as good",
-        stacklevel=5,
-    )
+    message = f"times such as {stamp!r} in column {text.name!r} are read month first; day first would be as good"
+    warn(message, stacklevel=5)
     return "month"
 
 

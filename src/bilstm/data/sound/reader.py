@@ -189,9 +189,8 @@ class _Opened:
             block = block if scale is None else block / np.float32(scale)
             peak = np.abs(block).max(where=np.isfinite(block), initial=0.0)
             if peak > LOUDEST:
-                raise DataError(
-                    f"expected float samples in ±1, got {peak:g} ({self.name})", hint="divide by 32768, or pass int16"
-                )
+                hint = "divide by 32768, or pass int16"
+                raise DataError(f"expected float samples in ±1, got {peak:g} ({self.name})", hint=hint)
             yield block
 
     def _of_file(self, count: int) -> Iterator[Array]:

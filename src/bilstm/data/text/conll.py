@@ -109,13 +109,8 @@ def read_conll(path: str | Path, *, tag: str | int | None = None, with_tags: boo
     if file.separator is None and "_" in tags:
         hint = "'_' stands for nothing in CoNLL-U; is there another column to learn? name it with --tag"
         raise file.mistake(lines[tags.index("_")], "expected a tag, got '_'", hint)
-    return Sentences(
-        words=words,
-        tags=tags if with_tags else None,
-        lengths=np.diff(np.array([*firsts, len(words)], dtype=np.int64)),
-        lines=np.array(lines, dtype=np.int64),
-        spaces=np.array(spaces, dtype=bool),
-    )
+    lengths = np.diff(np.array([*firsts, len(words)], dtype=np.int64))
+    return Sentences(words, tags if with_tags else None, lengths, np.array(lines, np.int64), np.array(spaces, bool))
 
 
 def write_with_column(path: str | Path, values: Sequence[str], out: TextIO) -> None:
@@ -155,9 +150,8 @@ def _open(path: str | Path) -> _File:
             text = packed.read().decode()
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"expected sentences, got bytes that are not UTF-8 ({path}, line {line})", hint="save the file as UTF-8"
-        ) from None
+        message = f"expected sentences, got bytes that are not UTF-8 ({path}, line {line})"
+        raise DataError(message, hint="save the file as UTF-8") from None
     except DAMAGED as error:
         raise DataError(f"expected sentences, got {error} ({path})") from None
     if "\r" in text and "\n" not in text:
@@ -252,9 +246,7 @@ def _tag_column(file: _File, tag: str | int | None) -> int:
     if is_conllu and str(tag).lower() in NAMED_COLUMNS:
         return NAMED_COLUMNS[str(tag).lower()]
     if tag is not None and not str(tag).isdecimal():
-        hint = (
-            did_you_mean(str(tag), NAMED_COLUMNS) if is_conllu else "the first column is 1; its columns have no names"
-        )
+        hint = did_you_mean(str(tag), NAMED_COLUMNS) if is_conllu else "the first column is 1; none has a name"
         raise DataError(f"expected a column of tags, got {tag!r} ({file.path})", hint=hint)
     first = next(file.words(), None)
     if first is None:

@@ -192,15 +192,13 @@ class CharacterEncoder:
     Texts are compared and kept in one form: composed (NFC), every run of white space one space, none at the ends.
     """
 
-    characters: list[str]
-
     def fit(self, texts: Iterable[str]) -> Self:
-        self.characters = sorted({character for text in texts for character in plain(text)})
-        self._number()
+        self._number(sorted({character for text in texts for character in plain(text)}))
         return self
 
-    def _number(self) -> None:
-        self.numbers = {character: number for number, character in enumerate(self.characters, start=1)}
+    def _number(self, characters: list[str]) -> None:
+        self.characters = characters
+        self.numbers = {character: number for number, character in enumerate(characters, start=1)}
 
     def __len__(self) -> int:
         """How many numbers there are: the characters and the blank."""
@@ -228,10 +226,9 @@ class CharacterEncoder:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> CharacterEncoder:
         encoder = cls()
-        encoder.characters = [str(character) for character in saved["characters"]]
+        encoder._number([str(character) for character in saved["characters"]])
         if any(len(character) != 1 for character in encoder.characters):
             raise DataError("expected single characters, got longer text")
-        encoder._number()
         if len(encoder.numbers) != len(encoder.characters):
             raise DataError("expected different characters, got one twice")
         return encoder

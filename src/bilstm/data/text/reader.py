@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.columns import Array, is_missing, whole_numbers
-from bilstm.data.dataset import WORD, Dataset, without_none
+from bilstm.data.dataset import WORD, Dataset, is_labels_lists, without_none
 from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw, typed
 from bilstm.data.text.conll import read_conll
@@ -124,9 +124,8 @@ def from_words(
             raise DataError(f"expected tags of {len(sentences)} sentences, got {len(tags)} ({source})")
         for row, (sentence, names) in enumerate(zip(sentences, tags, strict=True), source.first):
             if isinstance(names, str) or len(names) != len(sentence):
-                raise DataError(
-                    f"expected a tag for each of {len(sentence)} words, got {names!r} ({source}, sentence {row})"
-                )
+                got = f"{names!r} ({source}, sentence {row})"
+                raise DataError(f"expected a tag for each of {len(sentence)} words, got {got}")
         dataset = replace(dataset, tags=_tags([str(tag) for names in tags for tag in names]))
     return dataset
 
@@ -152,9 +151,7 @@ def is_text(X: Any) -> bool:
 
 def is_words(X: Any) -> bool:
     """Whether X is a list of lists of strings. An array or a frame of text is a table."""
-    if not isinstance(X, (list, tuple)) or not all(isinstance(sentence, (list, tuple)) for sentence in X):
-        return False
-    return any(len(s) for s in X) and all(isinstance(word, str) for sentence in X for word in sentence)
+    return is_labels_lists(X) and all(isinstance(sentence, (list, tuple)) for sentence in X)
 
 
 def read_texts(path: str | Path, *, text: str, target: str | None = None) -> Dataset:
@@ -258,10 +255,10 @@ def sentences_of(frame: pl.DataFrame, source: Source, *, tag: str, text: str | N
     for name in [words, *([tag] if with_tags else [])]:
         check_columns([name], frame.columns, source)
         if frame[name].dtype != pl.List(pl.String):
+            lists = '{"tokens": ["Ann", "ran"], "tags": ["B-PER", "O"]}'
+            hint = f"tagged sentences stand in CoNLL files, or as JSON lines with lists: {lists}"
             raise DataError(
-                f"expected lists of words in column {name!r}, got {frame[name].dtype} ({source})",
-                hint="tagged sentences stand in CoNLL files, or as JSON lines with lists: "
-                '{"tokens": ["Ann", "ran"], "tags": ["B-PER", "O"]}',
+                f"expected lists of words in column {name!r}, got {frame[name].dtype} ({source})", hint=hint
             )
     return from_words(frame[words].to_list(), frame[tag].to_list() if with_tags else None, source)
 
