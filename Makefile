@@ -56,7 +56,7 @@ $(VENV)/demo: pyproject.toml constraints.txt $(CORE)
 	@touch $@
 
 $(VENV)/dev: $(VENV)/demo
-	@$(PIP) seqeval  # published as source; what builds it is in no environment but an isolated one
+	@$(PIP) --use-pep517 seqeval  # published as source; what builds it is in no environment but an isolated one
 	@$(PIP) --no-build-isolation -e ".[dev]"
 	@touch $@
 
