@@ -93,6 +93,7 @@ def fit_and_save(
 
     with notes_of_warnings(), workers.assembled():  # workers are processes of their own
         estimator = kind(**parameters, verbose=log_every if workers.is_first() else 0)
+        estimator.keeps_interrupted = False  # what the checkpoint holds can go on
         training, validation = read_for_fit(estimator, data, valid, columns)
         try:
             estimator.fit(training, validation=validation)

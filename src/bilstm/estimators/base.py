@@ -10,6 +10,7 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -29,7 +30,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.source import Source
 from bilstm.data.stream import Stream
-from bilstm.errors import DataError, ParameterError, record_warnings
+from bilstm.errors import DataError, ParameterError, record_warnings, warn
 from bilstm.estimators.inputs import ONE_STEP_NOTE, Inputs
 from bilstm.estimators.parameters import check_parameters
 from bilstm.estimators.provenance import provenance
@@ -41,6 +42,7 @@ from bilstm.networks.words import WordReader
 from bilstm.training import workers
 from bilstm.training.checkpoint import Checkpoint
 from bilstm.training.history import History
+from bilstm.training.host import Redirected, drawing, isolated
 from bilstm.training.loop import Batches, Examples, predict, train
 from bilstm.training.progress import Show, both, mebibytes, peak_memory, progress, say
 from bilstm.training.streamed import FirstPass, Streamed
@@ -121,6 +123,7 @@ class BiLSTMEstimator(Inputs, ABC):
     space: ClassVar[Space]  # what a search for parameters tries, before the data is known
     compare_trials_by = "loss"  # what trials of a search are compared by: the loss or the metric
     seeds_for_small_data = 1  # fits of a trial where there are few sequences: several where they take seconds
+    keeps_interrupted = True  # whether Ctrl-C in fit leaves the best weights so far, or ends more than the fit
     refits_all_rows = False  # whether the best model of a search may learn from the held-out rows too
 
     network_: nn.Module
@@ -168,13 +171,17 @@ class BiLSTMEstimator(Inputs, ABC):
     ) -> Self:
         """Train on sequences and their targets.
 
+        Ctrl-C or a notebook's stop, after the first epoch, ends the training: the model has the best weights so far,
+        and a warning says so. Whatever else breaks in, or fails, leaves an earlier fit as it was.
+
         Args:
             X: a Dataset; a Stream of them, too large for memory; or a table (array or DataFrame, one row = a sequence
                 of one step); or an array (N, T, F); or a list of arrays (T_i, F).
             y: targets (N,) or (N, K); None where X is a Dataset.
             sample_weight: weight of each sequence in the loss, (N,), or None.
             validation: a Dataset or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
-            on_epoch: called after every epoch with the history so far; what it raises ends the fit, unfitted.
+            on_epoch: called after every epoch with the history so far; what it raises ends the fit, a KeyboardInterrupt
+                as Ctrl-C does.
 
         Returns:
             self.
@@ -184,12 +191,20 @@ class BiLSTMEstimator(Inputs, ABC):
             ParameterError: a constructor parameter out of its limits.
             TrainingError: the loss or a gradient is not finite.
         """
-        with record_warnings() as messages:
-            return self._fit(X, y, sample_weight, validation, messages, on_epoch)
+        fresh = copy(self)  # becomes self when all is done: what fails, or is predicted meanwhile, has the earlier fit
+        try:
+            with isolated(), record_warnings() as messages:
+                fresh._fit(X, y, sample_weight, validation, messages, on_epoch)
+        finally:
+            fresh._end_fit()
+        self.__dict__ = fresh.__dict__
+        if self.history_.interrupted:
+            warn(messages[-1], stacklevel=2)
+        return self
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: Any, messages: list[str], on_epoch: Show | None
-    ) -> Self:
+    ) -> None:
         started, memory = time.perf_counter(), peak_memory()
         check_parameters(self.get_params(deep=False), self.by_kind)
         self._device()
@@ -220,6 +235,8 @@ class BiLSTMEstimator(Inputs, ABC):
         with progress(self.verbose, self.resolved("max_epochs")) as show:
             on_epoch = both(show, on_epoch)
             self.history_ = self._train(batches, training, held_out, seed, checkpoint=checkpoint, on_epoch=on_epoch)
+        if self.history_.interrupted:
+            messages.append(f"interrupted after epoch {len(self.history_)}: the model has the best weights so far")
         self.metrics_ = {}
         if held_out is not None:
             outputs = self._calibrate(held_out, self.outputs(held_out))
@@ -228,7 +245,9 @@ class BiLSTMEstimator(Inputs, ABC):
         if isinstance(X, Stream):
             most, before = mebibytes(peak_memory()), mebibytes(memory)
             say(f"memory: {most} at most, {before} of it before the first row was read", self.verbose)
-        return self
+
+    def _end_fit(self) -> None:
+        """Let go of what only a fit needs, whether or not it came to its end."""
 
     def _begin(self, data: Dataset, digest: str, *, is_table: bool) -> None:
         self.__dict__.pop("history_", None)  # until this fit has ended there is no fitted model
@@ -280,9 +299,9 @@ class BiLSTMEstimator(Inputs, ABC):
     ) -> History:
         """Build a network for the encoders as fitted, and train it on batches: of ``training``, or of a stream."""
         held_out_examples = None if held_out is None else self._examples(held_out)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.network_ = self.build_network()
+        with drawing(seed):
+            with Redirected():
+                self.network_ = self.build_network()
             if training is not None:
                 self._start(training, held_out)
             history = train(
@@ -306,6 +325,7 @@ class BiLSTMEstimator(Inputs, ABC):
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 on_infinite=None if training is None else self._infinite(training),
+                keep_interrupted=self.keeps_interrupted and max_epochs is None,
             )
         history.keeps_best_metric = self.keeps_best_metric
         return history

@@ -14,6 +14,7 @@ from bilstm.data.text.reader import joined_spans
 from bilstm.data.text.tags import entities
 from bilstm.nn.crf.layer import CRF
 from bilstm.nn.lstm.equations import valid_steps
+from bilstm.training.host import inference
 from bilstm.training.loop import PREDICTION_BATCH
 
 
@@ -45,7 +46,8 @@ def found_entities(
         for row, (a, t) in enumerate(zip(dataset.starts, dataset.lengths, strict=True))
         for place in entities([classes[code] for code in codes[a : a + t]])
     ]
-    chances = _probabilities(places, Sequences(outputs, dataset.lengths), codes, classes, crf)
+    with inference():
+        chances = _probabilities(places, Sequences(outputs, dataset.lengths), codes, classes, crf)
     result: list[list[Entity]] = [[] for _ in range(len(dataset))]
     words = dataset.steps[WORD].to_list()
     for place, chance in zip(places, chances, strict=True):
@@ -79,8 +81,7 @@ def _probabilities(
             permitted[m, torch.arange(first, last), inside] = True
             if last < int(scores.lengths[row]):
                 permitted[m, last, follows[inside[-1]]] = False
-        with torch.inference_mode():
-            logs = _restricted(emissions, scores.lengths[rows], permitted, crf)
+        logs = _restricted(emissions, scores.lengths[rows], permitted, crf)
         for k, chance in zip(chosen, logs.exp().tolist(), strict=True):
             chances[k] = chance
     return chances

@@ -15,6 +15,7 @@ from bilstm.data.series.windows import Windows
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.metrics.forecast_baselines import LinearBaseline, naive_forecasts
 from bilstm.networks.forecast import ForecastNetwork
+from bilstm.training.host import inference
 from bilstm.training.loop import PREDICTION_BATCH
 
 
@@ -97,9 +98,10 @@ def _by_step(outputs: Array, network: ForecastNetwork) -> Array:
 
 def _width(network: ForecastNetwork, encoder: SeriesEncoder, windows: Windows) -> Array:
     """How wide intervals are beside the usual ones, (W, 1, K)."""
-    sequences, rows = encoder.sequences(windows), torch.arange(len(windows))
-    batches = (sequences.batch(some).values[:, :, : network.targets] for some in torch.split(rows, PREDICTION_BATCH))
-    return torch.cat([network.width(z.to(network.spread.device)) for z in batches]).cpu().numpy()
+    with inference():
+        sequences, rows = encoder.sequences(windows), torch.split(torch.arange(len(windows)), PREDICTION_BATCH)
+        batches = (sequences.batch(some).values[:, :, : network.targets] for some in rows)
+        return torch.cat([network.width(z.to(network.spread.device)) for z in batches]).cpu().numpy()
 
 
 def supported_share(added: Array, missed: Array, horizon: int) -> float:

@@ -342,6 +342,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
         for fold, (start, stop) in enumerate(itertools.pairwise(limits)):
             if model is None or refit:
                 model = clone(self).set_params(checkpoint=None, verbose=0)
+                model.keeps_interrupted = False  # Ctrl-C ends all folds
                 with record_warnings(show=fold == 0):  # later folds would say the same again
                     model.fit(series.until(start))
                 say(f"fold {fold + 1} of {folds}: fitted to all before {start}", self.verbose)

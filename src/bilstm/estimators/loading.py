@@ -18,6 +18,7 @@ from bilstm.estimators.provenance import restored
 from bilstm.files import tensor_file
 from bilstm.files.model_file import FORMAT
 from bilstm.training.history import History
+from bilstm.training.host import isolated
 
 ESTIMATORS = {  # the only classes that a file can name
     "BiLSTMRegressor": "bilstm.estimators.regressor",
@@ -30,6 +31,7 @@ READ_WITH = ("group", "order", "text", "tag", "time", "target", "future", "sound
 CORRECTIONS = "reader.corrections.weight"
 
 
+@isolated()
 def load(path: str | Path) -> Any:
     """Read a fitted estimator from a file that :meth:`BiLSTMEstimator.save` has written.
 

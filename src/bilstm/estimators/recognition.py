@@ -19,6 +19,7 @@ from bilstm.data.text.encoder import BLANK, CharacterEncoder, plain
 from bilstm.errors import ParameterError
 from bilstm.estimators.recording_checks import Finding, extract_features
 from bilstm.networks.speech import SpeechNetwork, State
+from bilstm.training.host import inference
 from bilstm.training.loop import predict
 
 TOGETHER = 32  # recordings that are read before the network hears them
@@ -105,7 +106,7 @@ def in_blocks(network: SpeechNetwork, steps: Iterable[Array], count: int, ahead:
 
     def heard(values: Array, count: int) -> Array:
         nonlocal states
-        with torch.inference_mode():
+        with inference():
             scores, states = network.block(torch.from_numpy(values)[None].to(device), count, states)
         result: Array = scores[0].cpu().numpy()
         return result

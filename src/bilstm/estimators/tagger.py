@@ -35,6 +35,7 @@ from bilstm.metrics.tags import entity_tables, tagging_metrics
 from bilstm.networks.network import StepNetwork
 from bilstm.nn.crf.layer import CRF
 from bilstm.nn.lstm.equations import valid_steps
+from bilstm.training.host import inference
 from bilstm.training.loop import PREDICTION_BATCH
 from bilstm.training.streamed import FirstPass
 
@@ -176,8 +177,10 @@ class BiLSTMTagger(LanguageEstimator):
         if self.crf_layer is None:
             raise ParameterError("expected a model with a CRF for the best sequences, got crf=False")
         result: list[list[tuple[list[str], float]]] = [[] for _ in range(len(dataset))]
-        for batch in Sequences(outputs, dataset.lengths).in_order(PREDICTION_BATCH):
-            tags, logs = self.crf_layer.best(batch.values, batch.lengths, n)
+        with inference():
+            batches = list(Sequences(outputs, dataset.lengths).in_order(PREDICTION_BATCH))
+            best = [self.crf_layer.best(batch.values, batch.lengths, n) for batch in batches]
+        for batch, (tags, logs) in zip(batches, best, strict=True):
             for row, length, paths, chances in zip(batch.rows, batch.lengths, tags, logs.exp(), strict=True):
                 result[int(row)] = [
                     (self.classes_[path[: int(length)].numpy()].tolist(), float(chance))
@@ -426,7 +429,7 @@ class BiLSTMTagger(LanguageEstimator):
 
 def _each_step(outputs: Array, lengths: Array, work: Callable[[Batch], Tensor]) -> Array:
     """What ``work`` makes of padded batches of scores (S, K), (B, T, …): one row a word in the caller's order."""
-    with torch.inference_mode():
+    with inference():
         batches = list(Sequences(outputs, lengths).in_order(PREDICTION_BATCH))
         parts = [work(batch) for batch in batches]
         return unsorted_steps(parts, [batch.rows for batch in batches], torch.from_numpy(lengths)).numpy()

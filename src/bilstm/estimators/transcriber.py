@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self, Unpack
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import polars as pl
@@ -48,7 +48,7 @@ from bilstm.formatting import counted, shortened
 from bilstm.metrics.transcripts import transcript_metrics
 from bilstm.networks.speech import SpeechNetwork
 from bilstm.nn.ctc.functions import ctc_loss
-from bilstm.training.progress import Show
+from bilstm.training.host import isolated
 
 LOST = "its text has no alignment with its sound, so its loss is infinite"
 
@@ -60,6 +60,9 @@ class BiLSTMTranscriber(BiLSTMEstimator):
 
     a is an alignment: at each step a character or the blank; B joins equal neighbours and takes the blanks out. The
     characters are those of the training texts, of any script; nobody has to say when each of them is spoken.
+
+    ``fit`` takes Recordings; or a list of paths, of bytes of sound files, of waveforms (T,) in ±1 at ``sample_rate``,
+    or of pairs (waveform, rate), and what is said in each.
 
     Args:
         sample_rate: Hz that every sound is brought to; none takes the most common one in training, at most 16000.
@@ -157,32 +160,9 @@ class BiLSTMTranscriber(BiLSTMEstimator):
     ) -> None:
         store(self, locals())
 
-    def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, *, validation: Any = None, on_epoch: Show | None = None
-    ) -> Self:
-        """Train on recordings and their texts.
-
-        Args:
-            X: Recordings; or a list of paths, of bytes of sound files, of waveforms (T,) in ±1 at ``sample_rate``, or
-                of pairs (waveform, rate).
-            y: what is said in each, (N,); None where X is Recordings.
-            sample_weight: weight of each recording in the loss, (N,), or None.
-            validation: Recordings or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.
-            on_epoch: called after every epoch with the history so far; what it raises ends the fit, unfitted.
-
-        Returns:
-            self.
-
-        Raises:
-            DataError: nothing can be learned from; with ``strict`` also if one recording or text cannot.
-            ParameterError: a constructor parameter out of its limits.
-            TrainingError: the loss or a gradient is not finite.
-        """
-        try:
-            return super().fit(X, y, sample_weight, validation=validation, on_epoch=on_epoch)
-        finally:
-            self._features.close()
-            del self._features
+    def _end_fit(self) -> None:
+        if (features := self.__dict__.pop("_features", None)) is not None:
+            features.close()
 
     # -- read --------------------------------------------------------------------------------------------
 
@@ -225,7 +205,8 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         self, recordings: Recordings, look_ahead: float | None = None
     ) -> tuple[list[Array | None], list[Finding]]:
         """Scores (T_i, K) of each recording or None, and what is wrong with which."""
-        return scores_of(self.network_.to(self._device()), self.sound_, recordings, look_ahead)
+        with isolated():
+            return scores_of(self.network_.to(self._device()), self.sound_, recordings, look_ahead)
 
     def predict(self, X: Any, **decoding: Any) -> list[str]:
         """The text of each recording, in the caller's order.

@@ -25,6 +25,7 @@ from bilstm.metrics.transcripts import transcript_alignment, transcript_metrics
 from bilstm.nn.ctc.equations import Alignment
 from bilstm.nn.ctc.functions import HOT_WEIGHT, NGRAM_WEIGHT, WORD_BONUS, align, beam_search, ctc_loss, greedy
 from bilstm.nn.ctc.ngrams import NGrams, spell
+from bilstm.training.host import inference
 
 BEAM = 32  # prefixes kept at each step
 PIECE = 20.0, 30.0  # seconds of a piece, at least and at most, in which more than a minute is searched
@@ -139,13 +140,16 @@ class Decoder:
     def texts(self, scores: Sequence[Array]) -> list[str]:
         """The best text of each recording's scores (T_i, K)."""
         pieces = [self._pieces(one) for one in scores]
-        best = (readings[0][0] for readings in self._readings([piece for parts in pieces for piece in parts]))
+        with inference():
+            readings = self._readings([piece for parts in pieces for piece in parts])
+        best = (one[0][0] for one in readings)
         return [plain(self.characters.inverse([n for _ in parts for n in next(best)])) for parts in pieces]
 
     def transcripts(self, scores: Sequence[Array]) -> list[Transcript]:
         """The best text of each recording's scores (T_i, K), with words, times and confidence."""
         pieces = [self._pieces(one) for one in scores]
-        heard = self._heard([piece for parts in pieces for piece in parts])
+        with inference():
+            heard = iter(list(self._heard([piece for parts in pieces for piece in parts])))
         return [self._joined([next(heard) for _ in parts], [len(part) for part in parts]) for parts in pieces]
 
     def _pieces(self, scores: Array) -> list[Array]:

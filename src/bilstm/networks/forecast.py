@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bilstm.data.batch import Batch
 from bilstm.networks.network import bilstm_layers, final_pool
+from bilstm.training.host import Dropout
 
 LEAST_SCALE = 1e-3  # of a window without changes, as a share of the usual one
 
@@ -63,7 +64,7 @@ class ForecastNetwork(nn.Module):
         self.targets, self.horizon = targets, horizon
         self.changes, self.rescale, self.with_linear = changes, rescale, with_linear
         self.lstm = bilstm_layers(input_size, hidden_size, num_layers, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.hidden = nn.Linear(2 * hidden_size, hidden_size)
         self.output = nn.Linear(hidden_size, horizon * targets)
         nn.init.zeros_(self.output.weight)

@@ -6,16 +6,17 @@ Knows batches of numbers; does not know what they mean, how they are trained, or
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout as drop
 
 from bilstm.data.batch import Batch
 from bilstm.networks import batch_invariant
 from bilstm.nn.crf.layer import CRF
 from bilstm.nn.lstm.equations import valid_steps
 from bilstm.nn.lstm.layer import BiLSTM
+from bilstm.training.host import Dropout, Redirected, dropout, generator
 
 
 class Network(nn.Module):
@@ -48,7 +49,7 @@ class Network(nn.Module):
         self.input_noise = input_noise
         self.pooling = pooling
         self.attention = nn.Linear(2 * hidden_size, 1) if pooling == "attention" else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.hidden = nn.Linear(2 * hidden_size, hidden_size)
         self.output = nn.Linear(hidden_size, output_size)
 
@@ -56,7 +57,8 @@ class Network(nn.Module):
         """A batch of sequences to (B, K)."""
         values = batch.values if self.reader is None else self.reader(batch)  # (B, T, F)
         if self.training and self.input_noise and self.reader is None:
-            values = values + self.input_noise * torch.randn_like(values)
+            noise = torch.empty_like(values).normal_(generator=generator(values.device))
+            values = values + self.input_noise * noise
         states, (h_n, _) = self.lstm(values, lengths=batch.lengths)  # (B, T, 2H), (2L, B, H)
         if self.pooling == "final":
             pooled = final_pool(states, h_n)  # (B, 2H)
@@ -101,14 +103,25 @@ class StepNetwork(nn.Module):
         """A batch of sentences to the score of each tag at each step, (B, T, K)."""
         states, _ = self.lstm(self.reader(batch), lengths=batch.lengths)  # (B, T, 2H)
         if self.training and self.dropout:
-            states = states * drop(states.new_ones(len(states), 1, states.shape[2]), self.dropout)
+            states = states * dropout(states.new_ones(len(states), 1, states.shape[2]), self.dropout)
         return batch_invariant.linear(self.output, states)  # (B, T, K)
+
+
+class Layers(BiLSTM):
+    """A BiLSTM whose dropout between the layers is drawn as the rest of the network is."""
+
+    def forward(self, *arguments: Any, **named: Any) -> Any:
+        if not (self.training and self.dropout):
+            return super().forward(*arguments, **named)
+        with Redirected():
+            return super().forward(*arguments, **named)
 
 
 def bilstm_layers(input_size: int, hidden_size: int, num_layers: int, dropout: float) -> BiLSTM:
     """Layers with dropout between them: of one alone torch would warn."""
-    between = dropout if num_layers > 1 else 0.0
-    return BiLSTM(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
+    if num_layers == 1:
+        return BiLSTM(input_size, hidden_size, batch_first=True)
+    return Layers(input_size, hidden_size, num_layers, batch_first=True, dropout=dropout)
 
 
 def final_pool(states: Tensor, h_n: Tensor) -> Tensor:

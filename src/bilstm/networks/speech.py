@@ -13,6 +13,7 @@ from bilstm.networks import batch_invariant
 from bilstm.networks.network import bilstm_layers
 from bilstm.nn.lstm import kernels
 from bilstm.nn.lstm.equations import Call, Weights
+from bilstm.training.host import Dropout, generator
 
 BANDS, WIDEST_BAND = 2, 0.2  # masks over frequencies, and the largest share of the bands that one covers
 SPANS, LONGEST_SPAN = 2, 0.2  # masks over time, and the largest share of a recording that one covers
@@ -48,7 +49,7 @@ class SpeechNetwork(nn.Module):
         super().__init__()
         self.stack, self.masks = stack, masks
         self.lstm = bilstm_layers(input_size, hidden_size, num_layers, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(2 * hidden_size, output_size)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -102,7 +103,9 @@ def masked(values: Tensor, lengths: Tensor, stack: int) -> Tensor:
 
 def _ranges(sizes: Tensor, longest: Tensor, width: int) -> Tensor:
     """One random range in each row, within its ``sizes`` (B,) and at most ``longest`` (B,): (B, width) of truths."""
-    lengths = (torch.rand(len(sizes)) * (longest + 1)).long()
-    first = (torch.rand(len(sizes)) * (sizes - lengths + 1)).long()
+    draws = generator(sizes.device)
+    lengths = (torch.rand(len(sizes), generator=draws) * (longest + 1)).long()
+    first = (torch.rand(len(sizes), generator=draws) * (sizes - lengths + 1)).long()
+
     place = torch.arange(width)
     return (place >= first[:, None]) & (place < (first + lengths)[:, None])

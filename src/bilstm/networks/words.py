@@ -11,6 +11,7 @@ from torch.nn.functional import embedding
 
 from bilstm.data.batch import Batch
 from bilstm.nn.lstm.layer import BiLSTM
+from bilstm.training.host import generator
 
 CASE_SIZE = 8
 
@@ -65,8 +66,8 @@ class WordReader(nn.Module):
             return self.vectors.new_zeros(*batch.values.shape[:2], self.output_size)
         number, vector, case = batch.forms[:, :3].unbind(1)  # (U,) each
         if self.training and self.word_dropout:
-            kept = torch.rand(len(number), device=number.device) >= self.word_dropout
-            number = number * kept
+            drawn = torch.rand(len(number), device=number.device, generator=generator(number.device))
+            number = number * (drawn >= self.word_dropout)
         parts = [self.cases(case)]
         if self.words is not None:
             parts.append(self.words(number))
@@ -98,7 +99,7 @@ def dropout_mask(values: Tensor, share: float) -> Tensor:
     rounded to a multiple of 2⁻¹⁶.
     """
     count = values.numel()
-    drawn = torch.empty(-(-count // 4), dtype=torch.int64, device=values.device).random_(-(2**63), None)
-    drawn = drawn.view(torch.int16)[:count].view(values.shape)
-    kept = drawn >= round(share * 2**16) - 2**15
+    drawn = torch.empty(-(-count // 4), dtype=torch.int64, device=values.device)
+    drawn.random_(-(2**63), None, generator=generator(values.device))
+    kept = drawn.view(torch.int16)[:count].view(values.shape) >= round(share * 2**16) - 2**15
     return kept.to(values.dtype).mul_(1 / (1 - share))

@@ -40,8 +40,8 @@ class State:
         """Keep these weights if the metric is higher than before; where it is NaN or equal, if the loss is lower."""
         value = 0.0 if math.isnan(metric) else -metric, loss
         if value < self.best_value:
-            self.best_value, self.best_epoch = value, self.epoch
-            self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+            best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+            self.best, self.best_value, self.best_epoch = best, value, self.epoch
 
 
 class Checkpoint:

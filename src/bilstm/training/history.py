@@ -41,6 +41,7 @@ class History:
     def __init__(self, metric_name: str = "metric", columns: dict[str, list[float]] | None = None) -> None:
         self.metric_name = metric_name
         self.keeps_best_metric = False  # as its estimator has it; see kept
+        self.interrupted = False  # whether somebody ended the training by Ctrl-C; no file keeps it
         self.columns: dict[str, list[float]] = columns or {name: [] for name in COLUMNS}
 
     def __len__(self) -> int:
@@ -57,6 +58,11 @@ class History:
         """Add one epoch; a column that is not given is NaN."""
         for name, column in self.columns.items():
             column.append(float(values.get(name, math.nan)))
+
+    def finish_last(self) -> None:
+        """Take an epoch away that was being added when something broke in."""
+        whole = min(map(len, self.columns.values()))
+        self.columns = {name: column[:whole] for name, column in self.columns.items()}
 
     def kept(self, *, by_metric: bool, epochs: int | None = None) -> int:
         """The row of the epoch whose weights are kept, if training ends after so many epochs, by default all.

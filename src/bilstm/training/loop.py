@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from bilstm.errors import TrainingError
 from bilstm.training import workers
 from bilstm.training.checkpoint import Checkpoint, State
 from bilstm.training.history import History
+from bilstm.training.host import drawing, inference
 
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("constant", "cosine")
@@ -100,6 +102,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[History], None] | None = None,
     on_infinite: Callable[[Tensor], None] | None = None,
+    keep_interrupted: bool = False,
 ) -> History:
     """Train a network in place, epoch by epoch, and leave the best weights in it, without validation the last ones.
 
@@ -110,6 +113,7 @@ def train(
             the lowest validation loss. A CRF's loss grows where it is sure and wrong while its f1 still rises.
         on_infinite: told the rows (in the order of ``training``) whose loss is +inf, since the model rules out their
             targets; they are left out of the step. By default such a loss is an error, like all that is not finite.
+        keep_interrupted: a KeyboardInterrupt ends the training where it is, if an epoch is over; else it goes on up.
     """
     parameters = list(network.to(device).parameters())
     vector, sums = joined(parameters)
@@ -127,56 +131,57 @@ def train(
             )
     steps = -(-len(training) // (batch_size or len(training)))
 
-    for epoch in range(state.epoch + 1, max_epochs + 1):
-        if patience is not None and validation is not None and state.epochs_since_best >= patience:
-            break
-        started = time.perf_counter()
-        seed_generators(seed + epoch + workers.rank() * APART, device)
-        workers.copy_first(vector.detach())  # other processors may round otherwise, and drift
-        if not network.training:
-            network.train()
-        lost = weighed = norms = 0.0
-        ruled_out: list[Tensor] = []
-        for step, (batch, targets, weights) in enumerate(training.batches(batch_size, seed + epoch)):
-            rate = learning_rate * rate_factor(schedule, (epoch - 1 + step / steps) / max_epochs)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
-            if len(batch):
-                each = loss(network(batch.to(device)), targets.to(device), batch.lengths)  # (B,)
-            else:  # more workers than rows
-                each = weights.to(device)
-            if on_infinite is not None and (infinite := each.detach().cpu() == math.inf).any():
-                ruled_out.append(batch.rows[infinite])
-                each, weights = each.masked_fill(infinite.to(device), 0), weights.masked_fill(infinite, 0)
-            weight = float(weights.sum())
-            differentiate(each @ (weights / max(weight, 1e-12)).to(device), parameters, sums)
-            weight = average(weight)
-            value, norm = float(sums[-2]), float(gradient.norm())
-            guard(epoch, value, norm, network, gradient)
-            if clip_norm is not None and norm > clip_norm:
-                gradient *= clip_norm / norm
-            state.optimizer.step()
-            torch.autograd.graph.increment_version(parameters)  # the step changed them through the vector
-            lost, weighed, norms = lost + value * weight, weighed + weight, norms + norm
-        if on_infinite is not None and (ruled_out := workers.gathered(ruled_out)):
-            on_infinite(torch.cat(ruled_out))
-        state.epoch = epoch
-        row = {"epoch": epoch, "learning_rate": rate}
-        row |= {"loss": lost / max(weighed, 1e-12), "gradient_norm": norms / (step + 1)}
-        if validation is not None:
-            outputs, each = measure(network, validation, loss, device)  # (N, K), (N,)
-            mean_loss = float((each * validation.weights).sum() / validation.weights.sum())
-            figure = math.nan if metric is None else metric(outputs.numpy())
-            row |= workers.from_first({"validation_loss": mean_loss, "metric": figure})
-            if not math.isfinite(row["validation_loss"]):
-                shown = f"{row['validation_loss']} (epoch {epoch})"
-                raise TrainingError(f"expected a finite validation loss, got {shown}", hint=HINT)
-            state.keep_if_best(row["metric"] if keep_best_metric else math.nan, row["validation_loss"])
-        state.history.add(**row, seconds=time.perf_counter() - started)
-        if checkpoint is not None and workers.is_first():
-            checkpoint.save(state)
-        if on_epoch is not None:
-            on_epoch(state.history)
+    with until_interrupted(state, keep=keep_interrupted), drawing(seed) as draws:
+        for epoch in range(state.epoch + 1, max_epochs + 1):
+            if patience is not None and validation is not None and state.epochs_since_best >= patience:
+                break
+            started = time.perf_counter()
+            draws.seed(seed + epoch + workers.rank() * APART)
+            workers.copy_first(vector.detach())  # other processors may round otherwise, and drift
+            if not network.training:
+                network.train()
+            lost = weighed = norms = 0.0
+            ruled_out: list[Tensor] = []
+            for step, (batch, targets, weights) in enumerate(training.batches(batch_size, seed + epoch)):
+                rate = learning_rate * rate_factor(schedule, (epoch - 1 + step / steps) / max_epochs)
+                for group in state.optimizer.param_groups:
+                    group["lr"] = rate
+                if len(batch):
+                    each = loss(network(batch.to(device)), targets.to(device), batch.lengths)  # (B,)
+                else:  # more workers than rows
+                    each = weights.to(device)
+                if on_infinite is not None and (infinite := each.detach().cpu() == math.inf).any():
+                    ruled_out.append(batch.rows[infinite])
+                    each, weights = each.masked_fill(infinite.to(device), 0), weights.masked_fill(infinite, 0)
+                weight = float(weights.sum())
+                differentiate(each @ (weights / max(weight, 1e-12)).to(device), parameters, sums)
+                weight = average(weight)
+                value, norm = float(sums[-2]), float(gradient.norm())
+                guard(epoch, value, norm, network, gradient)
+                if clip_norm is not None and norm > clip_norm:
+                    gradient *= clip_norm / norm
+                state.optimizer.step()
+                torch.autograd.graph.increment_version(parameters)  # the step changed them through the vector
+                lost, weighed, norms = lost + value * weight, weighed + weight, norms + norm
+            if on_infinite is not None and (ruled_out := workers.gathered(ruled_out)):
+                on_infinite(torch.cat(ruled_out))
+            state.epoch = epoch
+            row = {"epoch": epoch, "learning_rate": rate}
+            row |= {"loss": lost / max(weighed, 1e-12), "gradient_norm": norms / (step + 1)}
+            if validation is not None:
+                outputs, each = measure(network, validation, loss, device)  # (N, K), (N,)
+                mean_loss = float((each * validation.weights).sum() / validation.weights.sum())
+                figure = math.nan if metric is None else metric(outputs.numpy())
+                row |= workers.from_first({"validation_loss": mean_loss, "metric": figure})
+                if not math.isfinite(row["validation_loss"]):
+                    shown = f"{row['validation_loss']} (epoch {epoch})"
+                    raise TrainingError(f"expected a finite validation loss, got {shown}", hint=HINT)
+                state.keep_if_best(row["metric"] if keep_best_metric else math.nan, row["validation_loss"])
+            state.history.add(**row, seconds=time.perf_counter() - started)
+            if checkpoint is not None and workers.is_first():
+                checkpoint.save(state)
+            if on_epoch is not None:
+                on_epoch(state.history)
 
     if state.best is not None:
         network.load_state_dict(state.best)
@@ -186,12 +191,19 @@ def train(
     return state.history
 
 
-def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed what dropout and noise draw from. torch.manual_seed itself formats stack traces: 0.1 to 0.5 ms an epoch."""
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
+@contextmanager
+def until_interrupted(state: State, *, keep: bool) -> Iterator[None]:
+    """Let a KeyboardInterrupt end the epochs inside and no more, if it is to be kept and one of them is over.
+
+    Not of one of several workers, which the others would wait for.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        state.history.finish_last()
+        if not keep or not len(state.history) or workers.count() > 1:
+            raise
+        state.history.interrupted = True
 
 
 def measure(network: nn.Module, examples: Examples, loss: Loss, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -220,7 +232,7 @@ def predict(
     if network.training:
         network.eval()
     parts, rows = [], []
-    with torch.inference_mode():
+    with inference():
         for batch in sequences.in_order(PREDICTION_BATCH, share):
             outputs = network(batch.to(device))
             if on_batch is not None:

@@ -32,8 +32,6 @@ Item = TypeVar("Item")
 HELD_OUT = 10_000  # sequences that are held out to stop by, at most; they stay in memory
 HELD_OUT_BYTES = 32 << 20  # of them
 SHARDS_EACH = 4  # for a worker to read its own: with fewer, some would be through long before the others
-NOTHING = torch.zeros(0, dtype=torch.int64)
-EMPTY = (Batch(torch.zeros(0, 0, 1), NOTHING, NOTHING), torch.zeros(0), torch.zeros(0))
 
 
 class FirstPass:
@@ -155,8 +153,10 @@ class Streamed:
             yield from self._read(self.stream, batch_size, seed, workers.share())
             return
         own = self.stream.shard(workers.rank(), count)
+        none = torch.zeros(0, dtype=torch.int64)
+        empty = Batch(torch.zeros(0, 0, 1), none, none), torch.zeros(0), torch.zeros(0)
         batches = self._read(own, len(range(batch_size)[workers.share()]) or 1, seed, ALL)
-        while workers.total(len((batch := next(batches, EMPTY))[0])):
+        while workers.total(len((batch := next(batches, empty))[0])):
             yield batch
 
     def _read(self, stream: Stream, batch_size: int, seed: int, share: slice) -> Iterator[tuple[Batch, Tensor, Tensor]]:

@@ -83,6 +83,7 @@ class SearchResult:
         params, objective = self.final_params(refit=refit), self.objective
         model = objective.estimator_with(params, 0, self.checkpoint if params == self.best_params else None)
         model.fit(objective.X, objective.y, validation=objective.validation)
+        model.keeps_interrupted = True
         model.set_params(checkpoint=objective.estimator.checkpoint, verbose=objective.estimator.verbose)
         return model
 

@@ -6,7 +6,6 @@ import shutil
 import sys
 import tempfile
 import time
-import warnings
 import weakref
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from bilstm.errors import DataWarning, ParameterError, TrainingError, from_extra
+from bilstm.errors import ParameterError, TrainingError, from_extra, record_warnings
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.space import Dimension
 from bilstm.training.history import History
@@ -125,9 +124,7 @@ def _search(study: Study, minutes: float | None, most: int | None, verbose: int)
     failed, is_first = 0, True
     while (minutes is None or study.clock.seconds < 60 * minutes) and (trial := study.begin(most)) is not None:
         progress = _Progress(study, trial, minutes, verbose)
-        with warnings.catch_warnings():
-            if not is_first:
-                warnings.simplefilter("ignore", DataWarning)  # the first trial has given it
+        with record_warnings(show=is_first):  # those of the others are the same
             is_first = False
             try:
                 _fit(trial, progress)

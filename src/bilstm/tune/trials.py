@@ -5,7 +5,6 @@ Knows estimators and histories; does not know who chose the parameters, or what 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from sklearn.base import clone
 
 from bilstm.data.dataset import Dataset
-from bilstm.errors import DataWarning, ParameterError
+from bilstm.errors import ParameterError, record_warnings
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.training.history import History
 
@@ -73,6 +72,7 @@ class Objective:
     ) -> BiLSTMEstimator:
         model: BiLSTMEstimator = clone(self.estimator).set_params(**parameters)
         model.set_params(random_state=self.estimator.random_state + seed, checkpoint=checkpoint, verbose=0)
+        model.keeps_interrupted = False
         return model
 
 
@@ -140,9 +140,7 @@ def fit_trial(
         seed = len(fits)
         model = objective.estimator_with(params, seed, checkpoints(seed))
         reporter = _Reporter(objective, fits, report, on_epoch)
-        with warnings.catch_warnings():
-            if seed or done:
-                warnings.simplefilter("ignore", DataWarning)  # the first fit has given it
+        with record_warnings(show=not (seed or done)):  # the first fit has given them
             model.fit(objective.X, objective.y, validation=objective.validation, on_epoch=reporter)
         reporter.report_until_now(model.history_, is_over=True)
         fits.append(fit_of(objective, model.history_))

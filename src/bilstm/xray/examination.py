@@ -15,6 +15,7 @@ from bilstm.data.columns import Array
 from bilstm.errors import ParameterError, warn
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.nn.crf.layer import CRF, ruled
+from bilstm.training.host import isolated
 from bilstm.xray.answers import EACH_STEP, Answer, answer_of
 from bilstm.xray.gates import Gates, dead, half_life, saturated
 from bilstm.xray.opened import Opened
@@ -64,11 +65,13 @@ def x_ray(estimator: BiLSTMEstimator, X: Any = None, *, row: int = 0, outputs: i
     if isinstance(outputs, bool) or not isinstance(outputs, (int, np.integer)) or outputs < 1:
         raise ParameterError(f"expected outputs of at least 1, got {outputs!r}")
     outputs, most_steps = _affordable(estimator, int(outputs))
-    subject = subject_of(estimator, X, row, most_steps)
-    opened = Opened(estimator.network_, subject.batch)
-    answer = answer_of(estimator, opened.outputs(subject.batch.values)[0], subject, opened, outputs)
-    paths = _paths(estimator, subject, opened, answer) if answer.names else []
-    gates = Gates(*(part.float().numpy() for part in opened.trace()))
+    with isolated():
+        subject = subject_of(estimator, X, row, most_steps)
+        opened = Opened(estimator.network_, subject.batch)
+        answer = answer_of(estimator, opened.outputs(subject.batch.values)[0], subject, opened, outputs)
+        paths = _paths(estimator, subject, opened, answer) if answer.names else []
+        gates = Gates(*(part.float().numpy() for part in opened.trace()))
+        transitions = _transitions(estimator, opened.network)
     L, D = gates.hidden.shape[:2]
     contributions = _contributions(answer, paths)
     return XRay(
@@ -87,7 +90,7 @@ def x_ray(estimator: BiLSTMEstimator, X: Any = None, *, row: int = 0, outputs: i
         saturated=saturated(gates),
         dead=dead(gates),
         layers=[f"layer {layer + 1} {way}" for layer in range(L) for way in ("forward", "backward")[:D]],
-        transitions=_transitions(estimator, opened.network),
+        transitions=transitions,
         notes=[*subject.notes, *answer.notes, *_gaps(contributions, paths, subject)],
         feature=subject.feature,
     )
