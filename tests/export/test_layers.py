@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
+from bilstm import BiLSTMRegressor
 from bilstm.errors import ParameterError
 from bilstm.export import layer_to_onnx
 from bilstm.export.check import run
@@ -77,6 +78,30 @@ def test_what_onnx_has_not_is_refused(tmp_path):
 
 
 # --- the CRF ---------------------------------------------------------------------------------------------------
+
+
+class Doubled(nn.LSTM):
+    def forward(self, input, hx=None):
+        output, states = super().forward(input, hx)
+        return 2 * output, states
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (nn.GRU(3, 4), "expected an nn.LSTM or a BiLSTM, got GRU"),
+        (nn.RNN(3, 4), "got RNN"),
+        (nn.LSTMCell(3, 4), "got LSTMCell"),
+        (nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 4)), "got Sequential\nhint: pass the layer that it holds: .1"),
+        (BiLSTMRegressor(), "got BiLSTMRegressor\nhint: to_onnx"),
+        (Doubled(3, 4), "got Doubled, which has a forward of its own"),
+        ("layer.pt", "got str"),
+    ],
+)
+def test_only_an_lstm_is_written_as_one(tmp_path, layer, words):
+    with pytest.raises(ParameterError, match=words):
+        layer_to_onnx(layer, tmp_path / "layer.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 @FUZZ

@@ -23,7 +23,7 @@ from bilstm.data.series.encoder import MISSING as IS_MISSING
 from bilstm.data.tables.reader import MISSING
 from bilstm.data.text.encoder import BLANK, CASES, COLUMNS, LONGEST_WORD, WordEncoder
 from bilstm.data.text.reader import WORDS
-from bilstm.errors import ModelFileError
+from bilstm.errors import ModelFileError, ParameterError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.classifier import BiLSTMClassifier
 from bilstm.estimators.forecaster import BiLSTMForecaster
@@ -38,10 +38,12 @@ from bilstm.export.forecast import forecast, learns
 from bilstm.export.graph import IR_VERSION, OPSET, Graph
 from bilstm.export.layers import Rows, linear, lstm, pooled, rows, viterbi, whole_rows, word_vectors
 from bilstm.files import tensor_file
+from bilstm.formatting import listed
 from bilstm.networks.forecast import ForecastNetwork
 from bilstm.networks.network import Network, StepNetwork
 from bilstm.networks.speech import SpeechNetwork
 from bilstm.networks.words import WordReader
+from bilstm.nn import BiLSTM
 
 FORMAT = 1
 Spec = dict[str, Any]
@@ -115,13 +117,14 @@ def layer_to_onnx(layer: nn.LSTM, path: str | Path) -> None:
 
     Raises:
         ExtraError: the package ``onnx`` is missing.
-        ParameterError: the layer has projections, or is not of float32.
+        ParameterError: it is no LSTM, has projections, or is not of float32.
         ModelFileError: the file cannot be written.
 
     Example:
         >>> from bilstm import BiLSTM
         >>> layer_to_onnx(BiLSTM(8, 16), "layer.onnx")  # doctest: +SKIP
     """
+    _check_is_lstm(layer)
     graph = Graph("BiLSTM")
     D, H = 2 if layer.bidirectional else 1, layer.hidden_size
     x = graph.input("input", "float", ["B", "T", layer.input_size])
@@ -130,6 +133,27 @@ def layer_to_onnx(layer: nn.LSTM, path: str | Path) -> None:
     for name, parts in (("h_n", read.h_n), ("c_n", read.c_n)):
         graph.output(name, graph.add("Concat", *parts, axis=0), "float", [D * layer.num_layers, "B", H])
     tensor_file.replace(Path(path), graph.model(repr(layer)).SerializeToString())
+
+
+def _check_is_lstm(layer: Any) -> None:
+    """Raise a ParameterError for what computes something else than the LSTM that is to be written."""
+    name = type(layer).__name__
+    if isinstance(layer, nn.LSTM):
+        if type(layer).forward not in (nn.LSTM.forward, BiLSTM.forward):
+            hint = "torch.onnx.export(layer, …) writes what the class computes"
+            raise ParameterError(f"expected an nn.LSTM or a BiLSTM, got {name}, which has a forward of its own", hint)
+        return
+    hint = "torch.onnx.export(module, …) writes other modules"
+    inner = (
+        [f".{path}" for path, part in layer.named_modules() if isinstance(part, nn.LSTM)]
+        if isinstance(layer, nn.Module)
+        else []
+    )
+    if inner:
+        hint = f"pass the layer that it holds: {listed(inner, 4)}"
+    elif isinstance(layer, BiLSTMEstimator):
+        hint = "to_onnx(model, path) writes a fitted estimator"
+    raise ParameterError(f"expected an nn.LSTM or a BiLSTM, got {name}", hint=hint)
 
 
 def _described(values: Any) -> dict[str, Any]:
