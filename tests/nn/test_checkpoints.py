@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from bilstm.errors import DataError
 from bilstm.nn import BiLSTM
@@ -64,6 +66,72 @@ def test_another_recurrent_layer_is_refused(kind):
         BiLSTM.from_state_dict(kind(4, 8).state_dict())
     with pytest.raises(DataError, match="expected one LSTM in the state, got none"):
         BiLSTM.from_state_dict({"weight": torch.zeros(3)})
+
+
+def _changed(change, *names):
+    """The state of a model whose LSTM was changed in one or more of its weights."""
+    model = nn.ModuleDict({"rnn": nn.LSTM(3, 4, 2, bidirectional=True)})
+    for name in names:
+        change(model["rnn"], name)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "hint"),
+    [
+        (lambda layer, name: prune.random_unstructured(layer, name, 0.5), ["weight_hh_l1_reverse"], "was pruned"),
+        (lambda layer, name: prune.l1_unstructured(layer, name, 0.3), ["bias_ih_l0"], "was pruned"),
+        (parametrizations.weight_norm, ["weight_ih_l0", "weight_hh_l1"], "is parametrized"),
+        (parametrizations.spectral_norm, ["weight_hh_l0"], "is parametrized"),
+        (torch.nn.utils.spectral_norm, ["weight_hh_l0_reverse"], "has spectral norm"),
+        (
+            lambda layer, name: layer.register_parameter(f"{name}_raw", nn.Parameter(torch.ones(2))),
+            ["weight_hh_l0"],
+            "_raw",
+        ),
+        (
+            lambda layer, name: layer.register_buffer(f"{name}_scale", torch.ones(2)),
+            ["weight_hh_l0"],
+            "names of an LSTM",
+        ),
+    ],
+)
+def test_what_stands_in_a_state_in_place_of_a_weight_is_named(change, names, hint):
+    with pytest.raises(
+        DataError, match=f"expected the weights that an LSTM computes with, got 'rnn[^']*{names[0]}.*\n.*{hint}"
+    ):
+        BiLSTM.from_state_dict(_changed(change, *names), "rnn")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+def test_weight_norm_of_old_is_named():
+    with pytest.raises(DataError, match=r"got 'rnn.weight_ih_l0_[gv]'\nhint: the layer has weight norm"):
+        BiLSTM.from_state_dict(_changed(torch.nn.utils.weight_norm, "weight_ih_l0"))
+
+
+@pytest.mark.parametrize("prefix", [None, "net.rnn"])
+def test_a_state_further_down_in_a_checkpoint_is_pointed_at(prefix):
+    state = {f"net.rnn.{name}": value for name, value in nn.LSTM(3, 4).state_dict().items()}
+    for checkpoint, path in (
+        ({"epoch": 3, "optimizer": {}, "model_state_dict": state}, "['model_state_dict']"),
+        ({"ema": {"weights": state}}, "['ema']['weights']"),
+        ({"model": nn.LSTM(3, 4)}, "['model'].state_dict()"),
+    ):
+        with pytest.raises(DataError, match=re.escape(f"pass checkpoint{path}")):
+            BiLSTM.from_state_dict(checkpoint, prefix)
+
+
+def test_a_state_of_something_else_says_what_it_is():
+    arrays = {name: value.numpy() for name, value in nn.LSTM(3, 4).state_dict().items()}
+    for state, words in (
+        (nn.LSTMCell(3, 4).state_dict(), "weights of an nn.LSTMCell"),
+        ({"rnn._all_weight_values.0.param._packed_params": None}, "the layer is quantized"),
+        (arrays, "expected tensors, got ndarray"),
+        (nn.LSTM(3, 4), "expected a state_dict, got LSTM\nhint: layer.state_dict"),
+        ("model.pt", "expected a state_dict, got str"),
+    ):
+        with pytest.raises(DataError, match=words):
+            BiLSTM.from_state_dict(state)
 
 
 # --- Keras ---------------------------------------------------------------------------------------------------
@@ -138,6 +206,12 @@ def test_a_lone_layer_of_keras_is_one_direction_and_going_backwards_is_the_input
 
 def test_arrays_that_are_no_lstm_are_refused():
     kernel, recurrent, bias = np.zeros((3, 8)), np.zeros((2, 8)), np.zeros(8)
+    with pytest.raises(DataError, match="hint: a CuDNNLSTM has two biases"):
+        BiLSTM.from_keras([kernel, recurrent, np.zeros(16)] * 2)
+    with pytest.raises(DataError, match="those of torch go into from_state_dict"):
+        BiLSTM.from_keras([kernel.T, recurrent.T, bias])
+    with pytest.raises(DataError, match="got a lone number among them"):
+        BiLSTM.from_keras([kernel, np.array(1.0), bias])
     with pytest.raises(DataError, match=r"expected arrays of shapes \[\(3, 8\), \(2, 8\), \(8,\)\], got \[\(3, 6\)"):
         BiLSTM.from_keras([np.zeros((3, 6)), np.zeros((2, 6)), np.zeros((2, 6))])  # a GRU
     with pytest.raises(DataError, match="expected 2, 3, 4 or 6 arrays of a Keras layer, got 5"):
