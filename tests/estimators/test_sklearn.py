@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
@@ -10,8 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from bilstm import BiLSTMClassifier, BiLSTMRegressor
+from bilstm import BiLSTMClassifier, BiLSTMForecaster, BiLSTMRegressor, BiLSTMTagger, BiLSTMTranscriber, load
+from bilstm.errors import DataError, ParameterError
+from bilstm.estimators.parameters import check_parameters
 from tests.compare import assert_close
+from tests.models import assert_same_model
 
 EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": "a weighted row and a repeated one meet different neighbours "
@@ -90,3 +95,63 @@ def test_searches_of_scikit_learn_take_every_form_of_input(form):
     search = GridSearchCV(BiLSTMRegressor(max_epochs=1), {"hidden_size": [3, 4]}, cv=2).fit(X, y)
     alone = [cross_val_score(BiLSTMRegressor(max_epochs=1, hidden_size=size), X, y, cv=2).mean() for size in (3, 4)]
     assert_close(search.cv_results_["mean_test_score"], alone)
+
+
+GRIDS = {
+    BiLSTMRegressor: {"hidden_size": np.arange(2, 3), "dropout": np.linspace(0, 0.1, 2, dtype=np.float32)[1:]},
+    BiLSTMClassifier: {"num_layers": np.array([2], dtype=np.int8), "table_as": np.array(["steps"])},
+    BiLSTMTagger: {"crf": np.array([False]), "char_hidden_size": np.array([2], dtype=np.uint16)},
+    BiLSTMForecaster: {"history": np.arange(8, 9), "horizon": np.arange(2, 3), "linear": np.array([True])},
+    BiLSTMTranscriber: {"mels": np.array([20]), "stack": np.array([2]), "masks": np.array([False])},
+}
+
+
+@pytest.mark.parametrize("estimator", GRIDS)
+def test_numpys_numbers_are_pythons_in_every_parameter(estimator):
+    grid = {name: values[0] for name, values in GRIDS[estimator].items()}
+    numbers = {name: v for name, v in estimator().get_params().items() if type(v) in (int, float, bool)}
+    every = {name: np.array([value])[0] for name, value in numbers.items()} | grid
+    model = clone(estimator(**every))
+    assert model.get_params() == estimator().get_params() | grid
+    assert not [name for name, value in model.get_params().items() if isinstance(value, np.generic)]
+    changed = estimator().set_params(**every)
+    assert repr(changed) == repr(model)
+    check_parameters(changed.get_params(), estimator.by_kind)
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "learning_rate", "validation_fraction"])
+def test_numpys_numbers_are_held_to_the_same_limits(name):
+    X, y = sequences(8)
+    with pytest.raises(ParameterError, match=f"expected {name} to be"):
+        BiLSTMRegressor(**{name: np.float64(-1)}).fit(X, y)
+
+
+def test_a_model_of_numpys_numbers_is_the_model_of_pythons_and_its_file_too(tmp_path):
+    X, y = sequences(20)
+    plain = BiLSTMRegressor(hidden_size=3, max_epochs=2, random_state=5, dropout=0.25, batch_size=8).fit(X, y)
+    numpys = {"hidden_size": np.int16(3), "max_epochs": np.uint8(2), "random_state": np.int64(5)}
+    model = BiLSTMRegressor(**numpys, dropout=np.float16(0.25), batch_size=np.int32(8)).fit(pd.Series(X), y)
+    assert_same_model(model, plain)
+    model.save(tmp_path / "model.bilstm")
+    assert load(tmp_path / "model.bilstm").get_params() == plain.get_params()
+
+
+def test_a_search_takes_columns_of_sequences_as_it_takes_lists():
+    X, y = sequences(24)
+    column = np.empty(len(X), dtype=object)
+    column[:] = X
+    grid = {"hidden_size": np.arange(2, 4), "pooling": np.array(["mean"])}
+    found = [
+        GridSearchCV(BiLSTMRegressor(max_epochs=1), grid, cv=2, error_score="raise").fit(data, y).best_score_
+        for data in (X, column)
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_frame_is_not_taken_for_texts():
+    texts, frame = ["good", "bad"] * 6, pd.DataFrame({"review": ["good", "bad"]})
+    model = BiLSTMClassifier(max_epochs=1, hidden_size=2, embedding_size=2).fit(texts, [1, 0] * 6)
+    for X in (frame, pl.from_pandas(frame), {"review": ["good"]}):
+        with pytest.raises(DataError, match=r"expected a list of texts, got .*\nhint: name the column of texts"):
+            model.predict(X)
+    assert len(model.predict(frame["review"])) == 2

@@ -132,6 +132,10 @@ class BiLSTMEstimator(Inputs, ABC):
     trained_on_: str
     trained_with_: dict[str, Any]  # see provenance.py; empty where a model file does not say
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep parameters that are NumPy's numbers, truth values or words, as grids hold them, as Python's."""
+        super().__setattr__(name, value.item() if isinstance(value, np.generic) and not name.endswith("_") else value)
+
     # -- hooks ---------------------------------------------------------------------------------------------
     @abstractmethod
     def _update_targets(self, dataset: Dataset) -> None:
@@ -176,7 +180,7 @@ class BiLSTMEstimator(Inputs, ABC):
 
         Args:
             X: a Dataset; a Stream of them, too large for memory; or a table (array or DataFrame, one row = a sequence
-                of one step); or an array (N, T, F); or a list of arrays (T_i, F).
+                of one step); or an array (N, T, F); or a list (object array, Series) of arrays (T_i, F).
             y: targets (N,) or (N, K); None where X is a Dataset.
             sample_weight: weight of each sequence in the loss, (N,), or None.
             validation: a Dataset or a pair (X, y) to stop by; None sets ``validation_fraction`` of X aside.

@@ -92,6 +92,7 @@ LIMITS: dict[str, Limit] = {
     "speed_change": real(0, 0.5),
     "masks": TRUTH,
     "strict": TRUTH,
+    "crf": TRUTH,
     "embedding_size": whole(0),
     "char_hidden_size": whole(0),
     "embedding_dropout": real(0, 1, open_high=True),

@@ -61,6 +61,10 @@ class Choices:
 
     values: tuple[Any, ...]
 
+    def __post_init__(self) -> None:  # NumPy's numbers become Python's, as those of estimators do
+        plain = tuple(value.item() if hasattr(value, "item") else value for value in self.values)
+        object.__setattr__(self, "values", plain)
+
     def __str__(self) -> str:
         return ",".join(map(as_option, self.values))
 
