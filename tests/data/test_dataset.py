@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bilstm import boston, digits
 from bilstm.data.dataset import Dataset
+from bilstm.data.text.reader import from_words, is_words
 from bilstm.errors import DataError
 from tests.compare import assert_close
 
@@ -46,6 +47,75 @@ def test_taking_rows_takes_their_sequences_targets_and_ids(lengths, draw):
     assert taken.targets["y"].to_list() == rows
     for ours, row in zip(taken.sequences, rows, strict=True):
         assert_close(ours, sequences[row])
+
+
+COLUMNS = {
+    "an object array": lambda rows: _object_array(rows),
+    "a Series of pandas": lambda rows: pd.Series(rows, index=range(7, 7 + len(rows))),
+    "a Series of polars": lambda rows: pl.Series(rows, dtype=pl.Object),
+    "a Series of lists": lambda rows: pd.Series([row.tolist() for row in rows]),
+    "lists of polars": lambda rows: pl.Series([row.tolist() for row in rows], dtype=pl.List(pl.List(pl.Float64))),
+    "frames": lambda rows: [pl.from_numpy(row) for row in rows],
+}
+
+
+def _object_array(rows):
+    column = np.empty(len(rows), dtype=object)
+    column[:] = rows
+    return column
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=8), st.integers(1, 3))
+def test_a_column_of_sequences_is_the_list_of_them(name, lengths, features):
+    sequences = sequences_of(lengths, features)
+    expected, found = Dataset.from_arrays(sequences), Dataset.from_arrays(COLUMNS[name](sequences))
+    assert found.fingerprint() == expected.fingerprint()
+
+
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=8))
+def test_words_and_their_tags_are_read_from_lists_arrays_and_series(lengths):
+    sentences = [[f"w{k}" for k in range(length)] for length in lengths]
+    tags = [["O"] * length for length in lengths]
+    expected = from_words(sentences, tags)
+    for make in (
+        pd.Series,
+        pl.Series,
+        lambda rows: [np.array(row) for row in rows],
+        lambda rows: np.array(rows, object),
+    ):
+        if make in (pd.Series, pl.Series) or len(set(lengths)) == 1:
+            assert from_words(make(sentences), make(tags)).fingerprint() == expected.fingerprint()
+    assert is_words(pd.Series(sentences))
+    assert is_words(_object_array([np.array(sentence, dtype=object) for sentence in sentences]))
+
+
+def test_sets_of_labels_are_read_from_arrays_and_series():
+    labels = [["sad"], ["sad", "slow"], []]
+    for y in (_object_array(labels), pd.Series([np.array(row, dtype=str) for row in labels]), pl.Series(labels)):
+        assert Dataset.from_arrays(np.zeros((3, 2, 1)), y).targets.to_series().to_list() == labels
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        (pd.Series([1.0, 2.0]), "got an array of 1 dimensions.*\nhint: a Series of numbers is one column: X.to_frame"),
+        (np.zeros((2, 3, 4, 5)), r"got an array of 4 dimensions.*\nhint: .*reshape\(N, T, -1\)"),
+        ([{"a": 1}, {"a": 2}], "got dict among its values"),
+        ([np.zeros((2, 5)), np.zeros((2, 7))], r"got \(2, 7\).*, sequence 1\)\nhint: .*turn each sequence round"),
+        (pd.Series([None, np.zeros((2, 5))]), "got None .*, sequence 0.*\nhint: leave sequences out"),
+        ([[[1.0, 2.0], [3.0]], [[1.0, 2.0]]], "got steps of different lengths .*, sequence 0"),
+        (
+            pd.DataFrame({"x": [np.zeros(2), np.zeros(3)]}),
+            r"got ndarray .*\nhint: a column of sequences goes in by itself",
+        ),
+        (pl.DataFrame({"x": [[1.0], [2.0, 3.0]]}), r"got List.*\nhint: a column of sequences goes in by itself"),
+    ],
+    ids=range(8),
+)
+def test_what_is_no_list_of_sequences_is_told_what_it_is(X, words):
+    with pytest.raises(DataError, match=words):
+        Dataset.from_arrays(X)
 
 
 def test_tables_arrays_and_frames_of_both_libraries_are_one_thing():

@@ -215,7 +215,7 @@ def test_a_tag_that_training_lacked_is_an_error_of_the_model_and_is_told(fitted)
         ([["Ann"]] * 4, [["O", "O"]] * 4, "expected a tag for each of 1 words"),
         ([["Ann"]] * 4, [["O"]] * 4, "expected at least two tags, got 'O' at every word"),
         ([["Ann"]] * 4, None, "requires y"),
-        (np.zeros((4, 2)), [["O"]] * 4, "expected sentences as lists of words, got ndarray"),
+        (np.zeros((4, 2)), [["O"]] * 4, r"expected a list of words, got an array of shape \(2,\) \(X, sentence 0\)"),
         ([["Ann"]], [["O"]], "expected at least 2 sequences"),
         ([[]] * 4, [[]] * 4, "expected sentences of words, got no word in any of them"),
     ],

@@ -13,12 +13,14 @@ import polars as pl
 from bilstm.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+SEQUENCES = "a column of sequences goes in by itself, as X['name']; several are arrays (T, F), one for each sequence"
 
 
 def as_column(values: pl.Series, kind: str = "") -> pl.Series:
     """A column as Float64 or String, as ``kind`` says, ``number`` or ``category``; without one, as its type does."""
     if values.dtype.is_nested() or values.dtype == pl.Object:
-        raise DataError(f"expected numbers or text in column {values.name!r}, got {values.dtype}")
+        hint = SEQUENCES if any(is_sequence(value) for value in values.head(100)) else None
+        raise DataError(f"expected numbers or text in column {values.name!r}, got {values.dtype}", hint)
     if kind == "category":
         return as_text(values)
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
@@ -55,11 +57,39 @@ def object_column(name: str, values: Array) -> pl.Series:
         if not (value is None or isinstance(value, (str, int, float, np.generic))):
             raise DataError(
                 f"expected numbers or text, got {type(value).__name__} (argument must be a string or a number; "
-                f"column {name!r}, row {row})"
+                f"column {name!r}, row {row})",
+                hint=SEQUENCES if is_sequence(value) else None,
             )
     if any(isinstance(value, str) for value in present):
         return pl.Series(name, [None if value is None else str(value) for value in present], dtype=pl.String)
     return pl.Series(name, [None if value is None else float(value) for value in present], dtype=pl.Float64)
+
+
+def as_sequences(values: Any) -> Any:
+    """A column of sequences, an object array or a Series of pandas or polars, as a list of them; others as they are.
+
+    Entries that are arrays or Series of words become lists, also where they stand in a list.
+    """
+    is_column = isinstance(values, pl.Series) or getattr(values, "ndim", 0) == 1
+    if not (isinstance(values, (list, tuple)) or is_column):
+        return values
+    if isinstance(values, pl.Series) and not (values.dtype.is_nested() or values.dtype == pl.Object):
+        return values
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return values
+    entries: list[Any] = [entry.to_list() if isinstance(entry, pl.Series) else entry for entry in values]
+    if not any(is_sequence(entry) for entry in entries):
+        return values
+    return [entry.tolist() if _is_array_of_words(entry) else entry for entry in entries]
+
+
+def is_sequence(value: Any) -> bool:
+    """Whether a value holds others: no text, no number, no missing value."""
+    return isinstance(value, (list, tuple, set, frozenset)) or (not np.isscalar(value) and np.ndim(value) > 0)
+
+
+def _is_array_of_words(entry: Any) -> bool:
+    return getattr(entry, "ndim", 0) == 1 and getattr(getattr(entry, "dtype", None), "kind", "") in ("O", "U")
 
 
 def is_missing(value: Any) -> bool:

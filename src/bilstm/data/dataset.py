@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_column, is_missing, kinds_of, object_column
+from bilstm.data.columns import Array, as_column, as_sequences, is_missing, is_sequence, kinds_of, object_column
 from bilstm.data.source import ARRAYS, Source, check_different
 from bilstm.errors import DataError
 
@@ -176,7 +176,7 @@ class Dataset:
 
         Args:
             X: DataFrame (polars, pandas) or array (N, F): one row = a sequence of one step;
-                array (N, T, F); list of arrays (T_i, F), or of (T_i,) for one feature.
+                array (N, T, F); list, object array or Series of arrays (T_i, F), or of (T_i,) for one feature.
             y: targets, (N,) or (N, K), array, list, Series or DataFrame; or None.
             source: what error messages call this data.
 
@@ -226,10 +226,12 @@ def _steps_and_lengths(X: Any, source: Source) -> tuple[pl.DataFrame, Array]:
     if is_frame(X):
         frame = as_frame(X, source)
         return frame, np.ones(frame.height, dtype=np.int64)
-    if isinstance(X, (list, tuple)) and len(X) and not np.isscalar(X[0]) and np.ndim(X[0]) == 2:
-        return _ragged(X, source)
-    if isinstance(X, (list, tuple)) and len({np.shape(row) for row in X}) > 1:
-        return _ragged([np.asarray(row)[:, None] if np.ndim(row) == 1 else row for row in X], source)
+    X = as_sequences(X)
+    if isinstance(X, (list, tuple)) and any(is_sequence(row) for row in X):
+        arrays = [_as_array(row, source, position) for position, row in enumerate(X)]
+        if arrays[0].ndim == 2 or len({array.shape for array in arrays}) > 1:
+            return _ragged(arrays, source)
+        X = arrays
     array = np.asarray(X)
     if array.ndim == 3:
         n, t, f = array.shape
@@ -238,16 +240,40 @@ def _steps_and_lengths(X: Any, source: Source) -> tuple[pl.DataFrame, Array]:
         return numbered_frame(array, source), np.ones(len(array), dtype=np.int64)
     expected = "a table (N, F), an array (N, T, F) or a list of arrays (T_i, F)"
     hint = "Reshape your data: array.reshape(-1, 1) for one feature, array.reshape(1, -1) for one row"
+    odd = [value for value in array if not (np.isscalar(value) or is_missing(value))] if array.ndim == 1 else []
+    if odd:
+        raise DataError(f"expected {expected}, got {type(odd[0]).__name__} among its values ({source})")
+    if hasattr(X, "to_frame"):
+        hint = "a Series of numbers is one column: X.to_frame()"
+    elif array.ndim > 3:
+        hint = "what stands behind the steps is one axis of features: array.reshape(N, T, -1)"
     raise DataError(f"expected {expected}, got an array of {array.ndim} dimensions ({source})", hint=hint)
 
 
-def _ragged(X: Sequence[Any], source: Source) -> tuple[pl.DataFrame, Array]:
-    arrays = [np.asarray(sequence) for sequence in X]
-    width = arrays[0].shape[1] if arrays[0].ndim == 2 else 1
+def _as_array(sequence: Any, source: Source, position: int) -> Array:
+    """One sequence of many as an array (T, F), or (T,) for one feature."""
+    try:
+        return np.asarray(sequence)
+    except ValueError:
+        hint = "every step has a value for every feature; NaN stands for one that is missing"
+        got = f"steps of different lengths ({source}, sequence {position})"
+        raise DataError(f"expected a sequence as an array (T, F), got {got}", hint=hint) from None
+
+
+def _ragged(arrays: Sequence[Array], source: Source) -> tuple[pl.DataFrame, Array]:
+    arrays = [array[:, None] if array.ndim == 1 else array for array in arrays]
+    height, width = next((array.shape for array in arrays if array.ndim == 2), (0, 1))
     for position, array in enumerate(arrays):
         if array.ndim != 2 or array.shape[1] != width:
-            shapes = f"expected sequences of shape (T, {width}), got {array.shape}"
-            raise DataError(f"{shapes} ({source}, sequence {position})")
+            hint = None
+            if array.ndim == 2 and array.shape[0] == height:
+                hint = "a step is a row, a feature a column: turn each sequence round, x.T"
+            elif array.ndim == 0 and is_missing(array.item()):
+                hint = "leave sequences out that are missing"
+            got = f"{array.item()!r}" if array.ndim == 0 else f"{array.shape}"
+            raise DataError(
+                f"expected sequences of shape (T, {width}), got {got} ({source}, sequence {position})", hint
+            )
     lengths = np.array([len(array) for array in arrays], dtype=np.int64)
     return numbered_frame(np.concatenate(arrays), source), lengths
 
@@ -295,6 +321,7 @@ def target_frame(y: Any) -> pl.DataFrame:
     if hasattr(y, "columns"):
         return pl.DataFrame({str(name): _target_series(np.asarray(y[name])) for name in y.columns})
     name = str(getattr(y, "name", None) or "y")
+    y = as_sequences(y)
     if is_labels_lists(y):
         return pl.DataFrame({name: pl.Series([sorted(map(str, labels)) for labels in y], dtype=pl.List(pl.String))})
     values = np.asarray(y)
@@ -309,6 +336,7 @@ def target_frame(y: Any) -> pl.DataFrame:
 
 def is_labels_lists(y: Any) -> bool:
     """Whether every sequence has a list (or set) of labels."""
+    y = as_sequences(y)
     if not isinstance(y, (list, tuple)) or not all(isinstance(labels, (list, tuple, set, frozenset)) for labels in y):
         return False
     return any(len(labels) for labels in y) and all(isinstance(label, str) for labels in y for label in labels)

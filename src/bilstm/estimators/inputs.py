@@ -6,7 +6,7 @@ expect of every estimator end in the words of scikit-learn, by which these know 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bilstm.data.builtin import builtin_named
+from bilstm.data.columns import as_sequences
 from bilstm.data.dataset import Dataset, is_frame, target_frame
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.sound.recordings import Recordings
@@ -132,6 +133,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         """Arrays to a Dataset; scikit-learn checks the names and number of a table's columns."""
         if hasattr(X, "toarray"):
             raise DataError("expected dense data, got a sparse matrix", hint="use X.toarray()")
+        X = as_sequences(X)
         if is_frame(X) or getattr(X, "ndim", None) == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)
         elif reset and hasattr(self, "feature_names_in_"):
@@ -148,10 +150,11 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
 
     def _from_language(self, X: Any, y: Any) -> Dataset:
         """Texts, or sentences as lists of words, with a target for each."""
-        if isinstance(X, str) or not isinstance(X, Iterable):
+        if isinstance(X, (str, Mapping)) or is_frame(X) or not isinstance(X, Iterable):
             kind = "one text" if isinstance(X, str) else type(X).__name__
-            raise DataError(f"expected a list of texts, got {kind}", hint="put it into a list: [text]")
-        sentences = list(X)
+            hint = "name the column of texts: X['text']" if is_frame(X) or isinstance(X, Mapping) else None
+            raise DataError(f"expected a list of texts, got {kind}", hint=hint or "put it into a list: [text]")
+        sentences = as_sequences(list(X))
         are_words = any(isinstance(sentence, (list, tuple)) for sentence in sentences)
         dataset = from_words(sentences) if are_words else from_texts(sentences)
         return dataset if y is None else replace(dataset, targets=target_frame(y))
@@ -237,6 +240,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         """Arrays as a Dataset with the features that the training data had."""
         if self.is_language_:
             return self._from_language(X, y)
+        X = as_sequences(X)
         if isinstance(X, (list, tuple)) and not self.is_table_ and self.n_features_in_ == 1:
             X = [np.asarray(x)[:, None] if np.ndim(x) == 1 else x for x in X]  # also where all are equally long
         dataset = self._from_arrays(X, y, reset=False)

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from bilstm.data.batch import Batch, Sequences, unsorted_steps
 from bilstm.data.columns import Array
-from bilstm.data.dataset import Dataset
+from bilstm.data.dataset import Dataset, is_frame
 from bilstm.data.encoders import LabelEncoder
 from bilstm.data.source import Source
 from bilstm.data.stream import Stream
@@ -238,15 +238,13 @@ class BiLSTMTagger(LanguageEstimator):
     # -- hooks ---------------------------------------------------------------------------------------------
 
     def _from_language(self, X: Any, y: Any) -> Dataset:
-        if y is None:
+        if y is None or is_frame(X):
             return super()._from_language(X, None)
         if any(isinstance(sentence, str) for sentence in X):
             raise DataError("expected sentences as lists of words beside their tags, got text", hint="text.split()")
         return from_words(X, y)
 
     def _from_arrays(self, X: Any, y: Any, *, reset: bool) -> Dataset:
-        if isinstance(X, np.ndarray) or hasattr(X, "columns"):
-            raise DataError(f"expected sentences as lists of words, got {type(X).__name__}")
         return self._from_language(X, y)
 
     def _sentences(self, X: Any, y: Any = None) -> Dataset:

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_column
+from bilstm.data.columns import Array, as_column, as_sequences
 from bilstm.data.dataset import as_frame, is_frame
 from bilstm.data.series.timestamps import looks_like_times
 from bilstm.data.source import ARRAYS, Source, check_rows
 from bilstm.data.tables.reader import read_raw, typed
 from bilstm.errors import DataError, warn
 
+SHAPES = "a series of numbers (T,) or several side by side (T, K)"
+ONE_TABLE = "series of different lengths go into one long table, with a column that names them (group)"
 TIME_NAMES = (("date", "datetime", "time", "timestamp", "ds"), ("day", "month", "year"))
 
 
@@ -95,6 +97,8 @@ def open_table(data: Any) -> Table:
     """A file, a frame or an array as a :class:`Table`."""
     if isinstance(data, (str, Path)):
         return Table(read_raw(data), Source.of_file(data))
+    if as_sequences(data) is not data and not isinstance(data, (list, tuple)):
+        raise DataError(f"expected {SHAPES}, got a column of sequences", hint=ONE_TABLE)
     if isinstance(data, pl.Series):
         data = data.to_frame(data.name or "y")
     elif hasattr(data, "to_frame") and hasattr(data, "index"):  # a series of pandas
@@ -131,8 +135,7 @@ def _numbers(data: Any) -> Array:
         got = f"an array of shape {array.shape} and type {array.dtype}"
     except (TypeError, ValueError):  # lists of different lengths, objects that are no numbers
         got = f"a {type(data).__name__} that is none"
-    hint = "series of different lengths go into one long table, with a column that names them (group)"
-    raise DataError(f"expected a series of numbers (T,) or several side by side (T, K), got {got}", hint=hint)
+    raise DataError(f"expected {SHAPES}, got {got}", hint=ONE_TABLE)
 
 
 def _from_pandas(X: Any) -> pl.DataFrame:

@@ -235,7 +235,8 @@ def _held(item: Any, rate: int | None, called: str) -> Sound:
     if rate is None:
         hint = "name it: rate=16000, or (waveform, rate)"
         raise DataError(f"expected the rate of a waveform, got none ({called})", hint=hint)
-    return np.asarray(item), rate
+    samples = np.asarray(item)
+    return np.array(samples.tolist()) if samples.dtype == object else samples, rate
 
 
 def _digest(sound: Sound) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, is_missing, whole_numbers
+from bilstm.data.columns import Array, as_sequences, is_missing, whole_numbers
 from bilstm.data.dataset import WORD, Dataset, is_labels_lists, without_none
 from bilstm.data.source import ARRAYS, TABLES, Source, check_columns, existing_file, has_suffix
 from bilstm.data.tables.reader import read_raw, typed
@@ -102,7 +102,7 @@ def from_words(
     """Sentences that are already cut into words, with a tag for each word or none, as a Dataset.
 
     Args:
-        sentences: N lists of words.
+        sentences: N lists of words; a Series or an array of them will do.
         tags: N lists of as many tags, or None.
         source: what error messages call this data.
 
@@ -115,19 +115,31 @@ def from_words(
         ['B-LOC', 'O']
     """
     source = Source.of(source)
+    sentences = _lists(sentences, "words", source)
     words = [word for sentence in sentences for word in sentence]
     for odd in (word for word in words if not isinstance(word, str)):
         raise DataError(f"expected words as text, got {odd!r} ({source})")
     dataset = _language(words, [len(sentence) for sentence in sentences], source)
     if tags is not None:
+        tags = _lists(tags, "tags", source)
         if len(tags) != len(sentences):
             raise DataError(f"expected tags of {len(sentences)} sentences, got {len(tags)} ({source})")
         for row, (sentence, names) in enumerate(zip(sentences, tags, strict=True), source.first):
-            if isinstance(names, str) or len(names) != len(sentence):
+            if len(names) != len(sentence):
                 got = f"{names!r} ({source}, sentence {row})"
                 raise DataError(f"expected a tag for each of {len(sentence)} words, got {got}")
         dataset = replace(dataset, tags=_tags([str(tag) for names in tags for tag in names]))
     return dataset
+
+
+def _lists(rows: Iterable[Any], what: str, source: Source) -> list[Sequence[Any]]:
+    """Lists of words or tags, whether they came in a list, an array or a Series."""
+    lists: list[Sequence[Any]] = as_sequences(list(rows))
+    for row, values in enumerate(lists, source.first):
+        if not isinstance(values, (list, tuple)):
+            got = repr(values) if np.ndim(values) == 0 else f"an array of shape {np.shape(values)}"
+            raise DataError(f"expected a list of {what}, got {got} ({source}, sentence {row})")
+    return lists
 
 
 def _language(words: Sequence[str], lengths: Sequence[int] | Array, source: Source) -> Dataset:
@@ -150,7 +162,8 @@ def is_text(X: Any) -> bool:
 
 
 def is_words(X: Any) -> bool:
-    """Whether X is a list of lists of strings. An array or a frame of text is a table."""
+    """Whether X is a list (object array, Series) of lists of strings. A frame or an array (N, F) of text is a table."""
+    X = as_sequences(X)
     return is_labels_lists(X) and all(isinstance(sentence, (list, tuple)) for sentence in X)
 
 
