@@ -178,7 +178,7 @@ void zero_padding(const Call& call, const Order& order, const Steps<float>& d_in
 
 }  // namespace
 
-void backward(const Call& call, const Result& result, float* reserve, const Gradients& gradients) {
+void backward(const Call& call, float* reserve, const Gradients& gradients) {
     const Kernels& kernels = by_number(static_cast<int>(reserve[0]));
     const Shape shape(call.sizes, kernels.lanes);
     const Sizes& z = shape.sizes;
@@ -224,8 +224,7 @@ void backward(const Call& call, const Result& result, float* reserve, const Grad
     }
     const float* d_above = nullptr;
     for (int64_t l = z.L - 1; l >= 0; --l) {
-        const Layer layer{call, shape, order, l, result.output, l ? kept[l - 1].input : nullptr, kept[l].hidden,
-                          zeros.data()};
+        const Layer layer{call, shape, order, l, {}, l ? kept[l - 1].input : nullptr, kept[l].hidden, zeros.data()};
         parallel(call.threads, z.D * static_cast<int64_t>(parts.size()), [&](int64_t task) {
             const int64_t d = task % z.D;
             RunBack(kernels, layer, parts[task / z.D], d, weights[layer.number(d)], kept[l].gates[d], kept[l].cells[d],

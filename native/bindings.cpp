@@ -59,8 +59,13 @@ std::vector<Weights<T>> weights(const nb::list& flat, bool biases, const Sizes& 
     return result;
 }
 
-Sizes sizes(const StepsArray<const float>& input, const StatesOut& h_n, int directions) {
-    return {input.shape[0], input.shape[1], input.shape[2], h_n.shape[2], h_n.shape[0] / directions, directions};
+// H is told by the second weight, (4H, H); every other one is compared with the sizes later.
+Sizes sizes(const StepsArray<const float>& input, const nb::list& flat, bool biases, int directions) {
+    Array<const float, 2> hidden;
+    if (directions < 1 || flat.size() < 2 || !View(flat[1]).as(hidden))
+        throw nb::type_error("The weights must be a list of tensors of float32, of at least one direction.");
+    const int64_t layers = flat.size() / ((biases ? 4 : 2) * directions);
+    return {input.shape[0], input.shape[1], input.shape[2], hidden.shape[1], layers, directions};
 }
 
 Call call(const Sizes& sizes, int threads, const StepsArray<const float>& input, const MaybeStates& h0,
@@ -98,7 +103,7 @@ void forward(const StepsArray<const float>& input, const MaybeStates& h0, const 
              bool biases, const std::optional<Lengths>& lengths, const std::vector<StepsArray<const float>>& masks,
              int directions, int threads, const StepsArray<float>& output, const StatesOut& h_n, const StatesOut& c_n,
              const Maybe<float, 1>& reserve, bool bf16) {
-    const Sizes of = sizes(input, h_n, directions);
+    const Sizes of = sizes(input, flat, biases, directions);
     Call what = call(of, threads, input, h0, c0, flat, biases, lengths, masks);
     what.bf16 = bf16;
     what.training = reserve.has_value();
@@ -113,7 +118,7 @@ void trace(const StepsArray<const float>& input, const MaybeStates& h0, const Ma
            int directions, int threads, const StepsArray<float>& output, const StatesOut& h_n, const StatesOut& c_n,
            const Array<float, 5>& input_gate, const Array<float, 5>& forget_gate, const Array<float, 5>& candidate,
            const Array<float, 5>& output_gate, const Array<float, 5>& cell, const Array<float, 5>& hidden, bool bf16) {
-    const Sizes of = sizes(input, h_n, directions);
+    const Sizes of = sizes(input, flat, biases, directions);
     const auto& [B, T, F, H, L, D] = of;
     Call what = call(of, threads, input, h0, c0, flat, biases, lengths, masks);
     what.bf16 = bf16;
@@ -128,22 +133,20 @@ void trace(const StepsArray<const float>& input, const MaybeStates& h0, const Ma
 
 void backward(const StepsArray<const float>& input, const MaybeStates& h0, const MaybeStates& c0, const nb::list& flat,
               bool biases, const std::optional<Lengths>& lengths, const std::vector<StepsArray<const float>>& masks,
-              int directions, int threads, const StepsArray<float>& output, const StatesOut& h_n, const StatesOut& c_n,
-              const Array<float, 1>& reserve, const MaybeSteps<const float>& d_output, const MaybeStates& d_h_n,
-              const MaybeStates& d_c_n, const MaybeSteps<float>& d_input, const Maybe<float, 3>& d_h0,
-              const Maybe<float, 3>& d_c0, const nb::list& d_flat) {
-    const Sizes of = sizes(input, h_n, directions);
+              int directions, int threads, const Array<float, 1>& reserve, const MaybeSteps<const float>& d_output,
+              const MaybeStates& d_h_n, const MaybeStates& d_c_n, const MaybeSteps<float>& d_input,
+              const Maybe<float, 3>& d_h0, const Maybe<float, 3>& d_c0, const nb::list& d_flat) {
+    const Sizes of = sizes(input, flat, biases, directions);
     const auto& [B, T, F, H, L, D] = of;
     const std::array<int64_t, 3> states{L * D, B, H};
     const Call what = call(of, threads, input, h0, c0, flat, biases, lengths, masks);
-    const Result of_forward = result(of, output, h_n, c_n);
     const Gradients gradients{steps("d_output", d_output, {B, T, D * H}), numbers("d_h_n", d_h_n, states),
                               numbers("d_c_n", d_c_n, states),            steps("d_input", d_input, {B, T, F}),
                               numbers("d_h0", d_h0, states),              numbers("d_c0", d_c0, states),
                               weights<float>(d_flat, biases, of)};
     float* const kept = room(reserve, what);
     nb::gil_scoped_release release;
-    bilstm::backward(what, of_forward, kept, gradients);
+    bilstm::backward(what, kept, gradients);
 }
 
 // --- CRF ------------------------------------------------------------------------------------------------------
@@ -330,8 +333,8 @@ NB_MODULE(_native, m) {
            "masks", "directions", "threads", "output", "h_n", "c_n", "input_gate", "forget_gate", "candidate",
            "output_gate", "cell", "hidden", "bf16");
     define(m, "backward", &border::backward, "See Gradients in native/lstm.hpp; overwrites the reserve.", "input", "h0", "c0",
-           "weights", "biases", "lengths", "masks", "directions", "threads", "output", "h_n", "c_n", "reserve",
-           "d_output", "d_h_n", "d_c_n", "d_input", "d_h0", "d_c0", "d_weights");
+           "weights", "biases", "lengths", "masks", "directions", "threads", "reserve", "d_output", "d_h_n",
+           "d_c_n", "d_input", "d_h0", "d_c0", "d_weights");
     define(m, "crf_reserve_size", &border::crf_reserve_size, "Doubles that a training crf_forward keeps for its backward.",
            "B", "T", "K");
     define(m, "crf_forward", &border::crf_forward, "See native/crf.hpp for this and the next three.", "emissions", "lengths",

@@ -96,6 +96,11 @@ class Run {
         step.output = at.output.data() + r;
         step.scratch = scratch;
         kernels.step(step);
+        if (layer.hidden && layer.output)
+            for (int64_t i = 0; i < n; ++i) {
+                float* to = layer.output(order.row[slice.first + i], time(s)) + d * step.hidden;
+                std::copy_n(at.output[r + i], step.hidden, to);
+            }
     }
 
     // Steps from s on, whose input was multiplied together; returns the first step not taken.
@@ -127,7 +132,7 @@ class Run {
             const float* c = cells && length ? cells + r * shape.units : places[place - slice.first];
             std::copy(h, h + z.H, result.h_n + state);
             std::copy(c, c + z.H, result.c_n + state);
-            if (!layer.hidden)
+            if (layer.output)
                 for (int64_t t = length; t < z.T; ++t) std::fill_n(layer.output(b, t) + d * z.H, z.H, 0.0f);
             else if (dropped)
                 for (int64_t t = 0; t < length; ++t) {
@@ -209,13 +214,19 @@ void forward(const Call& call, const Result& result, float* reserve) {
         if (reserve) at.cells_before.resize(total);
     }
     for (int64_t l = 0; l < z.L; ++l) {
-        const Layer layer{call, shape, order, l, result.output, l ? kept[l - 1].input : nullptr, kept[l].hidden,
+        const Layer layer{call,
+                          shape,
+                          order,
+                          l,
+                          l + 1 == z.L ? result.output : Steps<float>(),
+                          l ? kept[l - 1].input : nullptr,
+                          kept[l].hidden,
                           zeros.data()};
         parallel(call.threads, z.D * static_cast<int64_t>(parts.size()), [&](int64_t task) {
             const int64_t d = task % z.D;
             Run run(kernels, layer, parts[task / z.D], d, packed[layer.number(d)], kept[l].gates[d], kept[l].cells[d],
                     addresses[d]);
-            run(result, masked && kept[l].hidden ? kept[l].input : nullptr);
+            run(result, masked ? kept[l].input : nullptr);
         });
     }
     ran(kernels);

@@ -60,9 +60,8 @@ std::vector<Kept> arrange(const Shape& shape, int64_t total, bool masks, Take ta
         layer = {};
         for (int64_t d = 0; d < shape.sizes.D; ++d) layer.gates[d] = take(total * shape.pitch);
         for (int64_t d = 0; d < shape.sizes.D; ++d) layer.cells[d] = take(total * shape.units);
-        if (l + 1 == shape.sizes.L) break;
         layer.hidden = take(total * shape.width());
-        layer.input = masks ? take(total * shape.width()) : layer.hidden;
+        if (l + 1 < shape.sizes.L) layer.input = masks ? take(total * shape.width()) : layer.hidden;
     }
     return kept;
 }

@@ -58,8 +58,8 @@ struct Shape {
     int64_t width() const { return sizes.D * sizes.H; }
 };
 
-// What forward keeps of one layer. `hidden` is null in the last layer, whose h is the result's output; `input` is
-// the next layer's: hidden, or where there is dropout its masked copy.
+// What forward keeps of one layer. `input` is the next layer's: hidden, or where there is dropout its masked copy; the
+// last layer has none. Its hidden is a copy of the result's output, which the caller may overwrite before the backward.
 struct Kept {
     // By direction: [packed row][pitch], [packed row][units]; the cells of both lie together, so that backward,
     // when it needs them no more, has room there for [packed row][D·H].
@@ -83,9 +83,9 @@ struct Layer {  // of one run
     const Shape& shape;
     const Order& order;
     int64_t index;
-    Steps<float> output;        // the result's, in the last layer
+    Steps<float> output;        // the result's, in the last layer; else, and in backward, null
     const float* below;         // packed rows of the layer's input; null: the call's input
-    float* hidden;              // packed rows; null: the output is written instead
+    float* hidden;              // packed rows; null: only the output is written
     const float* zeros;         // H of them
 
     int64_t number(int64_t d) const { return index * shape.sizes.D + d; }

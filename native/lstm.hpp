@@ -70,8 +70,9 @@ void forward(const Call& call, const Result& result, float* reserve);
 // The same run with all its steps: `result` has the bits that it has without them.
 void trace(const Call& call, const Result& result, const Trace& steps);
 
-// The gradients of the run that filled `reserve`; `reserve` holds something else afterwards.
-void backward(const Call& call, const Result& result, float* reserve, const Gradients& gradients);
+// The gradients of the run that filled `reserve`, whose result may have been changed since; `reserve` holds something
+// else afterwards.
+void backward(const Call& call, float* reserve, const Gradients& gradients);
 
 // GFLOP/s of fused multiply-adds that never leave the registers, on so many threads for so long.
 double fma_rate(double seconds, int threads);

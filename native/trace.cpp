@@ -12,7 +12,6 @@ namespace {
 struct Row {
     const Shape& shape;
     const Order& order;
-    const Result& result;
     const Kept& kept;
     const Trace& to;
     const int64_t d, place, begin;
@@ -27,9 +26,8 @@ struct Row {
 
     void states(int64_t t) const {
         const int64_t H = shape.sizes.H, at = (begin + t) * H, r = order.offset[t] + place;
-        const float* hidden = kept.hidden ? kept.hidden + r * shape.width() : result.output(order.row[place], t);
         std::copy_n(kept.cells[d] + r * shape.units, H, to.cell + at);
-        std::copy_n(hidden + d * H, H, to.hidden + at);
+        std::copy_n(kept.hidden + r * shape.width() + d * H, H, to.hidden + at);
     }
 
     void operator()() const {
@@ -54,7 +52,7 @@ void trace(const Call& call, const Result& result, const Trace& steps) {
     const std::vector<Kept> kept = keep(shape, order.total(), !call.masks.empty(), reserve);
     parallel(call.threads, z.L * z.D * z.B, [&](int64_t task) {
         const int64_t way = task / z.B, place = task % z.B;
-        Row{shape, order, result, kept[way / z.D], steps, way % z.D, place, (way * z.B + order.row[place]) * z.T}();
+        Row{shape, order, kept[way / z.D], steps, way % z.D, place, (way * z.B + order.row[place]) * z.T}();
     });
 }
 

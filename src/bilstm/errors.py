@@ -83,6 +83,10 @@ class DataError(BilstmError, ValueError):
     """The data given is not the data needed."""
 
 
+class ShapeError(DataError, RuntimeError):
+    """A tensor has not the shape or type that a layer needs; a RuntimeError too, as of torch's layers."""
+
+
 class ParameterError(BilstmError, ValueError):
     """A parameter is out of its range."""
 

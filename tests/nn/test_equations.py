@@ -8,6 +8,7 @@ from torch import nn
 
 from bilstm.nn import BiLSTM
 from bilstm.nn.lstm import equations
+from bilstm.nn.lstm.calls import weights_of
 from bilstm.nn.lstm.equations import Call, Weights
 from tests.cases import CASES
 from tests.compare import assert_close
@@ -17,7 +18,7 @@ def small_call(lengths=(3, 0, 2), **options) -> Call:
     torch.manual_seed(0)
     layer = BiLSTM(2, 3, num_layers=2, dtype=torch.float64, batch_first=True, **options)
     B, T, D, H_out = len(lengths), 3, 2, options.get("proj_size", 0) or 3
-    weights = [[Weights(*(_leaf(part) for part in way)) for way in ways] for ways in layer.layer_weights()]
+    weights = [[Weights(*(_leaf(part) for part in way)) for way in ways] for ways in weights_of(layer)]
     return Call(
         torch.randn(B, T, 2, dtype=torch.float64, requires_grad=True),
         torch.randn(2 * D, B, H_out, dtype=torch.float64, requires_grad=True),
@@ -99,7 +100,7 @@ def test_masks_stand_between_layers():
 def test_an_empty_batch_keeps_its_states(name):
     case = CASES[name]
     layer, hx = case.layer(BiLSTM), case.hx()
-    final = equations.run(Call(case.input(), *hx, layer.layer_weights(), torch.tensor(case.row_lengths).long(), None))
+    final = equations.run(Call(case.input(), *hx, weights_of(layer), torch.tensor(case.row_lengths).long(), None))
     assert final.output.shape == (case.batch, case.time, 2 * case.hidden)
     assert_close(final.h_n, hx[0])
     assert_close(final.c_n, hx[1])

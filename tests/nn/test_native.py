@@ -170,12 +170,11 @@ def test_room_for_any_lengths_is_room_enough(dropout):
 # --- memory -------------------------------------------------------------------------------------------------
 
 
-def test_output_and_gradient_lie_in_memory_as_the_input_does():
+def test_the_gradient_of_the_input_lies_in_memory_as_the_input_does():
     x = torch.randn(6, 3, 4, requires_grad=True)
     for layer in (BiLSTM(4, 5), BiLSTM(4, 5, batch_first=True)):
         output = layer(x)[0]
         assert last_kernel() == "native"
-        assert output.is_contiguous()
         (d_x,) = torch.autograd.grad(output.sum(), x)  # whose gradient is one number, expanded
         assert d_x.is_contiguous()
 

@@ -12,6 +12,7 @@ from bilstm.data.batch import Batch
 from bilstm.networks import batch_invariant
 from bilstm.networks.network import bilstm_layers
 from bilstm.nn.lstm import kernels
+from bilstm.nn.lstm.calls import weights_of
 from bilstm.nn.lstm.equations import Call, Weights
 from bilstm.training.host import Dropout, generator
 
@@ -68,7 +69,7 @@ class SpeechNetwork(nn.Module):
         look-ahead the scores are those of the whole. ``states`` is what the block before left.
         """
         x, left = values, []
-        for layer, (forward, backward) in enumerate(self.lstm.layer_weights()):
+        for layer, (forward, backward) in enumerate(weights_of(self.lstm)):
             kept, state = _one_way(forward, x[:, :count], None if states is None else states[layer])
             ahead, _ = _one_way(forward, x[:, count:], state)
             behind, _ = _one_way(backward, x.flip(1), None)

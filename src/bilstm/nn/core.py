@@ -7,12 +7,12 @@ equations. It survives the module's absence.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +89,7 @@ class Context(Protocol):
     """What torch gives to both halves of an autograd function; its own declaration lacks what backward reads."""
 
     saved_tensors: tuple[Tensor, ...]  # None for what was None
+    needs_input_grad: tuple[Any, ...]  # truth values; a list of them where an operator takes a list
 
     def save_for_backward(self, *tensors: Maybe) -> None: ...
 
@@ -135,6 +136,58 @@ def transformed() -> bool:
 def watched() -> bool:
     """Whether a compiler, an exporter or another mode looks on: it must be shown operators, not calls of C++."""
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+# --- gradients that the native kernels do not know ---------------------------------------------------------------
+
+
+def wants_equations(d_results: Sequence[Maybe]) -> bool:
+    """Whether a backward is to give gradients that have gradients (create_graph), or a batch of them at once (vmap)."""
+    batched = torch._C._functorch.is_legacy_batchedtensor
+    return torch.is_grad_enabled() or transformed() or any(d is not None and batched(d) for d in d_results)
+
+
+def gradients_of(
+    run: Callable[[Sequence[Any]], Sequence[Tensor]],
+    inputs: Sequence[Maybe],
+    d_results: Sequence[Maybe],
+    wanted: Sequence[bool],
+) -> list[Maybe]:
+    """The gradient of each of ``inputs`` through ``run``, None where not wanted; differentiable where gradients are on.
+
+    Args:
+        run: what the native kernel computes too, in operations that torch can differentiate.
+        d_results: of each result of ``run``; None for zero.
+    """
+    create_graph = torch.is_grad_enabled()
+
+    def leaf(tensor: Tensor) -> Tensor:
+        view = tensor.view_as(tensor)  # so that a tensor given twice has two gradients, and its history is left out
+        return view if create_graph else view.detach().requires_grad_()
+
+    with torch.enable_grad():
+        leaves: list[Any] = [
+            leaf(tensor) if want and tensor is not None else tensor for tensor, want in zip(inputs, wanted, strict=True)
+        ]
+        results = zip(run(leaves), d_results, strict=True)
+        ends = [(result, d) for result, d in results if d is not None and result.requires_grad]
+        chosen = [k for k, want in enumerate(wanted) if want and leaves[k] is not None]
+        gradients: list[Maybe] = [None] * len(leaves)
+        if not ends:  # of a batch without steps no result depends on the weights
+            for k in chosen:
+                gradients[k] = torch.zeros_like(leaves[k])
+            return gradients
+        found = torch.autograd.grad(
+            [result for result, _ in ends],
+            [leaves[k] for k in chosen],
+            [d for _, d in ends],
+            create_graph=create_graph,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    for k, gradient in zip(chosen, found, strict=True):
+        gradients[k] = gradient
+    return gradients
 
 
 # --- the border to the compiled module --------------------------------------------------------------------------

@@ -5,11 +5,11 @@ Knows autograd, precision and the border to C++; knows no parameters and no shap
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from bilstm.nn import core
 from bilstm.nn.core import Context, Maybe, call, packed
@@ -20,12 +20,16 @@ from bilstm.nn.crf.equations import Chain
 def log_partition(chain: Chain, tags: Maybe = None) -> Tensor:
     """log Z (B,) in double precision; with tags (B, T) the loss log Z − score(tags). Differentiable."""
     if not _native(chain):
-        wide = _wide(chain)
-        return equations.log_partition(*wide) if tags is None else equations.loss(*wide, tags)
+        return _by_equations(tags, chain)[0]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in chain):
         differentiable: Callable[..., Tensor] = _Eager.apply
         return differentiable(tags, *chain)
     return native_forward(chain, tags, keep=False)[0]
+
+
+def _by_equations(tags: Maybe, chain: Sequence[Tensor]) -> tuple[Tensor]:
+    wide = _wide(Chain(*chain))
+    return (equations.log_partition(*wide) if tags is None else equations.loss(*wide, tags),)
 
 
 def marginals(chain: Chain) -> Tensor:
@@ -60,9 +64,11 @@ class _Eager(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Context, d_result: Tensor) -> tuple[Maybe, ...]:
         tags, reserve, *chain = ctx.saved_tensors
+        if core.wants_equations([d_result]):
+            run = partial(_by_equations, tags)
+            return None, *core.gradients_of(run, chain, [d_result], ctx.needs_input_grad[1:])
         d_emissions, d_transitions, d_start, d_end = native_backward(Chain(*chain), tags, reserve, d_result)
         return None, d_emissions, None, d_transitions, d_start, d_end
 

@@ -14,8 +14,8 @@ from bilstm.errors import DataError, ParameterError
 from bilstm.nn import core
 from bilstm.nn.crf import kernels
 from bilstm.nn.crf.equations import Chain
+from bilstm.nn.lstm.calls import Lengths, every_length
 from bilstm.nn.lstm.equations import valid_steps
-from bilstm.nn.lstm.layer import Lengths, every_length
 
 INITIAL = 0.1  # parameters begin within ± this: small beside emissions, so that the words decide at first
 

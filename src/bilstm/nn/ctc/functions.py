@@ -18,8 +18,8 @@ from bilstm.nn import core
 from bilstm.nn.ctc import equations, kernels
 from bilstm.nn.ctc.equations import Alignment, Hypothesis, Search, Texts
 from bilstm.nn.ctc.ngrams import UNKNOWN_SCORE, NGrams
+from bilstm.nn.lstm.calls import Lengths, every_length
 from bilstm.nn.lstm.equations import valid_steps
-from bilstm.nn.lstm.layer import Lengths, every_length
 
 # The weights are those of pyctcdecode (alpha, beta, hotword_weight), which were found on English speech.
 NGRAM_WEIGHT, WORD_BONUS, HOT_WEIGHT = 0.5, 1.5, 10.0

@@ -5,16 +5,15 @@ Knows autograd, precision and the border to C++; knows nothing that could be wro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from bilstm.data.batch import Array
 from bilstm.nn import core
-from bilstm.nn.core import Context, call
+from bilstm.nn.core import Context, Maybe, call
 from bilstm.nn.ctc import equations
 from bilstm.nn.ctc.equations import Alignment, Hypothesis, Search, Texts
 from bilstm.nn.ctc.ngrams import NGrams, Spelling, padded, trie_of
@@ -26,12 +25,17 @@ def loss(texts: Texts) -> Tensor:
     """−log P(text) of each row, (B,) in double precision. Differentiable."""
     outputs = texts.outputs
     if core.native_or_equations(core.serves_eagerly((outputs, outputs))) == "equations":
-        wide = torch.float32 if outputs.device.type == "mps" else torch.float64  # Apple's knows no double
-        return equations.loss(texts._replace(outputs=outputs.to(wide)))
+        return _by_equations(texts)[0]
     if torch.is_grad_enabled() and outputs.requires_grad:
         differentiable: Callable[..., Tensor] = _Eager.apply
         return differentiable(*texts)
     return _native_loss(texts, with_gradient=False)[0]
+
+
+def _by_equations(texts: Sequence[Tensor]) -> tuple[Tensor]:
+    outputs, *rest = texts
+    wide = torch.float32 if outputs.device.type == "mps" else torch.float64  # Apple's knows no double
+    return (equations.loss(Texts(outputs.to(wide), *rest)),)
 
 
 def align(texts: Texts) -> list[Alignment | None]:
@@ -89,13 +93,14 @@ class _Eager(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, *texts: Tensor) -> Tensor:
         result, gradients = _native_loss(Texts(*texts), with_gradient=True)
-        ctx.save_for_backward(result, gradients)
+        ctx.save_for_backward(result, gradients, *texts)
         return result
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Context, d_result: Tensor) -> tuple[Tensor | None, ...]:
-        result, gradients = ctx.saved_tensors
+    def backward(ctx: Context, d_result: Tensor) -> tuple[Maybe, ...]:
+        result, gradients, *texts = ctx.saved_tensors
+        if core.wants_equations([d_result]):
+            return (*core.gradients_of(_by_equations, texts, [d_result], ctx.needs_input_grad),)
         weights = d_result.masked_fill(result == torch.inf, 0)  # else an infinite weight would make NaN of nothing
         return gradients * weights.to(gradients.dtype)[:, None, None], None, None, None
 

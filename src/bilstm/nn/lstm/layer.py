@@ -1,25 +1,21 @@
 """The layer: torch.nn.LSTM's parameters and manners, lengths as an argument, any kernel underneath.
 
-Knows shapes, orders of axes and how mistakes are worded; computes nothing itself.
+Knows the parameters and where they come from; how a call is checked and laid out is known to calls.py.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
-from bilstm.errors import DataError, ParameterError
-from bilstm.nn import core
-from bilstm.nn.lstm import checkpoints, equations, kernels
-from bilstm.nn.lstm.equations import Call, Trace, Weights
-
-States = tuple[Tensor, Tensor]
-Lengths = Iterable[int] | Tensor | None
+from bilstm.errors import ParameterError
+from bilstm.nn.lstm import accelerated, calls, checkpoints
+from bilstm.nn.lstm.calls import Lengths, States
+from bilstm.nn.lstm.equations import Trace
 
 
 class BiLSTM(nn.LSTM):
@@ -181,13 +177,7 @@ class BiLSTM(nn.LSTM):
         Raises:
             DataError: input, hx or lengths do not fit the layer or each other.
         """
-        if isinstance(input, PackedSequence):
-            return self._forward_packed(input, hx, lengths)
-        call = self._call(input, hx, lengths, dropout=self.dropout if self.training else 0.0)
-        output, h_n, c_n = kernels.run(call)
-        if input.dim() == 2:
-            return output.squeeze(0), (h_n.squeeze(1), c_n.squeeze(1))
-        return output if self.batch_first else output.transpose(0, 1), (h_n, c_n)
+        return calls.forward(self, input, hx, lengths)
 
     def trace(self, input: Tensor, hx: States | None = None, lengths: Lengths = None) -> Trace:
         """Every gate, cell and hidden state of every step, as the layer computes them without dropout.
@@ -228,86 +218,11 @@ class BiLSTM(nn.LSTM):
             >>> bool((torch.cat([*trace.hidden[-1]], dim=2) - output).abs().max() < 1e-6)
             True
         """
-        if isinstance(input, PackedSequence):
-            raise DataError(
-                "expected a tensor to trace, got a PackedSequence",
-                hint="pad_packed_sequence makes input and lengths of it",
-            )
-        return kernels.trace(self._call(input, hx, lengths, dropout=0.0))
+        return calls.trace(self, input, hx, lengths)
 
-    def _forward_packed(
-        self, input: PackedSequence, hx: States | None, lengths: object
-    ) -> tuple[PackedSequence, States]:
-        if lengths is not None:
-            raise DataError(
-                "expected no lengths beside a PackedSequence, got both",
-                hint="a PackedSequence carries its lengths: leave the argument out",
-            )
-        x, lengths_of_rows = pad_packed_sequence(input, batch_first=True)  # the caller's order
-        x = x if self.batch_first else x.transpose(0, 1)
-        output, states = self.forward(x, hx, lengths_of_rows)
-        output = output if self.batch_first else output.transpose(0, 1)
-        if input.sorted_indices is not None:
-            output = output.index_select(0, input.sorted_indices)
-            lengths_of_rows = lengths_of_rows.index_select(0, input.sorted_indices.cpu())
-        data = pack_padded_sequence(output, lengths_of_rows, batch_first=True).data
-        return input._replace(data=data), states
-
-    def _call(self, input: Tensor, hx: States | None, lengths: object, dropout: float) -> Call:
-        """Check everything and lay it out as the kernels take it: batch first, lengths on the CPU."""
-        weights = self.layer_weights()
-        _check_input(input, self.input_size, weights[0][0].input.dtype)
-        x = input.unsqueeze(0 if self.batch_first else 1) if input.dim() == 2 else input
-        x = x if self.batch_first else x.transpose(0, 1)  # (B, T, F)
-        B, T, _ = x.shape
-        h0, c0 = (None, None) if hx is None else self._states(hx, x, batched=input.dim() == 3)
-        rows = None if lengths is None else row_lengths(lengths, B, T)
-        return Call(x, h0, c0, weights, rows, self._dropout_masks(x, dropout))
-
-    def _states(self, hx: States, x: Tensor, batched: bool) -> States:
-        if not isinstance(hx, (tuple, list)) or len(hx) != 2:
-            raise DataError("expected hx as the pair (h_0, c_0), got " + type(hx).__name__)
-        rows = self.num_layers * (2 if self.bidirectional else 1)
-        batch = (x.shape[0],) if batched else ()
-        for name, state, width in zip(
-            ("h_0", "c_0"), hx, (self.proj_size or self.hidden_size, self.hidden_size), strict=True
-        ):
-            expected = (rows, *batch, width)
-            if tuple(state.shape) != expected:
-                raise DataError(
-                    f"expected {name} of shape {expected}, got {tuple(state.shape)} (hx)",
-                    hint="states are (layers × directions, batch, units), whatever batch_first says",
-                )
-            _check_dtype(state, x.dtype, name)
-        h0, c0 = hx
-        return (h0, c0) if batched else (h0.unsqueeze(1), c0.unsqueeze(1))
-
-    def layer_weights(self) -> list[list[Weights]]:
-        """weights[layer][direction], read anew at each call: they may be replaced, as torch.func does."""
-        # the attribute of a module takes twenty times as long, but finds what is no parameter (any more), too
-        own = self._parameters
-        tensors: Any = iter([own[name] if name in own else getattr(self, name) for name in self._flat_weights_names])
-        return [
-            [
-                Weights(
-                    next(tensors),
-                    next(tensors),
-                    next(tensors) if self.bias else None,
-                    next(tensors) if self.bias else None,
-                    next(tensors) if self.proj_size else None,
-                )
-                for _ in range(2 if self.bidirectional else 1)
-            ]
-            for _ in range(self.num_layers)
-        ]
-
-    def _dropout_masks(self, x: Tensor, dropout: float) -> list[Tensor] | None:
-        """Drawn here so that every kernel drops the same; drawn time first, as torch.nn.LSTM draws them."""
-        if dropout == 0.0 or self.num_layers == 1:
-            return None
-        (B, T, _), width = x.shape, (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
-        kept = torch.ones(T, B, width, dtype=x.dtype, device=x.device)
-        return [nn.functional.dropout(kept, dropout).transpose(0, 1) for _ in range(self.num_layers - 1)]
+    def __prepare_scriptable__(self) -> nn.LSTM:
+        """What torch.jit.script compiles: it knows no lengths."""
+        return accelerated.plain(self)
 
 
 def _check_sizes(input_size: int, hidden_size: int, num_layers: int, dropout: float, proj_size: int) -> None:
@@ -320,63 +235,3 @@ def _check_sizes(input_size: int, hidden_size: int, num_layers: int, dropout: fl
         wrong.append(f"proj_size of 0 or less than hidden_size, {hidden_size}, got {proj_size}")
     if wrong:
         raise ParameterError("expected " + "; ".join(wrong) + " (BiLSTM)")
-
-
-def _check_input(input: Tensor, features: int, dtype: torch.dtype) -> None:
-    if input.dim() not in (2, 3):
-        raise DataError(
-            f"expected input of 3 dimensions, or 2 for one sequence, got shape {tuple(input.shape)}",
-            hint="a batch is (time, batch, features), or (batch, time, features) with batch_first=True",
-        )
-    if input.shape[-1] != features:
-        raise DataError(
-            f"expected input of {features} features, got {input.shape[-1]} (shape {tuple(input.shape)})",
-            hint=f"features are the last axis; this layer was made with input_size={features}",
-        )
-    _check_dtype(input, dtype, "input")
-
-
-def _check_dtype(tensor: Tensor, dtype: torch.dtype, name: str) -> None:
-    if tensor.dtype != dtype and not torch.is_autocast_enabled(tensor.device.type):
-        raise DataError(
-            f"expected {name} of type {dtype}, got {tensor.dtype}",
-            hint=f"convert it, {name}.to({dtype}), or the layer, layer.to({tensor.dtype})",
-        )
-
-
-def every_length(lengths: Lengths, B: int, T: int) -> Tensor:
-    """(B,) int64 on the CPU; T for each row where no lengths are given."""
-    rows = None if lengths is None else row_lengths(lengths, B, T)
-    return torch.full((B,), T, dtype=torch.int64, device="cpu") if rows is None else rows
-
-
-def row_lengths(lengths: Any, B: int, T: int) -> Tensor | None:
-    """(B,) int64 on the CPU; None where every row has T steps."""
-    if isinstance(lengths, Tensor):
-        whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)
-    else:
-        try:
-            lengths = list(lengths)
-            whole = not any(isinstance(length, bool) for length in lengths)
-            lengths = torch.tensor([operator.index(n) for n in lengths], dtype=torch.int64) if whole else lengths
-        except TypeError:
-            whole = False
-    if not whole:
-        raise DataError(
-            f"expected lengths as whole numbers, got {lengths}",
-            hint="from a mask that is True on valid steps: lengths = mask.sum(1)",
-        )
-    if tuple(lengths.shape) != (B,):
-        raise DataError(
-            f"expected {B} lengths, one for each row, got shape {tuple(lengths.shape)}",
-            hint="rows are counted along the batch axis; batch_first says which that is",
-        )
-    rows: Tensor = lengths.to("cpu", torch.int64)
-    if core.watched() or type(rows) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(rows):
-        return rows  # they have no values that one could look at
-    if B == 0:
-        return None
-    shortest, longest = rows.aminmax()
-    if int(shortest) < 0 or int(longest) > T:
-        equations.check_lengths(rows, T)
-    return None if int(shortest) == T else rows

@@ -27,7 +27,7 @@ class Inputs(NamedTuple):
     c0: Maybe
     weights: Sequence[Tensor]
     lengths: Maybe
-    masks: Sequence[Tensor]
+    masks: Sequence[Tensor] | None
     directions: int
 
     @property
@@ -95,19 +95,13 @@ def forward(inputs: Inputs, reserve: Maybe, bfloat16: bool = False) -> Results:
     return results
 
 
-def backward(
-    inputs: Inputs, results: Results, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
-) -> list[Maybe]:
+def backward(inputs: Inputs, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]) -> list[Maybe]:
     """The gradients of input, h0, c0 and each weight, None where not wanted. Uses the reserve up."""
-    output, h_n, c_n = results
     d_output, d_h_n, d_c_n = (None if d is None else d.resolve_neg() for d in d_results)
     d_input, d_h0, d_c0, *d_weights = gradients = empty_gradients(inputs, wanted)
     call(
         "backward",
         **_arguments(inputs),
-        output=output,
-        h_n=h_n,
-        c_n=c_n,
         reserve=reserve,
         d_output=_adjacent(d_output),
         d_h_n=packed(d_h_n),
@@ -121,15 +115,15 @@ def backward(
 
 
 def empty_results(inputs: Inputs) -> Results:
-    """Room for output, h_n and c_n."""
-    B, _, _, H, L, D = inputs.sizes
-    states = L * D, B, H
-    return _empty_steps(inputs.input, D * H), inputs.input.new_empty(states), inputs.input.new_empty(states)
+    """Room for output (B, T, D·H), time first in memory as torch's is whatever the input's strides, h_n and c_n."""
+    (B, T, _, H, L, D), input = inputs.sizes, inputs.input
+    output = input.new_empty_strided((B, T, D * H), (D * H, B * D * H, 1))
+    return output, input.new_empty((L * D, B, H)), input.new_empty((L * D, B, H))
 
 
 def empty_gradients(inputs: Inputs, wanted: Sequence[bool]) -> list[Maybe]:
     """Room for the gradients of input, h0, c0 and each weight; None where not wanted."""
-    d_input = _empty_steps(inputs.input, inputs.input.shape[2]) if wanted[0] else None
+    d_input = _empty_like_steps(inputs.input) if wanted[0] else None
     rest = zip((inputs.h0, inputs.c0, *inputs.weights), wanted[1:], strict=True)
     return [d_input, *(_packed_room(tensor) if want and tensor is not None else None for tensor, want in rest)]
 
@@ -146,11 +140,11 @@ def empty_reserve_for_any_lengths(inputs: Inputs) -> Tensor:
     return inputs.input.new_empty((B * T + 1, _reserve_size(inputs, (1, 1, int(F), int(H), L, D), None)))
 
 
-def _empty_steps(like: Tensor, width: int) -> Tensor:
-    """Room for (B, T, width), time first in memory where that is how ``like`` lies."""
-    B, T, _ = like.shape
+def _empty_like_steps(like: Tensor) -> Tensor:
+    """Room for (B, T, F), time first in memory where that is how ``like`` lies."""
+    B, T, F = like.shape
     time_first = like.stride(0) < like.stride(1)
-    return like.new_empty_strided((B, T, width), (width, B * width, 1) if time_first else (T * width, width, 1))
+    return like.new_empty_strided((B, T, F), (F, B * F, 1) if time_first else (T * F, F, 1))
 
 
 def _packed_room(like: Tensor) -> Tensor:
@@ -160,7 +154,7 @@ def _packed_room(like: Tensor) -> Tensor:
 
 def _reserve_size(inputs: Inputs, sizes: tuple[int, int, int, int, int, int], lengths: Maybe) -> int:
     B, T, F, H, L, D = sizes
-    dropout = len(inputs.masks) > 0
+    dropout = bool(inputs.masks)
     return call("reserve_size", B=B, T=T, F=F, H=H, L=L, D=D, lengths=packed(lengths), dropout=dropout) or 0
 
 
@@ -175,7 +169,7 @@ def _widened(inputs: Inputs) -> Inputs:
         h0=None if h0 is None else h0.float(),
         c0=None if c0 is None else c0.float(),
         weights=[weight.float() for weight in weights],
-        masks=[mask.float() for mask in masks],
+        masks=masks and [mask.float() for mask in masks],
     )
 
 
@@ -188,7 +182,7 @@ def _arguments(inputs: Inputs) -> dict[str, object]:
         "weights": [weight.contiguous() for weight in inputs.weights],
         "biases": inputs.each == 4,
         "lengths": packed(inputs.lengths),
-        "masks": [_adjacent(mask) for mask in inputs.masks],
+        "masks": [_adjacent(mask) for mask in inputs.masks or ()],
         "directions": inputs.directions,
         "threads": torch.get_num_threads(),
     }

@@ -43,7 +43,6 @@ def trace(call: Call) -> Trace:
 
 
 class _Context(Context, Protocol):
-    needs_input_grad: tuple[Any, ...]  # truth values; a list of them where an operator takes a list
     directions: int
     kept: int  # how many of the saved tensors are no inputs
     weights: int  # how many of them are weights
@@ -60,21 +59,20 @@ class _Eager(torch.autograd.Function):
         """The tensors after ``inputs`` are its own: so autograd knows of them."""
         reserve = native.empty_reserve(inputs)
         results = native.forward(inputs, reserve)
-        _save(ctx, inputs, *results, reserve)
+        _save(ctx, inputs, reserve)  # and no result: the caller may change them in place, as torch's
         return results
 
     @staticmethod
     def backward(ctx: _Context, *d_results: Maybe) -> tuple[Maybe, ...]:
-        inputs, (output, h_n, c_n, reserve) = _saved(ctx)
-        results, wanted = (output, h_n, c_n), ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():  # create_graph: the gradients are to have some themselves
+        (inputs, (reserve,)), wanted = _saved(ctx), ctx.needs_input_grad[1:]
+        if core.wants_equations(d_results):
             return None, *_gradients_of_the_equations(inputs, d_results, wanted)
         if core.watched():
-            return None, *_gradients_of_the_operator(inputs, results, reserve, d_results, wanted)
+            return None, *_gradients_of_the_operator(inputs, reserve, d_results, wanted)
         if ctx.used_up:  # by an earlier backward that retained the graph
-            results = native.forward(inputs, reserve)
+            native.forward(inputs, reserve)
         ctx.used_up = True
-        return None, *native.backward(inputs, results, reserve, d_results, wanted)
+        return None, *native.backward(inputs, reserve, d_results, wanted)
 
 
 class _Traced(torch.autograd.Function):
@@ -94,7 +92,7 @@ class _Traced(torch.autograd.Function):
 def _save(ctx: _Context, inputs: Inputs, *kept: Tensor) -> None:
     """In the way that torch knows of: it frees tensors after the backward, and sees if one was changed before."""
     input, h0, c0, weights, lengths, masks, _ = inputs
-    ctx.save_for_backward(*kept, input, h0, c0, lengths, *weights, *masks)
+    ctx.save_for_backward(*kept, input, h0, c0, lengths, *weights, *(masks or ()))
     ctx.directions, ctx.kept, ctx.weights, ctx.used_up = inputs.directions, len(kept), len(weights), False
     ctx.set_materialize_grads(False)
 
@@ -103,7 +101,7 @@ def _saved(ctx: _Context) -> tuple[Inputs, Sequence[Tensor]]:
     saved = ctx.saved_tensors  # to be asked for once: a checkpoint computes them anew
     kept, (input, h0, c0, lengths, *rest) = saved[: ctx.kept], saved[ctx.kept :]
     weights, masks = rest[: ctx.weights], rest[ctx.weights :]
-    return Inputs(input, h0, c0, weights, lengths, masks, ctx.directions), kept
+    return Inputs(input, h0, c0, weights, lengths, masks or None, ctx.directions), kept
 
 
 def _gradients_of_the_equations(
@@ -112,42 +110,23 @@ def _gradients_of_the_equations(
     wanted: Sequence[bool],
     run: Callable[[Call], Sequence[Tensor]] = equations.run,
 ) -> list[Maybe]:
-    """Of input, h0, c0 and every weight, None where not wanted; differentiable themselves where gradients are on."""
-    create_graph = torch.is_grad_enabled()
+    def of(leaves: Sequence[Any]) -> Sequence[Tensor]:
+        input, h0, c0, *weights = leaves
+        return run(_call(inputs._replace(input=input, h0=h0, c0=c0, weights=weights)))
 
-    def leaf(tensor: Tensor) -> Tensor:
-        view = tensor.view_as(tensor)  # so that a tensor given twice has two gradients, and its history is left out
-        return view if create_graph else view.detach().requires_grad_()
-
-    with torch.enable_grad():
-        input, weights = leaf(inputs.input), [leaf(weight) for weight in inputs.weights]
-        h0, c0 = (None if state is None else leaf(state) for state in (inputs.h0, inputs.c0))
-        results = run(_call(inputs._replace(input=input, h0=h0, c0=c0, weights=weights)))
-        ends = [(result, d) for result, d in zip(results, d_results, strict=True) if d is not None]
-        leaves = zip([input, h0, c0, *weights], wanted, strict=True)
-        gradients = iter(
-            torch.autograd.grad(
-                [result for result, _ in ends],
-                [leaf for leaf, want in leaves if want and leaf is not None],
-                [d for _, d in ends],
-                create_graph=create_graph,
-                allow_unused=True,
-                materialize_grads=True,
-            )
-        )
-    return [next(gradients) if want else None for want in wanted]
+    return core.gradients_of(of, (inputs.input, inputs.h0, inputs.c0, *inputs.weights), d_results, wanted)
 
 
 def _gradients_of_the_operator(
-    inputs: Inputs, results: native.Results, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
+    inputs: Inputs, reserve: Tensor, d_results: Sequence[Maybe], wanted: Sequence[bool]
 ) -> list[Maybe]:
-    gradients = iter(torch.ops.bilstm.lstm_backward(*inputs, *results, reserve, *d_results, wanted))
+    gradients = iter(torch.ops.bilstm.lstm_backward(*inputs, reserve, *d_results, wanted))
     return [next(gradients) if want else None for want in wanted]
 
 
 def _inputs(call: Call) -> Inputs:
     states, weights = (call.h0, call.c0), equations.flat(call.weights)
-    return Inputs(call.input, *states, weights, call.lengths, call.masks or (), len(call.weights[0]))
+    return Inputs(call.input, *states, weights, call.lengths, call.masks, len(call.weights[0]))
 
 
 def _call(inputs: Inputs) -> Call:
@@ -158,25 +137,22 @@ def _call(inputs: Inputs) -> Call:
         input_bias, hidden_bias = biases or (None, None)
         ways.append(Weights(input, hidden, input_bias, hidden_bias, None))
     layers = [ways[k : k + inputs.directions] for k in range(0, len(ways), inputs.directions)]
-    return Call(inputs.input, inputs.h0, inputs.c0, layers, inputs.lengths, inputs.masks or None)
+    return Call(inputs.input, inputs.h0, inputs.c0, layers, inputs.lengths, inputs.masks)
 
 
-INPUTS = "Tensor input, Tensor? h0, Tensor? c0, Tensor[] weights, Tensor? lengths, Tensor[] masks, int directions"
+INPUTS = "Tensor input, Tensor? h0, Tensor? c0, Tensor[] weights, Tensor? lengths, Tensor[]? masks, int directions"
 
 torch.library.define("bilstm::lstm", f"({INPUTS}, bool keep) -> (Tensor, Tensor, Tensor, Tensor)")
 
 torch.library.define(
     "bilstm::lstm_backward",
-    f"({INPUTS}, Tensor output, Tensor h_n, Tensor c_n, Tensor reserve, "
-    "Tensor? d_output, Tensor? d_h_n, Tensor? d_c_n, bool[] wanted) -> Tensor[]",
+    f"({INPUTS}, Tensor reserve, Tensor? d_output, Tensor? d_h_n, Tensor? d_c_n, bool[] wanted) -> Tensor[]",
 )
 
 
 # The same in Python: the fields of Inputs.
-_Operands = tuple[Tensor, Maybe, Maybe, list[Tensor], Maybe, list[Tensor], int]
-_BackwardOperands = tuple[
-    *_Operands, Tensor, Tensor, Tensor, Tensor, Maybe, Maybe, Maybe, list[bool]
-]  # results, reserve, gradients of results, wanted
+_Operands = tuple[Tensor, Maybe, Maybe, list[Tensor], Maybe, list[Tensor] | None, int]
+_BackwardOperands = tuple[*_Operands, Tensor, Maybe, Maybe, Maybe, list[bool]]  # reserve, gradients, wanted
 
 
 @torch.library.impl("bilstm::lstm", "CompositeExplicitAutograd")
@@ -199,8 +175,7 @@ def _lstm_room(*arguments: *tuple[*_Operands, bool]) -> tuple[Tensor, ...]:
 
 @torch.library.impl("bilstm::lstm_backward", "CompositeExplicitAutograd")
 def _lstm_backward(*arguments: *_BackwardOperands) -> list[Tensor]:
-    inputs, results, reserve = Inputs(*arguments[:7]), arguments[7:10], arguments[10]
-    d_results, wanted = arguments[11:14], arguments[14]
+    inputs, reserve, d_results, wanted = Inputs(*arguments[:7]), arguments[7], arguments[8:11], arguments[11]
     if core.takes(equations.tensors(_call(inputs))) is not None:
         gradients = _gradients_of_the_equations(inputs, d_results, wanted)
         rooms = native.empty_gradients(inputs, wanted)
@@ -209,28 +184,28 @@ def _lstm_backward(*arguments: *_BackwardOperands) -> list[Tensor]:
         reserve = reserve.flatten().clone()  # an operator changes nothing that it is given
     else:
         reserve = native.empty_reserve(inputs)
-        results = native.forward(inputs, reserve)
-    return [d for d in native.backward(inputs, results, reserve, d_results, wanted) if d is not None]
+        native.forward(inputs, reserve)
+    return [d for d in native.backward(inputs, reserve, d_results, wanted) if d is not None]
 
 
 def _lstm_backward_room(*arguments: *_BackwardOperands) -> list[Tensor]:
-    return [room for room in native.empty_gradients(Inputs(*arguments[:7]), arguments[14]) if room is not None]
+    return [room for room in native.empty_gradients(Inputs(*arguments[:7]), arguments[11]) if room is not None]
 
 
 def _lstm_setup(ctx: _Context, inputs: tuple[*_Operands, bool], output: tuple[Tensor, ...]) -> None:
     ctx.mark_non_differentiable(output[3])
-    _save(ctx, Inputs(*inputs[:7]), *output)
+    _save(ctx, Inputs(*inputs[:7]), output[3])
 
 
 def _lstm_gradients(ctx: _Context, *d_results: Maybe) -> tuple[Maybe | Sequence[Maybe], ...]:
-    inputs, (output, h_n, c_n, reserve) = _saved(ctx)
-    results, wanted = (output, h_n, c_n), [*ctx.needs_input_grad[:3], *ctx.needs_input_grad[3]]
-    if torch.is_grad_enabled():
+    inputs, (reserve,) = _saved(ctx)
+    wanted = [*ctx.needs_input_grad[:3], *ctx.needs_input_grad[3]]
+    if core.wants_equations(d_results):
         gradients = _gradients_of_the_equations(inputs, d_results[:3], wanted)
     else:
-        gradients = _gradients_of_the_operator(inputs, results, reserve, d_results[:3], wanted)
+        gradients = _gradients_of_the_operator(inputs, reserve, d_results[:3], wanted)
     d_input, d_h0, d_c0, *d_weights = gradients
-    return d_input, d_h0, d_c0, d_weights, None, [None] * len(inputs.masks), None, None
+    return d_input, d_h0, d_c0, d_weights, None, inputs.masks and [None] * len(inputs.masks), None, None
 
 
 torch.library.register_fake("bilstm::lstm", _lstm_room)
