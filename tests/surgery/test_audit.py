@@ -212,7 +212,7 @@ def test_other_dtypes_are_judged_by_their_own_rounding(dtype):
         ((vectors(), LENGTHS, 1), {}, "expected arguments that forward takes"),
         ((torch.tensor(3.0), LENGTHS), {}, "expected an argument with rows and steps"),
         ((torch.zeros(0, T, FEATURES), []), {}, "expected an argument with rows and steps"),
-        ((vectors()[:, :, :2], LENGTHS), {}, "expected an example that the module takes, got DataError"),
+        ((vectors()[:, :, :2], LENGTHS), {}, "expected an example that the module takes, got ShapeError"),
         (VECTORS, {"lengths": [1, 2]}, "expected 4 lengths of 0 to 9"),
         (VECTORS, {"batch_first": False, "lengths": LENGTHS}, "expected 9 lengths of 0 to 4"),
     ],

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
+import pickle  # noqa: TID251 – programs pickle modules; this package does not
+import warnings
+import weakref
 
 import pytest
 import torch
@@ -11,8 +15,9 @@ from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bilstm.errors import DataError
-from bilstm.nn import BiLSTM
-from bilstm.surgery import accelerate
+from bilstm.nn import BiLSTM, last_kernel
+from bilstm.nn.lstm.accelerated import is_accelerated
+from bilstm.surgery import accelerate, restore
 from tests.compare import assert_close
 
 LENGTHS = torch.tensor([7, 3, 5, 1])
@@ -65,8 +70,8 @@ def test_every_lstm_of_a_model_is_swapped_and_named():
     assert done.swapped == ["body.lstm", "above"]
     assert done.left == []
     assert str(done) == "swapped: body.lstm, above"
-    assert type(model.body.lstm) is BiLSTM
-    assert type(model.above) is BiLSTM
+    model(words(), LENGTHS)
+    assert last_kernel() == "native"
 
 
 def test_outputs_and_gradients_stay_the_same():
@@ -105,8 +110,8 @@ def test_a_layer_in_two_places_stays_one():
     layer = nn.LSTM(3, 4)
     model = nn.ModuleDict({"first": layer, "second": layer})
     accelerate(model)
-    assert model["first"] is model["second"]
-    assert type(layer) is BiLSTM
+    assert model["first"] is model["second"] is layer
+    assert is_accelerated(layer)
 
 
 def test_a_bare_layer_keeps_its_hooks_and_modes_and_can_be_copied():
@@ -120,6 +125,94 @@ def test_a_bare_layer_keeps_its_hooks_and_modes_and_can_be_copied():
     assert seen == ["called", "called"]
     assert not layer.training
     assert not twin.weight_hh_l0.requires_grad
+
+
+def test_a_layer_stays_an_nn_lstm_to_whoever_asks_for_its_class():
+    model = nn.Sequential(nn.LSTM(3, 4))
+    accelerate(model)
+    assert type(model[0]) is nn.LSTM
+    assert repr(model) == repr(nn.Sequential(nn.LSTM(3, 4)))
+
+
+def test_quantization_takes_an_accelerated_layer():
+    model, x = nn.ModuleDict({"lstm": nn.LSTM(3, 4)}).eval(), torch.randn(5, 2, 3)
+    accelerate(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantized = torch.ao.quantization.quantize_dynamic(model, {nn.LSTM})
+    assert "quantized" in type(quantized["lstm"]).__module__
+    assert_close(quantized["lstm"](x)[0], model["lstm"](x)[0], atol=0.05)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda layer: pickle.loads(pickle.dumps(layer)),
+    "torch.save": lambda layer: torch.load(io.BytesIO(saved(layer)), weights_only=False),
+    "replica": lambda layer: replica_of(layer),
+}
+
+
+def saved(layer: nn.Module) -> bytes:
+    torch.save(layer, to := io.BytesIO())
+    return to.getvalue()
+
+
+def replica_of(layer: nn.LSTM) -> nn.LSTM:
+    """A replica of DataParallel with weights of its own, as on another device."""
+    replica = layer._replicate_for_data_parallel()
+    for name, weight in layer.named_parameters():
+        setattr(replica, name, weight.detach().clone())
+    return replica
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_copies_are_accelerated_and_read_their_own_weights(copied):
+    layer, x = nn.LSTM(3, 4, bidirectional=True), torch.randn(5, 2, 3)
+    accelerate(layer)
+    expected, twin = layer(x)[0], copied(layer)
+    assert is_accelerated(twin)
+    assert_close(twin(x)[0], expected, atol=0)
+    with torch.no_grad():
+        twin.weight_hh_l0.mul_(2)
+    assert (twin(x)[0] - expected).abs().max() > 1e-3
+    assert_close(layer(x)[0], expected, atol=0)
+
+
+def test_an_accelerated_layer_is_freed_as_soon_as_nobody_holds_it():
+    layer = nn.LSTM(3, 4)
+    accelerate(layer)
+    gone = weakref.ref(layer)
+    del layer
+    assert gone() is None
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_torchscript_compiles_torchs_own_layer():
+    model, x = nn.Sequential(nn.LSTM(3, 4)), torch.randn(5, 2, 3)
+    accelerate(model)
+    expected = model(x)[0]
+    assert_close(torch.jit.script(model)(x)[0], expected, atol=1e-6)
+    ours = nn.Sequential(BiLSTM(3, 4))
+    expected = ours(x)[0]
+    assert_close(torch.jit.script(ours)(x)[0], expected, atol=1e-6)
+
+
+def test_lengths_may_be_given_to_an_accelerated_layer():
+    layer, x = nn.LSTM(3, 4, batch_first=True), torch.randn(2, 5, 3)
+    accelerate(layer)
+    alone, _ = layer(x[1:, :2])
+    assert_close(layer(x, lengths=[5, 2])[0][1, :2], alone[0], atol=1e-6)
+
+
+def test_restore_is_the_way_back():
+    model = tagger()
+    before = model(words(), LENGTHS)
+    assert restore(model) == []
+    names = accelerate(model).swapped
+    assert accelerate(model) == ([], [(name, "is accelerated already") for name in names])
+    assert restore(model) == names
+    assert not any("forward" in vars(layer) for layer in model.modules())
+    assert_close(model(words(), LENGTHS), before, atol=0)
 
 
 def test_what_is_left_alone_is_listed_with_its_reason():

@@ -1,4 +1,4 @@
-"""Swap every nn.LSTM of a model for a BiLSTM, in place. Knows layers by their class; runs none of them."""
+"""Give every nn.LSTM of a model the kernels of BiLSTM, in place. Knows layers by their class; runs none of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from bilstm.nn import BiLSTM
+from bilstm.nn.lstm import accelerated
 from bilstm.surgery.example import check_is_module
 
 
 class Surgery(NamedTuple):
     """What ``accelerate`` did; layers have the names of ``named_modules``, where ``""`` is the module itself."""
 
-    swapped: list[str]  # the layers that are a BiLSTM now
+    swapped: list[str]  # the layers that this package's kernels run now
     left: list[tuple[str, str]]  # the other recurrent layers, each with the reason why it was left as it was
 
     def __str__(self) -> str:
@@ -26,36 +27,40 @@ class Surgery(NamedTuple):
 
 
 def accelerate(module: nn.Module) -> Surgery:
-    """Make every ``torch.nn.LSTM`` inside a model a ``bilstm.nn.BiLSTM``, in place.
+    """Let every ``torch.nn.LSTM`` inside a model run on the kernels of ``bilstm.nn.BiLSTM``, in place.
 
-    A layer stays the very object that it was, with its parameters, hooks and modes, and only changes its class.
-    So optimizers made before still train it, ``state_dict`` keeps its names, a layer that is used in two places
-    is still one, and the model's results are the same up to rounding, for padded and for packed input.
+    A layer stays the very object that it was, with its class, parameters, hooks and modes, and only gets a
+    ``forward`` of its own, which takes ``lengths`` too. So optimizers made before still train it, ``state_dict``
+    keeps its names, a layer that is used in two places is still one, what asks ``type(layer) is nn.LSTM`` (initial
+    values, quantization, counters of operations) still finds it, and the model's results are the same up to
+    rounding, for padded and for packed input.
 
     Args:
         module: any model; a bare ``nn.LSTM`` too.
 
     Returns:
-        The names of the layers swapped, and of those left alone with the reason: subclasses of ``nn.LSTM``,
-        parametrized layers, those with projections, compiled by TorchScript, quantized, or on a GPU, where
-        cuDNN is fast already; GRUs and cells.
+        The names of the layers that now have it, ``swapped``, and of those left alone with the reason, ``left``:
+        subclasses of ``nn.LSTM``, parametrized layers, those with projections, compiled by TorchScript, quantized,
+        or on a GPU, where cuDNN is fast already; GRUs and cells.
 
     Raises:
         DataError: module is no ``torch.nn.Module``.
 
     Note:
         The trap: a model *pickled whole* afterwards wants this package where it is loaded (a ``state_dict`` does
-        not), and TorchScript cannot compile it. ``layer.__class__ = torch.nn.LSTM`` is the way back. In training,
-        dropout between the layers of a packed batch draws other numbers than torch does, of the same chance.
+        not). ``bilstm.surgery.restore`` is the way back. TorchScript compiles torch's own layer, and puts it back in
+        a model that it compiles. In training, dropout between the layers of a packed batch draws other numbers than
+        torch does, of the same chance.
 
     Example:
         >>> import torch
         >>> from bilstm import accelerate
+        >>> from bilstm.surgery import restore
         >>> model = torch.nn.Sequential(torch.nn.LSTM(8, 16, bidirectional=True))
         >>> print(accelerate(model))
         swapped: 0
-        >>> type(model[0]).__name__
-        'BiLSTM'
+        >>> type(model[0]) is torch.nn.LSTM, restore(model), accelerate(model).swapped
+        (True, ['0'], ['0'])
     """
     check_is_module(module, "accelerate")
     swapped, left = [], []
@@ -64,15 +69,46 @@ def accelerate(module: nn.Module) -> Surgery:
         if reason is not None:
             left.append((name, reason))
         elif type(layer) is nn.LSTM:
-            layer.__class__ = BiLSTM  # which adds methods to nn.LSTM and no state
+            accelerated.accelerate(layer)
             swapped.append(name)
     return Surgery(swapped, left)
+
+
+def restore(module: nn.Module) -> list[str]:
+    """Undo ``accelerate``: every layer runs on torch's own routine again.
+
+    Args:
+        module: any model; a bare ``nn.LSTM`` too.
+
+    Returns:
+        The names of the layers that were accelerated.
+
+    Raises:
+        DataError: module is no ``torch.nn.Module``.
+
+    Example:
+        >>> import torch
+        >>> from bilstm import accelerate
+        >>> from bilstm.surgery import restore
+        >>> layer = torch.nn.LSTM(8, 16)
+        >>> restore(layer), accelerate(layer).swapped, restore(layer)
+        ([], [''], [''])
+    """
+    check_is_module(module, "restore")
+    names = []
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.LSTM) and accelerated.is_accelerated(layer):
+            accelerated.restore(layer)
+            names.append(name)
+    return names
 
 
 def _obstacle(layer: nn.Module) -> str | None:
     """Why a recurrent layer is to stay what it is; None for layers that are not recurrent."""
     name = type(layer).__name__
     if type(layer) is nn.LSTM:
+        if accelerated.is_accelerated(layer):
+            return "is accelerated already"
         if "forward" in vars(layer):
             return "its forward was replaced"
         if layer.proj_size:
