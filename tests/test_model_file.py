@@ -22,7 +22,8 @@ from sklearn.exceptions import NotFittedError
 import bilstm
 from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits
 from bilstm.errors import ModelFileError
-from bilstm.files import model_file, tensor_file
+from bilstm.files import model_file
+from bilstm.files.output import write_whole
 from tests.compare import assert_close
 from tests.model_files import exchange, hostile, put, try_to_load, with_header
 from tests.sounds import sine
@@ -97,14 +98,14 @@ def test_a_model_that_was_not_fitted_cannot_be_saved(tmp_path):
 def test_a_file_that_cannot_be_written_leaves_the_old_one(saved, tmp_path, monkeypatch):
     path, model = saved
     before = path.read_bytes()
-    with pytest.raises(ModelFileError, match=r"cannot write .*No such file or directory"):
+    with pytest.raises(ModelFileError, match=r"Cannot write .*No such file or directory"):
         model.save(tmp_path / "nowhere" / "m.bilstm")
 
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", no_space)
-    with pytest.raises(ModelFileError, match=r"cannot write .*No space left on device"):
+    with pytest.raises(ModelFileError, match=r"Cannot write .*No space left on device"):
         model.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name], "a temporary file was left behind"
@@ -248,7 +249,7 @@ def test_permissions_are_those_of_an_ordinary_file_and_no_other_thread_is_laid_o
 
         def write_many():
             for number in range(200):
-                tensor_file.replace(tmp_path / f"model {number % 3}", b"model", durable=False)
+                write_whole(tmp_path / f"model {number % 3}", b"model")
             done.set()
 
         writer = threading.Thread(target=write_many)
@@ -262,7 +263,7 @@ def test_permissions_are_those_of_an_ordinary_file_and_no_other_thread_is_laid_o
         assert modes <= {0o640}
         assert (tmp_path / "model 0").stat().st_mode & 0o777 == 0o640
         (tmp_path / "model 0").chmod(0o600)
-        tensor_file.replace(tmp_path / "model 0", b"newer")
+        write_whole(tmp_path / "model 0", b"newer")
         assert (tmp_path / "model 0").stat().st_mode & 0o777 == 0o600
         assert sorted(path.name for path in tmp_path.iterdir()) == ["model 0", "model 1", "model 2"]
     finally:

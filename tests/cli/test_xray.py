@@ -73,7 +73,7 @@ def test_a_sound_file_is_taken_as_it_is(run, tmp_path):
         (["m.bilstm", "a.txt", "b.txt"], 2, "expected one file, got 2"),
         (["m.bilstm", "a.txt", "--row", "1"], 2, "expected row from 0 to 0, got 1"),
         (["m.bilstm", "a.txt", "-o", "x.doc"], 2, "expected a file that ends in .html"),
-        (["m.bilstm", "a.txt", "-o", "nowhere/x.html"], 1, "cannot write"),
+        (["m.bilstm", "a.txt", "-o", "nowhere/x.html"], 1, "Cannot write"),
         (["m.bilstm", "empty.txt"], 1, "expected lines of text"),
         (["m.bilstm", "blank.txt"], 1, "expected at least one word"),
         (["none.bilstm", "a.txt"], 1, "none.bilstm"),

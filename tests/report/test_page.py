@@ -271,7 +271,7 @@ def test_a_missing_extra_is_told_before_the_work(monkeypatch):
 
 
 def test_a_report_that_cannot_be_written_says_so(tmp_path):
-    with pytest.raises(BilstmError, match="cannot write the report"):
+    with pytest.raises(BilstmError, match="Cannot write"):
         write_report(regressor()[0], path=tmp_path / "nowhere" / "r.html")
 
 

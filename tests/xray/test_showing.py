@@ -211,5 +211,5 @@ def test_what_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(ParameterError, match=r"ends in \.html"):
         found.save(tmp_path / "x.doc")
     for ending in ("html", "npz", "json", "png"):
-        with pytest.raises(BilstmError, match="cannot write"):
+        with pytest.raises(BilstmError, match="Cannot write"):
             found.save(tmp_path / "nowhere" / f"x.{ending}")

@@ -28,6 +28,7 @@ from bilstm.cli.options import (
 )
 from bilstm.cli.output import check_output, notes_of_warnings, talk
 from bilstm.errors import BilstmError, ParameterError
+from bilstm.files.output import beside
 
 if TYPE_CHECKING:
     from bilstm.estimators.base import BiLSTMEstimator
@@ -68,7 +69,7 @@ def run(
 ) -> None:
     """Read, fit, save; the checkpoint lies beside the model file until the model is written."""
     check_output(output)
-    checkpoint = output.with_name(output.name + ".checkpoint")
+    checkpoint = beside(output, ".checkpoint")
     if restart:
         checkpoint.unlink(missing_ok=True)
     work = partial(fit_and_save, kind, data, output, columns, valid, parameters | {"checkpoint": checkpoint}, log_every)

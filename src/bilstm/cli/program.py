@@ -18,7 +18,7 @@ import typer
 from bilstm.cli.export import export, plot, report
 from bilstm.cli.fit import add_fit_commands
 from bilstm.cli.options import TASKS, with_ray_address
-from bilstm.cli.output import made_folder, notes_of_warnings, talk
+from bilstm.cli.output import fault_of_stdout, made_folder, notes_of_warnings, prepare_streams, talk
 from bilstm.cli.predict import evaluate, predict
 from bilstm.cli.serve import serve
 from bilstm.cli.tune import add_tune_commands
@@ -121,6 +121,7 @@ def _words_to_complete() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and turn mistakes into one short paragraph and an exit status."""
+    prepare_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = with_ray_address([word for word in arguments if word != "--debug"])  # it may stand anywhere
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         add_fit_commands(app, words)
         add_tune_commands(app, words)
         with notes_of_warnings():
-            app(arguments)
+            _run(arguments)
     except BilstmError as error:
         if debug:
             raise
@@ -138,11 +139,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         talk("interrupted")
         sys.exit(1)
-    except BrokenPipeError:  # the reader of our stdout has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except Exception as error:
+        reason = fault_of_stdout(error)
         if debug:
             raise
-        talk(f"error: {type(error).__name__}: {error}\nhint: this was not foreseen; --debug shows where it happened")
+        if isinstance(error, BrokenPipeError):
+            pass  # the reader of our stdout has gone, as `head` does, and wants to hear no more
+        elif reason is not None:
+            talk(f"error: Cannot write to standard output: {reason}.\nhint: name a file with -o, which is UTF-8")
+        else:
+            talk(f"error: {type(error).__name__}: {error}")
+            talk("hint: this was not foreseen; --debug shows where it happened")
         sys.exit(1)
+
+
+def _run(arguments: list[str]) -> None:
+    """The command, with all that it printed handed over before its exit status is."""
+    try:
+        app(arguments)
+    except SystemExit:
+        sys.stdout.flush()
+        raise

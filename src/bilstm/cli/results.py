@@ -55,12 +55,12 @@ def _(model: LanguageEstimator, dataset: Dataset, source: str, output: Path | No
     if not model.is_language_:
         write_frame(model.prediction_frame(dataset), output)
     elif has_suffix(Path(source), TABLES):
-        _write(_table(model, dataset, Path(source)), output)
+        write_text(_table(model, dataset, Path(source)), output)
     elif _is_lines(source):
         labels, probabilities = (column.to_list() for column in model.prediction_columns(dataset))
         rows = zip(labels, probabilities, texts_in(dataset), strict=True)
         lines = (f"{_word(label)}\t{_word(probability)}\t{text}\n" for label, probability, text in rows)
-        _write("".join(lines), output)
+        write_text("".join(lines), output)
     else:
         raise DataError(
             f"The ending of {source} does not say whether it is a table or lines of text.",
@@ -74,7 +74,7 @@ def _(model: BiLSTMTagger, dataset: Dataset, source: str, output: Path | None, o
         paint(model, dataset)
         return
     if has_suffix(Path(source), TABLES):
-        _write(_table(model, dataset, Path(source)), output)
+        write_text(_table(model, dataset, Path(source)), output)
         return
     out = io.StringIO(newline="")
     tags = model.predict(dataset)
@@ -84,7 +84,7 @@ def _(model: BiLSTMTagger, dataset: Dataset, source: str, output: Path | None, o
             out.write("\n")
     else:
         write_with_column(Path(source), [tag for names in tags for tag in names], out)
-    _write(out.getvalue(), output)
+    write_text(out.getvalue(), output)
 
 
 @write_predictions.register
@@ -106,7 +106,7 @@ def _(model: BiLSTMTranscriber, dataset: Dataset, source: str, output: Path | No
     else:
         separator = "\t" if ending == ".tsv" else ","
         text = pl.DataFrame(columns_of(names, transcripts)).write_csv(separator=separator)
-    _write(text, output, f": {len(transcripts)} recordings")
+    write_text(text, output, f": {len(transcripts)} recordings")
 
 
 def paint(model: BiLSTMTagger, dataset: Dataset) -> None:
@@ -134,14 +134,6 @@ def paint(model: BiLSTMTagger, dataset: Dataset) -> None:
 
 def _is_lines(source: str) -> bool:
     return source == STDIN or has_suffix(Path(source), (".txt",))
-
-
-def _write(text: str, output: Path | None, what: str = "") -> None:
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        write_text(output, text)
-        talk(f"wrote {output}{what}")
 
 
 def _table(model: LanguageEstimator, dataset: Dataset, path: Path) -> str:

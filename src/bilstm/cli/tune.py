@@ -33,6 +33,7 @@ from bilstm.cli.options import (
 from bilstm.cli.output import check_output, talk
 from bilstm.errors import BilstmError, DataError, ParameterError, from_extra
 from bilstm.estimators.space import in_words
+from bilstm.files.output import beside
 
 if TYPE_CHECKING:
     from bilstm.estimators.base import BiLSTMEstimator
@@ -141,7 +142,7 @@ def run(
 
     for path in [output, *([] if plot is None else [plot])]:
         check_output(path)
-    folder = study or output.with_name(output.name + ".study")
+    folder = study or beside(output, ".study")
     ranges = parsed(search, kind, value_reader)
     twice = [name for name in fixed if name in ranges]
     if twice:
@@ -174,7 +175,7 @@ def run(
             talk("Other processes are still at work on this search; the last of them saves the model.")
             return
         if best == result.best_params:
-            result.copy_checkpoint(output.with_name(output.name + ".checkpoint"))
+            result.copy_checkpoint(beside(output, ".checkpoint"))
         fit_model(kind, data, output, columns, valid, restart=False, log_every=1, **(model | best))
 
 

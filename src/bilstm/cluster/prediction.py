@@ -57,14 +57,10 @@ class FilePredictor:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         source, target = Path(row["source"]), Path(row["target"])
-        unfinished = target.with_name(f"{target.name}.{os.getpid()}.unfinished")
         try:
-            self.predict(source, unfinished)
-            unfinished.replace(target)
+            self.predict(source, target)  # which is written whole or not at all
         except (BilstmError, OSError) as error:
             return row | {"failed": str(error)}
-        finally:
-            unfinished.unlink(missing_ok=True)
         return row | {"failed": ""}
 
 

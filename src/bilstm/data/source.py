@@ -92,6 +92,8 @@ def existing_file(path: str | Path, what: str) -> Path:
         raise DataError(f"expected a file, got a path where there is none ({path})", hint=hint)
     if path.is_dir():
         raise DataError(f"expected a file, got a folder ({path})")
+    if not path.is_file():  # it would be read more than once
+        raise DataError(f"expected a file, got a pipe or a device ({path})", hint="write what it gives to a file first")
     if path.stat().st_size == 0:
         raise DataError(f"expected {what}, got an empty file ({path})")
     return path

@@ -6,8 +6,8 @@ would need a download.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bilstm.data.dataset import Dataset
 from bilstm.demo.bird_calls import as_wav, bird_calls
 from bilstm.demo.invented import invented_reviews, invented_sentences
 from bilstm.errors import DataError
+from bilstm.files.output import write_whole
 
 HOUSES, REVIEWS, SENTENCES, CALLS = (400, 106), (2800, 200), (240, 120), (72, 18)  # to learn from, and new
 LAST_YEAR = 1949  # of the older file of sunspots
@@ -98,10 +99,6 @@ def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, so that half a file is never taken for another's."""
     if path.exists():
         return
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with contextlib.suppress(OSError):  # the writing itself says what is wrong
         path.parent.mkdir(exist_ok=True)
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}", hint="choose another folder with -o") from None
+    write_whole(path, content)

@@ -37,7 +37,7 @@ from bilstm.export.columns import described, encoded, used
 from bilstm.export.forecast import forecast, learns
 from bilstm.export.graph import IR_VERSION, OPSET, Graph
 from bilstm.export.layers import Rows, linear, lstm, pooled, rows, viterbi, whole_rows, word_vectors
-from bilstm.files import tensor_file
+from bilstm.files.output import write_whole
 from bilstm.formatting import listed
 from bilstm.networks.forecast import ForecastNetwork
 from bilstm.networks.network import Network, StepNetwork
@@ -81,7 +81,7 @@ def to_onnx(model: BiLSTMEstimator, path: str | Path) -> Checked | None:
     result = checked(model, content)
     text = json.dumps(spec, ensure_ascii=False, allow_nan=False, indent=1)
     for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
-        tensor_file.replace(target, data)
+        write_whole(target, data, error=ModelFileError, durable=True)
     return result
 
 
@@ -132,7 +132,8 @@ def layer_to_onnx(layer: nn.LSTM, path: str | Path) -> None:
     graph.output("output", read.output, "float", ["B", "T", D * H])
     for name, parts in (("h_n", read.h_n), ("c_n", read.c_n)):
         graph.output(name, graph.add("Concat", *parts, axis=0), "float", [D * layer.num_layers, "B", H])
-    tensor_file.replace(Path(path), graph.model(repr(layer)).SerializeToString())
+    content = graph.model(repr(layer)).SerializeToString()
+    write_whole(Path(path), content, error=ModelFileError, durable=True)
 
 
 def _check_is_lstm(layer: Any) -> None:

@@ -5,11 +5,7 @@ Knows the outer format only; what stands in the header is the business of model_
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ import safetensors.torch
 from torch import Tensor
 
 from bilstm.errors import ModelFileError
+from bilstm.files.output import write_whole
 
 KEY = "bilstm"  # the one entry of safetensors' __metadata__ that this package reads
 MOST_HEADER_BYTES = 100_000_000  # the limit that safetensors itself sets
@@ -33,33 +30,7 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], 
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={KEY: json.dumps(header, allow_nan=False)},
     )
-    replace(path, data, durable=durable)
-
-
-def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write any bytes in the same way: whole or not at all. A new file has the permissions of an ordinary new file,
-    one that was there keeps its own.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        # the kernel applies the umask, which belongs to the whole process: to ask for it is to change it
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
-    except OSError as error:
-        raise ModelFileError(f"cannot write {path}: {error.strerror}", hint="choose another folder") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ModelFileError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+    write_whole(path, data, error=ModelFileError, durable=durable)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from functools import cache, singledispatch
 from pathlib import Path
@@ -17,7 +18,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from bilstm.data.columns import Array
-from bilstm.errors import BilstmError
+from bilstm.errors import DataError
+from bilstm.files.output import write_whole
 from bilstm.formatting import clipped
 from bilstm.plotting.description import SCALES, Axis, Band, Bars, HeatMap, Line, Mark, Panel, Points, Rule, Span, Texts
 
@@ -42,14 +44,23 @@ OTHER_FONTS = (
 MISSING_SIGN = "▯"
 
 
+class Picture(Figure):
+    """A figure that a notebook shows where a cell ends in it, whether or not pyplot was ever asked for one."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        self.savefig(picture, format="png")
+        return picture.getvalue()
+
+
 def to_matplotlib(
     rows: Sequence[Sequence[Panel]], *, size: tuple[float, float], title: str = "", one_legend: bool = False
-) -> Figure:
+) -> Picture:
     """Panels as a figure of so many inches, rows from the top; the spans of a row's panels say how wide each is.
 
     ``one_legend``: that of the first panel, above all where there is no title; others whose names it has have none.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Picture(figsize=size, layout="constrained")
     columns = max(sum(panel.span for panel in row) for row in rows)
     grid = figure.add_gridspec(len(rows), columns, height_ratios=[max(p.height for p in row) for row in rows])
     drawn: list[tuple[Axes, Panel]] = []
@@ -70,14 +81,14 @@ def to_matplotlib(
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure to a file whose ending says the format: png, svg, pdf."""
+    """Write a figure to a file whose ending says the format: png, svg, pdf; without an ending it is png."""
+    picture, path = io.BytesIO(), Path(path)
     try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise BilstmError(f"cannot write the figure {path}: {error.strerror}") from None
+        figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
     except ValueError as error:
         text = str(error).splitlines()[0]
-        raise BilstmError(f"cannot write the figure {path}: {text}", hint="end the name in .png") from None
+        raise DataError(f"Cannot write {path}: {text}.", hint="end the name in .png") from None
+    write_whole(path, picture.getvalue())
 
 
 def _names(panel: Panel) -> set[str]:

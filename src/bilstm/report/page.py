@@ -14,8 +14,9 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from bilstm.data.dataset import Dataset
-from bilstm.errors import BilstmError, from_extra, record_warnings
+from bilstm.errors import from_extra, record_warnings
 from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.files.output import write_whole
 from bilstm.formatting import listed, number, percent
 from bilstm.plotting import charts
 from bilstm.report import classification, forecasting, regression, tagging, transcription  # noqa: F401 (they register)
@@ -54,7 +55,7 @@ def write_report(
     Raises:
         DataError: data without targets, or other data than the estimator reads.
         ExtraError: jinja2 or plotly is missing.
-        BilstmError: the file cannot be written.
+        DataError: the file cannot be written.
 
     The trap: a report on the training data flatters; it says so where it can see it, but not of a part of that data.
 
@@ -64,10 +65,7 @@ def write_report(
     """
     path = Path(path)
     html = report_html(estimator, data, file=file, verbose=verbose)
-    try:
-        path.write_text(html, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise BilstmError(f"cannot write the report {path}: {error.strerror}", hint="choose another file") from None
+    write_whole(path, html.encode())
     return path
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bilstm.errors import BilstmError, ParameterError
+from bilstm.errors import ParameterError
+from bilstm.files.output import write_whole
 from bilstm.formatting import clipped
 from bilstm.plotting.charts import Chart
 from bilstm.plotting.charts import page as page_of
@@ -80,25 +82,23 @@ class XRay(XRayData):
 
         Raises:
             ParameterError: another ending.
-            BilstmError: the file cannot be written.
+            DataError: the file cannot be written.
         """
         path = Path(path)
         ending = ending_of(path)
-        try:
-            if ending in FIGURES:
-                from bilstm.plotting.figures import save_figure
+        if ending in FIGURES:
+            from bilstm.plotting.figures import save_figure
 
-                save_figure(self.plot(), path)
-            elif ending == ".npz":
-                arrays: dict[str, Any] = self.arrays()
-                with path.open("wb") as file:
-                    np.savez_compressed(file, **arrays)
-            elif ending == ".json":
-                path.write_text(json.dumps(self.plain(), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-            else:
-                path.write_text(self.page(), encoding="utf-8")
-        except OSError as error:
-            raise BilstmError(f"cannot write {path}: {error.strerror}", hint="choose another file") from None
+            save_figure(self.plot(), path)
+        elif ending == ".npz":
+            arrays: dict[str, Any] = self.arrays()
+            content = io.BytesIO()
+            np.savez_compressed(content, **arrays)
+            write_whole(path, content.getvalue())
+        elif ending == ".json":
+            write_whole(path, (json.dumps(self.plain(), ensure_ascii=False, allow_nan=False) + "\n").encode())
+        else:
+            write_whole(path, self.page().encode())
 
 
 def ending_of(path: Path) -> str:
