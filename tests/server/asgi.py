@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """What came back; ``read`` are the bytes of the body that the application took."""
+    """What came back; ``read`` are the bytes of the body that it took before it answered."""
 
     status: int
     headers: dict[str, str]
@@ -76,7 +76,7 @@ async def acall(app: Any, method: str, path: str, body: Any = None, **headers: s
         part = next(coming, None)
         if part is None:
             return {"type": "http.request", "body": b"", "more_body": False}
-        read += len(part)
+        read += 0 if sent else len(part)
         return {"type": "http.request", "body": part, "more_body": "transfer-encoding" in named}
 
     async def send(message: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -13,13 +14,14 @@ from bilstm.cli.output import talk
 from bilstm.errors import ParameterError, from_extra
 from bilstm.estimators.signatures import described
 from bilstm.server.settings import Settings
+from bilstm.server.signals import handled, leave
 
 DEFAULT, KINDS = Settings(), get_type_hints(Settings)
 TEXTS = described(Settings)
 TOKEN = "BILSTM_TOKEN"
 NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "python_multipart")
 
-SETTINGS = ("host", "port", "threads", "batch", "timeout")
+SETTINGS = ("host", "port", "uds", "root_path", "forwarded_allow_ips", "threads", "batch", "timeout", "keep_alive")
 LIMITS = (
     "body",
     "rows",
@@ -29,12 +31,13 @@ LIMITS = (
     "requests",
     "queue",
 )  # settings whose options begin with max
-METAVARS = {str: "ADDRESS", float: "SECONDS"}
+METAVARS = {"host": "ADDRESS", "uds": "FILE", "root_path": "PATH", "forwarded_allow_ips": "ADDRESSES", float: "SECONDS"}
 
 
 def setting(name: str) -> Choice:
     """A setting as an option; its help is the setting's own."""
-    info = typer.Option(metavar=METAVARS.get(KINDS[name], "N"), help=TEXTS.get(name))
+    metavar = METAVARS.get(name) or METAVARS.get(KINDS[name], "N")
+    info = typer.Option(metavar=metavar, help=TEXTS.get(name), envvar="PORT" if name == "port" else None)
     return KINDS[name], getattr(DEFAULT, name), info
 
 
@@ -47,7 +50,7 @@ OPTIONS: dict[str, Choice] = {
     **{name: setting(name) for name in SETTINGS},
     **{f"max_{name}": setting(name) for name in LIMITS},
     "token_file": optional(Path, "FILE", f"A file with the token that callers must send; or set {TOKEN}."),
-    "allow_host": optional(list[str], "NAME", "A host name under which a proxy reaches this server (repeatable)."),
+    "allow_host": optional(list[str], "NAME", "A host name, or NAME:PORT, under which a proxy shows it (repeatable)."),
     "page": (bool, DEFAULT.page, typer.Option(help="Serve the page for people, besides the interface for programs.")),
     "access_log": (bool, False, typer.Option("--access-log", help="Write a line to stderr for every request.")),
 }
@@ -64,17 +67,18 @@ def serve(files: list[str], token_file: Path | None, allow_host: list[str] | Non
 
     Example: BILSTM_TOKEN=… bilstm serve prices=v3.bilstm names.bilstm --host 0.0.0.0 --port 8080
     """
-    for module in NEEDED:
-        from_extra(module, "serve")
-    from bilstm.server.models import named
-    from bilstm.server.run import serve as run
+    with handled({signal.SIGTERM: leave}):  # what is imported takes a while
+        for module in NEEDED:
+            from_extra(module, "serve")
+        from bilstm.server.models import named
+        from bilstm.server.run import serve as run
 
-    settings = Settings(
-        token=read_token(token_file),
-        allowed_hosts=tuple(name.lower() for name in allow_host or ()),
-        **{name.removeprefix("max_"): value for name, value in options.items()},
-    )
-    run(named(files), settings, talk)
+        settings = Settings(
+            token=read_token(token_file),
+            allowed_hosts=tuple(allow_host or ()),
+            **{name.removeprefix("max_"): value for name, value in options.items()},
+        )
+        run(named(files), settings, talk)
 
 
 def read_token(path: Path | None) -> str | None:

@@ -12,6 +12,7 @@ import hmac
 import secrets
 import time
 from importlib import resources
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request, cookie_parser
@@ -19,12 +20,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bilstm.server.addresses import address_of, path_of
 from bilstm.server.errors import RequestError, error_response, send_error
 from bilstm.server.routes import route
-from bilstm.server.settings import Settings, is_loopback
+from bilstm.server.settings import Settings, is_loopback, place_of
 
 OPEN = ("/healthz", "/readyz", "/login")  # answered without the token
 COOKIE = "bilstm_session"
+PORTS = {"http": 80, "https": 443}
 
 
 class AccessControl:
@@ -33,6 +36,8 @@ class AccessControl:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
         self.sessions = None if settings.token is None else Sessions(settings.token, settings.session)
+        self.allowed = {place_of(host) for host in settings.allowed_hosts}
+        self.names = {place[0] for place in self.allowed if place is not None}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -40,7 +45,7 @@ class AccessControl:
                 self._check(scope)
         except RequestError as error:
             if error.status == 401 and _is_page_visit(scope):
-                await RedirectResponse("/login", 303)(scope, receive, send)
+                await RedirectResponse(address_of(scope, "/login"), 303)(scope, receive, send)
             else:
                 await send_error(scope, receive, send, error)
             return
@@ -48,17 +53,41 @@ class AccessControl:
 
     def _check(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1")
-        name = hostname(host)
-        # other names than this machine's lead here only when a name server lies
-        if self.settings.is_local and not is_loopback(name) and name.lower() not in self.settings.allowed_hosts:
-            hint = "call it localhost or 127.0.0.1; --allow-host names others"
-            raise RequestError(400, f"expected a Host of this machine, got {host[:100]!r}", hint)
-        _check_origin(scope, headers, host)
-        if self.sessions is not None and scope["path"] not in OPEN and not self.sessions.knows(headers):
+        hosts = _hosts_of(headers)
+        for host in hosts if self.settings.is_local else ():
+            name = (place_of(host) or ("",))[0]
+            # other names than this machine's lead here only when a name server lies
+            if not is_loopback(name) and name not in self.names:
+                hint = "call it localhost or 127.0.0.1; --allow-host names others"
+                raise RequestError(400, f"expected a Host of this machine, got {host[:100]!r}", hint)
+        self._check_origin(scope, headers, hosts)
+        if self.sessions is not None and path_of(scope) not in OPEN and not self.sessions.knows(headers):
             hint = "send the header Authorization: Bearer TOKEN; browsers sign in at /login"
             asks = {"www-authenticate": "Bearer"}
             raise RequestError(401, "expected the token, got none that is right", hint, headers=asks)
+
+    def _check_origin(self, scope: Scope, headers: dict[bytes, bytes], hosts: list[str]) -> None:
+        """Refuse what a page of another server makes a browser send, but links to here; programs send no Origin."""
+        origin = headers.get(b"origin")
+        if origin is None:
+            is_link = _is_read(scope) and headers.get(b"sec-fetch-mode") == b"navigate"
+            # same-origin is this very server, none is typed by the user
+            if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none") and not is_link:
+                raise RequestError(403, "expected a request from this server's own pages, got one from another site")
+            return
+        came = origin.decode("latin-1")
+        scheme, _, host = came.partition("://")
+        place = place_of(host) if scheme in PORTS else None
+        if place is not None and not (scheme == "http" and scope["scheme"] in ("https", "wss")):
+            name, port = place[0], place[1] or PORTS[scheme]
+            own = [place_of(host) for host in hosts]  # a port that is not said is that of the page's scheme
+            if any(one is not None and (one[0], one[1] or PORTS[scheme]) == (name, port) for one in own):
+                return
+            if (name, None) in self.allowed or (name, port) in self.allowed:
+                return
+        message = f"expected a request from this server's own pages, got one from {came[:100]!r}"
+        behind = "" if place is None else f"; for a proxy that serves it there, start it with --allow-host {host[:100]}"
+        raise RequestError(403, message, f"use it from a program{behind}")
 
 
 class Sessions:
@@ -95,37 +124,22 @@ class Sessions:
         return hmac.digest(self._key, end.encode(), "sha256").hex()
 
 
-def hostname(host: str) -> str:
-    """The name in a Host header, without its port.
-
-    Example:
-        >>> hostname("localhost:8000"), hostname("[::1]:8000"), hostname("::1")
-        ('localhost', '::1', '::1')
-    """
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0] if host.count(":") == 1 else host
-
-
-def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
-    """Refuse what a page of another server makes a browser send, but links to here; programs send no Origin."""
-    origin = headers.get(b"origin")
-    if origin is None:
-        is_link = _is_read(scope) and headers.get(b"sec-fetch-mode") == b"navigate"
-        # same-origin is this very server, none is typed by the user
-        if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none") and not is_link:
-            raise RequestError(403, "expected a request from this server's own pages, got one from another site")
-        return
-    came = origin.decode("latin-1")
-    scheme, _, place = came.partition("://")
-    if scheme not in ("http", "https") or place.lower() != host.lower():
-        message = f"expected a request from this server's own pages, got one from {came[:100]!r}"
-        raise RequestError(403, message, "use it from a program")
+def _hosts_of(headers: dict[bytes, bytes]) -> list[str]:
+    """The Host, and what a trusted proxy says that it was asked for; of several proxies the nearest is heard."""
+    host, forwarded, port = (
+        headers.get(name, b"").decode("latin-1").rpartition(",")[2].strip()
+        for name in (b"host", b"x-forwarded-host", b"x-forwarded-port")
+    )
+    seen = forwarded or host
+    place = place_of(seen)
+    if port.isdecimal() and place is not None and place[1] is None:
+        seen = f"{seen}:{port}"
+    return [host] if seen == host else [host, seen]
 
 
 def _is_page_visit(scope: Scope) -> bool:
     accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"")
-    return _is_read(scope) and b"text/html" in accepted and not scope["path"].startswith("/v1/")
+    return _is_read(scope) and b"text/html" in accepted and not path_of(scope).startswith("/v1/")
 
 
 def _is_read(scope: Scope) -> bool:
@@ -147,11 +161,11 @@ def login_routes(settings: Settings) -> list[Route]:
     sessions = None if settings.token is None else Sessions(settings.token, settings.session)
 
     async def show(request: Request) -> Response:
-        return RedirectResponse("/", 303) if sessions is None else _page()
+        return RedirectResponse(address_of(request.scope, "/"), 303) if sessions is None else _page()
 
     async def sign_in(request: Request) -> Response:
         if sessions is None:
-            return RedirectResponse("/", 303)
+            return RedirectResponse(address_of(request.scope, "/"), 303)
         body = b""
         async for part in request.stream():
             body += part
@@ -161,17 +175,22 @@ def login_routes(settings: Settings) -> list[Route]:
         if not sessions.is_token(shown.encode(errors="replace")):
             await asyncio.sleep(PAUSE)
             return _page("<p role='alert'>That is not the token.</p>\n", 401)
-        answer = RedirectResponse("/", 303)
+        answer = RedirectResponse(address_of(request.scope, "/"), 303)
         is_secure, seconds = request.url.scheme == "https", int(sessions.seconds)
-        answer.set_cookie(COOKIE, sessions.new(), max_age=seconds, httponly=True, samesite="strict", secure=is_secure)
+        answer.set_cookie(COOKIE, sessions.new(), max_age=seconds, secure=is_secure, **_kept(request))
         return answer
 
     async def sign_out(request: Request) -> Response:
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        answer = RedirectResponse(address_of(request.scope, "/login"), 303)
+        answer.delete_cookie(COOKIE, **_kept(request))
         return answer
 
     return [route("/login", GET=show, POST=sign_in), route("/logout", POST=sign_out)]
+
+
+def _kept(request: Request) -> dict[str, Any]:
+    """How a browser keeps the session: for this server's own addresses alone, and out of reach of scripts."""
+    return {"path": address_of(request.scope, "") or "/", "httponly": True, "samesite": "strict"}
 
 
 def _page(note: str = "", status: int = 200) -> HTMLResponse:

@@ -16,21 +16,29 @@ from starlette.responses import RedirectResponse, Response
 
 from bilstm.errors import BilstmError
 from bilstm.server.access import AccessControl, login_routes
+from bilstm.server.addresses import Forwarded, address_of, path_of
 from bilstm.server.errors import RequestError, as_request_error, error_response
-from bilstm.server.middleware import Limits, Monitoring
+from bilstm.server.middleware import Limits, Monitoring, route_of
 from bilstm.server.models import Models, watch
 from bilstm.server.routes import api_routes, docs_routes, route
 from bilstm.server.settings import Settings
 
+IDLE = 1.0  # seconds in which threads without work end
+
 
 def create_app(models: Models, settings: Settings) -> Starlette:
-    """The application for some models, which are closed when it ends.
+    """The application for some models, which are closed when it ends; another application may mount it.
 
-    The trap: the page keeps its state in the process, so that only one application of a process can have it.
+    The trap: an application that mounts it has to run its lifespan too, which looks at the files and begins the page::
+
+        host = Starlette(routes=[Mount("/ml", app)], lifespan=lambda _: app.router.lifespan_context(app))
+
+    The page keeps its state in the process, so that only one application of a process can have it.
     """
     app = Starlette(
         routes=[*api_routes(models, settings), *docs_routes(), *login_routes(settings)],
         middleware=[  # the first stands outermost
+            Middleware(Forwarded, settings=settings),
             Middleware(Monitoring, settings=settings, metrics=models.metrics),
             Middleware(Limits, settings=settings),
             Middleware(AccessControl, settings=settings),
@@ -38,7 +46,8 @@ def create_app(models: Models, settings: Settings) -> Starlette:
         exception_handlers={BilstmError: on_error, HTTPException: _on_http_exception},
         lifespan=_lifespan(models, settings),
     )
-    app.state.ready = False
+    app.router.redirect_slashes = False  # which leads to the Host that a proxy calls; see _on_http_exception
+    app.state.ready = True  # its models are loaded
     if settings.page and find_spec("nicegui"):
         from bilstm.server.page.home import mount
 
@@ -46,7 +55,7 @@ def create_app(models: Models, settings: Settings) -> Starlette:
     else:
 
         async def to_docs(request: Request) -> Response:
-            return RedirectResponse("/docs")
+            return RedirectResponse(address_of(request.scope, "/docs"))
 
         app.router.routes.append(route("/", GET=to_docs))
     return app
@@ -57,7 +66,6 @@ def _lifespan(models: Models, settings: Settings) -> Callable[[Starlette], Abstr
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await models.warm_up()
         watching = asyncio.create_task(watch(models, settings.watch)) if settings.watch else None
-        app.state.ready = True
         try:
             yield
         finally:
@@ -66,7 +74,7 @@ def _lifespan(models: Models, settings: Settings) -> Callable[[Starlette], Abstr
                 watching.cancel()
                 with suppress(asyncio.CancelledError):
                     await watching
-            await asyncio.to_thread(models.close, settings.shutdown_timeout)
+            await asyncio.to_thread(models.close, IDLE)  # all requests have their answers
 
     return lifespan
 
@@ -76,8 +84,11 @@ async def on_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What the router refuses, in the shape of all errors."""
+    """What the router refuses, in the shape of all errors; a slash too many is taken away."""
     assert isinstance(error, HTTPException)
+    path = path_of(request.scope).rstrip("/")
+    if error.status_code == 404 and path_of(request.scope) == f"{path}/" and route_of(path) == path:
+        return RedirectResponse(address_of(request.scope, path))
     phrase = HTTPStatus(error.status_code).phrase
     message, hint = f"expected another request, got one that is answered with {phrase}", None
     if error.status_code == 404:

@@ -43,6 +43,11 @@ def invalid(message: str, field: str | None = None, hint: str | None = None) -> 
     return RequestError(422, message, hint, field=field)
 
 
+def ended() -> RequestError:
+    """What came while the server ends, and cannot be answered any more."""
+    return RequestError(503, "expected a server that goes on, got one that ends", headers={"retry-after": "5"})
+
+
 def as_request_error(error: BaseException) -> RequestError:
     """Any error as what a caller is told: the caller's mistake in full, one of ours without its inside."""
     if isinstance(error, RequestError):

@@ -10,10 +10,12 @@ import logging
 import math
 import sys
 import time
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bilstm.server.errors import RequestError, send_error
+from bilstm.server.addresses import path_of
+from bilstm.server.errors import RequestError, ended, send_error
 from bilstm.server.metrics import Metrics
 from bilstm.server.settings import Settings
 
@@ -67,7 +69,7 @@ class Monitoring:
                 status = message["status"]
                 headers = list(message.get("headers", ()))
                 has = {name.lower() for name, _ in headers}
-                wanted = [*HEADERS, (b"content-security-policy", policy_of(scope["path"]))]
+                wanted = [*HEADERS, (b"content-security-policy", policy_of(path_of(scope)))]
                 message = {**message, "headers": headers + [pair for pair in wanted if pair[0] not in has]}
             await send(message)
 
@@ -84,7 +86,7 @@ class Monitoring:
             self._count(scope, status, time.perf_counter() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        self.metrics.answered(route_of(scope["path"]), scope["method"], status, seconds)
+        self.metrics.answered(route_of(path_of(scope)), scope["method"], status, seconds)
         if self.settings.access_log:
             client, stamp = (scope.get("client") or ("-", 0))[0], time.strftime("%Y-%m-%dT%H:%M:%S%z")
             line = f"{stamp} {client} {scope['method']} {_raw_path(scope)} {status} {1000 * seconds:.1f} ms"
@@ -119,13 +121,15 @@ def route_of(path: str) -> str:
 # --- what a request may cost: how many at a time, how many bytes, how many seconds ---------------------------------
 
 API = "/v1/"
-CLOSE = {"connection": "close"}  # what else the caller would send is not read
-SMALL = 64 * 2**10  # bytes of an unread body for which a connection is kept all the same
+SMALL = 64 * 2**10  # bytes of an unread body for which a connection is kept
+# seconds for which the rest of a body is still taken once it was refused, and for which nothing may come of it: who
+# closes before has the system throw away the answer that the caller has not read; the numbers are nginx's
+LINGER, SILENCE = 30.0, 5.0
 SLACK = 10.0  # seconds beside those of body and answer, for the caller to take the answer
 
 
 class Limits:
-    """Refuses bodies that are too large (413) or too slow (408), and requests that are too many at a time (429)."""
+    """Refuses bodies that are too large (413), too slow (408) or compressed (415), and requests too many (429)."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
@@ -136,14 +140,22 @@ class Limits:
             await self.app(scope, receive, send)
             return
         request = _LimitedRequest(self.settings, scope, receive, send)
+        try:
+            await self._answer(request, scope)
+        except asyncio.CancelledError:  # the server's time to end is over
+            await request.send_error(ended())
+            raise
+        await request.linger()
+
+    async def _answer(self, request: _LimitedRequest, scope: Scope) -> None:
         if request.error is not None:
-            await send_error(scope, receive, send, request.error)
-        elif not scope["path"].startswith(API):
+            await request.send_error(request.error)
+        elif not path_of(scope).startswith(API):
             await request.run(self.app)
         elif self.in_progress >= self.settings.requests:
             message = f"expected at most {self.settings.requests} requests at a time, got one more"
             error = RequestError(429, message, "try again in a moment", headers={"retry-after": "1"})
-            await send_error(scope, receive, request.send, error)
+            await request.send_error(error)
         else:
             self.in_progress += 1
             try:
@@ -167,8 +179,8 @@ class _LimitedRequest:
         self.error: RequestError | None = None
         self._scope, self._receive, self._send = scope, receive, send
         self._bytes = 0
-        self._has_begun = False
-        self._announced = self._length()
+        self._has_begun = self._is_closing = False
+        self._announced = self._length()  # bytes; infinity where the connection is not kept whatever comes
         self._is_whole = self._announced == 0
         self._end = asyncio.get_running_loop().time() + settings.body_timeout
 
@@ -176,15 +188,20 @@ class _LimitedRequest:
         """Bytes of the body by its head; infinity where that does not say. Refuses before a byte of it is read."""
         length: float = 0
         for name, value in self._scope["headers"]:
-            if name == b"transfer-encoding":
-                length = math.inf
+            if name in (b"content-encoding", b"transfer-encoding"):
+                length = math.inf if name == b"transfer-encoding" else length
+                codings = {one.strip().lower() for one in value.decode("latin-1").split(",")}
+                if further := codings - {"", "identity", "chunked"}:
+                    message = f"expected a body as it is, got one compressed by {', '.join(sorted(further))[:100]!r}"
+                    headers = {"accept-encoding": "identity"}
+                    self.error = RequestError(415, message, "send it without Content-Encoding", headers=headers)
             elif name != b"content-length":
                 continue
             elif not value.isdigit():
-                self.error = RequestError(
-                    400, "expected content-length to be a number, got something else", headers=CLOSE
-                )
+                length = math.inf
+                self.error = RequestError(400, "expected content-length to be a number, got something else")
             elif len(value) > 18 or int(value) > self.settings.body:
+                length = math.inf
                 self.error = self._too_large()
             else:
                 length = max(length, int(value))
@@ -201,8 +218,8 @@ class _LimitedRequest:
 
     async def send_error(self, error: RequestError) -> None:
         if not self._has_begun:
-            self._has_begun = True
-            await send_error(self._scope, self._receive, self._send, error)
+            self.error = None  # this is the response
+            await send_error(self._scope, self._receive, self.send, error)
 
     async def receive(self) -> Message:
         if self._is_whole:
@@ -212,7 +229,8 @@ class _LimitedRequest:
                 message = await self._receive()
         except TimeoutError:
             text = f"expected the whole body within {self.settings.body_timeout:g} seconds, got a part of it"
-            self.error = RequestError(408, text, headers=CLOSE)
+            self._announced = math.inf
+            self.error = RequestError(408, text)
             raise self.error from None
         if message["type"] == "http.request":
             self._bytes += len(message.get("body", b""))
@@ -227,11 +245,27 @@ class _LimitedRequest:
         if self.error is not None and not self._has_begun:
             return
         if not self._has_begun and not self._is_whole and self._announced > SMALL:
+            self._is_closing = True
             message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         self._has_begun = True
+        if self._is_closing and message["type"] == "http.response.body":
+            message = {**message, "more_body": True}  # the server closes at the end: see linger
         await self._send(message)
+
+    async def linger(self) -> None:
+        """Take what still comes of a body that was not read, so that its sender gets to read the answer."""
+        if not self._is_closing:
+            return
+        now = asyncio.get_running_loop().time
+        end = now() + LINGER
+        with suppress(TimeoutError):
+            while not self._is_whole and now() < end:
+                async with asyncio.timeout(SILENCE):
+                    message = await self._receive()
+                self._is_whole = not message.get("more_body", False)  # also where the caller has gone
+        await self._send({"type": "http.response.body", "body": b""})
 
     def _too_large(self) -> RequestError:
         hint = "send less at a time, or raise --max-body where the server runs"
         message = f"expected a body of at most {self.settings.body} bytes, got more"
-        return RequestError(413, message, hint, headers=CLOSE)
+        return RequestError(413, message, hint)

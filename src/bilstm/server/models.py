@@ -19,10 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bilstm.errors import BilstmError, ParameterError, did_you_mean
+from bilstm.errors import BilstmError, ModelFileError, ParameterError, did_you_mean
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.loading import load
-from bilstm.server.errors import RequestError
+from bilstm.server.errors import RequestError, ended
 from bilstm.server.formats import Format, format_of
 from bilstm.server.metrics import Metrics
 from bilstm.server.settings import LARGE, Settings
@@ -55,7 +55,8 @@ class Served:
         check = self.format.check
         return await self.worker.predict(check(rows) if size <= LARGE else await asyncio.to_thread(check, rows))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, root: str = "") -> dict[str, Any]:
+        """What is told of it below the prefix ``root``."""
         model = self.estimator
         classes = getattr(model, "classes_", None)
         return {
@@ -67,7 +68,7 @@ class Served:
             "epochs": len(model.history_),
             "metrics": {n: v if v == v else None for n, v in model.metrics_.items()},
             "loaded_at": self.loaded_at.isoformat(timespec="seconds"),
-            "predict": f"/v1/models/{self.name}/predict",
+            "predict": f"{root}/v1/models/{self.name}/predict",
         }
 
 
@@ -92,7 +93,8 @@ class Models:
         self.settings = settings
         self.metrics = metrics or Metrics()
         self.version = 0  # grows with every load, so that what is made of the models can be kept until then
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held for moments, never while a file is opened
+        self._loading: dict[str, threading.Thread] = {}  # the latest of each model
         self._served: dict[str, Served] = {}
         self._refused: dict[str, Mark] = {}  # files that could not be loaded, so that they are not tried every second
         try:
@@ -128,29 +130,49 @@ class Models:
                 return await served.predict(rows, size)
             except Closed:
                 if self.get(name) is served:
-                    raise RequestError(503, "expected a server that goes on, got one that ends") from None
+                    raise ended() from None
 
     def reload(self, *, changed: bool = False) -> list[str]:
         """Load all files, or those that ``changed``, and say which; a bad one is logged and the old model stays."""
+        before = dict(self._served)
+        for thread in self.begin_reload(changed=changed):
+            thread.join()
+        return [name for name, old in before.items() if self._served[name] is not old]
+
+    def begin_reload(self, *, changed: bool = False) -> list[threading.Thread]:
+        """As :meth:`reload`, waiting for nothing: a file on a share that does not answer keeps its own model alone.
+
+        Nor does such a thread keep the process from ending. No model is loaded twice at a time.
+        """
         with self._lock:
-            loaded = []
-            for name, old in list(self._served.items()):
-                mark = mark_of(old.path)
-                if changed and (mark in (old.mark, self._refused.get(name)) or mark is None):
+            for name in self._served:
+                earlier = self._loading.get(name)
+                if changed and earlier is not None and earlier.is_alive():
                     continue
-                try:
-                    self._served[name] = self._load(name, old.path)
-                except Exception as error:  # whatever a file does, the others are looked at too
-                    self._refused[name] = mark or old.mark
-                    self.metrics.reload_failures.labels(name).inc()
-                    log.error("model %s stays as it was: %s", name, error, exc_info=not isinstance(error, BilstmError))
-                    continue
-                self._refused.pop(name, None)
-                self.version += 1
-                old.worker.close()  # answers what it has accepted
-                loaded.append(name)
-                log.info("model %s was loaded anew from %s", name, old.path)
-            return loaded
+                loading = threading.Thread(target=self._reload, args=(name, changed, earlier), daemon=True)
+                self._loading[name] = loading
+                loading.start()
+            return list(self._loading.values())
+
+    def _reload(self, name: str, changed: bool, after: threading.Thread | None) -> None:
+        if after is not None:
+            after.join()
+        old, mark = self._served[name], None
+        try:
+            mark = mark_of(old.path)
+            if changed and (mark in (old.mark, self._refused.get(name)) or mark is None):
+                return
+            self._served[name] = self._load(name, old.path)
+        except Exception as error:  # whatever a file does
+            self._refused[name] = mark or old.mark
+            self.metrics.reload_failures.labels(name).inc()
+            log.error("model %s stays as it was: %s", name, error, exc_info=not isinstance(error, BilstmError))
+            return
+        self._refused.pop(name, None)
+        with self._lock:
+            self.version += 1
+        old.worker.close()  # answers what it has accepted
+        log.info("model %s was loaded anew from %s", name, old.path)
 
     async def warm_up(self) -> None:
         """Let every model predict once, so that the first request is as quick as the next."""
@@ -172,6 +194,8 @@ class Models:
 
     def _load(self, name: str, path: Path) -> Served:
         mark = mark_of(path)
+        if mark is not None and not path.is_file() and not path.is_dir():  # a pipe or a device might never end
+            raise ModelFileError(f"expected a model file, got a path that is no regular file: {path}")
         with self.metrics.load_seconds.labels(name).time():
             estimator: BiLSTMEstimator = load(path)
             format = format_of(estimator, self.settings)
@@ -216,6 +240,6 @@ async def watch(models: Models, seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:
-            await asyncio.to_thread(models.reload, changed=True)
-        except Exception:
+            models.begin_reload(changed=True)
+        except Exception:  # no thread can be had, for instance
             log.exception("the model files could not be looked at")

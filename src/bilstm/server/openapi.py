@@ -26,7 +26,7 @@ REFUSED = {
     405: "The method is another one.",
     408: "The head or the body came too slowly.",
     413: "The body, or the sound in it, is too large.",
-    415: "The body is of another kind.",
+    415: "The body is of another kind, or compressed.",
     422: "A value in the body is wrong; the error names its field.",
     429: "Too many requests at a time; Retry-After says when to try again.",
     431: "The head is too large.",
@@ -39,7 +39,8 @@ PREDICTING = (*READING, 404, 415, 422)
 TASKS = [kind.task for kind in output_format.registry if issubclass(kind, BiLSTMEstimator)]
 
 
-def document(models: Models, settings: Settings) -> dict[str, Any]:
+def document(models: Models, settings: Settings, root: str = "") -> dict[str, Any]:
+    """The description of the API as it is served below the prefix ``root``."""
     served = [models.get(name) for name in models.names()]
     paths = {f"/v1/models/{quote(one.name, safe='')}/predict": {"post": _predict(one, settings)} for one in served}
     description: dict[str, Any] = {
@@ -53,6 +54,8 @@ def document(models: Models, settings: Settings) -> dict[str, Any]:
         "paths": paths | _facts(served),
         "components": {"schemas": {"Error": ERROR, "Model": MODEL}},
     }
+    if root:
+        description["servers"] = [{"url": root}]
     if settings.token is not None:
         description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         description["security"] = [{"token": []}]

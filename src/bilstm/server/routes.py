@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from bilstm.errors import ExtraError, did_you_mean, from_extra
+from bilstm.server.addresses import address_of
 from bilstm.server.errors import RequestError, invalid
 from bilstm.server.formats.inputs import JSON, MULTIPART
 from bilstm.server.formats.values import LIKELY, kind_of
@@ -54,7 +55,7 @@ def route(path: str, **endpoints: Endpoint) -> Route:
 
 
 def api_routes(models: Models, settings: Settings) -> list[Route]:
-    described: tuple[int, bytes] = (-1, b"")  # version of the models, and their description
+    described: tuple[tuple[int, str], bytes] = ((-1, ""), b"")  # version of the models, prefix, and the description
 
     async def predict(request: Request) -> Response:
         name = request.path_params["name"]
@@ -63,10 +64,11 @@ def api_routes(models: Models, settings: Settings) -> list[Route]:
         return as_json({"predictions": await models.predict(name, rows, size)})
 
     async def all_models(request: Request) -> Response:
-        return as_json({"models": [models.get(name).facts() for name in models.names()]})
+        root = address_of(request.scope, "")
+        return as_json({"models": [models.get(name).facts(root) for name in models.names()]})
 
     async def one_model(request: Request) -> Response:
-        return as_json(models.get(request.path_params["name"]).facts())
+        return as_json(models.get(request.path_params["name"]).facts(address_of(request.scope, "")))
 
     async def health(request: Request) -> Response:
         return as_json({"status": "ok"})
@@ -81,8 +83,10 @@ def api_routes(models: Models, settings: Settings) -> list[Route]:
 
     async def description(request: Request) -> Response:
         nonlocal described
-        if described[0] != models.version:
-            described = models.version, orjson.dumps(document(models, settings), option=orjson.OPT_NON_STR_KEYS)
+        made_for = models.version, address_of(request.scope, "")
+        if described[0] != made_for:
+            content = document(models, settings, made_for[1])
+            described = made_for, orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
         return Response(described[1], media_type=JSON)
 
     async def not_found(request: Request) -> Response:

@@ -6,6 +6,7 @@ Knows uvicorn; knows no route and no model.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import signal
@@ -13,10 +14,12 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,11 +28,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from bilstm.errors import BilstmError, DataError
 from bilstm.server.app import create_app
 from bilstm.server.errors import RequestError, error_json
+from bilstm.server.middleware import SILENCE
 from bilstm.server.models import Models
 from bilstm.server.settings import Settings
+from bilstm.server.signals import Handler, handled, leave, leave_in
 
 LARGEST_MESSAGE = 2**20  # bytes of a websocket's message; the page's are small, files come by HTTP
 WAITING = 1024  # connections that wait to be accepted
+MARGIN = 2.0  # seconds beside those for requests, in which all the rest ends
+Result = TypeVar("Result")
 
 
 def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], None]) -> None:
@@ -41,8 +48,8 @@ def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], No
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("bilstm").setLevel(logging.INFO)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    with _listener(settings) as listener:
-        models = Models(files, settings)
+    with _listener(settings) as listener, handled({signal.SIGTERM: lambda *_: _leave(settings)}):
+        models = _in_thread(partial(Models, files, settings))
         app = create_app(models, settings)
         server = uvicorn.Server(_config(app, settings))
         inner = app.router.lifespan_context
@@ -51,7 +58,7 @@ def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], No
         @asynccontextmanager
         async def lifespan(app: Starlette) -> AsyncIterator[None]:
             nonlocal failure
-            with _signal_handlers(server, models):
+            with handled(_handlers(server, models, settings)):
                 try:
                     async with inner(app):
                         listener.listen(WAITING)
@@ -68,6 +75,29 @@ def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], No
             reason = f"{type(failure).__name__}: {failure}" if failure is not None else "it ended"
             message = f"expected a server that starts, got an error on its way ({reason})"
             raise BilstmError(message) from failure
+        if threading.current_thread() is threading.main_thread():
+            _leave(settings)
+
+
+def _in_thread(work: Callable[[], Result]) -> Result:
+    """The result of some work. Signals are handled meanwhile, also where it waits for a disk that does not answer."""
+    result: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(context.run(work))
+        except BaseException as error:
+            result.set_exception(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=run, name="bilstm-start", daemon=True).start()
+    return result.result()
+
+
+def _leave(settings: Settings) -> None:
+    if settings.uds is not None:
+        Path(settings.uds).unlink(missing_ok=True)
+    leave()
 
 
 def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
@@ -80,64 +110,91 @@ def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,  # whoever calls could claim to be another
         server_header=False,
-        timeout_keep_alive=int(settings.head_timeout),
         timeout_graceful_shutdown=int(settings.shutdown_timeout),
         backlog=WAITING,
     )
 
 
-@contextmanager
-def _signal_handlers(server: uvicorn.Server, models: Models) -> Iterator[None]:
-    """Handle signals while the application lives.
+def _handlers(server: uvicorn.Server, models: Models, settings: Settings) -> dict[int, Handler]:
+    """What signals do while the application lives.
 
     Uvicorn's own handlers would raise the signal again at the end, so that the exit status would not be 0.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def end(number: int, frame: FrameType | None) -> None:
-        if server.should_exit and number == signal.SIGINT:  # asked a second time
+        if not server.should_exit:
+            leave_in(settings.shutdown_timeout + MARGIN, partial(_leave, settings))
+        elif number == signal.SIGINT:  # asked a second time
             server.force_exit = True
         server.should_exit = True
 
     def reload(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=models.reload, name="bilstm-reload", daemon=True).start()
+        threading.Thread(target=models.begin_reload, name="bilstm-reload", daemon=True).start()
 
-    handlers = {signal.SIGINT: end, signal.SIGTERM: end}
+    handlers: dict[int, Handler] = {signal.SIGINT: end, signal.SIGTERM: end}
     if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = reload
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handlers
 
 
 def _first_line(listener: socket.socket, models: Models, settings: Settings) -> str:
+    token = "callers need the token" if settings.token is not None else "no token, this machine only"
+    if settings.uds is not None:
+        return f"serving {', '.join(models.names())} at unix:{settings.uds} ({token})"
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    token = "callers need the token" if settings.token is not None else "no token, this machine only"
     return f"serving {', '.join(models.names())} at http://{shown}:{port} ({token})"
 
 
-def _listener(settings: Settings) -> socket.socket:
+@contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
     """The socket, before models are loaded: a taken port is known at once, and a killed server's can be taken again."""
     try:
-        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = addresses[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            if os.name == "posix":
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except OSError:
-            listener.close()
-            raise
+        listener = _bound(settings) if settings.uds is None else _bound_file(settings.uds)
     except OSError as error:
-        hint = "choose another --port; --port 0 takes a free one"
-        raise DataError(f"cannot listen at {settings.host}:{settings.port}: {error.strerror}", hint) from None
+        where, hint = f"{settings.host}:{settings.port}", "choose another --port; --port 0 takes a free one"
+        if settings.uds is not None:
+            where, hint = settings.uds, "choose another --uds, in a folder that there is"
+        raise DataError(f"cannot listen at {where}: {error.strerror or error}", hint) from None
+    try:
+        yield listener
+    finally:
+        listener.close()
+        if settings.uds is not None:
+            Path(settings.uds).unlink(missing_ok=True)
+
+
+def _bound(settings: Settings) -> socket.socket:
+    addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = addresses[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _bound_file(path: str) -> socket.socket:
+    """A Unix socket, in place of one that nobody listens to; who may open its folder may ask."""
+    with socket.socket(socket.AF_UNIX) as other:
+        try:
+            other.connect(path)
+        except ConnectionRefusedError:
+            if Path(path).is_socket():
+                Path(path).unlink()
+        except OSError:
+            pass  # there is none, or bind says what is wrong with it
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(path)
+        os.chmod(path, 0o666)  # as uvicorn does: a proxy has a user of its own
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
@@ -157,6 +214,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.timeout_keep_alive = self.settings.keep_alive  # type: ignore[assignment]
+        self._is_refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = False
         self._bytes = 0  # of the head, as far as it has come
@@ -169,6 +228,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.connections) > self.settings.connections:
             message = f"expected at most {self.settings.connections} connections, got one more"
             self._refuse(RequestError(503, message, "try again in a moment", headers={"retry-after": "1"}))
+            self.transport.close()  # a further one is not kept for anything
         else:
             self._await_head()
 
@@ -178,9 +238,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count the bytes of a head while it comes; those of a body are counted where it is read."""
-        if self.transport.is_closing():
+        if self._is_refused or self.transport.is_closing():
             return
         super().data_received(data)
+        if self._is_idle and not self._in_head and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
         if self._in_head:
             self._bytes += len(data)
             if self._bytes > self.settings.header and not self.transport.is_closing():
@@ -211,9 +273,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_last = True
         self.loop.call_later(ON_ITS_WAY, self._close_if_idle)
 
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
     def _close_if_idle(self) -> None:
-        is_idle = self.cycle is None or self.cycle.response_complete
-        if is_idle and not self.transport.is_closing():
+        if self._is_idle and not self.transport.is_closing():
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -245,4 +310,6 @@ class LimitedProtocol(HttpToolsProtocol):
         headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
         head = "".join(f"{name}: {value}\r\n" for name, value in (headers | error.headers).items())
         self.transport.write(STATUS_LINE[error.status] + head.encode() + b"\r\n" + body)
-        self.transport.close()
+        self._is_refused = True
+        self.transport.write_eof()  # closed at once, what the caller still sends would make it lose the answer
+        self.loop.call_later(SILENCE, self.transport.close)

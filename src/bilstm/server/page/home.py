@@ -20,10 +20,12 @@ from fastapi import FastAPI
 from nicegui import Client, core, ui
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bilstm.errors import BilstmError
+from bilstm.server.addresses import address_of, path_of
 from bilstm.server.errors import RequestError
 from bilstm.server.models import Models, Served
 from bilstm.server.page import widgets
@@ -70,18 +72,26 @@ def mount(app: Starlette, models: Models, settings: Settings) -> None:
 
 
 class Gate:
-    """Lets requests for the page and its parts through to NiceGUI; any other path is none of its."""
+    """Lets requests for the page and its parts through to NiceGUI; any other path is none of its.
+
+    HEAD asks for the page without opening a tab, and is unknown to some of its parts: those see a GET.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
+        path, is_head = path_of(scope), scope.get("method") == "HEAD"
+        if path == "/" and is_head:
+            await StreamingResponse(iter(()), media_type="text/html")(scope, receive, send)
+            return
         if path == "/" and len(Client.instances) >= MOST_TABS:
             message = f"expected at most {MOST_TABS} open tabs, got one more"
             raise RequestError(503, message, "try again in a minute", headers={"retry-after": "60"})
         if path in ("/", "/favicon.ico") or path.startswith("/_nicegui"):
-            await self.app(scope, receive, send)
+            if path.startswith("/_nicegui/"):  # files, which NiceGUI lets browsers keep where it sees no prefix
+                scope = {**scope, "path": path, "root_path": ""}
+            await self.app({**scope, "method": "GET"} if is_head else scope, receive, send)
         elif scope["type"] == "http":
             raise HTTPException(404)
         else:
@@ -90,7 +100,7 @@ class Gate:
 
 # --- one open tab --------------------------------------------------------------------------------------------
 
-SIGN_OUT = '<form method="post" action="/logout"><button class="sign-out">Sign out</button></form>'
+SIGN_OUT = '<form method="post" action="{}"><button class="sign-out">Sign out</button></form>'
 THEMES = [(None, "brightness_auto", "as the system"), (False, "light_mode", "light"), (True, "dark_mode", "dark")]
 LOADED_ANEW = "The model was loaded anew since this page was drawn. This is its form now; please ask again."
 TOGETHER = 100  # rows of a file that are predicted together
@@ -160,7 +170,8 @@ class Visit:
             ui.link("API", "/docs")
             theme_button()
             if self.settings.token is not None:
-                ui.html(SIGN_OUT, sanitize=False)
+                request = ui.context.client.request
+                ui.html(SIGN_OUT.format(address_of(request.scope, "/logout")), sanitize=False)
         self.main = ui.element("div").classes("page")
         ui.skip_link(target=self.main)
         self.draw_model(self.name)
