@@ -20,7 +20,7 @@ from safetensors.torch import save as safetensors_bytes
 from sklearn.exceptions import NotFittedError
 
 import bilstm
-from bilstm import BiLSTMClassifier, BiLSTMRegressor, boston, digits
+from bilstm import BiLSTMClassifier, BiLSTMRegressor, BiLSTMTagger, boston, digits
 from bilstm.errors import ModelFileError
 from bilstm.files import model_file
 from bilstm.files.output import write_whole
@@ -192,7 +192,7 @@ BAD = {
     ),
     "encoders of another width": (
         lambda path: with_header(path, lambda h: h["encoders"]["features"].pop()),
-        "expected weights lstm.weight_ih_l0",
+        "expected an encoder of each column, got others .*crim",
     ),
     "nothing but a format": (
         lambda path: with_header(path, lambda h: [h.pop(k) for k in set(h) - {"format"}]),
@@ -211,6 +211,197 @@ def test_a_bad_file_is_refused_by_name_and_with_the_reason(saved, tmp_path, name
     with pytest.raises(ModelFileError, match=message) as caught:
         bilstm.load(path)
     assert str(path) in str(caught.value)
+
+
+def of(*names, change):
+    """What changes one value of a header, found by the names that lead to it."""
+
+    def changed(header):
+        for name in names[:-1]:
+            header = header[name]
+        header[names[-1]] = change(header[names[-1]]) if callable(change) else change
+
+    return changed
+
+
+WRONG = {  # values that no reader would have missed until much later, or never
+    "a mean that is a list": (of("encoders", "features", 0, "mean", change=[]), r"features\[0\].mean, got \[\]"),
+    "a deviation of zero": (of("encoders", "features", 1, "scale", change=0.0), r"above 0 at .*scale, got 0.0"),
+    "a name that is a number": (
+        of("encoders", "features", 2, "name", change=7),
+        r"expected text at .*\[2\].name, got 7",
+    ),
+    "names that are numbers": (
+        of("features", change=lambda names: [*names[1:], 5]),
+        r"expected text at features\[12\]",
+    ),
+    "a category that is a list": (
+        of("encoders", "features", 0, "values", change=["a", ["b"]]),
+        r"values\[1\], got \['b'",
+    ),
+    "a category twice": (of("encoders", "features", 0, "values", change=["a", "a"]), "got one twice"),
+    "a column twice": (of("encoders", "features", 0, "name", change="zn"), "got one twice"),
+    "a flag that is a word": (of("encoders", "features", 0, "flag", change="no"), "expected true or false at .*flag"),
+    "a metric without end": (of("metrics", "rmse", change=float("inf")), "at metrics.rmse, got inf"),
+    "a metric of text": (of("metrics", "rmse", change="x"), "at metrics.rmse, got 'x'"),
+    "an epoch less in one column": (of("history", "columns", "loss", change=lambda losses: losses[1:]), "got gaps"),
+    "scales of other targets": (
+        of("encoders", "scaler", "names", change=["mdev"]),
+        "expected scales of medv, got mdev",
+    ),
+    "more targets than outputs": (
+        lambda h: (h["targets"].append("b"), [v.append(v[0]) for v in h["encoders"]["scaler"].values()]),
+        "different names of columns|expected scales|2 outputs",
+    ),
+    "no target": (of("targets", change=[]), "expected different names of columns"),
+    "a class weight that is a list": (of("parameters", "class_weight", change={"a": []}), "class_weight.a, got"),
+    "half a character": (of("targets", change=["\ud83d"]), "damaged header"),
+    "an object nested deep": (of("metrics", change=json.loads("[" * 400 + "]" * 400)), "expected an object at metrics"),
+    "a number of a thousand digits": (of("encoders", "scaler", "mean", change=[10**999]), "a finite number at .*mean"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_value_of_the_wrong_kind_is_refused_in_one_sentence_that_says_where_it_stands(saved, tmp_path, name):
+    change, message = WRONG[name]
+    path = tmp_path / "wrong.bilstm"
+    path.write_bytes(with_header(saved[0], change))
+    with pytest.raises(ModelFileError, match=message) as caught:
+        bilstm.load(path)
+    assert len(str(caught.value)) < 600
+    assert path.name in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Files of a classifier of text and of a tagger whose scores pass through a CRF."""
+    folder = tmp_path_factory.mktemp("labelled")
+    BiLSTMClassifier(**SMALL, embedding_size=0, char_hidden_size=2).fit(["ja", "nein"] * 9, ["a", "b"] * 9).save(
+        folder / "text"
+    )
+    BiLSTMTagger(**SMALL, embedding_size=2, char_hidden_size=0).fit([["Ann", "sleeps"]] * 9, [["B-P", "O"]] * 9).save(
+        folder / "tags"
+    )
+    return folder
+
+
+HUGE = {  # a few kilobytes that ask for much
+    "labels of a wide kind": ("text", of("encoders", "labels", "dtype", change="<U700000000")),
+    "labels of arrays": ("text", of("encoders", "labels", "dtype", change="(90000,900)f4")),
+    "labels of records": ("text", of("encoders", "labels", "dtype", change="f8," * 9 + "(9,9999999)f8")),
+    "one label that all others are filled up to": (
+        "text",
+        of("encoders", "labels", "classes", change=lambda _: ["a" * 200_000, *map(str, range(20_000))]),
+    ),
+    "labels that are no text": ("text", of("encoders", "labels", "classes", change=[3, 5])),
+    "labels in disorder": ("text", of("encoders", "labels", "classes", change=["b", "a"])),
+    "more labels than outputs": ("text", of("encoders", "labels", "classes", change=["a", "b", "c"])),
+    "rules between very many tags": (
+        "tags",
+        of("encoders", "labels", "classes", change=lambda _: [f"B-{n:06}" for n in range(60_000)]),
+    ),
+    "corrections of very many words": (
+        "text",
+        lambda h: (
+            h.update(format=2),
+            h["encoders"]["words"].update(words=["a"] * 90_000, counts=[1] * 90_000, vector_size=90_000),
+        ),
+    ),
+    "a temperature without end": ("text", of("encoders", "temperature", change=float("inf"))),
+    "tags of another scheme": ("tags", of("encoders", "scheme", change="iob7")),
+    "characters of two letters": ("text", of("encoders", "words", "characters", 0, change="aa")),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_a_small_header_that_asks_for_much_is_refused_before_memory_is_taken(labelled, tmp_path, name):
+    file, change = HUGE[name]
+    path = tmp_path / "huge.bilstm"
+    path.write_bytes(with_header(labelled / file, change))
+    with pytest.raises(ModelFileError):
+        bilstm.load(path)
+    try_to_load(path, path.read_bytes())
+
+
+def test_tensors_whose_sizes_do_not_add_up_are_refused(saved, tmp_path):
+    def with_entry(**changes):
+        outer = raw_header(saved[0])
+        outer["hidden.bias"].update(changes)
+        text = json.dumps(outer).encode()
+        raw = saved[0].read_bytes()
+        return struct.pack("<Q", len(text)) + text + raw[8 + struct.unpack("<Q", raw[:8])[0] :]
+
+    at = raw_header(saved[0])["hidden.bias"]["data_offsets"]
+    for changes in (
+        {"shape": [2**52, 2**52]},
+        {"shape": [2**62, 4]},
+        {"shape": [1] * 90 + [4]},
+        {"shape": [-4]},
+        {"shape": [4.0]},
+        {"dtype": "F64"},
+        {"dtype": "F8"},
+        {"data_offsets": [at[0], at[0]]},
+        {"data_offsets": [at[1], at[0]]},
+        {"data_offsets": at[:1]},
+        {"data_offsets": None},
+    ):
+        (tmp_path / "m.bilstm").write_bytes(with_entry(**changes))
+        with pytest.raises(ModelFileError, match="damaged"):
+            bilstm.load(tmp_path / "m.bilstm")
+
+
+# -- files that change -------------------------------------------------------------------------------------------
+
+
+CHANGES = {
+    "another model is copied over it": lambda path, other: path.write_bytes(other.read_bytes()),
+    "its weights become zero": lambda path, other: path.write_bytes(zeroed(path.read_bytes())),
+    "it is cut short": lambda path, other: os.truncate(path, 10),
+    "it is emptied": lambda path, other: path.write_bytes(b""),
+    "it is deleted": lambda path, other: path.unlink(),
+}
+
+
+def zeroed(raw):
+    start = 8 + struct.unpack("<Q", raw[:8])[0]
+    return raw[:start] + bytes(len(raw) - start)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_loaded_stays_what_it_was_whatever_happens_to_its_file(saved, tmp_path, name):
+    BiLSTMRegressor(**SMALL, random_state=5).fit(boston().take(range(60, 120))).save(tmp_path / "other.bilstm")
+    path = tmp_path / "m.bilstm"
+    path.write_bytes(saved[0].read_bytes())
+    loaded, rows = bilstm.load(path), boston().take(range(20))
+    CHANGES[name](path, tmp_path / "other.bilstm")
+    assert_close(loaded.predict(rows), saved[1].predict(rows))
+    loaded.save(tmp_path / "again.bilstm")
+    assert_close(bilstm.load(tmp_path / "again.bilstm").predict(rows), saved[1].predict(rows))
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(saved, tmp_path, monkeypatch):
+    path = tmp_path / "m.bilstm"
+    path.write_bytes(saved[0].read_bytes())
+    empty = torch.empty
+
+    def overtaken(*arguments, **others):
+        path.write_bytes(saved[0].read_bytes())
+        os.utime(path, (1, 1))
+        return empty(*arguments, **others)
+
+    monkeypatch.setattr(torch, "empty", overtaken)
+    with pytest.raises(ModelFileError, match=r"being written to .*\nhint: copy it to another name"):
+        bilstm.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "m.bilstm")
+    with pytest.raises(ModelFileError, match="got a pipe or a device"):
+        bilstm.load(tmp_path / "m.bilstm")
+
+
+# -- any bytes ---------------------------------------------------------------------------------------------------
 
 
 @hostile(150)

@@ -5,6 +5,7 @@ Data too large for memory is learned from piece by piece, by ``update``; ``fit``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -17,6 +18,8 @@ from bilstm.data.source import ARRAYS, Source, check_columns, check_rows
 from bilstm.errors import DataError, did_you_mean, warn
 
 MOST_CATEGORIES = 20  # a text column with more values than this must repeat each of them at least twice
+MOST_LETTERS = 2**24  # of all labels together, each as long as the longest, as numpy keeps them
+SIMPLE = re.compile(r"[<>=|]?(U\d+|[iuf][248]|[biu]1)|bool|u?int(8|16|32|64)|float(16|32|64)|object")  # kinds of labels
 MOST_VALUES = 10_000  # different texts of a column, or labels, that pieces may add up to
 
 
@@ -92,6 +95,11 @@ class FeatureEncoder:
         return [name for column in self.columns for name in column.names]
 
     @property
+    def column_names(self) -> list[str]:
+        """Names of the input columns, in order."""
+        return [column.name for column in self.columns]
+
+    @property
     def kinds(self) -> dict[str, str]:
         """How each input column must be read: ``number`` or ``category``."""
         return {column.name: column.kind for column in self.columns if column.kind != "left out"}
@@ -132,6 +140,9 @@ class FeatureEncoder:
         encoder = cls([Column(**column) for column in columns])
         if not encoder.names:
             raise DataError("expected at least one encoded column, got none")
+        for names in (encoder.column_names, *(column.values for column in encoder.columns)):
+            if len(set(names)) < len(names):
+                raise DataError("expected different columns and different categories, got one twice")
         return encoder
 
 
@@ -316,8 +327,16 @@ class LabelEncoder:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LabelEncoder:
-        dtype = np.dtype(data["dtype"])
-        classes = np.array(data["classes"], dtype=dtype)
-        if dtype.kind not in "OUbiuf" or classes.ndim != 1 or len(classes) < 2:
-            raise DataError(f"expected two or more labels of a simple kind, got {data['dtype']} {classes.shape}")
+        values, told = data["classes"], data["dtype"]
+        if not SIMPLE.fullmatch(told) or len(values) < 2:
+            raise DataError(f"expected two or more labels of a simple kind, got {len(values)} of {told[:50]!r}")
+        dtype = np.dtype(str if "U" in told else told)  # as wide as the longest label needs, whatever is told
+        if dtype.kind in "OU":
+            letters = [*map(len, values)]  # a TypeError where one is no text
+            longest = max(*letters, int(told.partition("U")[2] or 0))
+            if longest * len(values) > max(MOST_LETTERS, 100 * sum(letters)):
+                raise DataError(f"expected labels of about the same length, got up to {longest} letters")
+        classes = np.array(values, dtype=dtype)
+        if classes.tolist() != values or not (classes[:-1] < classes[1:]).all():
+            raise DataError(f"expected different labels in order, each of kind {told!r}, got others")
         return cls(classes)

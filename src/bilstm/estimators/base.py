@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from numbers import Integral
 from pathlib import Path
@@ -447,6 +447,16 @@ class BiLSTMEstimator(Inputs, ABC):
         """Bring back what :meth:`encoders` said."""
         self.is_language_ = False
         self.features_ = FeatureEncoder.from_json(encoders["features"])
+        if self.features_.column_names != self.feature_names_:
+            raise DataError(f"expected an encoder of each column, got others ({listed(self.feature_names_, NAMED)})")
+
+    def check_sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise a DataError unless the encoders agree with the shapes of weights, so far as a network takes memory."""
+        outputs, last = self._head(), f"lstm.weight_ih_l{self.num_layers - 1}"
+        if shapes.get("output.bias") != (outputs,):
+            raise DataError(f"expected weights of {counted(outputs, 'output')}, got {shapes.get('output.bias')}")
+        if last not in shapes:  # to build a billion empty layers takes for ever
+            raise DataError(f"expected weights of {counted(self.num_layers, 'layer')}, got no {last}")
 
     def build_network(self) -> nn.Module:
         """A network with fresh weights for the encoders as fitted."""

@@ -297,9 +297,9 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         self.labels_ = LabelEncoder.from_json(encoders["labels"])
         self.classes_ = self.labels_.classes
         self.temperature_ = float(encoders.get("temperature", 1.0))  # format 1 has neither
-        self.several_ = bool(encoders.get("several", False))
-        if not self.temperature_ > 0:
-            raise DataError(f"expected a temperature above 0, got {self.temperature_}")
+        self.several_ = encoders.get("several", False)
+        if self.several_ and self.classes_.dtype.kind not in "OU":
+            raise DataError(f"expected lists of labels as text, got {self.classes_.dtype}")
 
 
 def _label_lists(dataset: Dataset) -> pl.Series:

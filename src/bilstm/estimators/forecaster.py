@@ -29,11 +29,11 @@ from bilstm.data.series.reader import Series
 from bilstm.data.series.windows import Windows, cut
 from bilstm.data.stream import Stream
 from bilstm.errors import DataError, ParameterError, record_warnings, warn
-from bilstm.estimators.base import BiLSTMEstimator
+from bilstm.estimators.base import NAMED, BiLSTMEstimator
 from bilstm.estimators.forecast_calibration import calibrate, initialise, judged
 from bilstm.estimators.forecasts import INTERVALS, Forecasts
 from bilstm.estimators.inputs import Columns, Readable
-from bilstm.estimators.parameters import check_parameters, store
+from bilstm.estimators.parameters import store
 from bilstm.estimators.series_inputs import SeriesReader, as_series, read_training_series, training_series
 from bilstm.estimators.space import SERIES, Choices, Space
 from bilstm.formatting import counted, listed, percent, written_time
@@ -520,9 +520,12 @@ class BiLSTMForecaster(BiLSTMEstimator):
         self.target_as_, self.season_ = self.encoder_.target_as, encoders["season"]
         self.mase_scale_ = np.asarray(encoders["mase_scale"], dtype=np.float64)
         self.known_ = Series.from_json(encoders["known"])
-        check_parameters({"season": self.season_})
         targets = {tuple(self.target_names_), tuple(self.encoder_.target_columns), self.known_.target_columns}
         if len(targets) > 1 or self.mase_scale_.shape != (len(self.target_names_),):
             raise DataError(f"expected targets {self.target_names_} everywhere, got others too")
         if self.known_.feature_names != self.feature_names_ or not {*self.known_.future} <= {*self.feature_names_}:
             raise DataError(f"expected steps of {self.feature_names_}, got {self.known_.feature_names}")
+        beside = self.encoder_.beside(self.known_), self.encoder_.known_ahead(self.known_)
+        for encoder, frame in zip((self.encoder_.columns, self.encoder_.ahead), beside, strict=True):
+            if (encoder.column_names if encoder else []) != frame.columns:
+                raise DataError(f"expected an encoder of each of {listed(frame.columns, NAMED)}, got others")

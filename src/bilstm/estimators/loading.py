@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib
 import math
+import reprlib
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from polars.exceptions import PolarsError
 
-from bilstm.errors import ModelFileError
+from bilstm.errors import BilstmError, ExtraError, ModelFileError
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.parameters import check_parameters
 from bilstm.estimators.provenance import restored
 from bilstm.files import tensor_file
 from bilstm.files.model_file import FORMAT
+from bilstm.files.schema import MODEL, check
 from bilstm.training.history import History
 from bilstm.training.host import isolated
 
@@ -28,6 +30,8 @@ ESTIMATORS = {  # the only classes that a file can name
     "BiLSTMTranscriber": "bilstm.estimators.transcriber",
 }
 READ_WITH = ("group", "order", "text", "tag", "time", "target", "future", "sound")  # what Dataset.read_with may say
+LONGEST = 300  # characters of what is said of a damaged header
+SMALL, TIMES = 2**24, 16  # numbers that are not in the file: so many, and so many times those that are
 CORRECTIONS = "reader.corrections.weight"
 
 
@@ -63,47 +67,49 @@ def load(path: str | Path) -> Any:
             hint="it was written by a newer version: pip install --upgrade bilstm",
         )
     try:
+        check(header, MODEL, "")
         return _restore(header, tensors)
     except ModelFileError as error:
         raise ModelFileError(f"{error.message} ({path})", error.hint) from None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, PolarsError) as error:
-        raise ModelFileError(
-            f"expected a whole model file, got a damaged header: {type(error).__name__} {error} ({path})"
-        ) from None
+    except ExtraError:
+        raise
+    except Exception as error:  # whatever values that do not go together do where they are used
+        said = error.message if isinstance(error, BilstmError) else f"{type(error).__name__} {error}"
+        short = textwrap.shorten(said, LONGEST)
+        raise ModelFileError(f"expected a whole model file, got a damaged header: {short} ({path})") from None
 
 
 def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTMEstimator:
     name = header["estimator"]
     if name not in ESTIMATORS:
-        raise ModelFileError(f"expected an estimator of this version, got {name!r}")
+        raise ModelFileError(f"expected an estimator of this version, got {name[:100]!r}")
     kind = getattr(importlib.import_module(ESTIMATORS[name]), name)
     parameters = header["parameters"]
     check_parameters(parameters, kind.by_kind)
     estimator: BiLSTMEstimator = kind(**parameters)
-    estimator.feature_names_ = [str(feature) for feature in header["features"]]
+    estimator.feature_names_, estimator.target_names_ = header["features"], header["targets"]
+    for names in (estimator.feature_names_, estimator.target_names_):
+        if len(set(names)) < max(1, len(names)):
+            raise ModelFileError(f"expected different names of columns, got {reprlib.repr(names)}: the file is damaged")
     if header["named"]:
         estimator.feature_names_in_ = np.array(estimator.feature_names_, dtype=object)
     estimator.n_features_in_ = len(estimator.feature_names_)
-    estimator.target_names_ = [str(target) for target in header["targets"]]
-    estimator.read_with_ = {k: str(v) for k, v in header["read_with"].items() if k in READ_WITH}
-    estimator.trained_on_ = str(header["trained_on"])
+    estimator.read_with_ = {k: v for k, v in header["read_with"].items() if k in READ_WITH}
+    estimator.trained_on_, estimator.is_table_ = header["trained_on"], header["is_table"]
     estimator.trained_with_ = restored(header.get("trained_with"))
-    estimator.is_table_ = bool(header["is_table"])
     estimator.restore_encoders(header["encoders"])
     estimator.history_ = History.from_json(header["history"])
     estimator.history_.keeps_best_metric = kind.keeps_best_metric
     estimator.metrics_ = {n: math.nan if v is None else v for n, v in header["metrics"].items()}
-    if estimator.num_layers > len(tensors):  # a layer has several; building a billion empty ones takes for ever
-        raise ModelFileError(
-            f"expected weights of {estimator.num_layers} layers, got {len(tensors)} tensors: the file is damaged"
-        )
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    estimator.check_sizes(shapes)
     # built without memory: a header that claims a huge network must meet tensors of that size in the file
     with torch.device("meta"):
         network = estimator.build_network()
-    if header["format"] < 3 and (corrected := network.state_dict().get(CORRECTIONS)) is not None:
-        tensors = {CORRECTIONS: torch.zeros(corrected.shape)} | tensors
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if header["format"] < 3 and CORRECTIONS in expected and CORRECTIONS not in tensors:
+        tensors[CORRECTIONS] = _no_corrections(expected[CORRECTIONS], tensors)
+        shapes[CORRECTIONS] = expected[CORRECTIONS]
     if expected != shapes:
         wrong = next(key for key in sorted(expected | shapes) if expected.get(key) != shapes.get(key))
         raise ModelFileError(
@@ -114,3 +120,10 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     network.load_state_dict(tensors, assign=True)
     estimator.network_ = network.requires_grad_(True).eval()
     return estimator
+
+
+def _no_corrections(shape: tuple[int, ...], tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What a file of an older format says of corrections, in keeping with what it says of the words themselves."""
+    if math.prod(shape) > SMALL + TIMES * sum(tensor.numel() for tensor in tensors.values()):
+        raise ModelFileError(f"expected weights of the words, got none for vectors of {shape}: the file is damaged")
+    return torch.zeros(shape)

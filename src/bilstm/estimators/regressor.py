@@ -149,6 +149,8 @@ class BiLSTMRegressor(RegressorMixin, BiLSTMEstimator):  # type: ignore[misc]
     def restore_encoders(self, encoders: dict[str, Any]) -> None:
         super().restore_encoders(encoders)
         self.scaler_ = TargetScaler.from_json(encoders["scaler"])
+        if self.scaler_.names != self.target_names_:
+            raise DataError(f"expected scales of {listed(self.target_names_, 4)}, got {listed(self.scaler_.names, 4)}")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

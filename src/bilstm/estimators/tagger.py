@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
@@ -22,7 +22,7 @@ from bilstm.data.source import Source
 from bilstm.data.stream import Stream
 from bilstm.data.tables.folder import is_folder, read_folder
 from bilstm.data.text.reader import from_words, read_sentences, words_in
-from bilstm.data.text.tags import Evidence, mended, repair, valid_transitions
+from bilstm.data.text.tags import Evidence, check_tags, mended, repair, valid_transitions
 from bilstm.errors import DataError, ParameterError, did_you_mean, warn
 from bilstm.estimators.base import NAMED
 from bilstm.estimators.entities import Entity, found_entities
@@ -352,7 +352,7 @@ class BiLSTMTagger(LanguageEstimator):
     def build_network(self) -> nn.Module:
         reader = self._reader()
         assert reader is not None
-        allowed, first, last = self._rules() or (None, None, None)
+        allowed, first, last = (self._rules() if self.crf else None) or (None, None, None)
         return StepNetwork(
             reader.output_size,
             self._head(),
@@ -421,8 +421,17 @@ class BiLSTMTagger(LanguageEstimator):
     def restore_encoders(self, encoders: dict[str, Any]) -> None:
         super().restore_encoders(encoders)
         self.labels_ = LabelEncoder.from_json(encoders["labels"])
-        self.classes_, self.scheme_ = self.labels_.classes, encoders["scheme"]
-        self.repaired_ = int(encoders["repaired"])
+        self.classes_, self.scheme_, self.repaired_ = self.labels_.classes, encoders["scheme"], encoders["repaired"]
+        if self.classes_.dtype.kind not in "OU":
+            raise DataError(f"expected tags as text, got {self.classes_.dtype}")
+        if self.scheme_ is not None:
+            check_tags(self.classes_.tolist(), self.scheme_)
+
+    def check_sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().check_sizes(shapes)
+        pairs = (self._head(), self._head())
+        if self.crf and shapes.get("crf.transitions") != pairs:  # as many rules are worked out, too
+            raise DataError(f"expected transitions between {pairs} tags, got {shapes.get('crf.transitions')}")
 
 
 def _each_step(outputs: Array, lengths: Array, work: Callable[[Batch], Tensor]) -> Array:

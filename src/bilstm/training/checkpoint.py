@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bilstm.errors import ModelFileError
 from bilstm.files import tensor_file
+from bilstm.files.schema import CHECKPOINT, check
 from bilstm.training import workers
 from bilstm.training.history import History
 
@@ -65,6 +66,7 @@ class Checkpoint:
                 f"expected a checkpoint of this run, got one of other data or parameters ({self.path})",
                 hint="delete it to start anew, or choose another checkpoint file",
             )
+        check(header.get("facts"), CHECKPOINT, "facts")
         return header["facts"], tensors
 
     @property

@@ -128,7 +128,8 @@ class History:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> History:
         """The other way."""
-        columns = {
-            name: [math.nan if value is None else float(value) for value in data["columns"][name]] for name in COLUMNS
-        }
-        return cls(str(data["metric_name"]), columns)
+        plain = data["columns"]
+        columns = {name: [math.nan if v is None else float(v) for v in plain[name]] for name in COLUMNS}
+        if set(map(len, columns.values())) != {len(columns["epoch"])} or None in plain["epoch"]:
+            raise ValueError("expected every column of the history in every epoch, got gaps")
+        return cls(data["metric_name"], columns)

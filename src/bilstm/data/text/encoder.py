@@ -134,11 +134,8 @@ class WordEncoder:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WordEncoder:
         encoder = cls(**data)
-        named = [*encoder.words, *encoder.characters, *encoder.vector_words]
-        if not all(isinstance(name, str) for name in named) or len(encoder.words) != len(encoder.counts):
-            raise DataError("expected words with their counts, characters and words with vectors, got something else")
-        if not isinstance(encoder.vector_size, int) or encoder.vector_size < 0:
-            raise DataError(f"expected a size of vectors, got {encoder.vector_size!r}")
+        if len(encoder.words) != len(encoder.counts) or set(map(len, encoder.characters)) - {1}:
+            raise DataError("expected a count for each word and single characters, got others")
         return encoder
 
 
@@ -226,8 +223,8 @@ class CharacterEncoder:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> CharacterEncoder:
         encoder = cls()
-        encoder._number([str(character) for character in saved["characters"]])
-        if any(len(character) != 1 for character in encoder.characters):
+        encoder._number(saved["characters"])
+        if set(map(len, encoder.characters)) - {1}:
             raise DataError("expected single characters, got longer text")
         if len(encoder.numbers) != len(encoder.characters):
             raise DataError("expected different characters, got one twice")

@@ -117,6 +117,13 @@ def repair(tags: Sequence[str], scheme: str = "bio") -> tuple[list[str], int]:
     return whole, broken
 
 
+def check_tags(names: Sequence[str], scheme: str) -> None:
+    """Raise a DataError unless all of some tags can stand in sentences of a scheme."""
+    prefixes = SCHEMES.get(scheme, "")
+    if not _is_entity_tags(set(names)) or any(_read(tag)[0] not in prefixes for tag in names):
+        raise DataError(f"expected tags of {scheme[:50]!r}, got others, such as {names[0][:50]!r}")
+
+
 def valid_transitions(names: Sequence[str]) -> tuple[Array, Array, Array] | None:
     """Which of K tags may follow which in valid BIO or IOBES: the sequences that :func:`repair` finds nothing in.
 
