@@ -54,13 +54,6 @@ def weights_of(layer: nn.LSTM) -> list[list[Weights]]:
 
 # --- what torch's own forward does with weights and checks --------------------------------------------------------
 
-_CHECKS = {
-    "check_forward_args": nn.LSTM.check_forward_args,
-    "check_input": nn.LSTM.check_input,
-    "check_hidden_size": nn.LSTM.check_hidden_size,
-    "get_expected_hidden_size": nn.LSTM.get_expected_hidden_size,
-    "get_expected_cell_size": nn.LSTM.get_expected_cell_size,
-}
 _PLAIN = frozenset(core.PLAIN)
 
 
@@ -75,8 +68,12 @@ def _flat_weights(layer: nn.LSTM) -> list[Tensor]:
         changed = layer._weights_have_changed()  # type: ignore[no-untyped-call]
         return [getattr(layer, name) for name in names] if changed else cast(list[Tensor], layer._flat_weights)
     # what _weights_have_changed asks, in a tenth of its time: a module looks for an attribute among its parameters last
-    own, made_of = map(layer._parameters.get, names), (ref and ref() for ref in layer._flat_weight_refs)
-    if not (layer.__dict__.keys().isdisjoint(names) and all(map(operator.is_, made_of, own))):
+    own, made_of = map(layer._parameters.get, names), map(operator.call, cast(Any, layer._flat_weight_refs))
+    try:
+        unchanged = layer.__dict__.keys().isdisjoint(names) and all(map(operator.is_, made_of, own))
+    except TypeError:  # None stands for a weight that was missing when the list was made
+        unchanged = False
+    if not unchanged:
         layer._update_flat_weights()
     return cast(list[Tensor], layer._flat_weights)
 
@@ -127,7 +124,14 @@ def _leaf(layer: nn.LSTM, input: fx.Proxy, hx: Any) -> Any:
 
 def _has_checks(layer: nn.LSTM) -> bool:
     """Whether a subclass, or this layer alone, checks what it is given in a way of its own."""
-    inherited = type(layer) is nn.LSTM or all(getattr(type(layer), name) is own for name, own in _CHECKS.items())
+    kind, torchs = type(layer), nn.LSTM
+    inherited = kind is torchs or (
+        kind.check_forward_args is torchs.check_forward_args
+        and kind.check_input is torchs.check_input
+        and kind.check_hidden_size is torchs.check_hidden_size
+        and kind.get_expected_hidden_size is torchs.get_expected_hidden_size
+        and kind.get_expected_cell_size is torchs.get_expected_cell_size
+    )
     return not inherited or "check_forward_args" in layer.__dict__
 
 
