@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
@@ -382,11 +383,11 @@ def test_what_is_loaded_stays_what_it_was_whatever_happens_to_its_file(saved, tm
 def test_a_file_that_is_written_to_while_it_is_read_is_refused(saved, tmp_path, monkeypatch):
     path = tmp_path / "m.bilstm"
     path.write_bytes(saved[0].read_bytes())
-    empty = torch.empty
+    empty, seconds = torch.empty, itertools.count()
 
     def overtaken(*arguments, **others):
         path.write_bytes(saved[0].read_bytes())
-        os.utime(path, (1, 1))
+        os.utime(path, (next(seconds),) * 2)
         return empty(*arguments, **others)
 
     monkeypatch.setattr(torch, "empty", overtaken)
