@@ -80,6 +80,21 @@ def test_a_bad_new_file_leaves_the_old_model_and_is_tried_once(replaced, paths, 
     assert models.reload(changed=True) == ["m"]
 
 
+def test_a_file_that_is_overwritten_in_place_harms_no_answer_and_is_loaded_once_it_is_at_rest(replaced, paths):
+    models, _ = replaced
+    old, file = models.get("m"), models.get("m").path
+    before = asyncio.run(old.predict(["good", "very bad"]))
+    whole = paths["table"].read_bytes()
+    for size in (10, len(whole) // 2):  # a copy that is on its way
+        file.write_bytes(whole[:size])
+        assert models.reload(changed=True) == []
+        assert asyncio.run(models.get("m").predict(["good", "very bad"])) == before
+    file.write_bytes(whole)
+    assert models.reload(changed=True) == []
+    assert models.reload(changed=True) == ["m"]
+    assert models.get("m").estimator.task == "regressor"
+
+
 def test_a_new_file_that_breaks_the_loader_is_logged_and_tried_once(replaced, paths, caplog, monkeypatch):
     models, put = replaced
     old = models.get("m")

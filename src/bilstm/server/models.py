@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bilstm.errors import BilstmError, ModelFileError, ParameterError, did_you_mean
+from bilstm.errors import BilstmError, ParameterError, did_you_mean
 from bilstm.estimators.base import BiLSTMEstimator
 from bilstm.estimators.loading import load
 from bilstm.server.errors import RequestError, ended
@@ -97,6 +97,7 @@ class Models:
         self._loading: dict[str, threading.Thread] = {}  # the latest of each model
         self._served: dict[str, Served] = {}
         self._refused: dict[str, Mark] = {}  # files that could not be loaded, so that they are not tried every second
+        self._seen: dict[str, Mark] = {}  # at the last look
         try:
             for name, path in files.items():
                 self._served[name] = self._load(name, path)
@@ -162,6 +163,9 @@ class Models:
             mark = mark_of(old.path)
             if changed and (mark in (old.mark, self._refused.get(name)) or mark is None):
                 return
+            before, self._seen[name] = self._seen.get(name, old.mark), mark or old.mark
+            if changed and mark and mark != before and mark[:2] == before[:2]:  # a copy over it may not have ended
+                return
             self._served[name] = self._load(name, old.path)
         except Exception as error:  # whatever a file does
             self._refused[name] = mark or old.mark
@@ -194,8 +198,6 @@ class Models:
 
     def _load(self, name: str, path: Path) -> Served:
         mark = mark_of(path)
-        if mark is not None and not path.is_file() and not path.is_dir():  # a pipe or a device might never end
-            raise ModelFileError(f"expected a model file, got a path that is no regular file: {path}")
         with self.metrics.load_seconds.labels(name).time():
             estimator: BiLSTMEstimator = load(path)
             format = format_of(estimator, self.settings)
