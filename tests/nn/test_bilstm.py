@@ -198,17 +198,17 @@ STATE = torch.zeros(2, 3, 5)
     [
         (
             lambda ours: ours(torch.zeros(6, 3, 7)),
-            "expected input of 4 features, got 7 (shape (6, 3, 7))\n"
+            "input.size(-1) must be equal to input_size. Expected 4, got 7, of an input of shape (6, 3, 7).\n"
             "hint: features are the last axis; this layer was made with input_size=4",
         ),
         (
             lambda ours: ours(torch.zeros(4)),
-            "expected input of 3 dimensions, or 2 for one sequence, got shape (4,)\n"
+            "Expected input to be 2D or 3D, got 1D instead, of shape (4,).\n"
             "hint: a batch is (time, batch, features), or (batch, time, features) with batch_first=True",
         ),
         (
             lambda ours: ours(X.double()),
-            "expected input of type torch.float32, got torch.float64\n"
+            "input must have the type torch.float32, got type torch.float64.\n"
             "hint: convert it, input.to(torch.float32), or the layer, layer.to(torch.float64)",
         ),
         (
@@ -246,7 +246,7 @@ STATE = torch.zeros(2, 3, 5)
         ),
         (
             lambda ours: ours(X, (STATE, torch.zeros(3, 2, 5))),
-            "expected c_0 of shape (2, 3, 5), got (3, 2, 5) (hx)\n"
+            "Expected hidden[1] size (2, 3, 5), got (3, 2, 5) (c_0 of hx).\n"
             "hint: states are (layers × directions, batch, units), whatever batch_first says",
         ),
         (
@@ -255,7 +255,7 @@ STATE = torch.zeros(2, 3, 5)
         ),
         (
             lambda ours: ours(X, (STATE, STATE.double())),
-            "expected c_0 of type torch.float32, got torch.float64\n"
+            "c_0 must have the type torch.float32, got type torch.float64.\n"
             "hint: convert it, c_0.to(torch.float32), or the layer, layer.to(torch.float64)",
         ),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import pickle  # noqa: TID251 – programs pickle modules; this package does not
 import warnings
@@ -176,6 +177,27 @@ def test_copies_are_accelerated_and_read_their_own_weights(copied):
         twin.weight_hh_l0.mul_(2)
     assert (twin(x)[0] - expected).abs().max() > 1e-3
     assert_close(layer(x)[0], expected, atol=0)
+
+
+def test_a_shallow_copy_shares_the_parameters_and_nothing_else():
+    layer, x = nn.LSTM(3, 4, dropout=0.5, num_layers=2), torch.randn(5, 2, 3)
+    accelerate(layer)
+    twin = copy.copy(layer).eval()
+    assert is_accelerated(twin)
+    assert twin.weight_hh_l0 is layer.weight_hh_l0
+    assert_close(twin(x)[0], layer.eval()(x)[0], atol=1e-6)
+    twin._parameters = {name: nn.Parameter(weight * 2) for name, weight in layer.named_parameters()}
+    assert (twin(x)[0] - layer(x)[0]).abs().max() > 1e-3
+
+
+def test_a_layer_whose_hook_holds_it_can_be_copied():
+    layer = nn.LSTM(3, 4)
+    layer.register_forward_hook(functools.partial(lambda layer, *_: None, layer))
+    accelerate(layer)
+    twin = copy.deepcopy(layer)
+    assert is_accelerated(twin)
+    (hook,) = twin._forward_hooks.values()
+    assert hook.args == (twin,)
 
 
 def test_an_accelerated_layer_is_freed_as_soon_as_nobody_holds_it():

@@ -1,12 +1,14 @@
 """An nn.LSTM that computes as a BiLSTM does and stays an nn.LSTM: its forward is an attribute of the object.
 
-Knows what else torch asks an object for when it copies a layer: replicas of DataParallel, TorchScript, pickle.
+An attribute does not know whose copy it has become. So this file knows what Python and torch ask an object for when
+they copy one: copies, pickles, replicas of DataParallel, TorchScript.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import Self
+from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -24,9 +26,6 @@ class Forward:
     def __call__(self, input: Tensor | PackedSequence, hx: States | None = None, lengths: Lengths = None) -> Output:
         return calls.forward(self.layer, input, hx, lengths)
 
-    def __reduce__(self) -> tuple[type[Self], tuple[nn.LSTM]]:
-        return type(self), (self.layer,)  # of a copy of the layer when that is copied, too
-
     @property
     def layer(self) -> nn.LSTM:
         layer = self._layer()
@@ -42,26 +41,44 @@ class Forward:
     def scriptable(self) -> nn.LSTM:
         return plain(self.layer)
 
+    def reduce(self, protocol: object) -> tuple[Callable[..., nn.LSTM], tuple[type[nn.LSTM]], dict[str, Any]]:
+        """What ``copy`` and ``pickle`` ask for: a layer that is accelerated itself, and takes the state over."""
+        state = nn.LSTM.__getstate__(self.layer)  # type: ignore[no-untyped-call]
+        return _new, (type(self.layer),), {name: state[name] for name in state.keys() - _attributes(self)}
 
-def plain(layer: nn.LSTM) -> nn.LSTM:
-    """Torch's own layer over the same parameters, which TorchScript can compile."""
-    twin = nn.LSTM.__new__(nn.LSTM)
-    twin.__dict__ = dict(layer.__dict__)
-    restore(twin)
-    return twin
+
+def _attributes(forward: Forward) -> dict[str, object]:
+    return {
+        "forward": forward,
+        "_replicate_for_data_parallel": forward.replicate,
+        "__prepare_scriptable__": forward.scriptable,
+        "__reduce_ex__": forward.reduce,
+    }
+
+
+def _new(kind: type[nn.LSTM]) -> nn.LSTM:
+    layer = kind.__new__(kind)
+    accelerate(layer)
+    return layer
+
+
+def accelerate(layer: nn.LSTM) -> None:
+    vars(layer).update(_attributes(Forward(layer)))
 
 
 def is_accelerated(layer: nn.Module) -> bool:
     return isinstance(vars(layer).get("forward"), Forward)
 
 
-def accelerate(layer: nn.LSTM) -> None:
-    """Give a layer a forward of its own, and what torch asks an object for when it copies one in ways of its own."""
-    forward = Forward(layer)
-    names = {"_replicate_for_data_parallel": forward.replicate, "__prepare_scriptable__": forward.scriptable}
-    vars(layer).update(forward=forward, **names)
-
-
 def restore(layer: nn.LSTM) -> None:
-    for name in ("forward", "_replicate_for_data_parallel", "__prepare_scriptable__"):
-        vars(layer).pop(name, None)
+    for name in _attributes(vars(layer)["forward"]):
+        del vars(layer)[name]
+
+
+def plain(layer: nn.LSTM) -> nn.LSTM:
+    """Torch's own layer over the same parameters, which TorchScript can compile."""
+    twin = nn.LSTM.__new__(nn.LSTM)
+    twin.__dict__ = dict(layer.__dict__)
+    if is_accelerated(twin):
+        restore(twin)
+    return twin

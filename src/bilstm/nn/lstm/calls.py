@@ -179,10 +179,11 @@ def _states(layer: nn.LSTM, hx: States, x: Tensor, batched: bool) -> States:
     if not isinstance(hx, (tuple, list)) or len(hx) != 2:
         raise DataError("expected hx as the pair (h_0, c_0), got " + type(hx).__name__)
     shapes = _state_shapes(layer, (x.shape[0],) if batched else ())
-    for name, state, expected in zip(("h_0", "c_0"), hx, shapes, strict=True):
+    for which, name in enumerate(("h_0", "c_0")):
+        state, expected = hx[which], shapes[which]
         if tuple(state.shape) != expected:
             raise ShapeError(
-                f"expected {name} of shape {expected}, got {tuple(state.shape)} (hx)",
+                f"Expected hidden[{which}] size {expected}, got {tuple(state.shape)} ({name} of hx).",
                 hint="states are (layers × directions, batch, units), whatever batch_first says",
             )
         _check_dtype(state, x.dtype, name)
@@ -207,12 +208,13 @@ def _dropout_masks(layer: nn.LSTM, x: Tensor, dropout: float) -> list[Tensor] | 
 def _check_input(input: Tensor, features: int, dtype: torch.dtype) -> None:
     if input.dim() not in (2, 3):
         raise ShapeError(
-            f"expected input of 3 dimensions, or 2 for one sequence, got shape {tuple(input.shape)}",
+            f"Expected input to be 2D or 3D, got {input.dim()}D instead, of shape {tuple(input.shape)}.",
             hint="a batch is (time, batch, features), or (batch, time, features) with batch_first=True",
         )
     if input.shape[-1] != features:
         raise ShapeError(
-            f"expected input of {features} features, got {input.shape[-1]} (shape {tuple(input.shape)})",
+            f"input.size(-1) must be equal to input_size. Expected {features}, got {input.shape[-1]}, of an input of "
+            f"shape {tuple(input.shape)}.",
             hint=f"features are the last axis; this layer was made with input_size={features}",
         )
     _check_dtype(input, dtype, "input")
@@ -221,7 +223,7 @@ def _check_input(input: Tensor, features: int, dtype: torch.dtype) -> None:
 def _check_dtype(tensor: Tensor, dtype: torch.dtype, name: str) -> None:
     if tensor.dtype != dtype and not torch.is_autocast_enabled(tensor.device.type):
         raise ShapeError(
-            f"expected {name} of type {dtype}, got {tensor.dtype}",
+            f"{name} must have the type {dtype}, got type {tensor.dtype}.",
             hint=f"convert it, {name}.to({dtype}), or the layer, layer.to({tensor.dtype})",
         )
 
