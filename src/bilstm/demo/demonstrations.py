@@ -178,6 +178,7 @@ def forecaster(folder: Path, say: Say, epochs: int = 20) -> None:
         "\nThe linear model is a ridge regression on the same years, and part of the forecaster: where there is\n"
         "nothing beyond it to be learned for sure, as in so short a series, the forecaster adds little to it.\n"
     )
+    model.keeps_interrupted = False
     model.fit(data)
     coming = model.predict().with_columns(pl.col("year").cast(pl.Int64))
     say(f"\nThe years after the last: {'sunspots':>12}{'80 % interval':>20}")
@@ -216,8 +217,9 @@ def transcriber(folder: Path, say: Say, epochs: int = 16) -> None:
         speed_change=0.0,  # a tone of another height is another key
         masks=False,
         verbose=1,
-    ).fit(training)
-    comparison = model.compare(held_out)
+    )
+    model.keeps_interrupted = False
+    comparison = model.fit(training).compare(held_out)
     say(f"\n{comparison.alignment()}\n")
     say("of the held-out words {wer:.2%} are wrong, of the characters {cer:.2%}\n".format(**comparison.metrics))
     sound = folder / "test" / held_out.names[0]
@@ -266,6 +268,7 @@ def _rivals_of_prices(training: Dataset, held_out: Dataset, predicted: Array, ep
 
 def _fit(model: BiLSTMEstimator, training: Dataset, say: Say) -> None:
     started = time.perf_counter()
+    model.keeps_interrupted = False  # Ctrl-C ends the demonstration
     model.fit(training)
     seconds, epochs = time.perf_counter() - started, len(model.history_)
     say(f"{epochs:,} epochs in {seconds:.1f} s ({1000 * seconds / epochs:.2f} ms each).\n")
