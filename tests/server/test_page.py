@@ -51,8 +51,10 @@ def serving(*files, **environment):
     around = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # it is no test
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=around | environment) as server:
 
-        def address():
-            found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stderr)))[0]
+        def address(shown=r"http://127\.0\.0\.1:\d+"):
+            found = next(filter(None, (re.search(shown, line) for line in server.stderr)))[0]
+            if found.startswith("unix:"):
+                return found
             for _ in range(200):
                 with suppress(httpx.TransportError):
                     if httpx.get(f"{found}/readyz").status_code == 200:

@@ -138,13 +138,13 @@ def place_of(host: str) -> tuple[str, int | None] | None:
         >>> place_of("Shop.example.:8443"), place_of("[::1]"), place_of("::1"), place_of("shop.example/x")
         (('shop.example', 8443), ('::1', None), ('::1', None), None)
     """
-    host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+    host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host  # as --allow-host ::1
     try:
         parts = urlsplit(f"//{host}")
-        name, port = (parts.hostname or "").rstrip("."), parts.port
+        name = (parts.hostname or "").rstrip(".").encode("idna").decode()
         return (
-            (name.encode("idna").decode(), port)
-            if name and parts.netloc == host and not re.search(r"[\s@]", host)
+            (name, parts.port)
+            if parts.netloc == host and not parts.username and re.fullmatch(r"[\w.:-]+", name)
             else None
         )
     except ValueError:
