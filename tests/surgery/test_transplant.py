@@ -11,7 +11,10 @@ import weakref
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -217,6 +220,34 @@ def test_torchscript_compiles_torchs_own_layer():
     ours = nn.Sequential(BiLSTM(3, 4))
     expected = ours(x)[0]
     assert_close(torch.jit.script(ours)(x)[0], expected, atol=1e-6)
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A group of processes of which this is the only one."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    distributed.destroy_process_group()
+
+
+def sharded(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
+    for part in (*model.children(), model):
+        fully_shard(part, mesh=mesh)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("wrap", [lambda model, _: DistributedDataParallel(model), sharded], ids=["DDP", "FSDP"])
+def test_it_trains_where_parameters_are_shared_out(wrap, alone):
+    theirs, ours = tagger(), tagger()
+    accelerate(ours)
+    loss(theirs).backward()
+    wrapped = wrap(ours, alone)
+    wrapped(words(), LENGTHS).square().mean().backward()
+    assert last_kernel() == "native"
+    for a, b in zip(theirs.parameters(), wrapped.parameters(), strict=True):
+        whole = b.grad.full_tensor() if hasattr(b.grad, "full_tensor") else b.grad
+        assert_close(whole, a.grad, atol=CLOSE)
 
 
 def test_lengths_may_be_given_to_an_accelerated_layer():
