@@ -1,10 +1,13 @@
 """What a column is: numbers (Float64) or categories (String). The one place that decides, for files, frames and arrays.
 
 Values that are text stay text, numbers and truth values are numbers, dates are text; a fitted model overrules that.
+What turns a caller's table into numbers uses methods of single columns only, for which Polars needs no threads: a
+process that was forked has none of them, and would wait for ever.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,7 @@ def as_column(values: pl.Series, kind: str = "") -> pl.Series:
     if kind == "category":
         return as_text(values)
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
-        return values.cast(pl.Float64).fill_nan(None)
+        return nan_as_null(values.cast(pl.Float64))
     return values.cast(pl.Float64) if values.dtype == pl.Null else values.cast(pl.String)
 
 
@@ -37,9 +40,48 @@ def as_text(values: pl.Series) -> pl.Series:
     """A column as names: 1 and 1.0 are both ``1``, truth values are ``true`` and ``false``."""
     if values.dtype.is_float():
         whole = values.cast(pl.Int64, strict=False)
-        is_whole = (whole.cast(pl.Float64) == values).fill_null(False)
-        return whole.cast(pl.String).zip_with(is_whole, values.fill_nan(None).cast(pl.String))
+        is_whole = pl.Series(whole.cast(pl.Float64).to_numpy() == values.to_numpy())  # null is NaN there
+        return whole.cast(pl.String).zip_with(is_whole, nan_as_null(values).cast(pl.String))
     return values.cast(pl.String)
+
+
+def nan_as_null(values: pl.Series) -> pl.Series:
+    """Floats with null in place of NaN."""
+    numbers = values.to_numpy()
+    return pl.Series(values.name, numbers, nan_to_null=True) if np.isnan(numbers).any() else values
+
+
+def columns_of(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Some columns of a frame in another order; ``select`` would want threads, which a forked process lacks."""
+    return pl.DataFrame([frame[name] for name in names])
+
+
+def rows_of(frame: pl.DataFrame, rows: Array) -> pl.DataFrame:
+    """Rows at positions, (R,); column by column, for the same reason."""
+    return pl.DataFrame([column[rows] for column in frame.get_columns()], height=len(rows))
+
+
+def frame_of(matrix: Array, names: Sequence[str]) -> pl.DataFrame:
+    """Numbers (S, K) as columns of Float64, null in place of NaN."""
+    return pl.DataFrame([pl.Series(name, matrix[:, k], nan_to_null=True) for k, name in enumerate(names)])
+
+
+def filled_forward(values: Array, first: Array) -> Array:
+    """Numbers (S, K) with the last known one of the same series in place of NaN; each series begins at row ``first``.
+
+    Example:
+        >>> filled_forward(np.array([[1.0], [np.nan], [np.nan]]), np.array([0, 0, 2])).T
+        array([[ 1.,  1., nan]])
+    """
+    rows = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)
+    return np.take_along_axis(values, np.where(last < first[:, None], rows, last), axis=0)
+
+
+def matrix_of(frame: pl.DataFrame) -> Array:
+    """Columns of numbers as float64 (S, K) with NaN for missing ones; again without threads."""
+    columns = [column.cast(pl.Float64).to_numpy() for column in frame.get_columns()]
+    return np.stack(columns, axis=1) if columns else np.zeros((frame.height, 0))
 
 
 def by_appearance(column: pl.Series) -> tuple[pl.Series, pl.Series]:

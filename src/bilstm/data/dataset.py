@@ -15,7 +15,17 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_column, as_sequences, is_missing, is_sequence, kinds_of, object_column
+from bilstm.data.columns import (
+    Array,
+    as_column,
+    as_sequences,
+    is_missing,
+    is_sequence,
+    kinds_of,
+    matrix_of,
+    object_column,
+    rows_of,
+)
 from bilstm.data.source import ARRAYS, Source, check_different
 from bilstm.errors import DataError
 
@@ -120,7 +130,7 @@ class Dataset:
     @property
     def sequences(self) -> list[Array]:
         """The sequences as arrays (T_i, F) of float64, for programs that want plain arrays."""
-        matrix = self.steps.cast(pl.Float64).to_numpy()
+        matrix = matrix_of(self.steps)
         return [matrix[a : a + t] for a, t in zip(self.starts, self.lengths, strict=True)]
 
     @property
@@ -128,8 +138,8 @@ class Dataset:
         """The targets as an array: (N,) for one target, (N, K) for several."""
         if self.targets is None:
             raise DataError(f"expected data with targets, got none ({self.source})")
-        values = self.targets.to_numpy()
-        return values[:, 0] if values.shape[1] == 1 else values
+        columns = self.targets.get_columns()
+        return columns[0].to_numpy() if len(columns) == 1 else np.stack([c.to_numpy() for c in columns], axis=1)
 
     per_sequence: ClassVar[tuple[str, ...]] = ("lengths", "targets", "ids", "texts")  # fields with a row for each
     per_step: ClassVar[tuple[str, ...]] = ("steps", "tags", "spans")
@@ -158,7 +168,9 @@ class Dataset:
 
     def renamed(self, names: Sequence[str]) -> Self:
         """The same data with the features called ``names``, position by position."""
-        return replace(self, steps=self.steps.rename(dict(zip(self.feature_names, names, strict=True))))
+        steps = self.steps.clone()
+        steps.columns = list(names)
+        return replace(self, steps=steps)
 
     def fingerprint(self) -> str:
         """A digest of values, lengths and targets; the same data has the same one in every process."""
@@ -205,6 +217,8 @@ def _at(values: Any, rows: Array) -> Any:
     """Rows of an array, a frame, a Series or a tuple; None where there are none."""
     if isinstance(values, tuple):
         return tuple(values[row] for row in rows)
+    if isinstance(values, pl.DataFrame):
+        return rows_of(values, rows)
     return None if values is None else values[rows]
 
 
@@ -219,7 +233,9 @@ def _stacked(parts: Sequence[Any]) -> Any:
         return np.concatenate(parts)
     if isinstance(first, pl.Series):
         return pl.concat(parts)
-    return pl.concat(parts, how="vertical" if len({tuple(f.dtypes) for f in parts}) == 1 else "vertical_relaxed")
+    if len({tuple(frame.dtypes) for frame in parts}) == 1:
+        return pl.DataFrame([pl.concat([frame[name] for frame in parts]) for name in first.columns])
+    return pl.concat(parts, how="vertical_relaxed")
 
 
 def _steps_and_lengths(X: Any, source: Source) -> tuple[pl.DataFrame, Array]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_column, as_text
+from bilstm.data.columns import Array, as_column, as_text, matrix_of
 from bilstm.data.source import ARRAYS, Source, check_columns, check_rows
 from bilstm.errors import DataError, did_you_mean, warn
 
@@ -172,7 +172,7 @@ class _Values:
         self.missing += column.null_count()
         self.too_many |= len(self.texts) > MOST_VALUES
         if not self.too_many:
-            self.texts.update(column.drop_nulls().unique().to_list())
+            self.texts.update(value for value in column.unique(maintain_order=True) if value is not None)
 
     def column(self) -> Column:
         flag = self.missing > 0
@@ -195,17 +195,16 @@ def _encode(column: Column, series: pl.Series, source: Source | str) -> Array:
     is_text = series.dtype == pl.String
     if column.kind == "number":
         if is_text:
-            row = int(series.is_not_null().arg_max() or 0)
+            row = next((row for row, value in enumerate(series) if value is not None), 0)
             raise DataError(f"expected numbers in column {column.name!r}, got {series[row]!r} ({source}, row {row})")
         values = finite(series, source)
         missing = np.isnan(values)
         encoded = np.where(missing, 0.0, (values - column.mean) / column.scale)[:, None]
     else:
-        text = as_text(series)
-        missing = text.is_null().to_numpy()
-        known = {value: i for i, value in enumerate(column.values)}
-        codes = text.replace_strict(known, default=None, return_dtype=pl.Int64).fill_null(-1).to_numpy()
-        encoded = (codes[:, None] == np.arange(len(known))).astype(np.float64)
+        known: dict[str | None, int] = {value: i for i, value in enumerate(column.values)} | {None: -2}
+        codes = np.array([known.get(value, -1) for value in as_text(series).to_list()], dtype=np.int64)
+        missing = codes == -2
+        encoded = (codes[:, None] == np.arange(len(column.values))).astype(np.float64)
     if column.flag:
         encoded = np.concatenate([encoded, missing[:, None]], axis=1)
     return encoded.astype(np.float32)
@@ -215,8 +214,6 @@ def finite(series: pl.Series, source: Source | str) -> Array:
     """Numbers as float64 with missing ones as NaN; infinity is a mistake, not a value."""
     if series.dtype != pl.Float64:
         series = series.cast(pl.Float64)
-    if series.null_count():  # to ask is quick; to fill nothing in takes longer than to encode a short column
-        series = series.fill_null(float("nan"))
     values: Array = series.to_numpy()
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
@@ -274,14 +271,14 @@ def numeric_targets(targets: pl.DataFrame, source: Source | str = "y") -> Array:
     """Targets as float64 (N, K), checked."""
     for column in targets.get_columns():
         if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-            got = repr(column.drop_nulls().first())
+            got = repr(next((value for value in column if value is not None), None))
             hint = "for labels use a classifier"
             raise DataError(f"expected numbers in target {column.name!r}, got {got} ({source})", hint=hint)
-        values = column.cast(pl.Float64).fill_null(float("nan"))
+        values = column.cast(pl.Float64).to_numpy()
         expected, hint = f"a number for target {column.name!r} in every row", "leave it out of the training data"
-        check_rows(values.is_nan(), lambda row: f"{source}, row {row}", expected, "NaN (a missing value)", hint)
-        check_rows(values.is_infinite(), lambda row: f"{source}, row {row}", expected, "infinity", hint)
-    return targets.cast(pl.Float64).to_numpy()
+        check_rows(np.isnan(values), lambda row: f"{source}, row {row}", expected, "NaN (a missing value)", hint)
+        check_rows(np.isinf(values), lambda row: f"{source}, row {row}", expected, "infinity", hint)
+    return matrix_of(targets)
 
 
 class LabelEncoder:

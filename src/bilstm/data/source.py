@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bilstm.errors import DataError, did_you_mean
 
@@ -160,11 +162,15 @@ def _first_long_line(path: Path) -> int:
 
 
 def check_rows(
-    wrong: pl.Series, at: Callable[[int], str], expected: str, got: str | pl.Series = "none", hint: str | None = None
+    wrong: pl.Series | NDArray[np.bool_],
+    at: Callable[[int], str],
+    expected: str,
+    got: str | pl.Series = "none",
+    hint: str | None = None,
 ) -> None:
     """Raise a DataError that names the first row where a mask (S,) is true, and what ``got``, (S,), has there."""
     if wrong.any():
-        row = int(wrong.arg_true()[0])
+        row = int(np.flatnonzero(wrong)[0])
         value = got if isinstance(got, str) else repr(got[row])
         raise DataError(f"expected {expected}, got {value} ({at(row)})", hint=hint)
 

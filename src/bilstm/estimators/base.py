@@ -28,6 +28,7 @@ from bilstm.data.batch import Sequences
 from bilstm.data.columns import Array
 from bilstm.data.dataset import Dataset
 from bilstm.data.encoders import FeatureEncoder
+from bilstm.data.forks import check_polars
 from bilstm.data.source import Source
 from bilstm.data.stream import Stream
 from bilstm.errors import DataError, ParameterError, record_warnings, warn
@@ -550,6 +551,7 @@ class BiLSTMEstimator(Inputs, ABC):
 
         Its numbers have seven digits, which is what float32 knows.
         """
+        check_polars("make a table of predictions")
         frame = pl.DataFrame(self.prediction_columns(X)).with_columns(pl.selectors.float().round_sig_figs(7))
         ids = X.ids if isinstance(X, Dataset) else None
         return frame if ids is None else frame.insert_column(0, ids)

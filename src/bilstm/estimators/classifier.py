@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -165,8 +166,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
         assert dataset.targets is not None
         self.several_ = dataset.targets.width == 1 and dataset.targets.dtypes[0] == pl.List
         if self.several_:
-            names = _label_lists(dataset).explode().drop_nulls()
-            self.labels_.update(np.array(names.to_list(), dtype=str), dataset.source)
+            names = itertools.chain.from_iterable(_label_lists(dataset))
+            self.labels_.update(np.array(list(names), dtype=str), dataset.source)
             return
         labels = true_labels(dataset)
         is_continuous = labels.dtype.kind == "f" and (labels != labels.astype(int)).any()
@@ -232,8 +233,8 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
     def label_matrix(self, dataset: Dataset) -> Array:
         """Which labels each sequence has, (N, K) of truth values."""
         lists = _label_lists(dataset)
-        rows = np.repeat(np.arange(len(lists)), lists.list.len().to_numpy())
-        names = np.array(lists.explode().drop_nulls().to_list(), dtype=self.classes_.dtype)
+        rows = np.repeat(np.arange(len(lists)), [len(names) for names in lists])
+        names = np.array(list(itertools.chain.from_iterable(lists)), dtype=self.classes_.dtype)
         marked = np.zeros((len(lists), len(self.classes_)), dtype=bool)
         if len(names):
             marked[rows, self.labels_.transform(names, dataset.source)] = True
@@ -302,12 +303,12 @@ class BiLSTMClassifier(ClassifierMixin, LanguageEstimator):  # type: ignore[misc
             raise DataError(f"expected lists of labels as text, got {self.classes_.dtype}")
 
 
-def _label_lists(dataset: Dataset) -> pl.Series:
+def _label_lists(dataset: Dataset) -> list[list[str]]:
     """Lists of labels (N,) of a Dataset with one target; a missing list has none."""
     column = targets_of(dataset).to_series()
     if column.dtype != pl.List:
         raise DataError(f"expected a list of labels for every row, got none ({dataset.source})")
-    return column.cast(pl.List(pl.String)).fill_null([])
+    return [[str(name) for name in names or () if name is not None] for names in column.to_list()]
 
 
 def true_labels(dataset: Dataset) -> Array:
@@ -318,14 +319,16 @@ def true_labels(dataset: Dataset) -> Array:
     column = targets.to_series()
     if column.dtype.is_temporal():
         column = column.cast(pl.String)
-    missing = column.is_null()
+    values: Array = column.to_numpy()
+    missing = np.zeros(len(column), dtype=bool)
     if column.dtype.is_float():
-        missing |= ~column.is_finite().fill_null(False)
+        missing = ~np.isfinite(values)
+    elif column.null_count():
+        missing = np.array([value is None for value in column.to_list()])
     if missing.any():
-        row = int(missing.arg_true()[0])
+        row = int(missing.argmax())
         raise DataError(
             f"expected a label in every row, got {column[row]!r} (NaN, inf or nothing; {dataset.source}, row {row})",
             hint="leave rows without a label out of the training data",
         )
-    values: Array = column.to_numpy()
     return values if values.dtype.kind != "O" else np.array(column.to_list())

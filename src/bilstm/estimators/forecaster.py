@@ -21,8 +21,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from bilstm.data.batch import Sequences
-from bilstm.data.columns import Array
+from bilstm.data.columns import Array, matrix_of
 from bilstm.data.dataset import Dataset
+from bilstm.data.forks import check_polars
 from bilstm.data.series.encoder import VIEWS, SeriesEncoder
 from bilstm.data.series.leaks import find_leaks
 from bilstm.data.series.reader import Series
@@ -189,7 +190,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
     def training_data(self, X: Any, y: Any) -> Windows:
         series = training_series(X, y)
         kinds = list(series.target_columns), list(series.future)
-        for leak in find_leaks(series.steps.to_numpy(), series.steps.columns, *kinds, series.lengths, self.horizon):
+        for leak in find_leaks(matrix_of(series.steps), series.steps.columns, *kinds, series.lengths, self.horizon):
             warn(f"{leak} ({series.source})", stacklevel=4)
         windows = cut(series, self.history, self.horizon)
         self._remember_columns(windows)
@@ -294,6 +295,7 @@ class BiLSTMForecaster(BiLSTMEstimator):
 
     def prediction_frame(self, X: Any = None) -> pl.DataFrame:
         """The columns of :meth:`predict` as a table to be written: seven digits, times as files have them."""
+        check_polars("make a table of predictions")
         numbers = pl.selectors.float().exclude(self.known_.times.name)
         return pl.DataFrame(self.prediction_columns(X)).with_columns(numbers.round_sig_figs(7))
 

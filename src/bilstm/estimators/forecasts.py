@@ -110,7 +110,7 @@ class Forecasts:
         columns += [self.origins.gather(moments).alias("made_at"), self.times.alias("time")]
         columns.append(pl.Series("step", np.tile(np.arange(1, h + 1), W)))
         for k, name in enumerate(self.names):
-            columns += [*self.columns_of(k, name), pl.Series(name, self.actual[:, :, k].ravel()).fill_nan(None)]
+            columns += [*self.columns_of(k, name), pl.Series(name, self.actual[:, :, k].ravel(), nan_to_null=True)]
             columns += [pl.Series(f"{name} {rule}", values[:, :, k].ravel()) for rule, values in self.baselines.items()]
         return pl.DataFrame({column.name: column for column in columns})  # a target may be called step, too
 

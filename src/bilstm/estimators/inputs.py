@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bilstm.data.builtin import builtin_named
-from bilstm.data.columns import as_sequences
+from bilstm.data.columns import as_sequences, columns_of
 from bilstm.data.dataset import Dataset, is_frame, target_frame
 from bilstm.data.encoders import FeatureEncoder
 from bilstm.data.sound.recordings import Recordings
@@ -254,7 +254,7 @@ class Inputs(BaseEstimator):  # type: ignore[misc]
         """The same data with its targets in training's order; those of arrays, which have no names, by position."""
         targets, names = targets_of(dataset), dataset.target_names
         if set(names) == set(self.target_names_):
-            return replace(dataset, targets=targets.select(self.target_names_))
+            return replace(dataset, targets=columns_of(targets, self.target_names_))
         if len(names) != len(self.target_names_) or dataset.is_named:
             hint = did_you_mean(self.target_names_[0], names)
             raise DataError(f"expected targets {self.target_names_}, got {names} ({dataset.source})", hint=hint)

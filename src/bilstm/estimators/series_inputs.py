@@ -12,6 +12,7 @@ import polars as pl
 
 from bilstm.data.builtin import builtin_named
 from bilstm.data.dataset import Dataset, is_frame
+from bilstm.data.forks import check_polars
 from bilstm.data.series.reader import Series, read_series
 from bilstm.data.series.table import open_table
 from bilstm.data.stream import Stream
@@ -114,6 +115,7 @@ class SeriesReader:
 
     def goes_on_in(self, series: Series) -> bool:
         """Whether a series whose steps are counted holds the last ones of training at their places."""
+        check_polars("set series beside those of training")
         kept = self.known.is_known.copy()
         kept[self.known.starts] = False  # it may be filled in
         known = _places(self.known.kept(kept))

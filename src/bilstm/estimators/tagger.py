@@ -309,7 +309,7 @@ class BiLSTMTagger(LanguageEstimator):
 
     def _update_targets(self, dataset: Dataset) -> None:
         assert dataset.tags is not None
-        self.labels_.update(dataset.tags.to_series().unique().to_numpy().astype(str), dataset.source)
+        self.labels_.update(np.array(list(set(dataset.tags.to_series())), dtype=str), dataset.source)
 
     def _check_targets(self, source: Source) -> None:
         self.classes_ = self.labels_.classes
@@ -319,7 +319,7 @@ class BiLSTMTagger(LanguageEstimator):
     def with_targets(self, dataset: Dataset) -> Dataset:
         if dataset.tags is None:
             raise DataError(f"expected sentences with tags, got none ({dataset.source})")
-        unknown = sorted(set(dataset.tags.to_series().unique()) - set(self.classes_.tolist()))
+        unknown = sorted(set(dataset.tags.to_series().to_list()) - set(self.classes_.tolist()))
         if unknown:
             warn(
                 f"{len(unknown)} tags were not seen in training and cannot be predicted: {', '.join(unknown[:5])} "

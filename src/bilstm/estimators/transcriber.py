@@ -340,9 +340,9 @@ class BiLSTMTranscriber(BiLSTMEstimator):
         chosen = dataset.take(rows)
         share = self.validation_fraction
         if validation is None and share and chosen.groups is not None and chosen.groups.n_unique() > 1:
-            groups = chosen.groups.cast(pl.String).fill_null("")  # those of unknown speakers stay together
+            groups = [group or "" for group in chosen.groups.cast(pl.String)]  # those of unknown speakers stay together
             splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
-            learned, held_out = next(splitter.split(rows, groups=groups.to_numpy()))
+            learned, held_out = next(splitter.split(rows, groups=groups))
             return rows[learned], chosen.take(held_out)
         learned, others = super()._split(chosen, validation, seed)
         if validation is not None:

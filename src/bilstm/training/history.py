@@ -86,7 +86,7 @@ class History:
         """The history as a polars DataFrame, one row an epoch."""
         import polars as pl
 
-        return pl.DataFrame(self.columns).with_columns(pl.col("epoch").cast(pl.Int64))
+        return pl.DataFrame(self.columns | {"epoch": pl.Series(self.columns["epoch"]).cast(pl.Int64)})
 
     def plot(self) -> Figure:
         """The loss curves as a matplotlib figure; save it with ``figure.savefig("loss.png")``."""

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from bilstm.data.forks import is_forked
+
 ERRORS: Any = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # as NumPy comes
 Context = AbstractContextManager[Any, Any]
 MAKERS = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}  # that ask for the default type
@@ -59,7 +61,20 @@ def _changed() -> list[Context]:
         changed.append(_Float32())
     if not made.is_cpu:
         changed.append(torch.device("cpu"))
+    if is_forked() and torch.get_num_threads() > 1:
+        changed.append(_one_thread())
     return changed
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """In a forked process OpenMP would wait for threads that are not there."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Float32(TorchFunctionMode):

@@ -181,7 +181,7 @@ def _numbers(estimator: BiLSTMEstimator, one: Dataset, name: str) -> Subject:
 
 
 def _numbers_of(column: pl.Series) -> Array:
-    values: Array = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values: Array = column.cast(pl.Float64).to_numpy()
     return values
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from bilstm.data.batch import Sequences
-from bilstm.data.columns import Array
+from bilstm.data.columns import Array, columns_of, frame_of, matrix_of, rows_of
 from bilstm.data.encoders import FeatureEncoder, check_scales, is_constant
 from bilstm.data.series.clock import calendar
 from bilstm.data.series.reader import Series
@@ -51,6 +51,7 @@ class SeriesEncoder:
     def fit(cls, windows: Windows, target_as: str, *, use_calendar: bool) -> SeriesEncoder:
         """Learn means, deviations and which columns there are from training windows."""
         series, covered = windows.series, windows.covered
+        known = np.flatnonzero(covered)
         encoder = cls(target_as, list(series.target_columns))
         encoder.span_years = series.clock.years(series.times.filter(covered)) if use_calendar else 0.0
         z = encoder._viewed(series)[covered]
@@ -62,10 +63,10 @@ class SeriesEncoder:
             )
         encoder.mean, deviation = np.nanmean(z, axis=0), np.nanstd(z, axis=0)
         encoder.scale = np.where(is_constant(encoder.mean, deviation), 1.0, deviation)
-        encoder.flagged = [name for name in series.target_columns if series.steps[name].filter(covered).null_count()]
+        encoder.flagged = [name for name in series.target_columns if series.steps[name][known].null_count()]
         beside, ahead = encoder.beside(series), encoder.known_ahead(series)
-        encoder.columns = FeatureEncoder().fit(beside.filter(covered)) if beside.width else None
-        encoder.ahead = FeatureEncoder().fit(ahead.filter(covered)) if ahead.width else None
+        encoder.columns = FeatureEncoder().fit(rows_of(beside, known)) if beside.width else None
+        encoder.ahead = FeatureEncoder().fit(rows_of(ahead, known)) if ahead.width else None
         return encoder
 
     @property
@@ -102,9 +103,7 @@ class SeriesEncoder:
     def filled(self, series: Series) -> Array:
         """z with gaps filled by the last known value of the series, 0 before the first, (S, K) in float64."""
         z = self.standardised(series)
-        if not np.isnan(z).any():
-            return z
-        return series.forward_filled(pl.from_numpy(z).fill_nan(None)).fill_null(0.0).to_numpy()
+        return np.nan_to_num(series.filled(z)) if np.isnan(z).any() else z
 
     def following(self, windows: Windows) -> Array:
         """z behind each window, (W, h, K) in float64, NaN where missing."""
@@ -151,16 +150,21 @@ class SeriesEncoder:
 
     def beside(self, series: Series) -> pl.DataFrame:
         """All columns that are not targets: the caller's, the calendar's, and where targets were missing."""
-        gaps = series.steps.select(pl.col(self.flagged).is_null().cast(pl.Float64).name.suffix(MISSING))
-        columns = [series.steps.drop(self.target_columns), self._calendar(series), gaps]
-        return pl.concat(columns, how="horizontal")
+        gaps = np.isnan(matrix_of(columns_of(series.steps, self.flagged))).astype(np.float64)
+        others = [name for name in series.steps.columns if name not in self.target_columns]
+        flags = frame_of(gaps, [f"{name}{MISSING}" for name in self.flagged])
+        return _side_by_side(columns_of(series.steps, others), self._calendar(series), flags)
 
     def known_ahead(self, series: Series) -> pl.DataFrame:
         """The columns that are known ahead: the caller's, and the calendar's."""
-        return pl.concat([series.steps.select(series.future), self._calendar(series)], how="horizontal")
+        return _side_by_side(columns_of(series.steps, series.future), self._calendar(series))
 
     def _calendar(self, series: Series) -> pl.DataFrame:
         return calendar(series.times, series.clock, self.span_years) if self.span_years else pl.DataFrame()
+
+
+def _side_by_side(*frames: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame([column for frame in frames for column in frame.get_columns()])
 
 
 def root_mean_squares(changes: Sequence[Array]) -> Array:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from scipy import linalg, stats
 
-from bilstm.data.columns import Array
+from bilstm.data.columns import Array, filled_forward
 from bilstm.data.source import ARRAYS, check_columns
 
 # rows looked at: whole series, or blocks of them from all over the data; fewer where many targets meet many columns
@@ -210,8 +209,8 @@ def _alone(column: Array, block: Array) -> bool | None:
 
 def _carried(columns: Array, block: Array) -> Array:
     """Gaps take the last known value of their block; those at its beginning stay."""
-    frame = pl.from_numpy(columns).fill_nan(None)
-    return frame.select(pl.all().forward_fill().over(pl.Series(block))).fill_null(np.nan).to_numpy()
+    begins = np.append(True, block[1:] != block[:-1])[: len(block)]
+    return filled_forward(columns, np.maximum.accumulate(np.where(begins, np.arange(len(block)), 0)))
 
 
 def _rest(columns: Array, basis: Array) -> Array:

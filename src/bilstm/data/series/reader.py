@@ -17,8 +17,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-from bilstm.data.columns import Array, as_text, by_appearance
+from bilstm.data.columns import Array, as_text, by_appearance, columns_of, filled_forward, frame_of, matrix_of, rows_of
 from bilstm.data.dataset import Dataset, without_none
+from bilstm.data.forks import check_polars
 from bilstm.data.series.clock import Clock
 from bilstm.data.series.table import Table, open_table, time_column
 from bilstm.data.series.timestamps import read_times
@@ -58,7 +59,8 @@ class Series(Dataset):
         if not self.future:
             return np.zeros(len(self), dtype=np.int64)
         others = [name for name in self.feature_names if name not in self.future]
-        is_known = self.steps.select(pl.any_horizontal(pl.col(others).is_not_null())).to_series().to_numpy()
+        missing: Array = np.isnan(matrix_of(columns_of(self.steps, others)))
+        is_known = missing.sum(axis=1) < len(others)
         place = np.where(is_known, np.arange(1, len(is_known) + 1), 0)
         last = np.maximum(np.maximum.accumulate(place)[self.starts + self.lengths - 1], self.starts)
         result: Array = self.starts + self.lengths - last
@@ -67,8 +69,7 @@ class Series(Dataset):
     @cached_property
     def target_matrix(self) -> Array:
         """The targets, (S, K) float64, NaN where missing."""
-        values: Array = self.steps.select(self.target_columns).fill_null(float("nan")).to_numpy()
-        return values
+        return matrix_of(columns_of(self.steps, self.target_columns))
 
     @cached_property
     def is_known(self) -> Array:
@@ -81,14 +82,18 @@ class Series(Dataset):
     def known_times(self) -> pl.Series:
         """The times up to the last known target of any series, each once, ascending."""
         last = self.times.filter(self.is_known).max()
-        return self.times.filter(self.times <= last).unique().sort()
+        until = self.times.filter(self.times <= last).to_physical()
+        return pl.Series(self.times.name, np.unique(until.to_numpy())).cast(self.times.dtype)
 
     def forward_filled(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Columns of S rows with their gaps filled by the last known value of the same series."""
         if frame.width == 0 or not any(frame.null_count().row(0)):
             return frame
-        owner = pl.Series("", np.repeat(np.arange(len(self)), self.lengths))
-        return frame.select(pl.all().forward_fill().over(owner))
+        return frame_of(self.filled(matrix_of(frame)), frame.columns)
+
+    def filled(self, values: Array) -> Array:
+        """The same of numbers (S, K) with NaN in their gaps."""
+        return filled_forward(values, np.repeat(self.starts, self.lengths))
 
     def prolonged(self, count: int) -> Series:
         """The same series with ``count`` more steps of nulls behind each, at the times to come."""
@@ -103,7 +108,7 @@ class Series(Dataset):
         times = self.times[rows]
         return replace(
             self,
-            steps=self.steps.select(pl.all().gather(pl.Series(rows).set(pl.Series(behind > 0), None))),
+            steps=frame_of(np.where(behind[:, None] > 0, np.nan, matrix_of(self.steps)[rows]), self.steps.columns),
             lengths=np.add.reduceat(counts + 1, self.starts),
             times=times.zip_with(pl.Series(behind == 0), self.clock.shifted(times, behind)),
         )
@@ -114,7 +119,7 @@ class Series(Dataset):
         some = np.flatnonzero(lengths)
         return replace(
             self,
-            steps=self.steps.filter(rows),
+            steps=rows_of(self.steps, np.flatnonzero(rows)),
             times=self.times.filter(rows),
             lengths=lengths[some],
             ids=None if self.ids is None else self.ids[some],
@@ -220,6 +225,8 @@ def read_series(
         (('load',), 'day', 'day')
     """
     table = open_table(source)
+    if time or group or not all(dtype.is_numeric() for dtype in table.frame.dtypes):
+        check_polars("read series with times or names")
     names = [target] if isinstance(target, str) else list(target or ())
     named = [*names, *future, *(features or ())]
     check_columns([*named, *drop, *filter(None, (time, group))], table.frame.columns, table.source)
@@ -238,7 +245,7 @@ def read_series(
     else:
         _check_clock(clock, times, lengths, zoned, table)
     series = Series(
-        steps=values[rows],
+        steps=rows_of(values, rows),
         lengths=lengths,
         ids=ids,
         source=table.source,

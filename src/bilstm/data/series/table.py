@@ -82,7 +82,7 @@ class Table:
         columns = [read[name] for name in [*targets, *past, *future]]
         for column in columns:
             expected, hint = f"a finite number in column {column.name!r}", "leave it empty if it is unknown"
-            check_rows(column.is_infinite(), self.source.at, expected, column, hint)
+            check_rows(np.isinf(column.to_numpy()), self.source.at, expected, column, hint)
         return pl.DataFrame(columns), targets, list(future)
 
     def _only_target(self, numbers: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import polars as pl
 
 from bilstm.data.columns import Array, as_column, by_appearance, whole_numbers
 from bilstm.data.dataset import Dataset, without_none
+from bilstm.data.forks import check_polars
 from bilstm.data.source import (
     DAMAGED,
     JSON_LINES,
@@ -122,6 +123,7 @@ def typed_frame(frame: pl.DataFrame, source: Source, kinds: Mapping[str, str]) -
 def read_raw(path: str | Path) -> pl.DataFrame:
     """Read a file with the types that it has itself: every column of a CSV file is text."""
     path = existing_file(path, "a table")
+    check_polars(f"read {path}")
     try:
         if has_suffix(path, JSON_LINES):
             with open_bytes(path) as file:
