@@ -531,3 +531,13 @@ class BiLSTMForecaster(BiLSTMEstimator):
         for encoder, frame in zip((self.encoder_.columns, self.encoder_.ahead), beside, strict=True):
             if (encoder.column_names if encoder else []) != frame.columns:
                 raise DataError(f"expected an encoder of each of {listed(frame.columns, NAMED)}, got others")
+        made = [f"predicted_{name}" for name in self.target_names_]
+        made += [
+            f"{name}_{end}_{level}" for name in self.target_names_ for end in ("low", "high") for level in INTERVALS
+        ]
+        ids, time = self.known_.ids, self.known_.times.name
+        if {time, "" if ids is None else ids.name} & {*made} or (ids is not None and ids.name == time):
+            raise DataError(f"expected another name of a column than those that predict gives, got {time!r}")
+        self.encoder_.standardised(self.known_)  # of which logarithms may be taken
+        if self.known_.lengths.max(initial=0) < self.history:
+            raise DataError(f"expected a series of at least {self.history} steps, got shorter ones")

@@ -118,6 +118,8 @@ def _restore(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> BiLSTM
     if any(tensor.dtype != torch.float32 for tensor in tensors.values()):
         raise ModelFileError("expected weights in float32, got another kind: the file is damaged")
     network.load_state_dict(tensors, assign=True)
+    if not all(weight.detach().sum().isfinite() for weight in network.parameters()):
+        raise ModelFileError("expected finite weights, got NaN or infinity among them: the file is damaged")
     estimator.network_ = network.requires_grad_(True).eval()
     return estimator
 

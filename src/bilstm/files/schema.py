@@ -86,6 +86,13 @@ def _is_finite(value: Any) -> bool:
     return value is None or -1e300 < value < 1e300
 
 
+def _is_device(name: str) -> bool:
+    try:
+        return name == "auto" or bool(torch.device(name))
+    except RuntimeError:
+        return False
+
+
 TEXT = Kind("text", frozenset({str}))
 TRUTH = Kind("true or false", frozenset({bool}))
 NULL = Kind("null", frozenset({type(None)}))
@@ -95,6 +102,7 @@ NUMBER = Kind("a finite number", frozenset({int, float}), _is_finite)
 SIZE = Kind("a finite number above 0", frozenset({int, float}), lambda v: 0 < v < 1e300)
 WEIGHT = Kind("a finite number of at least 0", frozenset({int, float}), lambda v: 0 <= v < 1e300)
 SEED = Kind("a seed or null", frozenset({int, bool, type(None)}), lambda v: v is None or 0 <= v < 2**32)
+DEVICE = Kind("a device such as auto, cpu or cuda:0", frozenset({str}), _is_device)
 GAP = Kind("a finite number or null", frozenset({int, float, type(None)}), _is_finite)
 LABEL = Kind("a label", frozenset({str, int, float, bool}), lambda v: type(v) is str or -1e300 < v < 1e300)
 
@@ -162,6 +170,8 @@ MODEL = {
     "estimator": TEXT,
     "parameters": {
         "random_state?": SEED,
+        "checkpoint?": NULL,
+        "device?": DEVICE,
         "class_weight?": Either(NULL, Either(TEXT, Each(WEIGHT))),
     },
     "features": [TEXT],

@@ -130,6 +130,7 @@ class History:
         """The other way."""
         plain = data["columns"]
         columns = {name: [math.nan if v is None else float(v) for v in plain[name]] for name in COLUMNS}
-        if set(map(len, columns.values())) != {len(columns["epoch"])} or None in plain["epoch"]:
+        epochs = columns["epoch"]
+        if set(map(len, columns.values())) != {len(epochs)} or any(not 0 < e < 2**53 or e % 1 for e in epochs):
             raise ValueError("expected every column of the history in every epoch, got gaps")
         return cls(data["metric_name"], columns)

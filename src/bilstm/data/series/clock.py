@@ -24,6 +24,7 @@ WORDS = ((WEEK, "week"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1, "
 CYCLES = ((10, MINUTE), (5 * MINUTE, HOUR), (DAY, DAY), (DAY + 1, WEEK), (WEEK, 0), (2 * WEEK + 1, 52 * WEEK))
 SHORTEST_MONTH = 27  # days between two month starts, less one hour for a change of clocks
 NEAR_MONTH_END = 4  # the last or first working day of a month lies among so many days
+LONGEST, MOST_MONTHS = 1e11, 36_000  # seconds and months (or years) in a step: some 3,000 years
 ONE_DAY = np.timedelta64(1, "D")
 
 
@@ -40,7 +41,8 @@ class Clock:
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise DataError(f"expected a unit of time out of {', '.join(UNITS)}, got {self.unit!r}")
-        if self.count < 1 or not 0 < self.step < np.inf or not 1 <= self.day <= 31:
+        longest = np.inf if self.unit == "number" else LONGEST
+        if not 1 <= self.count <= MOST_MONTHS or not 0 < self.step < longest or not 1 <= self.day <= 31:
             raise DataError(f"expected a step that goes forward, got {self}")
 
     @classmethod

@@ -159,6 +159,8 @@ class Series(Dataset):
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Series:
         times = pl.Series(data["time"], data["times"])
+        if data["ids"] and len(data["ids"][1]) != len(data["lengths"]):
+            raise DataError(f"expected a name for each of {len(data['lengths'])} series, got {len(data['ids'][1])}")
         return cls(
             steps=pl.DataFrame(data["columns"], schema=dict.fromkeys(data["columns"], pl.Float64)),
             lengths=np.asarray(data["lengths"], dtype=np.int64),
