@@ -18,7 +18,6 @@ from torch.overrides import TorchFunctionMode
 
 from bilstm.data.forks import is_forked
 
-ERRORS: Any = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # as NumPy comes
 Context = AbstractContextManager[Any, Any]
 MAKERS = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}  # that ask for the default type
 
@@ -29,15 +28,13 @@ def isolated() -> Iterator[None]:
 
     The trap: not to be held open across a ``yield`` to a caller, whose state it would be as well.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack, np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
         for context in _changed():
             stack.enter_context(context)
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
         if not torch.is_grad_enabled():
             stack.enter_context(torch.enable_grad())
-        if np.geterr() != ERRORS:
-            stack.enter_context(np.errstate(**ERRORS))
         yield
 
 
