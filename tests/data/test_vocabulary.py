@@ -56,7 +56,7 @@ def test_an_encoder_survives_json():
     new = pl.Series(["Ann", "京"])
     for found, was in zip(again.transform(new), fitted.transform(new), strict=True):
         assert_close(found, was)
-    for damage in ({"words": [3]}, {"counts": []}, {"vector_size": -1}):
+    for damage in ({"words": ["Ann"]}, {"counts": []}, {"characters": ["An"]}):
         with pytest.raises(DataError, match="expected"):
             WordEncoder.from_json(fitted.to_json() | damage)
 
