@@ -1,6 +1,7 @@
 """What a host program has left set changes no answer, and is left as it was.
 
-A matrix: five tasks by the states of a host, and in each fit, predict, x_ray, save and load.
+A matrix: five tasks by the states of a host, and in each fit, predict, x_ray, save and load. A forked process is one
+more such state; its tests are in estimators/test_forks.py.
 """
 
 from __future__ import annotations

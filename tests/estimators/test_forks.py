@@ -14,6 +14,7 @@ import torch
 
 import bilstm
 from bilstm.errors import BilstmError
+from bilstm.xray import x_ray
 from tests.compare import assert_close
 
 LIMIT = 60.0  # seconds; what waits for threads that are not there waits for ever
@@ -116,6 +117,17 @@ def test_a_model_is_saved_and_loaded_after_a_fork(models, task, tmp_path):
         return bilstm.load(path).describe()
 
     assert in_child(there_and_back) == models[task].describe()
+
+
+ONE = {"regressor": FRAME, "classifier": ["cold rain"], "tagger": [["Eva", "ran"]], "forecaster": None}
+
+
+@pytest.mark.parametrize("task", MAKE)
+def test_a_model_is_looked_into_after_a_fork(models, task):
+    def hidden():
+        return x_ray(models[task], ONE.get(task, SOUNDS), outputs=1).gates.hidden
+
+    assert_close(in_child(hidden), hidden(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("task", MAKE)
