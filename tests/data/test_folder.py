@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from bilstm.data.source import Source
 from bilstm.data.tables import chunks, folder
 from bilstm.data.tables.chunks import first_end, whole_records
 from bilstm.data.text.reader import from_texts
-from bilstm.errors import DataError, DataWarning, ExtraError, ParameterError
+from bilstm.errors import DataError, DataWarning, ParameterError
 from tests.compare import assert_close
 
 
@@ -228,13 +227,6 @@ def test_folders_without_tables_and_mixed_ones_are_refused(tmp_path):
 def test_a_damaged_parquet_file_is_named(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and then nothing of the kind")
     with pytest.raises(DataError, match=r"expected a table, got .* \(.*a.parquet\)"):
-        read_folder(tmp_path, target="y")
-
-
-def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
-    pl.DataFrame({"x": [1.0], "y": [1]}).write_parquet(tmp_path / "a.parquet")
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ExtraError, match=r"expected the extra 'stream'.*\n.*pip install 'bilstm\[stream\]'"):
         read_folder(tmp_path, target="y")
 
 

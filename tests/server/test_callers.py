@@ -113,6 +113,16 @@ def test_a_session_ends():
         assert not sessions.is_session(odd)
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_session_lasts_as_long_whatever_the_systems_clock_is_set_to(monkeypatch, jump):
+    sessions = Sessions(TOKEN, 100)
+    session, real, monotonic = sessions.new(), time.time, time.monotonic
+    monkeypatch.setattr(time, "time", lambda: real() + jump)
+    assert sessions.is_session(session)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 200)
+    assert not sessions.is_session(session)
+
+
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:8000", "localhost", "LOCALHOST:1", "[::1]:8000", "127.8.8.8", "proxy.example"]
 )

@@ -209,7 +209,7 @@ def test_the_last_of_those_at_work_is_alone(tmp_path):
 
 def test_the_clock_counts_work_once_and_pauses_never(tmp_path, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     first, second = Clock(tmp_path / "clock.json"), Clock(tmp_path / "clock.json")
     now[0] += 10
     assert_close(first.tick(), 10.0)
@@ -220,5 +220,21 @@ def test_the_clock_counts_work_once_and_pauses_never(tmp_path, monkeypatch):
     assert_close(third.seconds, 15.0)
     now[0] += 2
     assert_close(third.seconds, 17.0)
-    now[0] -= 500  # somebody sets the system's clock
-    assert third.tick(now=True) >= 15.0
+    now[0] -= 500  # the machine is started anew: its clock begins from nothing
+    fourth = Clock(tmp_path / "clock.json")
+    now[0] += 3
+    assert_close(fourth.tick(), 18.0)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_setting_the_systems_clock_changes_no_budget(tmp_path, monkeypatch, jump):
+    real = time.time
+    first, second = Clock(tmp_path / "clock.json"), Clock(tmp_path / "clock.json")
+    first.tick(now=True)
+    monkeypatch.setattr(time, "time", lambda: real() + jump)
+    assert 0 <= first.tick(now=True) < 60
+    assert 0 <= second.tick(now=True) < 60
+    third = Clock(tmp_path / "clock.json")
+    before = third.seconds
+    time.sleep(0.01)
+    assert before < third.seconds < 60  # the time goes on, too

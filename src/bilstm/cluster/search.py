@@ -73,10 +73,10 @@ def tune_together(
         limit = MINUTES if minutes is None and trials is None else minutes
         limits = {
             "num_samples": -1 if trials is None else trials,
-            "time_budget_s": None if limit is None else 60 * limit,
             "max_concurrent_trials": processors(ray),
         }
-        tuner = tuner_for(objective, space, place, limits, partial(say, verbose=verbose))
+        seconds = math.inf if limit is None else 60 * limit
+        tuner = tuner_for(objective, space, place, limits, seconds, partial(say, verbose=verbose))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The reported value is ignored")  # a resumed trial reports again
             results = sorted(tuner.fit(), key=lambda result: (result.metrics or {}).get("began", math.inf))
@@ -91,7 +91,7 @@ def tune_together(
 
 
 def tuner_for(
-    objective: Objective, space: Space, place: Path, limits: dict[str, Any], log: Callable[[str], None]
+    objective: Objective, space: Space, place: Path, limits: dict[str, Any], seconds: float, log: Callable[[str], None]
 ) -> Any:
     """Ray's tuner for a search: a new one, or the one that was begun in the folder."""
     from ray import tune
@@ -129,10 +129,32 @@ def tuner_for(
             name=place.name,
             storage_path=str(place.parent),
             verbose=0,
+            stop=time_budget(seconds),
             failure_config=tune.FailureConfig(max_failures=MOST_FAILURES),
             callbacks=[trial_logger(objective, space, log)],
         ),
     )
+
+
+def time_budget(seconds: float) -> Any:
+    """What ends a run of Ray Tune; its own budget goes by the system's time, which may be set meanwhile."""
+    from ray import tune
+
+    class TimeBudget(tune.Stopper):
+        def __init__(self) -> None:
+            self.end = math.nan  # of a run, which begins when it is first asked
+
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            self.end = time.monotonic() + seconds if math.isnan(self.end) else self.end
+            return time.monotonic() >= self.end
+
+        def __reduce__(self) -> Any:
+            return time_budget, (seconds,)
+
+    return TimeBudget()
 
 
 def one_trial(drawn: dict[str, Any], objective: Objective, space: Space, place: Path) -> None:

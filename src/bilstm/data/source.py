@@ -13,7 +13,8 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BufferedReader, TextIOWrapper
+from functools import partial
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,18 @@ from numpy.typing import NDArray
 from bilstm.errors import DataError, did_you_mean
 
 DAMAGED = (OSError, EOFError, zlib.error)  # what Python raises for a file that cannot be read to its end, packed or not
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, UnicodeDecodeError, *DAMAGED)
+LONG = "leave out columns that are mostly empty; or write one row for each value, and name its column there"
 SEPARATORS = ",;\t|"
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 TABLES = (".csv", ".tsv", *PARQUET, *JSON_LINES)
+# Memory stays in keeping with a file's size: as a rule within 500 MB and fifty times its bytes.
+BLOCK = 1 << 20  # bytes that are looked at at once
+UNPACKED, UNPACKED_PER_BYTE = 128 << 20, 20  # bytes that a packed file may hold: so many, and so many for each it has
+CELLS, CELLS_PER_BYTE = 20_000_000, 2  # of a table; in memory a cell takes some 20 bytes
+COLUMNS, BYTES_PER_COLUMN = 50_000, 200  # a column of a few cells takes some kilobytes
+LONGEST_HEADER = 1 << 24  # characters of a line
 csv.field_size_limit(sys.maxsize)  # a long text is no error
 
 
@@ -101,11 +110,32 @@ def existing_file(path: str | Path, what: str) -> Path:
     return path
 
 
-def open_bytes(path: Path) -> gzip.GzipFile | BufferedReader:
-    """A file, unpacked where gzip has packed it, or where its name says so."""
+def open_bytes(path: Path) -> BufferedReader:
+    """A file, unpacked where gzip has packed it, or where its name says so; far more than its size is refused."""
     with path.open("rb") as file:
         is_packed = file.read(2) == b"\x1f\x8b" or path.suffix.lower() == ".gz"
-    return gzip.open(path) if is_packed else path.open("rb")
+    return BufferedReader(_Unpacked(gzip.open(path), path), BLOCK) if is_packed else path.open("rb")
+
+
+class _Unpacked(RawIOBase):
+    """What a packed file holds, counted while it is read."""
+
+    def __init__(self, file: gzip.GzipFile, path: Path) -> None:
+        self._file, self._path, self._count = file, path, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self._file.read(len(buffer))
+        self._count += len(block)
+        check_unpacked(self._count, self._path)
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def open_text(path: Path, newline: str = "") -> TextIOWrapper:
@@ -135,11 +165,31 @@ def header_of(path: Path) -> list[str]:
     """The names of a CSV file's columns, which must differ."""
     try:
         with open_text(path) as file:
-            header = next(csv.reader(file, delimiter=separator_of(path)), [])
+            lines = iter(partial(file.readline, LONGEST_HEADER), "")
+            header = next(csv.reader(lines, delimiter=separator_of(path)), [])
     except (UnicodeDecodeError, csv.Error, *DAMAGED) as error:
         raise unreadable(path, error) from None
     check_different(header, f"{path}, line 1")
     return header
+
+
+def check_unpacked(count: int, path: Path) -> None:
+    """Raise a DataError if a packed file holds more bytes than it could without being made to."""
+    size = path.stat().st_size
+    most = UNPACKED + UNPACKED_PER_BYTE * size
+    if count > most:
+        message = f"expected at most {most:,} bytes in a packed file of {size:,}, got more ({path})"
+        raise DataError(message, hint="is it what it should be? then unpack it first, or write it as CSV")
+
+
+def check_cells(rows: int, columns: int, size: int, path: Path) -> None:
+    """Raise a DataError if ``size`` bytes ask for memory for many more cells, nearly all of them empty or the same."""
+    most, widest = CELLS + CELLS_PER_BYTE * size, COLUMNS + size // BYTES_PER_COLUMN
+    if columns > widest:
+        raise DataError(f"expected at most {widest:,} columns in {size:,} bytes, got {columns:,} ({path})", hint=LONG)
+    if rows * columns > most:
+        got = f"got {rows:,} rows of {columns:,} columns ({path})"
+        raise DataError(f"expected at most {most:,} cells in {size:,} bytes, {got}", hint=LONG)
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

@@ -1,7 +1,7 @@
 """Where a search writes down what it tried, a journal in its folder or a database; who is at work on it, for how long.
 
-Knows Optuna's storages, locks and the clock of the system. A lock falls when its process ends, however it ends: nobody
-has to guess whether the owner of a trial is alive.
+Knows Optuna's storages, locks and the system's monotonic clock. A lock falls when its process ends, however it ends:
+nobody has to guess whether the owner of a trial is alive.
 """
 
 from __future__ import annotations
@@ -74,28 +74,29 @@ def sole_access(folder: Path) -> Iterator[bool]:
 class Clock:
     """Seconds during which at least one process was at work on a search, over all of its runs, kept in a file.
 
-    Two at work at a time count once; the time between a stop and the next start does not count.
+    Two at work at a time count once; the time between a stop and the next start does not count. Moments are those of
+    the system's monotonic clock, which all processes share and nobody sets; one that lies ahead is of an earlier boot.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._since = time.time()
+        self._since = time.monotonic()
         self._seconds = self._read()[0]
 
     @property
     def seconds(self) -> float:
-        return self._seconds + max(0.0, time.time() - self._since)
+        return self._seconds + time.monotonic() - self._since
 
     def tick(self, *, now: bool = False) -> float:
         """Write down the time since the last tick, if it is worth it; returns the seconds so far."""
-        if now or time.time() - self._since >= TICK:
+        if now or time.monotonic() - self._since >= TICK:
             with lock(self.path.with_suffix(".lock")):
                 seconds, until = self._read()
-                moment = time.time()
-                self._seconds = seconds + max(0.0, moment - max(until, self._since))
+                moment = time.monotonic()
+                self._seconds = seconds + moment - (max(until, self._since) if until <= moment else self._since)
                 self._since = moment
                 temporary = self.path.with_suffix(f".{os.getpid()}")
-                temporary.write_text(json.dumps({"seconds": self._seconds, "until": max(until, moment)}))
+                temporary.write_text(json.dumps({"seconds": self._seconds, "until": moment}))
                 os.replace(temporary, self.path)
         return self.seconds
 

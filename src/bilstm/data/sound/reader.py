@@ -23,9 +23,12 @@ from bilstm.errors import DataError, ParameterError, from_extra
 Sound = str | Path | bytes | BinaryIO | Array | tuple[Array, float]
 EXTRA = "audio"
 FORMATS = "WAV, FLAC, OGG, MP3, AIFF"
+# how their files begin; libsndfile reads twenty more, some of which write to standard output where they are damaged
+BEGINNING = re.compile(rb"(RIFF|RIFX|RF64|BW64).{4}WAVE|fLaC|OggS|FORM.{4}AIF[FC]|\xff[\xe0-\xff]", re.DOTALL)
 SLOWEST, FASTEST = 1000, 768_000  # Hz: below is no speech, above no converter; both bound what a header can ask for
 RESAMPLING = "HQ"  # soxr's for 16 bits: errors below −100 dB, passes 91 % of the lower of both bands
 BLOCK_SECONDS = 10.0
+LARGEST_BLOCK = 2**24  # samples of all channels that are decoded at once
 LONGEST_AT_ONCE = 3600  # seconds of memory taken on a header's word; what is longer grows as it is read
 LOUDEST = 64.0  # float samples lie in ±1; this far beyond (36 dB) they are unscaled integers
 UNKNOWN_BYTES = 2**31 - 2**16  # a WAV that was written into a pipe announces 2³² − 1 or about 2³¹ bytes of samples
@@ -217,7 +220,8 @@ class _Opened:
 
 
 def _at_rate(opened: _Opened, rate: int, seconds: float) -> Iterator[Array]:
-    return resampled(opened.blocks(max(1, round(seconds * opened.rate))), opened.rate, rate)
+    count = min(round(seconds * opened.rate), LARGEST_BLOCK // opened.channels)  # a header may announce 1024 channels
+    return resampled(opened.blocks(max(1, count)), opened.rate, rate)
 
 
 @contextmanager
@@ -231,10 +235,12 @@ def _opened(source: Sound, name: str | None, array_rate: float | None) -> Iterat
     name = name or (str(source) if isinstance(source, (str, Path)) else getattr(source, "name", "sound"))
     stream = _stream(source, str(name))
     try:
+        if not _is_known(stream):
+            raise ValueError("of another format")
         is_cut = _last_page_is_cut(stream)
         file = soundfile.SoundFile(str(source) if isinstance(source, (str, Path)) else stream)
-    except (soundfile.SoundFileError, TypeError, ValueError) as error:  # TypeError: raw samples, known by their suffix
-        reason = getattr(error, "error_string", "samples without a header").rstrip(".").lower()
+    except (soundfile.SoundFileError, ValueError) as error:
+        reason = getattr(error, "error_string", "another format, or samples without a header").rstrip(".").lower()
         hint = "does it play elsewhere? convert other formats: ffmpeg -i FILE FILE.wav"
         raise DataError(f"expected sound ({FORMATS}), got a file that is none: {reason} ({name})", hint=hint) from None
     finally:
@@ -273,6 +279,15 @@ def no_sound(item: Any, name: str) -> DataError:
         f"expected a path, bytes, an array or a pair (array, rate) as sound, got {type(item).__name__} ({name})",
         hint="make an array of a list: numpy.asarray(samples)" if isinstance(item, (list, tuple)) else None,
     )
+
+
+def _is_known(stream: BinaryIO) -> bool:
+    """Whether a file begins as one of our formats does; tags (ID3) may stand before the sound."""
+    while (head := stream.read(12))[:3] == b"ID3" and len(head) == 12:
+        size = sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+        stream.seek(size - 2, io.SEEK_CUR)  # the tag's own header has ten bytes
+    stream.seek(0)
+    return BEGINNING.match(head) is not None
 
 
 def _last_page_is_cut(stream: BinaryIO) -> bool:

@@ -13,15 +13,24 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from bilstm.data.source import DAMAGED, JSON_LINES, PARQUET, has_suffix, open_bytes, separator_of, unreadable
-from bilstm.data.tables.reader import parsed_csv
-from bilstm.errors import DataError, from_extra
+from bilstm.data.source import (
+    JSON_LINES,
+    PARQUET,
+    UNREADABLE,
+    check_cells,
+    has_suffix,
+    header_of,
+    open_bytes,
+    separator_of,
+    unreadable,
+)
+from bilstm.data.tables.parquet import MOST_ROWS, open_parquet, parquet_frames
+from bilstm.data.tables.reader import parsed_csv, parsed_json
+from bilstm.errors import DataError
 
 PIECE = 16 << 20  # bytes of a piece's columns as float64, about; several pieces are in memory at once
 TEXT_SHARE = 4  # bytes of CSV or JSON that make a piece are so many times fewer: a value takes more as a column
-MOST_ROWS = 65_536  # of a piece
 LONGEST_RECORD = 64 << 20  # bytes; where a quote is opened and never closed, the rest of the file would be one record
-COLUMN_BUFFER = 1 << 16  # bytes of a Parquet column that are read from the disk at once
 Chunk = tuple[int, pl.DataFrame]  # which row of the file its first one is; the rows
 
 
@@ -40,7 +49,7 @@ def shards_of(path: Path, *, together: bool, piece: int) -> list[Shard]:
     """The shards of a file: of Parquet row groups of about ``piece`` bytes together; with ``together`` all as one."""
     if not has_suffix(path, PARQUET):
         return [Shard(path, size=piece // TEXT_SHARE)]
-    about = parquet(path).metadata
+    about = open_parquet(path).metadata
     sizes = [about.row_group(number) for number in range(about.num_row_groups)]
     cells = 8 * max(about.num_columns, 1)
 
@@ -71,7 +80,7 @@ def read_chunks(shard: Shard, columns: Sequence[str] | None = None) -> Iterator[
             if frame.height:
                 yield first, frame
                 first += frame.height
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
+    except UNREADABLE as error:
         raise unreadable(shard.path, error) from None
 
 
@@ -104,34 +113,19 @@ def interrupted(group: str, name: Any, where: str) -> DataError:
     return DataError(f"expected the rows of a sequence next to each other, {got}", hint=hint)
 
 
-def parquet(path: Path) -> Any:
-    """An open Parquet file."""
-    module = from_extra("pyarrow.parquet", "stream")
-    arrow = from_extra("pyarrow", "stream")
-    try:
-        return module.ParquetFile(path, buffer_size=COLUMN_BUFFER, pre_buffer=False)
-    except (arrow.ArrowException, OSError) as error:
-        raise unreadable(path, error) from None
-
-
 def _parquet_frames(shard: Shard, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
-    arrow = from_extra("pyarrow", "stream")
-    file = parquet(shard.path)
+    file = open_parquet(shard.path)
     kept = None if columns is None else [name for name in file.schema_arrow.names if name in set(columns)]
-    batches = file.iter_batches(shard.rows, row_groups=list(shard.groups or ()), columns=kept, use_threads=False)
-    try:
-        for batch in batches:
-            yield pl.DataFrame(pl.from_arrow(batch))
-    except (arrow.ArrowException, OSError) as error:
-        raise unreadable(shard.path, error) from None
+    return parquet_frames(file, shard.path, shard.rows, shard.groups, kept)
 
 
 def _csv_frames(shard: Shard) -> Iterator[pl.DataFrame]:
-    separator, header = separator_of(shard.path), b""
+    separator, width, header = separator_of(shard.path), len(header_of(shard.path)), b""
     with _without_mark(shard.path) as file:
         for records in whole_records(file, shard.path, shard.size):
             table = header + records
             header = header or records[: first_end(records)]
+            check_cells(records.count(b"\n"), width, len(records), shard.path)
             yield parsed_csv(table, separator)
 
 
@@ -140,14 +134,14 @@ def _json_frames(shard: Shard) -> Iterator[pl.DataFrame]:
         while lines := file.readlines(shard.size):
             whole = b"".join(lines)
             if whole.strip():
-                yield pl.read_ndjson(whole, infer_schema_length=None)
+                yield parsed_json(whole, len(whole), shard.path)
 
 
 def _without_mark(path: Path) -> BufferedIOBase:
     """A file behind its byte order mark."""
     file = open_bytes(path)
-    if file.read(3) != b"\xef\xbb\xbf":
-        file.seek(0)
+    if file.peek(3)[:3] == b"\xef\xbb\xbf":
+        file.read(3)
     return file
 
 

@@ -14,7 +14,8 @@ from bilstm.data.columns import as_column, kinds_of
 from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.source import JSON_LINES, PARQUET, TABLES, Source, check_columns, check_rows, has_suffix, header_of
 from bilstm.data.stream import Stream
-from bilstm.data.tables.chunks import PIECE, Chunk, Shard, parquet, read_chunks, shards_of, whole_groups
+from bilstm.data.tables.chunks import PIECE, Chunk, Shard, read_chunks, shards_of, whole_groups
+from bilstm.data.tables.parquet import empty_parquet
 from bilstm.data.tables.reader import check_target, table_of, typed_frame, warn_of_order
 from bilstm.data.text.reader import WORDS_COLUMNS, sentences_of, texts_of
 from bilstm.errors import DataError, ParameterError, did_you_mean
@@ -57,7 +58,6 @@ def read_folder(
 
     Raises:
         DataError: there are no such files, or their columns differ; says which and where.
-        ExtraError: the files are Parquet and pyarrow is not installed.
 
     The trap: sequences are mixed by a buffer, not drawn from all files at random. Files that each hold one class, or
     one month, are better written anew in random order, or as many small ones.
@@ -224,8 +224,7 @@ def _check_columns(files: Sequence[Path], layout: Layout) -> None:
 def _columns(path: Path) -> dict[str, str]:
     """The columns of a file and what they hold, where that is known: nothing of JSON lines, only names of CSV."""
     if has_suffix(path, PARQUET):
-        schema = parquet(path).schema_arrow.empty_table()
-        return {name: _holds(column) for name, column in pl.DataFrame(pl.from_arrow(schema)).to_dict().items()}
+        return {name: _holds(column) for name, column in empty_parquet(path).to_dict().items()}
     if has_suffix(path, JSON_LINES):
         return {}
     return dict.fromkeys(header_of(path), "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,12 @@ from bilstm.data.columns import Array, as_column, by_appearance, whole_numbers
 from bilstm.data.dataset import Dataset, without_none
 from bilstm.data.forks import check_polars
 from bilstm.data.source import (
-    DAMAGED,
+    BLOCK,
     JSON_LINES,
     PARQUET,
+    UNREADABLE,
     Source,
+    check_cells,
     check_columns,
     check_rows,
     existing_file,
@@ -26,6 +30,7 @@ from bilstm.data.source import (
     separator_of,
     unreadable,
 )
+from bilstm.data.tables.parquet import read_parquet
 from bilstm.errors import DataError, warn
 
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # compared without case and outer blanks
@@ -127,13 +132,15 @@ def read_raw(path: str | Path) -> pl.DataFrame:
     try:
         if has_suffix(path, JSON_LINES):
             with open_bytes(path) as file:
-                frame = pl.read_ndjson(file.read(), infer_schema_length=None)
+                frame = parsed_json(file.read(), path.stat().st_size, path)
         elif has_suffix(path, PARQUET):
-            frame = pl.read_parquet(path)
+            frame = read_parquet(path)
         else:
-            header_of(path)
+            with open_bytes(path) as file:
+                rows = sum(block.count(b"\n") for block in iter(partial(file.read, BLOCK), b""))
+            check_cells(rows, len(header_of(path)), path.stat().st_size, path)
             frame = parsed_csv(path, separator_of(path))
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, *DAMAGED) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from None
     if frame.height == 0:
         raise DataError(f"expected rows below the header, got none ({path})")
@@ -169,6 +176,33 @@ def parsed_csv(source: Path | bytes, separator: str) -> pl.DataFrame:
     frame = pl.read_csv(source, separator=separator, infer_schema=False, null_values=None)
     # polars gives a blank line as a row of nulls; in a table it stands for nothing
     return frame.filter(~pl.all_horizontal(pl.all().is_null()))
+
+
+DEEPEST = 64  # lists and objects inside of each other; each costs polars more than the last, a thousand the process
+NESTED_COST = 8  # cells of an object inside of another take so many times the memory
+NESTING = np.zeros(256, dtype=np.int8)
+NESTING[[ord("["), ord("{")]], NESTING[[ord("]"), ord("}")]] = 1, -1
+NOT_NESTING = bytes(set(range(256)) - set(b"[]{}\n"))
+
+
+def parsed_json(lines: bytes, size: int, path: Path) -> pl.DataFrame:
+    """JSON lines, of a file or a part of ``size`` bytes, as a table with a column for every name that is in them."""
+    names: set[bytes] = set()
+    rows, file = 0, io.BytesIO(lines)
+    while block := b"".join(file.readlines(BLOCK)):
+        parts = block.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')  # every other one is inside of quotes
+        if len(parts) % 2 == 0:
+            raise DataError(f"expected JSON lines, got a quote that is never closed ({path})")
+        names.update(name for name, rest in zip(parts[1::2], parts[2::2], strict=True) if rest.lstrip()[:1] == b":")
+        signs = np.frombuffer(b"".join(parts[::2]).translate(None, NOT_NESTING), dtype=np.uint8)
+        depth, ends = NESTING[signs].cumsum(dtype=np.int32), signs == ord("\n")
+        depth -= np.append(0, depth[ends])[ends.cumsum()]
+        if depth.max(initial=0) > DEEPEST:
+            raise DataError(f"expected lists and objects up to {DEEPEST} deep in each other, got deeper ones ({path})")
+        objects = depth[signs == ord("{")]
+        rows += len(objects) + (NESTED_COST - 1) * int((objects > 1).sum())
+        check_cells(rows, len(names), size, path)
+    return pl.read_ndjson(lines, infer_schema_length=None)
 
 
 def _as_number(text: pl.Series, source: Source, *, forced: bool) -> pl.Series:
