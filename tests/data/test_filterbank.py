@@ -185,8 +185,6 @@ def test_an_encoder_comes_back_from_json():
     "change,message",
     [
         ({"mean": [0.0]}, "means and scales"),
-        ({"scale": [0.0] * 20}, "above zero"),
-        ({"mean": [float("nan")] * 20}, "finite"),
         ({"rate": -1}, "expected a rate"),
         ({"stack": 0}, "stack from 1"),
         ({"mels": 1}, "mels from 3"),
