@@ -176,7 +176,16 @@ def test_connections_that_mean_no_good_are_closed(running, paths):
             if name != "parameters":
                 assert {"400", "408", "413", "431", "503", "504"} <= operation["responses"].keys()
     head = b"POST /v1/models/text/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    assert server.send(head + b"Content-Length: 1073741824\r\n\r\n").startswith(b"HTTP/1.1 413")
+    waiting = head + b"Expect: 100-continue\r\nContent-Length: 1073741824\r\n\r\n"
+    assert server.send(waiting).startswith(b"HTTP/1.1 413")
+    for size, told in ((2**25, b"Content-Length: %d" % 2**25), (2**25, b"Transfer-Encoding: chunked")):
+        body = b" " * size if b"Length" in told else b"%x\r\n%s\r\n0\r\n\r\n" % (size, b" " * size)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.sendall(head + told + b"\r\n\r\n" + body)  # all of it, as most clients do before they read
+            assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 2**23)
+        assert connection.recv(100).startswith(b"HTTP/1.1 431")
     chunks = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b" " * 1024 + b"\r\n"
     found = server.send(chunks)
     assert found.startswith(b"HTTP/1.1 413")
@@ -201,6 +210,11 @@ def test_a_head_that_comes_too_slowly_is_given_up(paths):
             with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
                 connection.sendall(begun)
                 assert connection.recv(100).startswith(b"HTTP/1.1 408")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as kept:
+            for pause in (0, 1):  # an idle connection has longer than a head
+                time.sleep(pause)
+                kept.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n")
+                assert kept.recv(1000).startswith(b"HTTP/1.1 200")
     finally:
         process.kill()
         process.wait()
@@ -230,6 +244,24 @@ def test_a_server_that_cannot_start_ends_with_1_and_says_why(run, paths, monkeyp
     status, _, err = run("serve", paths["text"], "--port", 0, "--no-page")
     assert status == 1
     assert err.startswith("error: expected a server that starts, got an error on its way (ZeroDivisionError: no way)")
+
+
+def test_a_port_comes_from_the_environment_and_the_option_is_before_it(run, paths, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv("PORT", str(taken.getsockname()[1]))
+        assert f"127.0.0.1:{taken.getsockname()[1]}: Address" in run("serve", paths["text"])[2]
+        port = other.getsockname()[1]
+        assert f"127.0.0.1:{port}: Address" in run("serve", paths["text"], "--port", port)[2]
+    monkeypatch.setenv("PORT", "tcp://10.0.0.1:80")
+    assert run("serve", paths["text"])[0] == 2
+
+
+def test_a_unix_socket_that_cannot_be_had_ends_with_1(run, paths, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for path in (tmp_path / "file", tmp_path / "missing" / "socket", tmp_path / ("x" * 200)):
+        status, _, err = run("serve", paths["text"], "--uds", path)
+        assert (status, err.startswith(f"error: cannot listen at {path}: ")) == (1, True), err
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_a_model_or_a_port_that_cannot_be_had_ends_with_1(run, paths):

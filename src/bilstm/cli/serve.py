@@ -79,6 +79,7 @@ def serve(files: list[str], token_file: Path | None, allow_host: list[str] | Non
             **{name.removeprefix("max_"): value for name, value in options.items()},
         )
         run(named(files), settings, talk)
+        leave()
 
 
 def read_token(path: Path | None) -> str | None:

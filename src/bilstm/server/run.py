@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -75,8 +75,6 @@ def serve(files: Mapping[str, Path], settings: Settings, say: Callable[[str], No
             reason = f"{type(failure).__name__}: {failure}" if failure is not None else "it ended"
             message = f"expected a server that starts, got an error on its way ({reason})"
             raise BilstmError(message) from failure
-        if threading.current_thread() is threading.main_thread():
-            _leave(settings)
 
 
 def _in_thread(work: Callable[[], Result]) -> Result:
@@ -150,7 +148,7 @@ def _first_line(listener: socket.socket, models: Models, settings: Settings) -> 
 def _listener(settings: Settings) -> Iterator[socket.socket]:
     """The socket, before models are loaded: a taken port is known at once, and a killed server's can be taken again."""
     try:
-        listener = _bound(settings) if settings.uds is None else _bound_file(settings.uds)
+        listener = _bound(settings)
     except OSError as error:
         where, hint = f"{settings.host}:{settings.port}", "choose another --port; --port 0 takes a free one"
         if settings.uds is not None:
@@ -165,37 +163,35 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
 
 
 def _bound(settings: Settings) -> socket.socket:
-    addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = addresses[0]
-    listener = socket.socket(family, kind, protocol)
+    family: int
+    address: Any
+    if settings.uds is None:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+    else:
+        family, address = socket.AF_UNIX, settings.uds
+        _make_room(address)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        if settings.uds is not None:
+            os.chmod(address, 0o666)  # as uvicorn does: a proxy has a user of its own
     except OSError:
         listener.close()
         raise
     return listener
 
 
-def _bound_file(path: str) -> socket.socket:
-    """A Unix socket, in place of one that nobody listens to; who may open its folder may ask."""
-    with socket.socket(socket.AF_UNIX) as other:
+def _make_room(path: str) -> None:
+    """Delete a Unix socket that nobody listens to; of all else that is there ``bind`` says what it is."""
+    with socket.socket(socket.AF_UNIX) as other, suppress(OSError):
         try:
             other.connect(path)
         except ConnectionRefusedError:
             if Path(path).is_socket():
                 Path(path).unlink()
-        except OSError:
-            pass  # there is none, or bind says what is wrong with it
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        listener.bind(path)
-        os.chmod(path, 0o666)  # as uvicorn does: a proxy has a user of its own
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 # --- how connections are read: what is refused before any route --------------------------------------------------
