@@ -34,8 +34,10 @@ def kind_of(value: Any) -> str:
 
 def quoted(value: Any) -> str:
     """A JSON value as an error shows it: short ones as they are, others by their kind."""
+    if not isinstance(value, (str, int, float)) or (isinstance(value, str) and len(value) > 60):
+        return kind_of(value)  # to write out what is large, or deep, may take more than there is
     text = repr(value)
-    return text if isinstance(value, (str, int, float)) and len(text) <= 60 else kind_of(value)
+    return text if len(text) <= 60 else kind_of(value)
 
 
 def object_schema(properties: dict[str, Any], optional: Collection[str] = ()) -> dict[str, Any]:

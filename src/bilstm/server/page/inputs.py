@@ -43,6 +43,7 @@ from bilstm.server.settings import Settings
 
 PLAIN_TABLES = ".csv,.tsv,.jsonl,.ndjson"  # compressed ones could grow without bounds
 PLAIN_TEXTS = f".txt,{PLAIN_TABLES}"
+SOUND_FILES = ",".join(SOUNDS)
 Content = TypeVar("Content")
 OVERHEAD = 64 * 2**10  # bytes of a body that are not the file in it
 PASTED = "the pasted rows"
@@ -93,7 +94,12 @@ class InputForm(ABC, Generic[Estimator]):
         """A button for a file, dropped on the card or chosen, which is asked at once."""
 
         async def on_file(name: str, content: bytes) -> None:
-            await self.on_request(lambda: read(self.estimator, name, content))
+            def request() -> Request:
+                if kinds != SOUND_FILES:
+                    check_lines(name, content, max(self.settings.rows, self.settings.total_steps))
+                return read(self.estimator, name, content)
+
+            await self.on_request(request)
 
         hint, limit = "choose a smaller file, or use the command line: bilstm predict", most_bytes(self.settings)
         return widgets.upload_button(label, on_file, self.on_error, card=card, kinds=kinds, most_bytes=limit, hint=hint)
@@ -299,7 +305,7 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
     def draw(self, card: ui.element) -> None:
         microphone = ui.element("div")
         with ui.element("div").classes("row"):
-            upload = self.upload(card, "Upload a sound file", sound_of_file, ",".join(SOUNDS))
+            upload = self.upload(card, "Upload a sound file", sound_of_file, SOUND_FILES)
         seconds = min(MOST_SECONDS, self.settings.seconds, most_bytes(self.settings) / WIDEST)
         with microphone:
             Microphone(upload, float(int(seconds)))
@@ -315,11 +321,20 @@ class SoundForm(InputForm[BiLSTMTranscriber]):
 # --- files and texts as rows of the API -------------------------------------------------------------------------
 
 
+def check_lines(name: str, content: bytes, most: int) -> None:
+    """Raise a DataError for a file of more lines than a request may have steps, before anything is made of them."""
+    if (count := content.count(b"\n") + content.count(b"\r")) > 2 * most:
+        hint = "upload a part of it, or use the command line: bilstm predict"
+        raise DataError(f"expected at most {most:,} lines, got more than {count // 2:,} ({name})", hint)
+
+
 def read_content(name: str, content: bytes, read: Callable[[Path], Content], kinds: str = PLAIN_TEXTS) -> Content:
     """What a reader of files makes of content that came without a file; errors say ``name`` where it says the path."""
     ending = Path(name).suffix.lower() or ".csv"
     if ending not in kinds.split(","):
         raise DataError(f"expected a table as text ({kinds}), got {ending} ({name})", "save it as CSV")
+    if content.startswith((b"\x1f\x8b", b"PK\x03\x04", b"PAR1")):  # whatever it is called
+        raise DataError(f"expected a table as text ({kinds}), got a packed file ({name})", "save it as CSV")
     handle, path = tempfile.mkstemp(suffix=ending, prefix="bilstm-")
     try:
         with os.fdopen(handle, "wb") as file:
