@@ -130,6 +130,9 @@ def _makes_an_lstm(item) -> bool:
     if "opset_version_" in item.nodeid and ONE_OPSET not in item.nodeid:
         return False  # the same tests again for each version of ONNX
     name = item.name.lower()
+    if item.path.name == "test_modules.py":
+        # its second orders take minutes; those of the same samples are looked at beside this file
+        return "_nn_lstm_" in name and "gradgrad" not in name
     if any(word in name for word in ("gru", "elman", "rnn_tanh", "rnn_relu", "nn_rnn", "cuda")):
         return False
     if "lstm" in name or "_rnn" in name:
