@@ -59,17 +59,19 @@ def lstm(graph: Graph, layer: nn.LSTM, x: str, row: Rows, name: str = "lstm") ->
         raise ParameterError(f"expected a layer of float32, got {layer.weight_ih_l0.dtype}", hint="use layer.float()")
     lengths, zero = graph.cast(row.lengths, "int32"), graph.constant("zero", np.float32(0))
     x = graph.add("Where", graph.unsqueeze(row.inside, 2), x, zero, name=f"{name}_input")
-    D = 2 if layer.bidirectional else 1
-    x = graph.transpose(x, 1, 0, 2)  # (T, B, F)
-    h_n, c_n = [], []
+    D, H = 2 if layer.bidirectional else 1, layer.hidden_size
+    y, h_n, c_n = "", [], []
     for k in range(layer.num_layers):
         own, way = f"{name}_layer{k}", "bidirectional" if D == 2 else "forward"
+        # (T, B, F), or (T, D, B, H) → (T, B, D·H)
+        x = graph.transpose(x, 1, 0, 2) if k == 0 else graph.reshape(graph.transpose(y, 0, 2, 1, 3), 0, 0, D * H)
         inputs = [x, *_weights(graph, layer, k, own), lengths]
-        y, h, c = graph.several("LSTM", 3, *inputs, name=own, hidden_size=layer.hidden_size, direction=way)
-        x = graph.reshape(graph.transpose(y, 0, 2, 1, 3), 0, 0, D * layer.hidden_size)  # (T, D, B, H) → (T, B, D·H)
+        y, h, c = graph.several("LSTM", 3, *inputs, name=own, hidden_size=H, direction=way)
         h_n.append(h)
         c_n.append(c)
-    return Read(graph.transpose(x, 1, 0, 2), h_n, c_n)
+    # (T, D, B, H) → (B, T, D·H) by one transposition: at two, one of them before a MatMul, ONNX Runtime (1.32) dies of
+    # float16
+    return Read(graph.reshape(graph.transpose(y, 2, 0, 1, 3), 0, 0, D * H), h_n, c_n)
 
 
 def _weights(graph: Graph, layer: nn.LSTM, k: int, name: str) -> list[str]:
