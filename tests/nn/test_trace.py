@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import pack_sequence
 from bilstm.errors import DataError
 from bilstm.nn import BiLSTM, core, last_kernel, use_kernel
 from bilstm.nn.lstm import equations, kernels, native
-from bilstm.nn.lstm.equations import Trace
+from bilstm.nn.lstm.calls import weights_of
+from bilstm.nn.lstm.equations import Call, Trace
 from tests.cases import CASES, Case
 from tests.compare import assert_close
 from tests.laws import ROUNDINGS, run
@@ -115,7 +116,8 @@ def test_neither_padding_nor_the_way_an_input_lies_in_memory_matters(steps_first
 def test_what_dropout_drops_between_layers_is_still_in_the_hidden_states_below():
     layer = SENTENCES.layer(BiLSTM, torch.float32)
     masks = [torch.bernoulli(torch.full((9, 12, 38), 0.6)) / 0.6]
-    call = layer._call(SENTENCES.input(), SENTENCES.hx(), SENTENCES.lengths, 0.0)._replace(masks=masks)
+    weights, lengths = weights_of(layer), torch.tensor(SENTENCES.lengths)
+    call = Call(SENTENCES.input(), *SENTENCES.hx(), weights, lengths, masks)
     with torch.no_grad():
         found, final = kernels.trace(call), kernels.run(call)
         assert last_kernel() == "native"

@@ -27,6 +27,8 @@ def forward(layer: nn.LSTM, input: Tensor | PackedSequence, hx: States | None, l
     """What ``BiLSTM.forward`` returns, of any nn.LSTM."""
     weights = _flat_weights(layer)
     if lengths is None and (other := _other_forward(input, weights)) is not None:
+        if not torch.compiler.is_compiling():
+            core.last.set("torch")
         return other(layer, input, hx)
     if isinstance(input, PackedSequence):
         return _forward_packed(layer, input, hx, lengths)
